@@ -1,0 +1,139 @@
+//! AlexNet, conv1 to conv5, as torchvision defines it.
+
+use super::conv::{Activations, ConvRelu, max_pool_3_2};
+use super::{Backbone, MapShape};
+use crate::photo::Canvas;
+use candle_core::{DType, Device, Tensor};
+use half::f16;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::path::Path;
+
+const INPUT_SIDE: usize = 224;
+/// Mean and deviation of ImageNet's channels, for RGB in 0..1.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Position in torchvision's `features`, stride and padding of each convolution, with its weight's shape.
+const LAYERS: [(usize, usize, usize, [usize; 4]); 5] = [
+    (0, 4, 2, [64, 3, 11, 11]),
+    (3, 1, 2, [192, 64, 5, 5]),
+    (6, 1, 1, [384, 192, 3, 3]),
+    (8, 1, 1, [256, 384, 3, 3]),
+    (10, 1, 1, [256, 256, 3, 3]),
+];
+
+/// Why a file is no AlexNet.
+#[derive(Debug, thiserror::Error)]
+pub enum AlexNetError {
+    /// The file cannot be read or parsed, or computing failed.
+    #[error("the backbone's weights cannot be read: {0}")]
+    Candle(#[from] candle_core::Error),
+    /// A tensor is not there.
+    #[error("the backbone's weights lack the tensor {0}")]
+    Missing(String),
+    /// A tensor has another shape than torchvision's AlexNet.
+    #[error("the backbone's tensor {name} has shape {found:?}; {wanted:?} is wanted")]
+    Shape {
+        /// The tensor's name.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape of AlexNet.
+        wanted: Vec<usize>,
+    },
+}
+
+/// AlexNet conv1 to conv5 with ReLU; one `[256, 13, 13]` map for a 224 x 224 canvas.
+pub struct AlexNet {
+    layers: Vec<ConvRelu>,
+    fingerprint: String,
+}
+
+impl AlexNet {
+    /// Reads a safetensors file with torchvision's names `features.{0,3,6,8,10}.{weight,bias}`, f32 or f16.
+    ///
+    /// # Errors
+    /// [`AlexNetError`] when the file is unreadable, or a tensor is missing or has another shape.
+    pub fn load(path: &Path) -> Result<Self, AlexNetError> {
+        Self::new(&candle_core::safetensors::load(path, &Device::Cpu)?)
+    }
+
+    /// Builds the network from tensors by name.
+    ///
+    /// The fingerprint hashes the weights rounded to f16, so that the f32 original and its f16 copy are
+    /// the same backbone to a head.
+    ///
+    /// # Errors
+    /// As [`AlexNet::load`].
+    pub fn new(tensors: &HashMap<String, Tensor>) -> Result<Self, AlexNetError> {
+        let mut hash = Sha256::new();
+        let mut tensor = |name: String, shape: &[usize]| {
+            let found = tensors.get(&name).ok_or_else(|| AlexNetError::Missing(name.clone()))?;
+            if found.dims() != shape {
+                let (found, wanted) = (found.dims().to_vec(), shape.to_vec());
+                return Err(AlexNetError::Shape { name, found, wanted });
+            }
+            let rounded = found.to_dtype(DType::F16)?;
+            hash.update(name.as_bytes());
+            for value in rounded.flatten_all()?.to_vec1::<f16>()? {
+                hash.update(value.to_le_bytes());
+            }
+            Ok(rounded.to_dtype(DType::F32)?)
+        };
+        let layers = LAYERS
+            .iter()
+            .map(|(at, stride, padding, shape)| {
+                let weight = tensor(format!("features.{at}.weight"), shape)?;
+                let bias = tensor(format!("features.{at}.bias"), &shape[..1])?;
+                Ok(ConvRelu::new(&weight, &bias, *stride, *padding)?)
+            })
+            .collect::<Result<Vec<_>, AlexNetError>>()?;
+        let digest = crate::hash::hex(&hash.finalize()[..8]);
+        Ok(Self { layers, fingerprint: format!("alexnet/conv5/{digest}") })
+    }
+
+    fn normalised(batch: &[&Canvas]) -> Activations {
+        let plane = INPUT_SIDE * INPUT_SIDE;
+        let mut data = vec![0.0; 3 * batch.len() * plane];
+        for channel in 0..3 {
+            for (image, canvas) in batch.iter().enumerate() {
+                let target = &mut data[(channel * batch.len() + image) * plane..][..plane];
+                for (value, pixel) in target.iter_mut().zip(canvas.rgb().chunks_exact(3)) {
+                    *value = (f32::from(pixel[channel]) / 255.0 - MEAN[channel]) / DEVIATION[channel];
+                }
+            }
+        }
+        Activations { data, channels: 3, batch: batch.len(), height: INPUT_SIDE, width: INPUT_SIDE }
+    }
+}
+
+impl Backbone for AlexNet {
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn input_side(&self) -> usize {
+        INPUT_SIDE
+    }
+
+    fn map_shape(&self) -> MapShape {
+        MapShape { channels: 256, height: 13, width: 13 }
+    }
+
+    fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
+        if let Some(canvas) = batch.iter().find(|c| c.side() != INPUT_SIDE) {
+            candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side());
+        }
+        let mut x = Self::normalised(batch);
+        for (at, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x)?;
+            if at < 2 {
+                x = max_pool_3_2(&x);
+            }
+        }
+        Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)?
+            .transpose(0, 1)?
+            .contiguous()
+    }
+}

@@ -1,0 +1,29 @@
+//! Trains and evaluates Lapel's heads.
+
+mod evaluate;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+/// Trains and evaluates Lapel's heads.
+#[derive(Parser)]
+#[command(name = "lapel-train", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train heads on labelled photos and rendered garments, and write their bundles.
+    Train(train::Options),
+    /// Measure shipped or given bundles on labelled photos and rendered garments.
+    Evaluate(evaluate::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().verb {
+        Verb::Train(options) => train::run(&options),
+        Verb::Evaluate(options) => evaluate::run(&options),
+    }
+}

@@ -1,0 +1,294 @@
+//! One file that holds a head: safetensors, with the manifest and a content hash in its metadata.
+//!
+//! | metadata key | value |
+//! |---|---|
+//! | `lapel.manifest` | the [`Manifest`] as JSON |
+//! | `lapel.content_sha256` | SHA-256 over the manifest's bytes and every tensor's name, type, shape and bytes, by name |
+
+use crate::hash::{hex, sha256_hex};
+use crate::manifest::Manifest;
+use half::f16;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+const MANIFEST_KEY: &str = "lapel.manifest";
+const HASH_KEY: &str = "lapel.content_sha256";
+
+/// Why bytes are no sound bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Not safetensors, or cut short.
+    #[error("the bundle is not a sound safetensors file: {reason}")]
+    Damaged {
+        /// The parser's words.
+        reason: String,
+    },
+    /// A metadata entry is missing.
+    #[error("the bundle's metadata lacks {key}; write bundles with lapel-train")]
+    NoMetadata {
+        /// The key.
+        key: &'static str,
+    },
+    /// The manifest is no JSON of the known shape.
+    #[error("the bundle's manifest cannot be read: {reason}")]
+    Manifest {
+        /// The parser's words.
+        reason: String,
+    },
+    /// The manifest contradicts itself or a bound.
+    #[error("the bundle's manifest is unsound: {}", faults.join("; "))]
+    Unsound {
+        /// Every fault.
+        faults: Vec<String>,
+    },
+    /// The content does not match its own hash.
+    #[error("the bundle's content has hash {found}, its metadata says {stated}: it was changed after it was written")]
+    ContentHash {
+        /// Hash of the content.
+        found: String,
+        /// Hash in the metadata.
+        stated: String,
+    },
+    /// Trained on another backbone.
+    #[error("the head was trained on backbone {wanted}; this server has {found}")]
+    Backbone {
+        /// The bundle's.
+        wanted: String,
+        /// The server's.
+        found: String,
+    },
+    /// A tensor is missing.
+    #[error("the bundle lacks the tensor {name} of shape {shape:?}")]
+    MissingTensor {
+        /// Its name.
+        name: String,
+        /// The shape it should have.
+        shape: Vec<usize>,
+    },
+    /// A tensor that no head has.
+    #[error("the bundle has a tensor {name} that its manifest does not account for")]
+    UnknownTensor {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor of another shape.
+    #[error("the tensor {name} has shape {found:?}; the manifest and the backbone ask for {wanted:?}")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape wanted.
+        wanted: Vec<usize>,
+    },
+    /// A tensor of an unsupported type.
+    #[error("the tensor {name} has type {found}; F32 and F16 are read")]
+    Dtype {
+        /// Its name.
+        name: String,
+        /// Type in the file.
+        found: String,
+    },
+    /// NaN or infinite weights.
+    #[error("the tensor {name} holds a number that is not finite")]
+    NotFinite {
+        /// Its name.
+        name: String,
+    },
+    /// A probe image gave no signature.
+    #[error("the head gives no finite signature for a probe image")]
+    Probe,
+}
+
+/// A tensor as f32, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers.
+    pub data: Vec<f32>,
+}
+
+/// A parsed bundle; its content hash has been verified and every number is finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bundle {
+    /// The manifest, free of faults.
+    pub manifest: Manifest,
+    /// The tensors by name.
+    pub tensors: BTreeMap<String, Weights>,
+}
+
+impl Bundle {
+    /// Parses and verifies a bundle's bytes.
+    ///
+    /// # Errors
+    /// [`BundleError`], one variant a cause.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BundleError> {
+        let damaged = |e: safetensors::SafeTensorError| BundleError::Damaged { reason: e.to_string() };
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+        let entry = |key: &'static str| {
+            let found = metadata.metadata().as_ref().and_then(|m| m.get(key));
+            found.ok_or(BundleError::NoMetadata { key })
+        };
+        let (json, stated) = (entry(MANIFEST_KEY)?, entry(HASH_KEY)?);
+        let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let views: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+        let found = content_hash(json, views.iter().map(|(n, v)| (n.as_str(), v.dtype(), v.shape(), v.data())));
+        if &found != stated {
+            return Err(BundleError::ContentHash { found, stated: stated.clone() });
+        }
+        let manifest: Manifest =
+            serde_json::from_str(json).map_err(|e| BundleError::Manifest { reason: e.to_string() })?;
+        let faults = manifest.faults();
+        if !faults.is_empty() {
+            return Err(BundleError::Unsound { faults });
+        }
+        let tensors = views.iter().map(|(name, view)| Ok((name.clone(), weights(name, view)?)));
+        Ok(Self { manifest, tensors: tensors.collect::<Result<_, _>>()? })
+    }
+
+    /// The bundle as a file: fc6 in f16, everything else in f32.
+    ///
+    /// # Errors
+    /// [`BundleError::Damaged`] when the tensor library refuses a tensor.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
+        let damaged = |reason: String| BundleError::Damaged { reason };
+        let json = serde_json::to_string(&self.manifest).map_err(|e| damaged(e.to_string()))?;
+        let stored: BTreeMap<&str, Stored> = self.tensors.iter().map(|(n, w)| (n.as_str(), Stored::new(n, w))).collect();
+        let hash = content_hash(&json, stored.iter().map(|(n, s)| (*n, s.dtype, s.shape.as_slice(), s.bytes.as_slice())));
+        let metadata = HashMap::from([(MANIFEST_KEY.to_owned(), json), (HASH_KEY.to_owned(), hash)]);
+        safetensors::serialize(stored, Some(metadata)).map_err(|e| damaged(e.to_string()))
+    }
+
+    /// The identity of a bundle file: the SHA-256 of all its bytes.
+    #[must_use]
+    pub fn id(bytes: &[u8]) -> String {
+        sha256_hex(bytes)
+    }
+}
+
+fn content_hash<'a>(json: &str, tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(json.as_bytes());
+    for (name, dtype, shape, data) in tensors {
+        hash.update(format!("\0{name}\0{dtype:?}\0{shape:?}\0").as_bytes());
+        hash.update(data);
+    }
+    hex(&hash.finalize())
+}
+
+fn weights(name: &str, view: &TensorView<'_>) -> Result<Weights, BundleError> {
+    let data: Vec<f32> = match view.dtype() {
+        Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::F16 => view.data().as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        other => return Err(BundleError::Dtype { name: name.into(), found: format!("{other:?}") }),
+    };
+    if data.iter().any(|v| !v.is_finite()) {
+        return Err(BundleError::NotFinite { name: name.into() });
+    }
+    Ok(Weights { shape: view.shape().to_vec(), data })
+}
+
+/// A tensor in the file's own encoding.
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    fn new(name: &str, weights: &Weights) -> Self {
+        let shape = weights.shape.clone();
+        if name == "fc6.weight" {
+            let bytes = weights.data.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
+            return Self { dtype: Dtype::F16, shape, bytes };
+        }
+        Self { dtype: Dtype::F32, shape, bytes: weights.data.iter().flat_map(|v| v.to_le_bytes()).collect() }
+    }
+}
+
+impl View for Stored {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        (&self.bytes).into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Attribute, FORMAT, HeadKind};
+    use crate::region::Region;
+    use proptest::prelude::*;
+
+    fn external() -> Bundle {
+        Bundle {
+            manifest: Manifest {
+                format: FORMAT,
+                name: "style".into(),
+                kind: HeadKind::External,
+                backbone: None,
+                region: Region::Whole,
+                hidden: 0,
+                dim: 2,
+                scale: 1.0,
+                attributes: vec![Attribute { name: "style".into(), labels: vec!["boho".into()] }],
+                prototype_counts: BTreeMap::from([("style".into(), vec![3])]),
+                description: String::new(),
+            },
+            tensors: BTreeMap::from([(
+                "prototypes.style".into(),
+                Weights { shape: vec![1, 2], data: vec![0.6, 0.8] },
+            )]),
+        }
+    }
+
+    #[test]
+    fn a_bundle_survives_the_round_trip() {
+        let bytes = external().to_bytes().expect("written");
+        assert_eq!(Bundle::parse(&bytes).expect("read"), external());
+    }
+
+    #[test]
+    fn changed_content_and_bad_numbers_are_found() {
+        let mut bytes = external().to_bytes().expect("written");
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        assert!(matches!(Bundle::parse(&bytes), Err(BundleError::ContentHash { .. })));
+        assert!(matches!(Bundle::parse(&bytes[..last]), Err(BundleError::Damaged { .. })));
+        let mut nan = external();
+        nan.tensors.values_mut().for_each(|w| w.data[0] = f32::NAN);
+        let bytes = nan.to_bytes().expect("written");
+        assert!(matches!(Bundle::parse(&bytes), Err(BundleError::NotFinite { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Bundle::parse(&bytes);
+        }
+
+        #[test]
+        fn any_flipped_byte_is_refused_or_harmless(at in 0usize..10_000, bit in 0u8..8) {
+            let mut bytes = external().to_bytes().expect("written");
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            if let Ok(bundle) = Bundle::parse(&bytes) {
+                prop_assert_eq!(bundle, external());
+            }
+        }
+    }
+}

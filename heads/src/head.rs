@@ -1,0 +1,275 @@
+//! A head: region, fully connected layers fc6 and fc7, one classifier an attribute (section 4.2).
+
+mod network;
+
+pub use network::{Network, NetworkConfig};
+
+use crate::backbone::Backbone;
+use crate::bundle::{Bundle, BundleError, Weights};
+use crate::manifest::{Attribute, HeadKind, Manifest};
+use crate::prototype::PrototypeSum;
+use crate::roi::pooled_len;
+use crate::signature::Signature;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use std::collections::HashMap;
+
+/// A label and the probability that the classifier gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelScore {
+    /// The label.
+    pub label: String,
+    /// 0 to 1; an attribute's scores sum to 1.
+    pub probability: f32,
+}
+
+/// A label's prototype and the number of items it is the mean of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prototype {
+    /// Mean signature, unit length.
+    pub signature: Signature,
+    /// Items behind it.
+    pub count: u64,
+}
+
+/// A head ready to compute signatures and label scores.
+pub struct Head {
+    id: String,
+    manifest: Manifest,
+    network: Option<Network>,
+    classifiers: HashMap<String, Classifier>,
+    prototypes: HashMap<String, Vec<Option<Prototype>>>,
+}
+
+/// A linear layer on `scale * signature`; small enough to run without the tensor library.
+struct Classifier {
+    /// `[labels, dim]`, already multiplied by the scale.
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Head {
+    /// Builds the head in `bytes` for `backbone` and proves on a probe that it computes.
+    ///
+    /// # Errors
+    /// [`BundleError`], one variant a cause; nothing is kept of a head that fails.
+    pub fn from_bytes(bytes: &[u8], backbone: &dyn Backbone) -> Result<Self, BundleError> {
+        Self::new(&Bundle::parse(bytes)?, Bundle::id(bytes), backbone)
+    }
+
+    /// Builds the head of a parsed bundle whose file has the SHA-256 `id`.
+    ///
+    /// # Errors
+    /// As [`Head::from_bytes`].
+    pub fn new(bundle: &Bundle, id: String, backbone: &dyn Backbone) -> Result<Self, BundleError> {
+        let manifest = bundle.manifest.clone();
+        let inputs = pooled_len(backbone.map_shape());
+        if let (HeadKind::Network, Some(wanted)) = (manifest.kind, &manifest.backbone)
+            && wanted != backbone.fingerprint()
+        {
+            let found = backbone.fingerprint().to_owned();
+            return Err(BundleError::Backbone { wanted: wanted.clone(), found });
+        }
+        check_tensors(bundle, inputs)?;
+        let head = Self {
+            id,
+            network: build_network(bundle, inputs)?,
+            classifiers: classifiers(bundle),
+            prototypes: prototypes(bundle),
+            manifest,
+        };
+        head.probe(inputs)?;
+        Ok(head)
+    }
+
+    /// SHA-256 of the bundle's file.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The head's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// Dimension of its signatures.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.manifest.dim
+    }
+
+    /// Whether it computes signatures itself; otherwise they come with the items.
+    #[must_use]
+    pub fn has_network(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// Signatures of pooled regions, `[batch, 9216]` to one unit vector a row; `None` for a row whose output
+    /// is not finite or all zero, and for every row of an external head.
+    ///
+    /// # Errors
+    /// When the tensor library fails.
+    pub fn signatures(&self, pooled: &Tensor) -> candle_core::Result<Vec<Option<Signature>>> {
+        let Some(network) = &self.network else { return Ok(vec![None; pooled.dim(0)?]) };
+        let fc7 = network.fc7(pooled)?.to_vec2::<f32>()?;
+        Ok(fc7.into_iter().map(|row| Signature::new(row).ok()).collect())
+    }
+
+    /// Label scores of a signature for an attribute (Eq. 2), in the manifest's order of labels; `None` when
+    /// the head has no classifier for it.
+    #[must_use]
+    pub fn classify(&self, attribute: &Attribute, signature: &[f32]) -> Option<Vec<LabelScore>> {
+        let classifier = self.classifiers.get(&attribute.name)?;
+        let probabilities = classifier.probabilities(signature);
+        let scores = attribute.labels.iter().zip(probabilities);
+        Some(scores.map(|(label, probability)| LabelScore { label: label.clone(), probability }).collect())
+    }
+
+    /// The most probable label of a signature for an attribute.
+    #[must_use]
+    pub fn predict(&self, attribute: &Attribute, signature: &[f32]) -> Option<LabelScore> {
+        self.classify(attribute, signature)?.into_iter().max_by(|a, b| a.probability.total_cmp(&b.probability))
+    }
+
+    /// The prototype that the bundle brings for a label, from the items it was trained on.
+    #[must_use]
+    pub fn prototype(&self, attribute: &str, label: &str) -> Option<&Prototype> {
+        let at = self.manifest.attribute(attribute)?.labels.iter().position(|l| l == label)?;
+        self.prototypes.get(attribute)?.get(at)?.as_ref()
+    }
+
+    fn probe(&self, inputs: usize) -> Result<(), BundleError> {
+        if self.network.is_none() {
+            return Ok(());
+        }
+        let wave: Vec<f32> = (0..inputs).map(|i| (i * 37 % 101) as f32 / 50.0).collect();
+        let signatures = Tensor::from_vec(wave, (1, inputs), &Device::Cpu).and_then(|t| self.signatures(&t));
+        let Ok([Some(signature)]) = signatures.as_deref() else { return Err(BundleError::Probe) };
+        let finite = |a: &Attribute| {
+            self.predict(a, signature.values()).is_some_and(|score| score.probability.is_finite())
+        };
+        if self.manifest.attributes.iter().all(finite) { Ok(()) } else { Err(BundleError::Probe) }
+    }
+}
+
+impl Classifier {
+    fn probabilities(&self, signature: &[f32]) -> Vec<f32> {
+        let logits: Vec<f32> = self
+            .weight
+            .chunks_exact(signature.len())
+            .zip(&self.bias)
+            .map(|(row, bias)| bias + row.iter().zip(signature).map(|(w, s)| w * s).sum::<f32>())
+            .collect();
+        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let powers: Vec<f32> = logits.iter().map(|l| (l - most).exp()).collect();
+        let total: f32 = powers.iter().sum();
+        powers.into_iter().map(|p| p / total).collect()
+    }
+}
+
+/// The tensors a manifest asks for: name and shape; the prototypes are optional.
+fn wanted_tensors(manifest: &Manifest, inputs: usize) -> Vec<(String, Vec<usize>, bool)> {
+    let (hidden, dim) = (manifest.hidden, manifest.dim);
+    let mut wanted = Vec::new();
+    let network = manifest.kind == HeadKind::Network;
+    if network {
+        wanted.push(("fc6.weight".into(), vec![hidden, inputs], true));
+        wanted.push(("fc6.bias".into(), vec![hidden], true));
+        wanted.push(("fc7.weight".into(), vec![dim, hidden], true));
+        wanted.push(("fc7.bias".into(), vec![dim], true));
+    }
+    for Attribute { name, labels } in &manifest.attributes {
+        if network {
+            wanted.push((format!("classifier.{name}.weight"), vec![labels.len(), dim], true));
+            wanted.push((format!("classifier.{name}.bias"), vec![labels.len()], true));
+        }
+        wanted.push((format!("prototypes.{name}"), vec![labels.len(), dim], false));
+    }
+    wanted
+}
+
+fn check_tensors(bundle: &Bundle, inputs: usize) -> Result<(), BundleError> {
+    let wanted = wanted_tensors(&bundle.manifest, inputs);
+    for (name, shape, required) in &wanted {
+        match bundle.tensors.get(name) {
+            Some(found) if &found.shape != shape => {
+                let (name, found, wanted) = (name.clone(), found.shape.clone(), shape.clone());
+                return Err(BundleError::Shape { name, found, wanted });
+            }
+            None if *required => {
+                return Err(BundleError::MissingTensor { name: name.clone(), shape: shape.clone() });
+            }
+            Some(_) | None => {}
+        }
+    }
+    match bundle.tensors.keys().find(|name| !wanted.iter().any(|(w, ..)| w == *name)) {
+        Some(name) => Err(BundleError::UnknownTensor { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn build_network(bundle: &Bundle, inputs: usize) -> Result<Option<Network>, BundleError> {
+    let manifest = &bundle.manifest;
+    if manifest.kind == HeadKind::External {
+        return Ok(None);
+    }
+    let tensor = |w: &Weights| Tensor::from_slice(&w.data, w.shape.as_slice(), &Device::Cpu);
+    let network = bundle
+        .tensors
+        .iter()
+        .map(|(name, w)| Ok((name.clone(), tensor(w)?)))
+        .collect::<candle_core::Result<HashMap<_, _>>>()
+        .and_then(|tensors| {
+            let weights = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+            Network::new(&NetworkConfig::of(manifest, inputs), &weights)
+        });
+    network.map(Some).map_err(|e| BundleError::Damaged { reason: e.to_string() })
+}
+
+fn classifiers(bundle: &Bundle) -> HashMap<String, Classifier> {
+    let scale = bundle.manifest.scale;
+    let of = |attribute: &Attribute| {
+        let part = |part: &str| bundle.tensors.get(&format!("classifier.{}.{part}", attribute.name));
+        let (weight, bias) = (part("weight")?, part("bias")?);
+        let weight = weight.data.iter().map(|w| w * scale).collect();
+        Some((attribute.name.clone(), Classifier { weight, bias: bias.data.clone() }))
+    };
+    bundle.manifest.attributes.iter().filter_map(of).collect()
+}
+
+fn prototypes(bundle: &Bundle) -> HashMap<String, Vec<Option<Prototype>>> {
+    let of = |attribute: &Attribute| {
+        let tensor = bundle.tensors.get(&format!("prototypes.{}", attribute.name))?;
+        let counts = bundle.manifest.prototype_counts.get(&attribute.name)?;
+        let rows = tensor.data.chunks_exact(bundle.manifest.dim).zip(counts);
+        let row = |(row, count): (&[f32], &u64)| {
+            let signature = Signature::new(row.to_vec()).ok()?;
+            (*count > 0).then_some(Prototype { signature, count: *count })
+        };
+        Some((attribute.name.clone(), rows.map(row).collect()))
+    };
+    bundle.manifest.attributes.iter().filter_map(of).collect()
+}
+
+/// Puts prototypes into a bundle: for each attribute, the running sums in the order of its labels.
+pub fn store_prototypes(bundle: &mut Bundle, sums: &HashMap<String, Vec<PrototypeSum>>) {
+    let dim = bundle.manifest.dim;
+    for (attribute, sums) in sums {
+        let row = |sum: &PrototypeSum| sum.prototype().map_or(vec![0.0; dim], Signature::into_values);
+        let weights = Weights { shape: vec![sums.len(), dim], data: sums.iter().flat_map(row).collect() };
+        bundle.tensors.insert(format!("prototypes.{attribute}"), weights);
+        let counts = sums.iter().map(PrototypeSum::count).collect();
+        bundle.manifest.prototype_counts.insert(attribute.clone(), counts);
+    }
+}
+
+#[cfg(test)]
+mod tests;

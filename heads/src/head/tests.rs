@@ -1,0 +1,124 @@
+use super::*;
+use crate::backbone::MapShape;
+use crate::manifest::FORMAT;
+use crate::photo::Canvas;
+use crate::region::Region;
+use std::collections::BTreeMap;
+
+/// A backbone of the smallest map that pooling allows: 2 channels of 3 x 3, so 2 inputs.
+struct Tiny;
+
+impl Backbone for Tiny {
+    fn fingerprint(&self) -> &str {
+        "tiny/1"
+    }
+
+    fn input_side(&self) -> usize {
+        8
+    }
+
+    fn map_shape(&self) -> MapShape {
+        MapShape { channels: 2, height: 3, width: 3 }
+    }
+
+    fn forward(&self, _: &[&Canvas]) -> candle_core::Result<Tensor> {
+        candle_core::bail!("not used")
+    }
+}
+
+fn weights(shape: &[usize], data: &[f32]) -> Weights {
+    Weights { shape: shape.to_vec(), data: data.to_vec() }
+}
+
+fn bundle() -> Bundle {
+    let attribute = Attribute { name: "color".into(), labels: vec!["red".into(), "blue".into()] };
+    Bundle {
+        manifest: Manifest {
+            format: FORMAT,
+            name: "color".into(),
+            kind: HeadKind::Network,
+            backbone: Some("tiny/1".into()),
+            region: Region::Chest,
+            hidden: 2,
+            dim: 2,
+            scale: 2.0,
+            attributes: vec![attribute],
+            prototype_counts: BTreeMap::new(),
+            description: String::new(),
+        },
+        tensors: BTreeMap::from([
+            ("fc6.weight".into(), weights(&[2, 2], &[1.0, 0.0, 0.0, 1.0])),
+            ("fc6.bias".into(), weights(&[2], &[0.0, 0.1])),
+            ("fc7.weight".into(), weights(&[2, 2], &[1.0, 0.0, 0.0, -1.0])),
+            ("fc7.bias".into(), weights(&[2], &[0.0, 0.0])),
+            ("classifier.color.weight".into(), weights(&[2, 2], &[1.0, 0.0, 0.0, -1.0])),
+            ("classifier.color.bias".into(), weights(&[2], &[0.0, 0.0])),
+        ]),
+    }
+}
+
+fn build(bundle: &Bundle) -> Result<Head, BundleError> {
+    Head::from_bytes(&bundle.to_bytes().expect("written"), &Tiny)
+}
+
+#[test]
+fn signatures_and_scores_follow_the_layers() {
+    let head = build(&bundle()).expect("sound");
+    let pooled = Tensor::new(&[[3.0f32, 3.9], [-1.0, -1.0]], &Device::Cpu).expect("tensor");
+    let found = head.signatures(&pooled).expect("computed");
+    let signature = found[0].as_ref().expect("a direction");
+    assert!((signature.values()[0] - 0.6).abs() < 1e-6 && (signature.values()[1] + 0.8).abs() < 1e-6);
+    assert!(found[1].is_none(), "an all-zero fc7 has no direction");
+    let attribute = &head.manifest().attributes[0];
+    let scores = head.classify(attribute, signature.values()).expect("a classifier");
+    let blue = 1.0 / (1.0 + (2.0f32 * (0.6 - 0.8)).exp());
+    assert!((scores[1].probability - blue).abs() < 1e-6);
+    assert_eq!(head.predict(attribute, signature.values()).expect("labels").label, "blue");
+}
+
+#[test]
+fn a_prototype_comes_back_with_its_count() {
+    let mut sums = vec![PrototypeSum::new(2), PrototypeSum::new(2)];
+    sums[1].add(&[0.0, 1.0]);
+    let mut with = bundle();
+    store_prototypes(&mut with, &HashMap::from([("color".to_owned(), sums)]));
+    let head = build(&with).expect("sound");
+    assert_eq!(head.prototype("color", "blue").expect("one member").count, 1);
+    assert!(head.prototype("color", "red").is_none() && head.prototype("color", "green").is_none());
+}
+
+/// A changed bundle and whether the error is the right one.
+type Case = (fn(&mut Bundle), fn(&BundleError) -> bool);
+
+#[test]
+fn unsound_bundles_are_refused_with_the_cause() {
+    let cases: [Case; 6] = [
+        (|b| b.manifest.backbone = Some("tiny/2".into()), |e| matches!(e, BundleError::Backbone { .. })),
+        (|b| b.manifest.hidden = 3, |e| matches!(e, BundleError::Shape { .. })),
+        (
+            |b| {
+                b.tensors.remove("fc7.bias");
+            },
+            |e| matches!(e, BundleError::MissingTensor { .. }),
+        ),
+        (
+            |b| {
+                b.tensors.insert("fc8.bias".into(), weights(&[1], &[0.0]));
+            },
+            |e| matches!(e, BundleError::UnknownTensor { .. }),
+        ),
+        (|b| b.manifest.attributes.clear(), |e| matches!(e, BundleError::Unsound { .. })),
+        (
+            |b| {
+                b.tensors.insert("fc7.weight".into(), weights(&[2, 2], &[0.0; 4]));
+            },
+            |e| matches!(e, BundleError::Probe),
+        ),
+    ];
+    for (at, (change, expected)) in cases.iter().enumerate() {
+        let mut changed = bundle();
+        change(&mut changed);
+        let error = build(&changed).err().expect("refused");
+        assert!(expected(&error), "case {at}: {error}");
+    }
+}

@@ -1,0 +1,39 @@
+//! From garment photos to attribute signatures.
+//!
+//! A photo is fitted to a square [`Canvas`], the [`Backbone`] turns it into one feature map, part extraction
+//! finds the garment's regions, and each [`Head`] pools its region and gives a [`Signature`] and label scores.
+//! Training, the garment renderer and evaluation live here too; serving does not.
+
+mod backbone;
+mod bundle;
+mod embedder;
+pub mod evaluate;
+mod hash;
+mod head;
+mod labels;
+mod manifest;
+mod parts;
+mod photo;
+mod prototype;
+mod region;
+pub mod render;
+mod roi;
+mod shipped;
+mod signature;
+pub mod train;
+pub mod wardrobe;
+
+pub use backbone::{AlexNet, AlexNetError, Backbone, MapShape};
+pub use bundle::{Bundle, BundleError, Weights};
+pub use embedder::{EmbedError, Embedder, Embedding, PARTS_ATTRIBUTE};
+pub use hash::sha256_hex;
+pub use head::{Head, LabelScore, Network, NetworkConfig, Prototype, store_prototypes};
+pub use labels::Labels;
+pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, is_name};
+pub use parts::{Silhouette, extract_parts, parts_of};
+pub use photo::{Canvas, Content, Photo, PhotoError, PhotoLimits, photo_format};
+pub use prototype::PrototypeSum;
+pub use region::{Parts, PartsCase, Rect, Region};
+pub use roi::{pool_region, pooled_len};
+pub use shipped::{BACKBONE_FILE, EXTRACT_PARTS_FILE, shipped_folder};
+pub use signature::{Signature, SignatureError, distance};

@@ -1,0 +1,193 @@
+//! What a bundle says about the head inside it.
+
+use crate::region::Region;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Version of the bundle format written by this code.
+pub const FORMAT: u32 = 1;
+
+/// Bounds on a manifest, so that a bundle cannot ask for absurd amounts of memory.
+const DIM_MAX: usize = 1024;
+const HIDDEN_MAX: usize = 8192;
+const LABELS_MAX: usize = 1000;
+const ATTRIBUTES_MAX: usize = 64;
+const NAME_LEN_MAX: usize = 64;
+
+/// Where a head's signatures come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadKind {
+    /// Computed by the bundle's layers from the backbone's feature map.
+    Network,
+    /// Computed elsewhere; they come with the items.
+    External,
+}
+
+/// An attribute and its labels, in the order of the classifier's outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attribute {
+    /// The attribute, e.g. `collar`.
+    pub name: String,
+    /// Its labels, e.g. `mandarin`.
+    pub labels: Vec<String>,
+}
+
+/// The manifest of a head, kept as JSON in the bundle's metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Bundle format, [`FORMAT`].
+    pub format: u32,
+    /// The head's name; one head of a name serves at a time.
+    pub name: String,
+    /// Network or external.
+    pub kind: HeadKind,
+    /// Fingerprint of the backbone it was trained on; a network head must name one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<String>,
+    /// The region its signature is pooled from; ignored for an external head.
+    #[serde(default = "whole")]
+    pub region: Region,
+    /// Outputs of fc6; 0 for an external head.
+    #[serde(default)]
+    pub hidden: usize,
+    /// Dimension of the signature (outputs of fc7).
+    pub dim: usize,
+    /// What the unit signature is multiplied by before the classifiers.
+    #[serde(default = "one")]
+    pub scale: f32,
+    /// The attributes it tells apart: one for a special head, several for the general one.
+    pub attributes: Vec<Attribute>,
+    /// By attribute: how many training items each label's prototype is the mean of.
+    #[serde(default)]
+    pub prototype_counts: BTreeMap<String, Vec<u64>>,
+    /// Free text: what it was trained on.
+    #[serde(default)]
+    pub description: String,
+}
+
+fn whole() -> Region {
+    Region::Whole
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+impl Manifest {
+    /// The attribute of that name.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|a| a.name == name)
+    }
+
+    /// Every fault at once, in words for whoever made the bundle; empty when it is sound.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut check = |sound: bool, fault: String| {
+            if !sound {
+                faults.push(fault);
+            }
+        };
+        check(self.format == FORMAT, format!("format is {}; this server reads format {FORMAT}", self.format));
+        check(is_name(&self.name), name_fault("name", &self.name));
+        check((1..=DIM_MAX).contains(&self.dim), format!("dim is {}; 1 to {DIM_MAX} is accepted", self.dim));
+        check(
+            self.scale.is_finite() && self.scale > 0.0,
+            format!("scale is {}; a positive number is wanted", self.scale),
+        );
+        if self.kind == HeadKind::Network {
+            check(
+                (1..=HIDDEN_MAX).contains(&self.hidden),
+                format!("hidden is {}; 1 to {HIDDEN_MAX} is accepted", self.hidden),
+            );
+            check(self.backbone.is_some(), "backbone is missing; a network head names the one it was trained on".into());
+            check(!self.attributes.is_empty(), "attributes is empty; a network head has at least one".into());
+        }
+        check(
+            self.attributes.len() <= ATTRIBUTES_MAX,
+            format!("there are {} attributes; at most {ATTRIBUTES_MAX} are accepted", self.attributes.len()),
+        );
+        let names: BTreeSet<_> = self.attributes.iter().map(|a| &a.name).collect();
+        check(names.len() == self.attributes.len(), "an attribute is named twice".into());
+        for attribute in &self.attributes {
+            faults.extend(self.attribute_faults(attribute));
+        }
+        faults
+    }
+
+    fn attribute_faults(&self, attribute: &Attribute) -> Vec<String> {
+        let Attribute { name, labels } = attribute;
+        let mut faults = Vec::new();
+        if !is_name(name) {
+            faults.push(name_fault("attribute", name));
+        }
+        if !(1..=LABELS_MAX).contains(&labels.len()) {
+            faults.push(format!("attribute {name} has {} labels; 1 to {LABELS_MAX} are accepted", labels.len()));
+        }
+        faults.extend(labels.iter().filter(|l| !is_name(l)).map(|l| name_fault("label", l)));
+        if labels.iter().collect::<BTreeSet<_>>().len() != labels.len() {
+            faults.push(format!("attribute {name} has a label twice"));
+        }
+        if let Some(counts) = self.prototype_counts.get(name)
+            && counts.len() != labels.len()
+        {
+            faults.push(format!("prototype_counts of {name} has {} numbers for {} labels", counts.len(), labels.len()));
+        }
+        faults
+    }
+}
+
+/// Whether `name` can name a head, an attribute or a label: 1 to 64 visible characters or inner spaces.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let count = name.chars().count();
+    (1..=NAME_LEN_MAX).contains(&count) && name.trim() == name && !name.chars().any(char::is_control)
+}
+
+fn name_fault(what: &str, name: &str) -> String {
+    format!("{what} {name:?} must have 1 to {NAME_LEN_MAX} characters, no control characters, no outer spaces")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn sound() -> Manifest {
+        Manifest {
+            format: FORMAT,
+            name: "collar".into(),
+            kind: HeadKind::Network,
+            backbone: Some("alexnet/conv5/0".into()),
+            region: Region::Collar,
+            hidden: 8,
+            dim: 4,
+            scale: 8.0,
+            attributes: vec![Attribute { name: "collar".into(), labels: vec!["polo".into(), "hood".into()] }],
+            prototype_counts: BTreeMap::new(),
+            description: String::new(),
+        }
+    }
+
+    #[test]
+    fn faults_are_all_named() {
+        assert_eq!(sound().faults(), Vec::<String>::new());
+        let mut bad = sound();
+        bad.dim = 0;
+        bad.backbone = None;
+        bad.attributes[0].labels[1] = "polo".into();
+        bad.prototype_counts.insert("collar".into(), vec![1]);
+        assert_eq!(bad.faults().len(), 4, "{:?}", bad.faults());
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let mut json = serde_json::to_value(sound()).expect("json");
+        json["regoin"] = "collar".into();
+        assert!(serde_json::from_value::<Manifest>(json).is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! Foreground by colour distance to the border's colours, cleaned by dilation and erosion.
+//!
+//! One border colour is enough for shop photos; for simple but real backgrounds (tiles, carpet, wood) the
+//! border is described by several colours, the distance is weighted by a prior for the centre, and one
+//! round of colour histograms redraws the line between garment and background.
+
+mod colour;
+mod mask;
+
+use crate::photo::{Canvas, Content};
+use crate::region::Rect;
+use mask::Mask;
+
+/// Shares of the photo between which a silhouette is believable.
+const AREA_MIN: f32 = 0.05;
+const AREA_MAX: f32 = 0.93;
+/// Where a garment lies when no silhouette is found: photos of this kind share their pose.
+const USUAL: Rect = Rect { x0: 0.12, y0: 0.08, x1: 0.88, y1: 0.94 };
+
+/// The garment's binary mask (the paper's B) at half the canvas' resolution, over the photo's content.
+#[derive(Clone, Debug)]
+pub struct Silhouette {
+    mask: Mask,
+    found: bool,
+    content: Content,
+    side: usize,
+}
+
+impl Silhouette {
+    /// Segments the garment on `canvas`.
+    #[must_use]
+    pub fn of(canvas: &Canvas) -> Self {
+        let pixels = colour::Opponent::of(canvas);
+        let mask = colour::foreground(&pixels).closed(3).opened(2).largest_component().filled();
+        let share = mask.count() as f32 / (mask.width() * mask.height()) as f32;
+        let found = (AREA_MIN..=AREA_MAX).contains(&share);
+        let mask = if found { mask } else { Mask::rectangle(mask.width(), mask.height(), USUAL) };
+        Self { mask, found, content: canvas.content(), side: canvas.side() }
+    }
+
+    /// Whether a believable silhouette was found; otherwise it is the usual rectangle.
+    #[must_use]
+    pub fn is_found(&self) -> bool {
+        self.found
+    }
+
+    /// Whether the mask covers the point, in fractions of the canvas.
+    #[must_use]
+    pub fn covers(&self, x: f32, y: f32) -> bool {
+        let at = |v: f32, offset: usize, size: usize, cells: usize| {
+            let inside = (v * self.side as f32 - offset as f32) / size as f32;
+            (0.0..1.0).contains(&inside).then(|| ((inside * cells as f32) as usize).min(cells - 1))
+        };
+        let column = at(x, self.content.left, self.content.width, self.mask.width());
+        let row = at(y, self.content.top, self.content.height, self.mask.height());
+        matches!((column, row), (Some(x), Some(y)) if self.mask.get(x, y))
+    }
+
+    /// Bounding box, in fractions of the photo's content.
+    pub(super) fn bounds(&self) -> Rect {
+        self.mask.bounds().unwrap_or(USUAL)
+    }
+
+    /// Column of the garment's axis: the median of the mask's columns in its lower half.
+    pub(super) fn axis(&self) -> f32 {
+        let body = self.bounds();
+        let from = (f32::midpoint(body.y0, body.y1) * self.mask.height() as f32) as usize;
+        let mut columns = vec![0usize; self.mask.width()];
+        for y in from..self.mask.height() {
+            for (x, count) in columns.iter_mut().enumerate() {
+                *count += usize::from(self.mask.get(x, y));
+            }
+        }
+        let half = columns.iter().sum::<usize>() / 2;
+        let mut seen = 0;
+        let middle = columns.iter().position(|count| {
+            seen += count;
+            seen > half
+        });
+        middle.map_or(f32::midpoint(body.x0, body.x1), |x| (x as f32 + 0.5) / self.mask.width() as f32)
+    }
+
+    /// For each row of the bounding box, the run of covered columns that crosses (or is nearest to) `axis`.
+    pub(super) fn runs_at(&self, axis: f32) -> Vec<(f32, f32)> {
+        let width = self.mask.width();
+        let column = ((axis * width as f32) as usize).min(width - 1);
+        let mut runs: Vec<(f32, f32)> = Vec::new();
+        for y in 0..self.mask.height() {
+            match self.mask.run_near(column, y) {
+                Some((l, r)) => runs.push((l as f32 / width as f32, r as f32 / width as f32)),
+                None if !runs.is_empty() && self.mask.any_below(y) => runs.extend(runs.last().copied()),
+                None => {}
+            }
+        }
+        runs
+    }
+
+    /// First and last covered row between two columns, all in fractions.
+    pub(super) fn rows_between(&self, x0: f32, x1: f32) -> Option<(f32, f32)> {
+        let (width, height) = (self.mask.width(), self.mask.height());
+        let columns = (x0.max(0.0) * width as f32) as usize..((x1 * width as f32).ceil() as usize).min(width);
+        let covered = |y: &usize| columns.clone().any(|x| self.mask.get(x, *y));
+        let first = (0..height).find(covered)?;
+        let last = (0..height).rev().find(covered)?;
+        Some((first as f32 / height as f32, (last + 1) as f32 / height as f32))
+    }
+
+    /// From fractions of the photo's content to fractions of the canvas.
+    pub(super) fn to_canvas(&self, r: Rect) -> Rect {
+        let side = self.side as f32;
+        let map = |v: f32, offset: usize, size: usize| (offset as f32 + v * size as f32) / side;
+        let c = self.content;
+        Rect {
+            x0: map(r.x0, c.left, c.width),
+            x1: map(r.x1, c.left, c.width),
+            y0: map(r.y0, c.top, c.height),
+            y1: map(r.y1, c.top, c.height),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Decoding of photos and fitting them to the square canvas the backbone reads.
+
+use fast_image_resize::{PixelType, ResizeAlg, ResizeOptions, Resizer, images::Image, images::ImageRef};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use std::io::Cursor;
+
+/// Bounds on what [`Photo::decode`] accepts.
+#[derive(Clone, Copy, Debug)]
+pub struct PhotoLimits {
+    /// Largest encoded size, in bytes.
+    pub bytes_max: usize,
+    /// Largest decoded size, in pixels (width times height).
+    pub pixels_max: u64,
+}
+
+impl Default for PhotoLimits {
+    fn default() -> Self {
+        Self { bytes_max: 10 << 20, pixels_max: 40_000_000 }
+    }
+}
+
+/// Why bytes are not an acceptable photo.
+#[derive(Debug, thiserror::Error)]
+pub enum PhotoError {
+    /// No bytes at all.
+    #[error("the image is empty; send the bytes of a JPEG, PNG or WebP file")]
+    Empty,
+    /// The encoded file is over the limit.
+    #[error("the image has {bytes} bytes; at most {bytes_max} are accepted")]
+    TooManyBytes {
+        /// Bytes received.
+        bytes: usize,
+        /// Bytes accepted.
+        bytes_max: usize,
+    },
+    /// The decoded image would be over the limit.
+    #[error("the image is {width} x {height} pixels; at most {pixels_max} pixels in all are accepted")]
+    TooManyPixels {
+        /// Width in pixels, from the header.
+        width: u32,
+        /// Height in pixels, from the header.
+        height: u32,
+        /// Pixels accepted.
+        pixels_max: u64,
+    },
+    /// Neither JPEG nor PNG nor WebP.
+    #[error("the image is {found}; send JPEG, PNG or WebP")]
+    Format {
+        /// What the bytes look like.
+        found: String,
+    },
+    /// Truncated or damaged.
+    #[error("the image cannot be decoded: {reason}")]
+    Damaged {
+        /// The decoder's words.
+        reason: String,
+    },
+}
+
+/// A decoded photo, 8-bit RGB, row by row, upright (EXIF orientation applied, transparency on white).
+#[derive(Clone, Debug)]
+pub struct Photo {
+    width: u32,
+    height: u32,
+    rgb: Vec<u8>,
+}
+
+impl Photo {
+    /// Wraps raw pixels; `None` when `rgb` is not `width * height * 3` long or a side is zero.
+    #[must_use]
+    pub fn from_rgb(width: u32, height: u32, rgb: Vec<u8>) -> Option<Self> {
+        let wanted = (width as usize).checked_mul(height as usize)?.checked_mul(3)?;
+        (width > 0 && height > 0 && rgb.len() == wanted).then_some(Self { width, height, rgb })
+    }
+
+    /// Decodes JPEG, PNG or WebP bytes within `limits`; the header is checked before any pixel is.
+    ///
+    /// # Errors
+    /// [`PhotoError`], one variant a cause.
+    pub fn decode(bytes: &[u8], limits: PhotoLimits) -> Result<Self, PhotoError> {
+        let format = photo_format(bytes, limits)?;
+        let damaged = |e: image::ImageError| PhotoError::Damaged { reason: e.to_string() };
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        reader.no_limits();
+        let mut decoder = reader.into_decoder().map_err(damaged)?;
+        let (width, height) = decoder.dimensions();
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > limits.pixels_max || pixels == 0 {
+            return Err(PhotoError::TooManyPixels { width, height, pixels_max: limits.pixels_max });
+        }
+        let orientation = decoder.orientation().map_err(damaged)?;
+        let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        decoded.apply_orientation(orientation);
+        let (width, height) = (decoded.width(), decoded.height());
+        Ok(Self { width, height, rgb: flatten(decoded) })
+    }
+
+    /// Width in pixels.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The pixels, `[height, width, 3]`.
+    #[must_use]
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+
+    /// Scales the photo into a square of `side` pixels, aspect ratio kept, edge pixels repeated outside.
+    ///
+    /// Repeating the edge continues the background, so that no artificial frame is seen by the network.
+    #[must_use]
+    pub fn fit(&self, side: usize) -> Canvas {
+        let longest = self.width.max(self.height) as f32;
+        let scaled = |pixels: u32| ((pixels as f32 * side as f32 / longest).round() as usize).clamp(1, side);
+        let (width, height) = (scaled(self.width), scaled(self.height));
+        let small = self.resized(width as u32, height as u32);
+        let (left, top) = ((side - width) / 2, (side - height) / 2);
+        let mut rgb = Vec::with_capacity(side * side * 3);
+        for y in 0..side {
+            let row = y.saturating_sub(top).min(height - 1);
+            for x in 0..side {
+                let at = (row * width + x.saturating_sub(left).min(width - 1)) * 3;
+                rgb.extend_from_slice(&small[at..at + 3]);
+            }
+        }
+        Canvas { side, content: Content { left, top, width, height }, rgb }
+    }
+
+    fn resized(&self, width: u32, height: u32) -> Vec<u8> {
+        if (width, height) == (self.width, self.height) {
+            return self.rgb.clone();
+        }
+        let mut target = Image::new(width, height, PixelType::U8x3);
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(fast_image_resize::FilterType::Bilinear));
+        // Both buffers are sized by construction, so neither step can fail; a blank canvas would be the outcome.
+        if let Ok(source) = ImageRef::new(self.width, self.height, &self.rgb, PixelType::U8x3) {
+            let _ = Resizer::new().resize(&source, &mut target, &options);
+        }
+        target.into_vec()
+    }
+}
+
+/// The image format of `bytes`, found from their first bytes.
+///
+/// # Errors
+/// [`PhotoError`] when empty, too large or none of JPEG, PNG, WebP.
+pub fn photo_format(bytes: &[u8], limits: PhotoLimits) -> Result<ImageFormat, PhotoError> {
+    if bytes.is_empty() {
+        return Err(PhotoError::Empty);
+    }
+    if bytes.len() > limits.bytes_max {
+        return Err(PhotoError::TooManyBytes { bytes: bytes.len(), bytes_max: limits.bytes_max });
+    }
+    match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => Ok(format),
+        Ok(other) => Err(PhotoError::Format { found: format!("{other:?}").to_uppercase() }),
+        Err(_) => Err(PhotoError::Format { found: "of an unknown format".into() }),
+    }
+}
+
+/// A photo fitted into a square, 8-bit RGB, row by row.
+#[derive(Clone, Debug)]
+pub struct Canvas {
+    side: usize,
+    content: Content,
+    rgb: Vec<u8>,
+}
+
+/// Where on the canvas the photo itself lies, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// First column.
+    pub left: usize,
+    /// First row.
+    pub top: usize,
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+impl Canvas {
+    /// Side in pixels.
+    #[must_use]
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    /// The part covered by the photo; the rest repeats its edge.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
+    /// The pixels, `[side, side, 3]`.
+    #[must_use]
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+}
+
+fn flatten(image: DynamicImage) -> Vec<u8> {
+    if !image.color().has_alpha() {
+        return image.into_rgb8().into_raw();
+    }
+    let rgba = image.into_rgba8();
+    let over_white = |c: u8, a: u8| ((u32::from(c) * u32::from(a) + 255 * (255 - u32::from(a))) / 255) as u8;
+    rgba.pixels().flat_map(|p| [0, 1, 2].map(|c| over_white(p.0[c], p.0[3]))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encoded(format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let picture =
+            image::RgbImage::from_fn(20, 10, |x, _| image::Rgb([if x < 10 { 250 } else { 5 }, 100, 30]));
+        picture.write_to(&mut bytes, format).expect("encodes");
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn the_three_formats_decode() {
+        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+            let photo = Photo::decode(&encoded(format), PhotoLimits::default()).expect("decodes");
+            assert_eq!((photo.width(), photo.height()), (20, 10));
+            assert!(photo.rgb()[0] > 200 && photo.rgb()[19 * 3] < 60, "{format:?} keeps its pixels");
+        }
+    }
+
+    #[test]
+    fn bad_bytes_are_typed_errors() {
+        let limits = PhotoLimits { bytes_max: 1000, pixels_max: 150 };
+        let jpeg = encoded(ImageFormat::Jpeg);
+        assert!(matches!(Photo::decode(&[], limits), Err(PhotoError::Empty)));
+        assert!(matches!(Photo::decode(&[0; 1001], limits), Err(PhotoError::TooManyBytes { .. })));
+        assert!(matches!(Photo::decode(&jpeg, limits), Err(PhotoError::TooManyPixels { width: 20, .. })));
+        assert!(matches!(
+            Photo::decode(b"GIF89a\x01\x00\x01\x00", limits),
+            Err(PhotoError::Format { found }) if found == "GIF"
+        ));
+        let cut = &jpeg[..jpeg.len() / 2];
+        assert!(matches!(Photo::decode(cut, PhotoLimits::default()), Err(PhotoError::Damaged { .. })));
+    }
+
+    #[test]
+    fn fitting_keeps_the_aspect_ratio_and_repeats_the_edge() {
+        let photo = Photo::decode(&encoded(ImageFormat::Png), PhotoLimits::default()).expect("decodes");
+        let canvas = photo.fit(40);
+        assert_eq!(canvas.content(), Content { left: 0, top: 10, width: 40, height: 20 });
+        assert_eq!(canvas.rgb()[..3], canvas.rgb()[40 * 3 * 10..40 * 3 * 10 + 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), magic in 0..4usize) {
+            let head: &[u8] = [b"\xff\xd8\xff".as_slice(), b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBPVP8 ", b""][magic];
+            bytes.splice(0..0, head.iter().copied());
+            let _ = Photo::decode(&bytes, PhotoLimits::default());
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Collars, fastenings, pockets, prints, straps and seams.
+
+use super::cloth::Cloth;
+use super::garment::Garment;
+use super::outline::{Cut, Lower};
+use super::palette::{Rgb, lightness, paint, scaled, shade};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use tiny_skia::{FillRule, LineCap, Path, PathBuilder, Pixmap, Stroke, Transform};
+
+/// Draws on a pixmap in picture widths.
+pub(super) struct Pen<'a> {
+    pub(super) canvas: &'a mut Pixmap,
+    pub(super) zoom: f32,
+}
+
+impl Pen<'_> {
+    fn transform(&self) -> Transform {
+        Transform::from_scale(self.zoom, self.zoom)
+    }
+
+    pub(super) fn fill(&mut self, path: Option<Path>, colour: Rgb) {
+        if let Some(path) = path {
+            let transform = self.transform();
+            self.canvas.fill_path(&path, &paint(colour, 1.0), FillRule::Winding, transform, None);
+        }
+    }
+
+    pub(super) fn stroke(&mut self, path: Option<Path>, colour: Rgb, width: f32, alpha: f32) {
+        if let Some(path) = path {
+            let stroke = Stroke { width, line_cap: LineCap::Round, ..Stroke::default() };
+            let transform = self.transform();
+            self.canvas.stroke_path(&path, &paint(colour, alpha), &stroke, transform, None);
+        }
+    }
+
+    pub(super) fn line(&mut self, points: &[(f32, f32)], colour: Rgb, width: f32) {
+        self.stroke(polygon(points, false), colour, width, 1.0);
+    }
+
+    /// A filled polygon with a darker seam around it.
+    fn piece(&mut self, path: Option<Path>, colour: Rgb) {
+        self.fill(path.clone(), colour);
+        self.stroke(path, seam(colour), 0.005, 0.8);
+    }
+
+    fn dot(&mut self, x: f32, y: f32, radius: f32, colour: Rgb) {
+        self.fill(PathBuilder::from_circle(x, y, radius), colour);
+    }
+}
+
+/// A line through points, closed or not.
+pub(super) fn polygon(points: &[(f32, f32)], closed: bool) -> Option<Path> {
+    let mut p = PathBuilder::new();
+    for (at, (x, y)) in points.iter().enumerate() {
+        if at == 0 { p.move_to(*x, *y) } else { p.line_to(*x, *y) }
+    }
+    if closed {
+        p.close();
+    }
+    p.finish()
+}
+
+/// The colour of seams on a piece.
+pub(super) fn seam(colour: Rgb) -> Rgb {
+    if lightness(colour) > 55.0 { scaled(colour, 0.6) } else { scaled(colour, 1.9) }
+}
+
+/// The hood, which lies behind everything else.
+pub(super) fn hood(pen: &mut Pen<'_>, cut: &Cut, cloth: &Cloth) {
+    let (wide, high, top) = (cut.neck * 2.1, cut.neck * 2.6, cut.top + 0.03);
+    let outline = |shrink: f32| {
+        let mut p = PathBuilder::new();
+        p.move_to(0.5 - wide * shrink, top);
+        p.cubic_to(0.5 - wide * 1.15 * shrink, top - high * shrink, 0.5 + wide * 1.15 * shrink, top - high * shrink, 0.5 + wide * shrink, top);
+        p.quad_to(0.5, top + cut.depth + 0.07, 0.5 - wide * shrink, top);
+        p.close();
+        p.finish()
+    };
+    pen.piece(outline(1.0), cloth.main);
+    pen.fill(outline(0.68), scaled(cloth.main, 0.55));
+}
+
+/// Collars that lie on the body, and what is seen of the neckline's edge.
+pub(super) fn collar(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cloth, rng: &mut ChaCha8Rng) {
+    let (n, t) = (cut.neck, cut.top);
+    let colour = if rng.random_bool(0.15) { cloth.second } else { scaled(cloth.main, rng.random_range(0.9..1.06)) };
+    let both = |pen: &mut Pen<'_>, points: &[(f32, f32)]| {
+        for sign in [-1.0, 1.0] {
+            let side: Vec<_> = points.iter().map(|(x, y)| (0.5 + sign * x, *y)).collect();
+            pen.piece(polygon(&side, true), colour);
+        }
+    };
+    let drop = n * rng.random_range(1.15..1.6f32);
+    match garment.collar.unwrap_or("none") {
+        "shirt" => both(pen, &[(0.0, t + n * 0.75), (n * 0.95, t - 0.03), (n * 1.35, t + 0.035), (n * 0.95, t + drop + 0.01)]),
+        "polo" => {
+            both(pen, &[(0.0, t + n * 0.8), (n * 0.95, t - 0.025), (n * 1.4, t + 0.03), (n * 0.8, t + n * 1.1)]);
+        }
+        "high" => {
+            let rise = rng.random_range(0.075..0.12f32);
+            let band = [(0.5 - n * 1.02, t + 0.05), (0.5 - n * 0.92, t - rise), (0.5 + n * 0.92, t - rise), (0.5 + n * 1.02, t + 0.05), (0.5, t + 0.085)];
+            pen.piece(polygon(&band, true), colour);
+            let fold = t - rise * 0.3;
+            pen.stroke(polygon(&[(0.5 - n * 0.95, fold), (0.5 + n * 0.95, fold)], false), seam(colour), 0.004, 0.6);
+        }
+        "mandarin" => both(pen, &[(0.006, t + n * 0.85), (n * 0.9, t - 0.03), (n * 1.08, t + 0.012), (0.012, t + n * 1.28)]),
+        "lapel" => {
+            let deep = cut.armpit + rng.random_range(0.02..0.12f32);
+            both(pen, &[(0.0, t + deep), (n * 0.7, t - 0.025), (n * 1.3, t + 0.02), (n * 1.6, t + deep * 0.42), (n * 1.15, t + deep * 0.46), (n * 1.35, t + deep * 0.58)]);
+        }
+        "shawl" => {
+            let deep = cut.armpit + rng.random_range(0.0..0.1f32);
+            for sign in [-1.0, 1.0] {
+                let mut p = PathBuilder::new();
+                p.move_to(0.5, t + deep);
+                p.quad_to(0.5 + sign * n * 0.4, t + deep * 0.4, 0.5 + sign * n * 0.75, t - 0.03);
+                p.line_to(0.5 + sign * n * 1.25, t + 0.015);
+                p.quad_to(0.5 + sign * n * 1.75, t + deep * 0.5, 0.5, t + deep);
+                p.close();
+                pen.piece(p.finish(), colour);
+            }
+        }
+        "peter-pan" => {
+            for sign in [-1.0, 1.0] {
+                let mut p = PathBuilder::new();
+                p.move_to(0.5, t + cut.depth * 0.9);
+                p.quad_to(0.5 + sign * n * 0.6, t + cut.depth * 0.8, 0.5 + sign * n, t);
+                p.line_to(0.5 + sign * n * 1.3, t + 0.02);
+                p.cubic_to(0.5 + sign * n * 1.5, t + cut.depth + 0.06, 0.5 + sign * n * 0.5, t + cut.depth + 0.1, 0.5, t + cut.depth * 0.9);
+                p.close();
+                pen.piece(p.finish(), if rng.random_bool(0.5) { [240.0, 240.0, 236.0] } else { colour });
+            }
+        }
+        "hood" => {
+            for sign in [-1.0, 1.0] {
+                let x = 0.5 + sign * n * 0.5;
+                let end = t + cut.depth + rng.random_range(0.1..0.2f32);
+                pen.line(&[(x, t + cut.depth + 0.02), (x + sign * 0.006, end)], cloth.second, 0.008);
+            }
+        }
+        _ => {
+            // The ribbed edge that most collarless garments have.
+            let edge = if rng.random_bool(0.2) { cloth.second } else { seam(cloth.main) };
+            let rim = cut.back_of_neck(garment);
+            if !matches!(garment.sleeve_length, Some("spaghetti" | "strapless")) {
+                pen.stroke(rim, edge, rng.random_range(0.005..0.014), 0.85);
+            }
+        }
+    }
+}
+
+/// Straps of a spaghetti top.
+pub(super) fn straps(pen: &mut Pen<'_>, cut: &Cut, cloth: &Cloth) {
+    let edge = cut.top + cut.armpit - 0.07;
+    for sign in [-1.0, 1.0] {
+        pen.line(&[(0.5 + sign * cut.chest * 0.52, edge), (0.5 + sign * cut.neck * 0.95, cut.top)], cloth.main, 0.013);
+    }
+}
+
+/// Fastening of an upper garment.
+pub(super) fn fastening(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cloth, rng: &mut ChaCha8Rng) {
+    let collar = garment.collar.unwrap_or("none");
+    let start = match collar {
+        "lapel" | "shawl" => cut.top + cut.armpit + 0.08,
+        "high" => cut.top - 0.05,
+        _ => cut.top + cut.depth,
+    };
+    let short = matches!(garment.category, "polo" | "t-shirt" | "jumper" | "top" | "dress" | "blouse") && !garment.opens();
+    let end = if short && garment.category != "dress" && garment.category != "blouse" { start + 0.2 * (cut.hem - cut.top) } else { cut.hem - 0.01 };
+    let dark = seam(cloth.main);
+    let metal = if rng.random_bool(0.5) { [190.0, 188.0, 180.0] } else { scaled(dark, 0.7) };
+    match garment.fastening {
+        "button" => {
+            pen.line(&[(0.485, start), (0.485, end)], dark, 0.003);
+            pen.line(&[(0.518, start), (0.518, end)], dark, 0.003);
+            let button = if rng.random_bool(0.6) { if lightness(cloth.main) > 120.0 { [60.0, 50.0, 45.0] } else { [225.0, 222.0, 215.0] } } else { cloth.second };
+            let few = matches!(garment.category, "blazer" | "coat");
+            let count = if short { 3 } else if few { 3 } else { rng.random_range(6..9) };
+            let radius = if few { 0.014 } else { 0.008 };
+            for i in 0..count {
+                pen.dot(0.502, start + (end - start) * (i as f32 + 0.5) / count as f32, radius, button);
+            }
+        }
+        "zip" => {
+            pen.line(&[(0.5, start - 0.03), (0.5, end)], metal, 0.012);
+            pen.line(&[(0.5, start - 0.03), (0.5, end)], scaled(dark, 0.6), 0.003);
+            pen.line(&[(0.503, start + 0.01), (0.503, start + 0.05)], metal, 0.009);
+        }
+        "laces" => lacing(pen, start, 5, cloth.second),
+        "belt" => belt(pen, (0.5 - cut.waist * 1.05, 0.5 + cut.waist * 1.05), cut.top + cut.waist_at, cloth, rng),
+        _ if garment.opens() => pen.line(&[(0.5, start), (0.5, end)], dark, 0.004),
+        _ => {}
+    }
+}
+
+fn lacing(pen: &mut Pen<'_>, top: f32, rows: usize, colour: Rgb) {
+    for i in 0..rows {
+        let (y, next) = (top + 0.028 * i as f32, top + 0.028 * (i + 1) as f32);
+        pen.line(&[(0.48, y), (0.52, next)], colour, 0.006);
+        pen.line(&[(0.52, y), (0.48, next)], colour, 0.006);
+    }
+    let bottom = top + 0.028 * rows as f32;
+    pen.line(&[(0.48, bottom), (0.465, bottom + 0.09)], colour, 0.006);
+    pen.line(&[(0.52, bottom), (0.535, bottom + 0.09)], colour, 0.006);
+}
+
+fn belt(pen: &mut Pen<'_>, (left, right): (f32, f32), y: f32, cloth: &Cloth, rng: &mut ChaCha8Rng) {
+    let colour = if rng.random_bool(0.5) { shade("brown", rng) } else { seam(cloth.main) };
+    let band = [(left, y - 0.02), (right, y - 0.02), (right, y + 0.022), (left, y + 0.022)];
+    pen.piece(polygon(&band, true), colour);
+    if rng.random_bool(0.5) {
+        let buckle = [(0.475, y - 0.026), (0.525, y - 0.026), (0.525, y + 0.028), (0.475, y + 0.028)];
+        pen.stroke(polygon(&buckle, true), [205.0, 190.0, 130.0], 0.008, 1.0);
+    } else {
+        pen.line(&[(0.5, y), (0.47, y + 0.13)], colour, 0.024);
+        pen.line(&[(0.5, y), (0.52, y + 0.15)], colour, 0.024);
+    }
+}
+
+/// Pockets of an upper garment.
+pub(super) fn pockets(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cloth) {
+    let dark = seam(cloth.main);
+    let low = cut.top + (cut.hem - cut.top).min(0.9) * 0.68;
+    let x = cut.waist * 0.62;
+    let chest = cut.top + cut.armpit * 0.95;
+    let patch = |cx: f32, y: f32, w: f32, h: f32| {
+        polygon(&[(cx - w, y), (cx + w, y), (cx + w, y + h * 0.85), (cx, y + h), (cx - w, y + h * 0.85)], true)
+    };
+    match garment.pocket {
+        "chest" => pen.stroke(patch(0.5 + cut.chest * 0.48, chest, 0.042, 0.085), dark, 0.005, 1.0),
+        "flap" => {
+            let y = if garment.category == "shirt" { chest } else { low };
+            for sign in [-1.0, 1.0] {
+                let cx = 0.5 + sign * if garment.category == "shirt" { cut.chest * 0.48 } else { x };
+                pen.stroke(patch(cx, y, 0.048, 0.09), dark, 0.004, 0.9);
+                pen.piece(polygon(&[(cx - 0.052, y), (cx + 0.052, y), (cx + 0.05, y + 0.03), (cx, y + 0.042), (cx - 0.05, y + 0.03)], true), scaled(cloth.main, 0.92));
+            }
+        }
+        "side" => {
+            for sign in [-1.0, 1.0] {
+                pen.line(&[(0.5 + sign * x * 0.9, low), (0.5 + sign * x * 1.25, low + 0.11)], dark, 0.008);
+            }
+        }
+        "zip" => {
+            for sign in [-1.0, 1.0] {
+                let (a, b) = ((0.5 + sign * x * 0.85, low), (0.5 + sign * x * 1.25, low + 0.11));
+                pen.line(&[a, b], [195.0, 195.0, 190.0], 0.012);
+                pen.line(&[a, b], [40.0, 40.0, 40.0], 0.004);
+                pen.dot(a.0, a.1, 0.011, [205.0, 205.0, 200.0]);
+            }
+        }
+        "kangaroo" => {
+            let w = cut.waist * 0.72;
+            let outline = [(0.5 - w * 0.55, low - 0.06), (0.5 + w * 0.55, low - 0.06), (0.5 + w, low + 0.06), (0.5 + w, low + 0.11), (0.5 - w, low + 0.11), (0.5 - w, low + 0.06)];
+            pen.piece(polygon(&outline, true), scaled(cloth.main, 0.95));
+        }
+        _ => {}
+    }
+}
+
+/// Waistband, fastening and pockets of trousers, shorts and skirts.
+pub(super) fn lower(pen: &mut Pen<'_>, garment: &Garment, lower: &Lower, cloth: &Cloth, rng: &mut ChaCha8Rng) {
+    let (dark, top) = (seam(cloth.main), lower.top);
+    let band = top + 0.045;
+    pen.stroke(polygon(&[(0.5 - lower.waist * 1.04, band), (0.5, band + 0.015), (0.5 + lower.waist * 1.04, band)], false), dark, 0.005, 1.0);
+    if garment.category != "skirt" {
+        pen.line(&[(0.5, band), (0.5, lower.crotch)], dark, 0.004);
+    }
+    match garment.fastening {
+        "button" => {
+            pen.dot(0.5, top + 0.026, 0.013, if garment.fabric == "denim" { [190.0, 150.0, 95.0] } else { cloth.second });
+            pen.stroke(polygon(&[(0.53, band), (0.53, lower.crotch - 0.09), (0.5, lower.crotch - 0.05)], false), dark, 0.004, 0.9);
+            if garment.category == "skirt" {
+                for i in 1..6 {
+                    pen.dot(0.5, band + (lower.hem - band) * i as f32 / 6.0, 0.011, cloth.second);
+                }
+            }
+        }
+        "zip" => pen.line(&[(0.5, top + 0.01), (0.5, lower.crotch - 0.06)], [185.0, 185.0, 178.0], 0.013),
+        "laces" => {
+            for sign in [-1.0, 1.0] {
+                pen.line(&[(0.5 + sign * 0.008, top + 0.03), (0.5 + sign * 0.035, top + 0.17)], [232.0, 230.0, 225.0], 0.009);
+            }
+        }
+        "belt" => belt(pen, (0.5 - lower.waist * 1.02, 0.5 + lower.waist * 1.02), top + 0.025, cloth, rng),
+        _ => {}
+    }
+    for sign in [-1.0, 1.0] {
+        let edge = 0.5 + sign * lower.waist;
+        match garment.pocket {
+            "side" => pen.line(&[(edge - sign * 0.06, band), (edge + sign * 0.012, band + 0.12)], dark, 0.007),
+            "zip" => {
+                pen.line(&[(edge - sign * 0.05, band), (edge, band + 0.13)], [200.0, 200.0, 195.0], 0.012);
+                pen.line(&[(edge - sign * 0.05, band), (edge, band + 0.13)], [40.0, 40.0, 42.0], 0.004);
+            }
+            "cargo" => {
+                let (cx, y) = (0.5 + sign * lower.hip * 0.82, lower.crotch + 0.06);
+                let box_ = [(cx - 0.055, y), (cx + 0.055, y), (cx + 0.05, y + 0.14), (cx - 0.05, y + 0.14)];
+                pen.piece(polygon(&box_, true), scaled(cloth.main, 0.93));
+                pen.piece(polygon(&[(cx - 0.06, y - 0.005), (cx + 0.06, y - 0.005), (cx + 0.058, y + 0.04), (cx - 0.058, y + 0.04)], true), scaled(cloth.main, 0.86));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The print on a chest (or on shorts): a sport's sign, or a motif of shapes and lines of lettering.
+pub(super) fn print(pen: &mut Pen<'_>, garment: &Garment, (x, y): (f32, f32), size: f32, cloth: &Cloth, rng: &mut ChaCha8Rng) {
+    let ink = cloth.second;
+    match garment.sport {
+        "football" => {
+            digit(pen, (x - size * 0.32, y), size * 0.42, rng.random_range(1..10), ink);
+            if rng.random_bool(0.6) {
+                digit(pen, (x + size * 0.32, y), size * 0.42, rng.random_range(0..10), ink);
+            }
+        }
+        "basketball" => {
+            pen.dot(x, y, size * 0.6, [225.0, 120.0, 45.0]);
+            let line = [50.0, 30.0, 20.0];
+            pen.line(&[(x - size * 0.6, y), (x + size * 0.6, y)], line, size * 0.06);
+            pen.line(&[(x, y - size * 0.6), (x, y + size * 0.6)], line, size * 0.06);
+            for sign in [-1.0, 1.0] {
+                let mut p = PathBuilder::new();
+                p.move_to(x + sign * size * 0.42, y - size * 0.43);
+                p.quad_to(x + sign * size * 0.05, y, x + sign * size * 0.42, y + size * 0.43);
+                pen.stroke(p.finish(), line, size * 0.06, 1.0);
+            }
+        }
+        "running" => {
+            for i in 0..3 {
+                let left = x - size * 0.7 + i as f32 * size * 0.45;
+                pen.line(&[(left, y - size * 0.5), (left + size * 0.4, y), (left, y + size * 0.5)], ink, size * 0.16);
+            }
+        }
+        "yoga" => {
+            for i in -2i32..=2 {
+                let (sin, cos) = (i as f32 * 0.55).sin_cos();
+                let (tx, ty) = (x + sin * size * 0.8, y + size * 0.4 - cos * size * 0.9);
+                let mut p = PathBuilder::new();
+                p.move_to(x, y + size * 0.4);
+                p.quad_to(x + sin * size * 0.3 - size * 0.2, y - size * 0.05, tx, ty);
+                p.quad_to(x + sin * size * 0.3 + size * 0.2, y - size * 0.05, x, y + size * 0.4);
+                p.close();
+                pen.stroke(p.finish(), ink, size * 0.07, 1.0);
+            }
+        }
+        "surfing" => {
+            for i in 0..3 {
+                let base = y - size * 0.35 + i as f32 * size * 0.35;
+                let mut p = PathBuilder::new();
+                p.move_to(x - size * 0.8, base);
+                p.cubic_to(x - size * 0.4, base - size * 0.5, x - size * 0.2, base + size * 0.4, x, base);
+                p.cubic_to(x + size * 0.2, base - size * 0.5, x + size * 0.5, base + size * 0.4, x + size * 0.8, base);
+                pen.stroke(p.finish(), ink, size * 0.11, 1.0);
+            }
+        }
+        _ => motif(pen, (x, y), size, cloth, garment.color == "multi", rng),
+    }
+}
+
+fn motif(pen: &mut Pen<'_>, (x, y): (f32, f32), size: f32, cloth: &Cloth, multi: bool, rng: &mut ChaCha8Rng) {
+    for _ in 0..rng.random_range(2..7) {
+        let colour = if multi { shade("multi", rng) } else { cloth.second };
+        let (px, py) = (x + size * rng.random_range(-0.5..0.5f32), y + size * rng.random_range(-0.5..0.5f32));
+        let s = size * rng.random_range(0.15..0.45f32);
+        match rng.random_range(0..4) {
+            0 => pen.dot(px, py, s * 0.7, colour),
+            1 => pen.fill(polygon(&[(px, py - s), (px + s, py + s * 0.7), (px - s, py + s * 0.7)], true), colour),
+            2 => {
+                let star = |i: usize| {
+                    let (sin, cos) = (i as f32 * 0.6283).sin_cos();
+                    let r = if i.is_multiple_of(2) { s } else { s * 0.42 };
+                    (px + r * sin, py - r * cos)
+                };
+                pen.fill(polygon(&(0..10).map(star).collect::<Vec<_>>(), true), colour);
+            }
+            _ => {
+                // Lettering: strokes of uneven height.
+                for i in 0..5 {
+                    let lx = px - s + s * 0.45 * i as f32;
+                    let top = py - s * rng.random_range(0.1..0.5f32);
+                    pen.line(&[(lx, py + s * 0.3), (lx, top), (lx + s * 0.25, top)], colour, s * 0.13);
+                }
+            }
+        }
+    }
+}
+
+/// A digit in seven segments.
+fn digit(pen: &mut Pen<'_>, (x, y): (f32, f32), s: f32, digit: usize, colour: Rgb) {
+    const SEGMENTS: [u8; 10] = [0x77, 0x24, 0x5d, 0x6d, 0x2e, 0x6b, 0x7b, 0x25, 0x7f, 0x6f];
+    let (l, r, t, b) = (x - s * 0.5, x + s * 0.5, y - s, y + s);
+    let lines = [((l, t), (r, t)), ((l, t), (l, y)), ((r, t), (r, y)), ((l, y), (r, y)), ((l, y), (l, b)), ((r, y), (r, b)), ((l, b), (r, b))];
+    for (i, (from, to)) in lines.into_iter().enumerate() {
+        if SEGMENTS[digit % 10] >> i & 1 == 1 {
+            pen.line(&[from, to], colour, s * 0.32);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! ROI pooling (section 6): crop the feature map bilinearly to a region, then AlexNet's pooling layer.
+
+use crate::backbone::{MapShape, max_pool_plane};
+use crate::region::{Parts, Rect, Region};
+
+/// Rows and columns after pooling a map of `shape`: kernel 3, stride 2.
+fn pooled_side(shape: MapShape) -> (usize, usize) {
+    ((shape.height - 3) / 2 + 1, (shape.width - 3) / 2 + 1)
+}
+
+/// Numbers a head receives for one region of a map of `shape`: 9216 for AlexNet.
+#[must_use]
+pub fn pooled_len(shape: MapShape) -> usize {
+    let (height, width) = pooled_side(shape);
+    shape.channels * height * width
+}
+
+/// Pools `region` of one map: `[channels, height, width]` to `[channels * 6 * 6]` for AlexNet.
+///
+/// The crop has the map's own size, as `crop_and_resize` with corners aligned gives, so that a region and
+/// the whole map feed the same layers. Two sleeves are averaged.
+#[must_use]
+pub fn pool_region(map: &[f32], shape: MapShape, parts: &Parts, region: Region) -> Vec<f32> {
+    let rects = parts.rects(region);
+    let mut pooled = vec![0.0; pooled_len(shape)];
+    for rect in &rects {
+        add_pooled(map, shape, rect, 1.0 / rects.len() as f32, &mut pooled);
+    }
+    pooled
+}
+
+fn add_pooled(map: &[f32], shape: MapShape, rect: &Rect, share: f32, total: &mut [f32]) {
+    let rows = Samples::along(rect.y0, rect.y1, shape.height);
+    let columns = Samples::along(rect.x0, rect.x1, shape.width);
+    let (height, width) = pooled_side(shape);
+    let mut wide = vec![0.0; shape.height * shape.width];
+    let mut crop = vec![0.0; shape.height * shape.width];
+    let mut plane = vec![0.0; height * width];
+    for (channel, total) in map.chunks_exact(shape.height * shape.width).zip(total.chunks_exact_mut(height * width)) {
+        for (source, target) in channel.chunks_exact(shape.width).zip(wide.chunks_exact_mut(shape.width)) {
+            for (value, (low, high, part)) in target.iter_mut().zip(&columns.0) {
+                *value = source[*low] + (source[*high] - source[*low]) * part;
+            }
+        }
+        for (target, (low, high, part)) in crop.chunks_exact_mut(shape.width).zip(&rows.0) {
+            for (x, value) in target.iter_mut().enumerate() {
+                let (above, below) = (wide[low * shape.width + x], wide[high * shape.width + x]);
+                *value = above + (below - above) * part;
+            }
+        }
+        max_pool_plane(&crop, shape.width, &mut plane, width);
+        for (sum, value) in total.iter_mut().zip(&plane) {
+            *sum += share * value;
+        }
+    }
+}
+
+/// For each output cell: lower and upper source cell and the share of the upper.
+struct Samples(Vec<(usize, usize, f32)>);
+
+impl Samples {
+    fn along(low: f32, high: f32, cells: usize) -> Self {
+        let last = (cells - 1) as f32;
+        let at = |i: usize| (low + (high - low) * i as f32 / last).clamp(0.0, 1.0) * last;
+        Self(
+            (0..cells)
+                .map(|i| {
+                    let floor = at(i).floor().min(last);
+                    (floor as usize, (floor as usize + 1).min(cells - 1), at(i) - floor)
+                })
+                .collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: MapShape = MapShape { channels: 2, height: 13, width: 13 };
+
+    #[test]
+    fn the_whole_map_is_plain_max_pooling() {
+        let map: Vec<f32> = (0..2 * 169).map(|i| (i * 31 % 97) as f32).collect();
+        let pooled = pool_region(&map, SHAPE, &Parts::none(), Region::Collar);
+        let mut plain = vec![0.0; 36];
+        max_pool_plane(&map[169..], 13, &mut plain, 6);
+        assert_eq!(pooled.len(), pooled_len(SHAPE));
+        assert_eq!(pooled[36..], plain[..]);
+    }
+
+    #[test]
+    fn a_crop_of_a_ramp_is_a_ramp_of_the_region() {
+        let map: Vec<f32> = (0..2 * 169).map(|i| (i % 13) as f32).collect();
+        let collar = Rect { x0: 0.25, y0: 0.0, x1: 0.75, y1: 0.5 };
+        let parts = Parts { collar: Some(collar), ..Parts::none() };
+        let pooled = pool_region(&map, SHAPE, &parts, Region::Collar);
+        // Cells run from 3 to 9; each maximum is the rightmost of three crop columns half a cell apart.
+        assert!((pooled[0] - 4.0).abs() < 1e-5 && (pooled[5] - 9.0).abs() < 1e-5, "{:?}", &pooled[..6]);
+    }
+
+    #[test]
+    fn two_sleeves_are_averaged() {
+        let map: Vec<f32> = (0..2 * 169).map(|i| (i % 13) as f32).collect();
+        let left = Rect { x0: 0.0, y0: 0.0, x1: 0.2, y1: 1.0 };
+        let parts = Parts { left_sleeve: Some(left), right_sleeve: Some(left.mirrored()), ..Parts::none() };
+        let pooled = pool_region(&map, SHAPE, &parts, Region::Sleeves);
+        assert!((pooled[0] - 0.5 * (0.4 + 10.0)).abs() < 1e-4, "{}", pooled[0]);
+    }
+}
