@@ -41,9 +41,19 @@ pub struct Rendered {
 /// Renders the garment number `index` of the collection `seed`; the same numbers give the same picture.
 #[must_use]
 pub fn render(seed: u64, index: u64) -> Rendered {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ index);
-    let garment = Garment::sample(&mut rng);
+    let (garment, mut rng) = garment(seed, index);
     render_garment(&garment, &mut rng)
+}
+
+/// Every label of the garment number `index` of the collection `seed`, without drawing it.
+#[must_use]
+pub fn truth(seed: u64, index: u64) -> Labels {
+    garment(seed, index).0.labels()
+}
+
+fn garment(seed: u64, index: u64) -> (Garment, ChaCha8Rng) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ index);
+    (Garment::sample(&mut rng), rng)
 }
 
 /// Renders a given garment; `rng` decides what its labels leave open: shade, cut, folds, background, noise.
@@ -80,6 +90,7 @@ mod tests {
         let (a, b, c) = (render(1, 5), render(1, 5), render(2, 5));
         assert_eq!(a.photo.rgb(), b.photo.rgb());
         assert_eq!(a.labels, b.labels);
+        assert_eq!(a.truth, truth(1, 5));
         assert_ne!(a.photo.rgb(), c.photo.rgb());
     }
 

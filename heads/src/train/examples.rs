@@ -4,7 +4,7 @@ use crate::embedder::PARTS_ATTRIBUTE;
 use crate::labels::Labels;
 use crate::photo::{Photo, PhotoLimits};
 use crate::region::PartsCase;
-use crate::render::render;
+use crate::render::{render, truth};
 use crate::wardrobe::LabelledPhoto;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -65,13 +65,12 @@ pub fn examples_of_photos(photos: &[LabelledPhoto], variants: u64) -> Vec<Exampl
 /// The first `count` garments of the collection `seed`, with all their labels.
 #[must_use]
 pub fn examples_of_renders(seed: u64, count: u64) -> Vec<Example> {
-    use rayon::prelude::*;
-    let all = (0..count).into_par_iter().map(|index| Example {
+    let example = |index| Example {
         source: Source::Render(seed, index),
         variant: 0,
-        labels: with_case(render(seed, index).truth),
-    });
-    all.collect()
+        labels: with_case(truth(seed, index)),
+    };
+    (0..count).map(example).collect()
 }
 
 /// The case of "Extract Parts?" that labels imply; `None` when they do not tell.

@@ -1,5 +1,110 @@
 //! The verb `evaluate`.
+
+use anyhow::Context;
 use clap::Args;
+use indicatif::ProgressBar;
+use lapel_heads::evaluate::{Measured, RetrievalSpec, accuracies, fresh_seed, measure, retrieval};
+use lapel_heads::{AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head, Labels, Photo, PhotoLimits};
+use lapel_heads::{render, train, wardrobe};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The heads of special attributes, and the one of the general ones.
+const HEADS: [&str; 7] = ["color", "pattern", "sleeve_length", "neckline", "collar", "fastening", "general"];
+const SPECIAL: [&str; 6] = ["color", "pattern", "sleeve_length", "neckline", "collar", "fastening"];
+
 #[derive(Args)]
-pub(crate) struct Options {}
-pub(crate) fn run(_: &Options) -> anyhow::Result<()> { Ok(()) }
+pub(crate) struct Options {
+    /// Folder with labels.csv and images/; its `val` rows are measured. Without it: rendered garments alone.
+    #[arg(long)]
+    wardrobe: Option<PathBuf>,
+    /// Rendered garments to measure, of a seed that no training uses.
+    #[arg(long, default_value_t = 1000)]
+    rendered: u64,
+    /// Folder of the backbone's weights and the bundles.
+    #[arg(long, default_value = "heads/bundles")]
+    bundles: PathBuf,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let backbone: Arc<dyn Backbone> = Arc::new(AlexNet::load(&options.bundles.join(BACKBONE_FILE))?);
+    let head = |name: &str| {
+        let path = options.bundles.join(name);
+        let bytes = fs_err::read(&path)?;
+        Head::from_bytes(&bytes, backbone.as_ref()).with_context(|| path.display().to_string())
+    };
+    let embedder = Embedder::new(backbone.clone(), head(EXTRACT_PARTS_FILE)?)?;
+    let heads = HEADS.iter().map(|name| Ok(Arc::new(head(&format!("{name}.safetensors"))?)));
+    let heads = heads.collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(folder) = &options.wardrobe {
+        let photos: Vec<_> = wardrobe::read(folder)?.into_iter().filter(|p| p.split == "val").collect();
+        let loaded = photos
+            .iter()
+            .map(|p| Ok((Photo::decode(&fs_err::read(&p.path)?, PhotoLimits::default())?, p.labels.clone())))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        report("validation photos", &embedder, &heads, loaded.into_iter())?;
+    }
+    let seed = fresh_seed();
+    let rendered = (0..options.rendered).map(|index| {
+        let r = render::render(seed, index);
+        (r.photo, r.truth)
+    });
+    report("rendered garments", &embedder, &heads, rendered)
+}
+
+fn report(
+    title: &str,
+    embedder: &Embedder,
+    heads: &[Arc<Head>],
+    photos: impl Iterator<Item = (Photo, Labels)>,
+) -> anyhow::Result<()> {
+    let bar = ProgressBar::new_spinner().with_message(title.to_owned());
+    let photos: Vec<_> = photos.collect();
+    let cases = case_accuracy(embedder, &photos)?;
+    let measured = measure(embedder, heads, photos.into_iter(), |n| bar.inc(n as u64))?;
+    bar.finish_and_clear();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{title}: {} pictures; \"Extract Parts?\" right on {:.1} %\n", measured.len(), 100.0 * cases)?;
+    writeln!(out, "{:<14} {:>8} {:>9} {:>9} {:>9}", "attribute", "labelled", "accuracy", "balanced", "majority")?;
+    for a in accuracies(&measured, heads) {
+        writeln!(
+            out,
+            "{:<14} {:>8} {:>8.1}% {:>8.1}% {:>8.1}%",
+            a.attribute,
+            a.labelled,
+            100.0 * a.accuracy,
+            100.0 * a.balanced,
+            100.0 * a.majority
+        )?;
+    }
+    retrieval_table(&mut out, &measured, heads)
+}
+
+fn retrieval_table(out: &mut impl Write, measured: &[Measured], heads: &[Arc<Head>]) -> anyhow::Result<()> {
+    writeln!(out, "\ntop-20 after one manipulation\n")?;
+    writeln!(out, "{:<14} {:>8} {:>12} {:>14} {:>8}", "attribute", "queries", "manipulated", "unmanipulated", "random")?;
+    for (attribute, r) in retrieval(measured, heads, RetrievalSpec { special: &SPECIAL, k: 20, seed: 1 }) {
+        let [m, u, c] = [r.manipulated, r.unmanipulated, r.random].map(|share| 100.0 * share);
+        writeln!(out, "{attribute:<14} {:>8} {m:>11.1}% {u:>13.1}% {c:>7.1}%", r.queries)?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Share of the pictures whose case is known that "Extract Parts?" gets right.
+fn case_accuracy(embedder: &Embedder, photos: &[(Photo, Labels)]) -> anyhow::Result<f64> {
+    let side = embedder.backbone().input_side();
+    let (mut right, mut known) = (0.0, 0.0);
+    for batch in photos.chunks(8) {
+        let canvases: Vec<_> = batch.iter().map(|(photo, _)| photo.fit(side)).collect();
+        let found = embedder.cases(&embedder.maps(&canvases.iter().collect::<Vec<_>>())?)?;
+        for ((_, labels), found) in batch.iter().zip(found) {
+            if let Some(case) = train::parts_case(labels) {
+                known += 1.0;
+                right += f64::from(u8::from(case == found));
+            }
+        }
+    }
+    Ok(right / f64::max(known, 1.0))
+}

@@ -1,0 +1,18 @@
+//! The catalogue in memory: immutable snapshots that queries pin, rebuilt from the store at start.
+//!
+//! Items have slots; a slot's number is shared by all columns. Slots are kept in blocks of [`BLOCK`]; a write
+//! copies the blocks it touches and publishes a new [`Snapshot`], so that a query never waits for a writer and
+//! never sees half a change.
+
+mod column;
+mod items;
+mod prototypes;
+mod snapshot;
+
+pub use column::{Column, ColumnBlock};
+pub use items::{Item, Items, Slot};
+pub use prototypes::LabelPrototype;
+pub use snapshot::Snapshot;
+
+/// Slots a block.
+pub const BLOCK: usize = 1024;

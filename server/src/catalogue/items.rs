@@ -1,0 +1,148 @@
+//! Items by slot, by id and by label.
+
+use super::BLOCK;
+use crate::store::ItemRecord;
+use imbl::OrdMap;
+use lapel_heads::Labels;
+use roaring::RoaringBitmap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Position of an item in every column.
+pub type Slot = u32;
+
+/// An item in memory.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its id.
+    pub id: Arc<str>,
+    /// What the store holds of it.
+    pub record: ItemRecord,
+}
+
+/// All items. Cloning is cheap: blocks, maps and bitmaps are shared until they are written.
+#[derive(Clone, Default)]
+pub struct Items {
+    blocks: Vec<Arc<Vec<Option<Arc<Item>>>>>,
+    by_id: OrdMap<Arc<str>, Slot>,
+    live: Arc<RoaringBitmap>,
+    free: Arc<RoaringBitmap>,
+    by_label: OrdMap<String, OrdMap<String, Arc<RoaringBitmap>>>,
+}
+
+impl Items {
+    /// Number of items.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Slots that hold an item.
+    #[must_use]
+    pub fn live(&self) -> &RoaringBitmap {
+        &self.live
+    }
+
+    /// Blocks of slots in use.
+    #[must_use]
+    pub fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The item in a slot.
+    #[must_use]
+    pub fn get(&self, slot: Slot) -> Option<&Arc<Item>> {
+        self.blocks.get(slot as usize / BLOCK)?.get(slot as usize % BLOCK)?.as_ref()
+    }
+
+    /// The slot of an id.
+    #[must_use]
+    pub fn slot(&self, id: &str) -> Option<Slot> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Slots of the items whose ids come after `after`, by id.
+    pub fn after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = Slot> + 'a {
+        self.by_id.range::<_, str>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, slot)| *slot)
+    }
+
+    /// Slots of the items that carry a label.
+    #[must_use]
+    pub fn with_label(&self, attribute: &str, label: &str) -> Option<&Arc<RoaringBitmap>> {
+        self.by_label.get(attribute)?.get(label)
+    }
+
+    /// Attributes, their labels and the slots that carry them.
+    pub fn labels(&self) -> impl Iterator<Item = (&String, &OrdMap<String, Arc<RoaringBitmap>>)> {
+        self.by_label.iter()
+    }
+
+    /// Puts an item into its slot, the one it had before or a free one.
+    pub(super) fn put(&mut self, id: &str, record: ItemRecord) -> Slot {
+        let slot = match self.slot(id) {
+            Some(slot) => {
+                self.unlabel(slot);
+                slot
+            }
+            None => self.free_slot(),
+        };
+        let id: Arc<str> = self.get(slot).map_or_else(|| id.into(), |old| old.id.clone());
+        self.label(slot, &record.labels);
+        self.by_id.insert(id.clone(), slot);
+        Arc::make_mut(&mut self.live).insert(slot);
+        let block = Arc::make_mut(&mut self.blocks[slot as usize / BLOCK]);
+        block[slot as usize % BLOCK] = Some(Arc::new(Item { id, record }));
+        slot
+    }
+
+    /// Empties the slot of an id and returns what was there.
+    pub(super) fn remove(&mut self, id: &str) -> Option<(Slot, Arc<Item>)> {
+        let slot = self.by_id.remove(id)?;
+        self.unlabel(slot);
+        Arc::make_mut(&mut self.live).remove(slot);
+        Arc::make_mut(&mut self.free).insert(slot);
+        let block = Arc::make_mut(self.blocks.get_mut(slot as usize / BLOCK)?);
+        Some((slot, block[slot as usize % BLOCK].take()?))
+    }
+
+    fn free_slot(&mut self) -> Slot {
+        if let Some(slot) = self.free.min() {
+            Arc::make_mut(&mut self.free).remove(slot);
+            return slot;
+        }
+        let slot = self.live.max().map_or(0, |last| last + 1);
+        if slot as usize / BLOCK == self.blocks.len() {
+            self.blocks.push(Arc::new(vec![None; BLOCK]));
+        }
+        slot
+    }
+
+    fn label(&mut self, slot: Slot, labels: &Labels) {
+        for (attribute, label) in labels {
+            let of_attribute = self.by_label.entry(attribute.clone()).or_default();
+            Arc::make_mut(of_attribute.entry(label.clone()).or_default()).insert(slot);
+        }
+    }
+
+    fn unlabel(&mut self, slot: Slot) {
+        let Some(item) = self.get(slot).cloned() else { return };
+        for (attribute, label) in &item.record.labels {
+            let Some(of_attribute) = self.by_label.get_mut(attribute) else { continue };
+            if let Some(slots) = of_attribute.get_mut(label) {
+                Arc::make_mut(slots).remove(slot);
+                if slots.is_empty() {
+                    of_attribute.remove(label);
+                }
+            }
+            if of_attribute.is_empty() {
+                self.by_label.remove(attribute);
+            }
+        }
+    }
+}

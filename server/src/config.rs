@@ -1,0 +1,246 @@
+//! Configuration: defaults, then one file, then the environment, then flags.
+
+use lapel_heads::PhotoLimits;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Why the configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file, a key or a value cannot be read.
+    #[error("the configuration cannot be read: {0}")]
+    Unreadable(#[from] config::ConfigError),
+    /// Values that contradict a bound, all of them.
+    #[error("the configuration is refused:\n  {}", .0.join("\n  "))]
+    Refused(Vec<String>),
+}
+
+/// A number of bytes, written as a number or as "10 MiB".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub usize);
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(usize),
+            Text(String),
+        }
+        match Raw::deserialize(deserializer)? {
+            Raw::Number(bytes) => Ok(Self(bytes)),
+            Raw::Text(text) => parse_bytes(&text)
+                .map(Self)
+                .ok_or_else(|| D::Error::custom(format!("{text:?} is no size; write 500, \"64 KiB\" or \"10 MiB\""))),
+        }
+    }
+}
+
+fn parse_bytes(text: &str) -> Option<usize> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: usize = text[..digits].parse().ok()?;
+    let unit = match text[digits..].trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+/// Everything that can be set. Read once; nothing downstream checks it again.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Folder of the catalogue.
+    pub data: PathBuf,
+    /// The model's files.
+    pub model: ModelConfig,
+    /// Bounds on what callers may ask for.
+    pub limits: Limits,
+    /// How searches are planned.
+    pub search: SearchConfig,
+}
+
+/// The model's files.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// AlexNet's weights, safetensors with torchvision's names.
+    pub backbone: PathBuf,
+    /// Bundle of the "Extract Parts?" head.
+    pub extract_parts: PathBuf,
+    /// Bundles of the heads to serve; one whose name the catalogue already knows is left as it is there.
+    pub heads: Vec<PathBuf>,
+}
+
+/// Bounds on what callers may ask for.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest encoded image.
+    pub image_bytes_max: ByteSize,
+    /// Largest image in pixels, width times height.
+    pub image_pixels_max: u64,
+    /// Largest bundle.
+    pub bundle_bytes_max: ByteSize,
+    /// Most results of a search.
+    pub k_max: u32,
+    /// Most searches in a batch.
+    pub batch_max: usize,
+    /// Most picked items.
+    pub picks_max: usize,
+    /// Most filters, excluded ids and manipulations of a query, each.
+    pub query_terms_max: usize,
+    /// Most items in one UpsertItems stream or DeleteItems request.
+    pub stream_items_max: usize,
+    /// Most labels of an item.
+    pub item_labels_max: usize,
+    /// Most heads that are not retired.
+    pub heads_max: usize,
+    /// Most profiles.
+    pub profiles_max: usize,
+    /// Earlier versions of a profile kept for undo.
+    pub profile_undo_max: usize,
+    /// Images of queries waiting for the model; more are refused.
+    pub query_images_max: usize,
+    /// Images of ingest and backfill waiting for the model; more wait their turn.
+    pub ingest_images_max: usize,
+}
+
+/// How searches are planned.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchConfig {
+    /// Items from which on a single-head query goes to that head's HNSW index.
+    pub hnsw_items_min: usize,
+    /// Candidates the HNSW search keeps (its ef); the result is rescored exactly.
+    pub hnsw_expansion: usize,
+    /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
+    pub prototype_items_min: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7700)),
+            data: "data".into(),
+            model: ModelConfig::default(),
+            limits: Limits::default(),
+            search: SearchConfig::default(),
+        }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        let file = |name: &str| PathBuf::from("heads/bundles").join(name);
+        let heads = ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"];
+        Self {
+            backbone: file("alexnet_features.safetensors"),
+            extract_parts: file("extract_parts.safetensors"),
+            heads: heads.iter().map(|head| file(&format!("{head}.safetensors"))).collect(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            image_bytes_max: ByteSize(10 << 20),
+            image_pixels_max: 40_000_000,
+            bundle_bytes_max: ByteSize(64 << 20),
+            k_max: 1000,
+            batch_max: 100,
+            picks_max: 100,
+            query_terms_max: 100,
+            stream_items_max: 10_000,
+            item_labels_max: 100,
+            heads_max: 64,
+            profiles_max: 10_000,
+            profile_undo_max: 20,
+            query_images_max: 64,
+            ingest_images_max: 64,
+        }
+    }
+}
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self { hnsw_items_min: 20_000, hnsw_expansion: 256, prototype_items_min: 5 }
+    }
+}
+
+impl Config {
+    /// Reads defaults, `file` where given, and variables such as `LAPEL__LIMITS__K_MAX`.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; an unknown key is refused like a bad value.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder();
+        if let Some(file) = file {
+            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+        }
+        let environment = config::Environment::with_prefix("LAPEL").separator("__").try_parsing(true);
+        let read: Self = builder.add_source(environment).build()?.try_deserialize()?;
+        let faults = read.faults();
+        if faults.is_empty() { Ok(read) } else { Err(ConfigError::Refused(faults)) }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let l = &self.limits;
+        let positive = [
+            ("limits.image_bytes_max", l.image_bytes_max.0),
+            ("limits.image_pixels_max", l.image_pixels_max as usize),
+            ("limits.bundle_bytes_max", l.bundle_bytes_max.0),
+            ("limits.k_max", l.k_max as usize),
+            ("limits.batch_max", l.batch_max),
+            ("limits.picks_max", l.picks_max),
+            ("limits.stream_items_max", l.stream_items_max),
+            ("limits.heads_max", l.heads_max),
+            ("limits.query_images_max", l.query_images_max),
+            ("limits.ingest_images_max", l.ingest_images_max),
+            ("search.hnsw_expansion", self.search.hnsw_expansion),
+            ("search.prototype_items_min", self.search.prototype_items_min as usize),
+        ];
+        let zero = positive.iter().filter(|(_, v)| *v == 0);
+        zero.map(|(key, _)| format!("{key} is 0; at least 1 is wanted")).collect()
+    }
+
+    /// The bounds on photos.
+    #[must_use]
+    pub fn photo_limits(&self) -> PhotoLimits {
+        PhotoLimits { bytes_max: self.limits.image_bytes_max.0, pixels_max: self.limits.image_pixels_max }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_file_parses_and_equals_the_defaults() {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config.example.toml");
+        assert_eq!(Config::load(Some(&path)).expect("parses"), Config::default());
+    }
+
+    #[test]
+    fn unknown_keys_and_zero_bounds_are_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let load = |text: &str| {
+            let path = folder.path().join("c.toml");
+            std::fs::write(&path, text).expect("written");
+            Config::load(Some(&path)).map_err(|e| e.to_string())
+        };
+        assert!(load("[limits]\nk_maxx = 3").unwrap_err().contains("k_maxx"));
+        let both = load("[limits]\nk_max = 0\nbatch_max = 0").unwrap_err();
+        assert!(both.contains("k_max") && both.contains("batch_max"), "{both}");
+        assert!(load("[limits]\nimage_bytes_max = \"ten\"").unwrap_err().contains("no size"));
+        assert_eq!(load("[limits]\nimage_bytes_max = \"2 MiB\"").expect("fine").limits.image_bytes_max, ByteSize(2 << 20));
+    }
+}

@@ -1,0 +1,152 @@
+//! The running catalogue: the store, the model, and the snapshot that answers come from.
+
+mod heads;
+mod index;
+mod open;
+mod write;
+
+pub use open::OpenError;
+pub use write::{NewItem, Upserted};
+
+use crate::catalogue::Snapshot;
+use crate::config::Config;
+use crate::engine::{Engine, Priority};
+use crate::error::Error;
+use crate::heads::Registry;
+use crate::profiles::Profiles;
+use crate::search::{QueryView, SearchAnswer, SearchSpec, search, view_of_embedding, view_of_item, view_of_signatures};
+use crate::store::Store;
+use arc_swap::ArcSwap;
+use lapel_heads::{Backbone, Embedding};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{Mutex, Notify, Semaphore};
+
+/// Searches that may run at once; more wait. Fewer than the threads that an index reserves.
+const SEARCHES_MAX: usize = 32;
+
+/// What to search like.
+#[derive(Clone, Debug)]
+pub enum QuerySource {
+    /// A photo's bytes.
+    Image(Vec<u8>),
+    /// An item's id.
+    Item(String),
+    /// Signatures by head.
+    Signatures(Vec<(String, Vec<f32>)>),
+}
+
+/// Everything behind the services.
+pub struct Core {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<Store>,
+    pub(crate) engine: Engine,
+    pub(crate) registry: Registry,
+    backbone: Arc<dyn Backbone>,
+    snapshot: ArcSwap<Snapshot>,
+    /// Held from reading the snapshot that a write starts from until the next is published.
+    writer: Mutex<()>,
+    changed: Notify,
+    searches: Arc<Semaphore>,
+}
+
+impl Core {
+    /// The present state; a query pins it and sees no later change.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Fingerprint of the backbone that heads must be trained on.
+    #[must_use]
+    pub fn backbone_fingerprint(&self) -> &str {
+        self.backbone.fingerprint()
+    }
+
+    /// Whether the model works.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.engine.is_healthy()
+    }
+
+    /// The saved profiles.
+    #[must_use]
+    pub fn profiles(&self) -> Profiles<'_> {
+        Profiles { store: &self.store, limits: &self.config.limits }
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+        self.changed.notify_one();
+    }
+
+    /// An item's image.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn image(&self, id: &str) -> Result<Option<Vec<u8>>, Error> {
+        let (store, id) = (self.store.clone(), id.to_owned());
+        Ok(tokio::task::spawn_blocking(move || store.image(&id)).await??)
+    }
+
+    /// Embeds a photo for the active heads of a snapshot.
+    ///
+    /// # Errors
+    /// The photo's fault, or the model's.
+    pub async fn embed(&self, snapshot: &Snapshot, image: Vec<u8>) -> Result<Embedding, Error> {
+        self.engine.embed(image, snapshot.heads().clone(), Priority::Query).await
+    }
+
+    /// The parts of a photo, without any signature.
+    ///
+    /// # Errors
+    /// The photo's fault, or the model's.
+    pub async fn parts(&self, image: Vec<u8>) -> Result<lapel_heads::Parts, Error> {
+        Ok(self.engine.embed(image, Arc::from([]), Priority::Query).await?.parts)
+    }
+
+    /// What a query looks like to the heads of a snapshot.
+    ///
+    /// # Errors
+    /// [`Error`], by the kind of query.
+    pub async fn view(&self, snapshot: &Snapshot, source: QuerySource) -> Result<QueryView, Error> {
+        match source {
+            QuerySource::Image(image) => {
+                let embedding = self.embed(snapshot, image).await?;
+                Ok(view_of_embedding(snapshot.heads(), &embedding.signatures))
+            }
+            QuerySource::Item(id) => view_of_item(snapshot, &id),
+            QuerySource::Signatures(given) => view_of_signatures(snapshot, given),
+        }
+    }
+
+    /// Searches a snapshot, off the threads that serve connections.
+    ///
+    /// # Errors
+    /// As [`search`].
+    pub async fn search(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        view: QueryView,
+        spec: SearchSpec,
+    ) -> Result<SearchAnswer, Error> {
+        let permit = self.searches.clone().acquire_owned().await.map_err(|e| Error::Internal(e.to_string()))?;
+        let (snapshot, config) = (snapshot.clone(), self.config.search.clone());
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            search(&snapshot, view, &spec, &config)
+        })
+        .await?
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}

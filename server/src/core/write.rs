@@ -1,0 +1,172 @@
+//! Writes: checked, embedded, committed, then published, in this order.
+
+use super::{Core, now_ms};
+use crate::catalogue::Snapshot;
+use crate::engine::Priority;
+use crate::error::{Error, Violation};
+use crate::store::{ItemChange, ItemRecord};
+use futures_util::future::join_all;
+use lapel_heads::{Head, Labels, Signature, is_name};
+use std::sync::Arc;
+
+/// Longest id, in bytes.
+const ID_LEN_MAX: usize = 256;
+
+/// An item to add or replace.
+#[derive(Clone, Debug, Default)]
+pub struct NewItem {
+    /// Its id.
+    pub id: String,
+    /// Its photo's bytes.
+    pub image: Option<Vec<u8>>,
+    /// Its labels.
+    pub labels: Labels,
+    /// Signatures by head, computed elsewhere.
+    pub signatures: Vec<(String, Vec<f32>)>,
+}
+
+/// What became of an accepted item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upserted {
+    /// Whether it was there before.
+    pub replaced: bool,
+}
+
+/// An item with the signatures that the server computed, by head key.
+struct Embedded {
+    item: NewItem,
+    computed: Vec<(Arc<Head>, Option<Vec<f32>>)>,
+}
+
+impl Core {
+    /// Adds or replaces items in one durable step; an item that is refused does not touch the others.
+    ///
+    /// # Errors
+    /// The outer error: the store failed and nothing was written. The inner ones: that item was refused.
+    pub async fn upsert(&self, items: Vec<NewItem>) -> Result<Vec<Result<Upserted, Error>>, Error> {
+        let (mut prepared, writer) = loop {
+            let snapshot = self.snapshot();
+            let embedding = items.iter().map(|item| self.prepare(&snapshot, item));
+            let prepared = join_all(embedding).await;
+            let writer = self.writer.lock().await;
+            // A head that was registered in the meantime needs these pictures too.
+            if Arc::ptr_eq(self.snapshot().computing_heads(), snapshot.computing_heads()) {
+                break (prepared, writer);
+            }
+        };
+        let mut next = Snapshot::clone(&self.snapshot());
+        let mut changes = Vec::new();
+        let mut outcomes = Vec::with_capacity(prepared.len());
+        for prepared in prepared.drain(..) {
+            outcomes.push(prepared.and_then(|embedded| {
+                let (id, record, image, signatures) = resolve(&next, embedded)?;
+                let replaced = next.items().slot(&id).is_some();
+                next.put(&id, record.clone(), &signatures);
+                changes.push(ItemChange::Put { id, record, image, signatures });
+                Ok(Upserted { replaced })
+            }));
+        }
+        if !changes.is_empty() {
+            self.commit(changes, next).await?;
+        }
+        drop(writer);
+        Ok(outcomes)
+    }
+
+    /// Deletes items in one durable step and returns the ids that did not exist.
+    ///
+    /// # Errors
+    /// When the store failed; nothing was deleted then.
+    pub async fn delete(&self, ids: Vec<String>) -> Result<Vec<String>, Error> {
+        let _writer = self.writer.lock().await;
+        let mut next = Snapshot::clone(&self.snapshot());
+        let (found, missing): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| next.remove(id));
+        if !found.is_empty() {
+            let changes = found.into_iter().map(|id| ItemChange::Delete { id }).collect();
+            self.commit(changes, next).await?;
+        }
+        Ok(missing)
+    }
+
+    /// Commits changes, then publishes the snapshot they lead to. The caller holds the writer's lock.
+    async fn commit(&self, changes: Vec<ItemChange>, next: Snapshot) -> Result<(), Error> {
+        let keys: Vec<String> = next.all_columns().map(|c| c.key().to_string()).collect();
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || store.apply(&changes, &keys)).await??;
+        self.publish(next);
+        Ok(())
+    }
+
+    async fn prepare(&self, snapshot: &Snapshot, item: &NewItem) -> Result<Embedded, Error> {
+        self.check(item)?;
+        let heads = snapshot.computing_heads();
+        let computed = match &item.image {
+            Some(image) => {
+                let embedding = self.engine.embed(image.clone(), heads.clone(), Priority::Bulk).await?;
+                let values = embedding.signatures.into_iter().map(|s| s.map(Signature::into_values));
+                heads.iter().cloned().zip(values).collect()
+            }
+            None => Vec::new(),
+        };
+        Ok(Embedded { item: item.clone(), computed })
+    }
+
+    fn check(&self, item: &NewItem) -> Result<(), Error> {
+        let mut violations = Vec::new();
+        if !is_id(&item.id) {
+            let wanted = format!("an id has 1 to {ID_LEN_MAX} bytes and no control characters");
+            violations.push(Violation::new("id", wanted));
+        }
+        if item.image.is_none() && item.signatures.is_empty() {
+            violations.push(Violation::new("image", "an item needs an image, or signatures computed elsewhere"));
+        }
+        let most = self.config.limits.item_labels_max;
+        if item.labels.len() > most {
+            let found = item.labels.len();
+            violations.push(Violation::new("labels", format!("there are {found} labels; at most {most} are accepted")));
+        }
+        for (attribute, label) in &item.labels {
+            if !is_name(attribute) || !is_name(label) {
+                let wanted = "attributes and labels have 1 to 64 characters, no control characters, no outer spaces";
+                violations.push(Violation::new(format!("labels[{attribute}]"), wanted));
+            }
+        }
+        if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=ID_LEN_MAX).contains(&id.len()) && !id.chars().any(char::is_control)
+}
+
+type Resolved = (String, ItemRecord, Option<Vec<u8>>, Vec<(String, Vec<f32>)>);
+
+/// Joins computed and given signatures under the heads' keys.
+fn resolve(snapshot: &Snapshot, embedded: Embedded) -> Result<Resolved, Error> {
+    let NewItem { id, image, labels, signatures: given } = embedded.item;
+    let mut signatures = Vec::new();
+    for (head, values) in embedded.computed {
+        let column = snapshot.all_columns().find(|c| Arc::ptr_eq(c.head(), &head));
+        signatures.extend(column.and_then(|c| Some((c.key().to_string(), values?))));
+    }
+    for (name, values) in given {
+        let field = format!("signatures[{name}]");
+        let column = snapshot.all_columns().find(|c| c.head().name() == name);
+        let column = column.ok_or_else(|| Error::NotFound {
+            what: "head",
+            name: name.clone(),
+            valid: snapshot.all_columns().map(|c| c.head().name().to_owned()).collect(),
+        })?;
+        if image.is_some() && column.head().has_network() {
+            let wanted = "the server computes this head's signature from the image; send one or the other";
+            return Err(Error::invalid(field, wanted));
+        }
+        if signatures.iter().any(|(key, _)| **key == **column.key()) {
+            return Err(Error::invalid(field, "this head is given twice"));
+        }
+        let signature = Signature::of_dim(values, column.head().dim()).map_err(|e| Error::signature(field, e))?;
+        signatures.push((column.key().to_string(), signature.into_values()));
+    }
+    let record = ItemRecord { labels, has_image: image.is_some(), updated_ms: now_ms() };
+    Ok((id, record, image, signatures))
+}

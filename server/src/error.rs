@@ -1,0 +1,99 @@
+//! What can go wrong with a request, in words for the caller.
+
+use crate::engine::EngineError;
+use crate::store::StoreError;
+use lapel_heads::{BundleError, PhotoError, SignatureError};
+
+/// One fault of a request's field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field, e.g. `weights.by_head[color]`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub description: String,
+}
+
+impl Violation {
+    /// A fault of `field`.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into() }
+    }
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields that cannot be accepted, all of them.
+    #[error("{}", list(.0))]
+    Invalid(Vec<Violation>),
+    /// Something named does not exist.
+    #[error("there is no {what} {name:?}{}", choices(.valid))]
+    NotFound {
+        /// Its kind, e.g. `item`.
+        what: &'static str,
+        /// The name asked for.
+        name: String,
+        /// The names there are, when the list is short enough to help.
+        valid: Vec<String>,
+    },
+    /// A name is taken by something else.
+    #[error("{0}")]
+    Exists(String),
+    /// The request is fine but not now or not for this.
+    #[error("{message}")]
+    Precondition {
+        /// Stable, UPPER_SNAKE.
+        reason: &'static str,
+        /// In words.
+        message: String,
+    },
+    /// A bound is reached.
+    #[error("{0}")]
+    Exhausted(String),
+    /// The bundle is unsound.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The image is unsound.
+    #[error(transparent)]
+    Photo(#[from] PhotoError),
+    /// The store failed.
+    #[error("the catalogue's store failed")]
+    Store(#[from] StoreError),
+    /// The model failed or is busy.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A bug: a task ended early or an index failed.
+    #[error("internal error")]
+    Internal(String),
+}
+
+impl Error {
+    /// One fault of one field.
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation::new(field, description)])
+    }
+
+    /// Something that does not exist, with no list to choose from.
+    pub fn not_found(what: &'static str, name: impl Into<String>) -> Self {
+        Self::NotFound { what, name: name.into(), valid: Vec::new() }
+    }
+
+    /// A signature's fault, at `field`.
+    pub fn signature(field: impl Into<String>, error: SignatureError) -> Self {
+        Self::invalid(field, error.to_string())
+    }
+}
+
+impl From<tokio::task::JoinError> for Error {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+fn list(violations: &[Violation]) -> String {
+    violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect::<Vec<_>>().join("; ")
+}
+
+fn choices(valid: &[String]) -> String {
+    if valid.is_empty() { String::new() } else { format!("; there are: {}", valid.join(", ")) }
+}

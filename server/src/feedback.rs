@@ -1,0 +1,142 @@
+//! Relevance feedback: weights from picked items (Eq. 5).
+
+use crate::catalogue::{Slot, Snapshot};
+use crate::error::Error;
+use crate::search::QueryView;
+use lapel_heads::{Signature, distance};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Keeps the weight of a head finite on which all picks are the same item in disguise.
+const EPSILON: f64 = 0.01;
+
+/// What picks say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feedback {
+    /// Weights by head, summing to the number of heads; `None` with a single pick, which gives no pairs.
+    pub weights: Option<BTreeMap<String, f64>>,
+    /// Sum of distances over the unordered pairs of picks, by head.
+    pub pair_distances: BTreeMap<String, f64>,
+}
+
+/// Finds the picked items.
+///
+/// # Errors
+/// [`Error::Invalid`] without picks, with too many or one twice; [`Error::NotFound`] for an unknown id.
+pub fn picked_slots(snapshot: &Snapshot, ids: &[String], picks_max: usize) -> Result<Vec<Slot>, Error> {
+    if ids.is_empty() || ids.len() > picks_max {
+        return Err(Error::invalid("picked_ids", format!("{} items are picked; 1 to {picks_max} are wanted", ids.len())));
+    }
+    if let Some(twice) = ids.iter().enumerate().find(|(at, id)| ids[..*at].contains(id)) {
+        return Err(Error::invalid("picked_ids", format!("{:?} is picked twice", twice.1)));
+    }
+    let slot = |id: &String| snapshot.items().slot(id).ok_or_else(|| Error::not_found("item", id));
+    ids.iter().map(slot).collect()
+}
+
+/// Eq. 5: w_v = 1 / (epsilon + sum over unordered pairs of d_v), scaled to sum to the number of heads.
+///
+/// A pair in which an item lacks the head's signature is left out and the sum scaled up to all pairs; a head
+/// with no whole pair says nothing and gets the mean weight.
+#[must_use]
+pub fn feedback(snapshot: &Snapshot, picks: &[Slot]) -> Feedback {
+    let pairs = (picks.len() * picks.len().saturating_sub(1) / 2) as f64;
+    let mut sums = BTreeMap::new();
+    for column in snapshot.columns() {
+        let present: Vec<&[f32]> = picks.iter().filter_map(|slot| column.get(*slot)).collect();
+        let known = (present.len() * present.len().saturating_sub(1) / 2) as f64;
+        let mut sum = 0.0;
+        for (at, a) in present.iter().enumerate() {
+            sum += present[at + 1..].iter().map(|b| f64::from(distance(a, b))).sum::<f64>();
+        }
+        let name = column.head().name().to_owned();
+        sums.insert(name, (known > 0.0).then(|| sum * pairs / known));
+    }
+    let pair_distances = sums.iter().map(|(head, sum)| (head.clone(), sum.unwrap_or(0.0))).collect();
+    if picks.len() < 2 {
+        return Feedback { weights: None, pair_distances };
+    }
+    let raw: BTreeMap<&String, Option<f64>> = sums.iter().map(|(h, s)| (h, s.map(|s| 1.0 / (EPSILON + s)))).collect();
+    let known: Vec<f64> = raw.values().copied().flatten().collect();
+    let mean = if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / known.len() as f64 };
+    // Each weight over the mean: they then sum to the number of heads.
+    let weights = raw.into_iter().map(|(head, w)| (head.clone(), w.unwrap_or(mean) / mean)).collect();
+    Feedback { weights: Some(weights), pair_distances }
+}
+
+/// The view of several items: the normalised mean of their signatures, and the labels that all of them share.
+#[must_use]
+pub fn view_of_picks(snapshot: &Snapshot, picks: &[Slot]) -> QueryView {
+    let mut view = QueryView::default();
+    for column in snapshot.columns() {
+        let present: Vec<&[f32]> = picks.iter().filter_map(|slot| column.get(*slot)).collect();
+        let mut sum = vec![0.0; column.head().dim()];
+        for signature in &present {
+            sum.iter_mut().zip(*signature).for_each(|(s, v)| *s += v);
+        }
+        if let Ok(mean) = Signature::new(sum) {
+            view.vectors.insert(column.head().name().to_owned(), mean.into_values());
+        }
+    }
+    let labels = |slot: &Slot| {
+        let item = snapshot.items().get(*slot)?;
+        Some(item.record.labels.clone().into_iter().collect::<BTreeSet<_>>())
+    };
+    let shared = picks.iter().filter_map(labels).reduce(|a, b| &a & &b);
+    view.labels = shared.unwrap_or_default().into_iter().collect();
+    view
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Column;
+    use crate::store::ItemRecord;
+    use crate::testing::external_head;
+    use lapel_heads::Labels;
+
+    fn snapshot(items: &[(&str, [Option<f32>; 2])]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for key in ["color", "shape"] {
+            snapshot.add_pending(Column::new(key, external_head(key, 2, &["x"])));
+            snapshot.activate(key);
+        }
+        for (id, angles) in items {
+            let signatures: Vec<_> = ["color", "shape"]
+                .iter()
+                .zip(angles)
+                .filter_map(|(key, angle)| Some(((*key).to_owned(), vec![angle.as_ref()?.cos(), angle.as_ref()?.sin()])))
+                .collect();
+            let record = ItemRecord { labels: Labels::new(), has_image: false, updated_ms: 0 };
+            snapshot.put(id, record, &signatures);
+        }
+        snapshot
+    }
+
+    #[test]
+    fn agreement_on_one_head_raises_its_weight() {
+        let s = snapshot(&[("a", [Some(0.1), Some(0.0)]), ("b", [Some(0.11), Some(2.0)]), ("c", [Some(0.12), Some(4.0)])]);
+        let picks = picked_slots(&s, &["a".into(), "b".into(), "c".into()], 10).expect("there");
+        let found = feedback(&s, &picks);
+        let weights = found.weights.expect("three picks");
+        assert!((weights.values().sum::<f64>() - 2.0).abs() < 1e-9);
+        assert!(weights["color"] > 1.9 && weights["shape"] < 0.1, "{weights:?}");
+        // Chords of 0.01, 0.01 and 0.02 radians.
+        assert!((found.pair_distances["color"] - 0.04).abs() < 1e-4);
+    }
+
+    #[test]
+    fn one_pick_gives_no_weights_and_missing_signatures_stay_neutral() {
+        let s = snapshot(&[("a", [Some(0.0), None]), ("b", [Some(1.0), None])]);
+        assert_eq!(feedback(&s, &[0]).weights, None);
+        let weights = feedback(&s, &[0, 1]).weights.expect("two picks");
+        assert!((weights["shape"] - 1.0).abs() < 1e-9 && (weights["color"] - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn bad_picks_are_refused() {
+        let s = snapshot(&[("a", [Some(0.0), None])]);
+        assert!(matches!(picked_slots(&s, &[], 5), Err(Error::Invalid(_))));
+        assert!(matches!(picked_slots(&s, &["a".into(), "a".into()], 5), Err(Error::Invalid(_))));
+        assert!(matches!(picked_slots(&s, &["z".into()], 5), Err(Error::NotFound { .. })));
+    }
+}

@@ -1,0 +1,153 @@
+//! Between messages and the server's own types.
+
+use super::status::code_and_reason;
+use crate::catalogue::{Item, Snapshot};
+use crate::config::Limits;
+use crate::core::QuerySource;
+use crate::error::{Error, Violation};
+use crate::search::{
+    Explanation, Manipulation, ManipulationEffect, Match, Outcome, Plan, PlanKind, Weighting,
+};
+use lapel_heads::{Parts, Rect};
+use lapel_proto::v1;
+use prost_types::Timestamp;
+
+pub(super) fn query_source(query: Option<v1::Query>) -> Result<QuerySource, Error> {
+    match query.and_then(|q| q.source) {
+        Some(v1::query::Source::Image(image)) => Ok(QuerySource::Image(image)),
+        Some(v1::query::Source::ItemId(id)) => Ok(QuerySource::Item(id)),
+        Some(v1::query::Source::Signatures(set)) => Ok(QuerySource::Signatures(signatures(set.signatures))),
+        None => Err(Error::invalid("query", "set one of image, item_id and signatures")),
+    }
+}
+
+pub(super) fn signatures(given: Vec<v1::Signature>) -> Vec<(String, Vec<f32>)> {
+    given.into_iter().map(|s| (s.head, s.values)).collect()
+}
+
+pub(super) fn manipulations(given: Vec<v1::Manipulation>) -> Vec<Manipulation> {
+    given.into_iter().map(|m| Manipulation { attribute: m.attribute, label: m.label }).collect()
+}
+
+pub(super) fn filters(given: Vec<v1::LabelFilter>) -> Vec<(String, Vec<String>)> {
+    given.into_iter().map(|f| (f.attribute, f.labels)).collect()
+}
+
+pub(super) fn weighting(weights: v1::Weights) -> Weighting {
+    Weighting::Named { by_name: weights.by_head, only_named: weights.only_named }
+}
+
+/// Faults of what every search has in common.
+pub(super) fn search_faults(
+    k: u32,
+    k_min: u32,
+    (manipulations, filters, exclude): (usize, &[v1::LabelFilter], usize),
+    limits: &Limits,
+) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if !(k_min..=limits.k_max).contains(&k) {
+        violations.push(Violation::new("k", format!("{k} results are asked for; {k_min} to {} are given", limits.k_max)));
+    }
+    let most = limits.query_terms_max;
+    for (field, count) in [("manipulations", manipulations), ("filters", filters.len()), ("exclude_ids", exclude)] {
+        if count > most {
+            violations.push(Violation::new(field, format!("there are {count}; at most {most} are accepted")));
+        }
+    }
+    for (at, filter) in filters.iter().enumerate() {
+        if filter.attribute.is_empty() || filter.labels.is_empty() || filter.labels.len() > most {
+            let wanted = format!("name an attribute and 1 to {most} labels");
+            violations.push(Violation::new(format!("filters[{at}]"), wanted));
+        }
+    }
+    violations
+}
+
+pub(super) fn item_error(error: Error) -> v1::ItemError {
+    let reason = code_and_reason(&error).1.to_owned();
+    // The status decides what a caller may read.
+    let status = tonic::Status::from(error);
+    v1::ItemError { code: status.code() as i32, message: status.message().to_owned(), reason }
+}
+
+pub(super) fn timestamp(ms: u64) -> Option<Timestamp> {
+    Some(Timestamp { seconds: (ms / 1000) as i64, nanos: (ms % 1000 * 1_000_000) as i32 })
+}
+
+pub(super) fn item(snapshot: &Snapshot, item: &Item) -> v1::Item {
+    let slot = snapshot.items().slot(&item.id);
+    let has = |c: &&crate::catalogue::Column| slot.is_some_and(|slot| c.get(slot).is_some());
+    v1::Item {
+        id: item.id.to_string(),
+        labels: item.record.labels.clone(),
+        has_image: item.record.has_image,
+        heads: snapshot.columns().iter().filter(has).map(|c| c.head().name().to_owned()).collect(),
+        update_time: timestamp(item.record.updated_ms),
+    }
+}
+
+pub(super) fn parts(parts: &Parts) -> v1::Parts {
+    let rect = |r: Rect| v1::Rect { x0: r.x0, y0: r.y0, x1: r.x1, y1: r.y1 };
+    v1::Parts {
+        case: parts.case.name().to_owned(),
+        segmented: parts.segmented,
+        rects: parts.named().into_iter().map(|(name, r)| (name.to_owned(), rect(r))).collect(),
+    }
+}
+
+pub(super) fn results(snapshot: &Snapshot, matches: Vec<Match>) -> Vec<v1::SearchResult> {
+    let one = |m: Match| {
+        let item = snapshot.items().get(m.slot)?;
+        Some(v1::SearchResult {
+            item_id: item.id.to_string(),
+            distance: m.distance,
+            labels: item.record.labels.clone(),
+            explanation: m.explanation.map(explanation),
+            matches_all: m.matches_all,
+        })
+    };
+    matches.into_iter().filter_map(one).collect()
+}
+
+fn explanation(explanation: Explanation) -> v1::Explanation {
+    let terms = explanation.terms.into_iter().map(|t| v1::Term {
+        contribution: t.weight * t.distance,
+        head: t.head,
+        weight: t.weight,
+        distance: t.distance,
+        missing: t.missing,
+    });
+    let attributes = explanation.attributes.into_iter().map(|a| v1::AttributeMatch {
+        attribute: a.attribute,
+        wanted: a.wanted.unwrap_or_default(),
+        found: a.found.unwrap_or_default(),
+        predicted: a.predicted,
+        outcome: match a.outcome {
+            Outcome::Changed => v1::AttributeOutcome::Changed,
+            Outcome::Kept => v1::AttributeOutcome::Kept,
+            Outcome::Differs => v1::AttributeOutcome::Differs,
+            Outcome::Unknown => v1::AttributeOutcome::Unknown,
+        }
+        .into(),
+    });
+    v1::Explanation { terms: terms.collect(), attributes: attributes.collect() }
+}
+
+pub(super) fn plan(plan: Plan) -> v1::SearchPlan {
+    let kind = match plan.kind {
+        PlanKind::ExactScan => v1::PlanKind::ExactScan,
+        PlanKind::Hnsw => v1::PlanKind::Hnsw,
+    };
+    v1::SearchPlan { kind: kind.into(), scanned: plan.scanned, rescored: plan.rescored, missing: plan.missing }
+}
+
+pub(super) fn effect(effect: ManipulationEffect) -> v1::ManipulationEffect {
+    v1::ManipulationEffect {
+        attribute: effect.manipulation.attribute,
+        label: effect.manipulation.label,
+        head: effect.head,
+        prototype_count: effect.prototype_count,
+        prototype_from_catalog: effect.prototype_from_catalogue,
+        items_with_label: effect.items_with_label,
+    }
+}

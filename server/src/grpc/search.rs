@@ -1,0 +1,149 @@
+//! `SearchService`.
+
+use super::{Services, convert};
+use crate::catalogue::Snapshot;
+use crate::error::Error;
+use crate::search::{SearchSpec, Weighting};
+use lapel_heads::{Head, Labels};
+use lapel_proto::v1::search_service_server::SearchService;
+use lapel_proto::v1::{self, describe_request, search_batch_result, search_request};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// Label probabilities that Describe gives when the request leaves it open.
+const LABELS_DEFAULT: usize = 3;
+
+#[tonic::async_trait]
+impl SearchService for Services {
+    async fn describe(
+        &self,
+        request: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        Ok(Response::new(self.describe_one(request.into_inner()).await?))
+    }
+
+    async fn search(&self, request: Request<v1::SearchRequest>) -> Result<Response<v1::SearchResponse>, Status> {
+        let snapshot = self.core.snapshot();
+        Ok(Response::new(self.search_one(&snapshot, request.into_inner()).await?))
+    }
+
+    async fn search_batch(
+        &self,
+        request: Request<v1::SearchBatchRequest>,
+    ) -> Result<Response<v1::SearchBatchResponse>, Status> {
+        let requests = request.into_inner().requests;
+        let most = self.core.config.limits.batch_max;
+        if requests.is_empty() || requests.len() > most {
+            let found = requests.len();
+            return Err(Error::invalid("requests", format!("{found} searches are asked for; 1 to {most} are accepted")).into());
+        }
+        // One snapshot for all: a batch never mixes two states.
+        let snapshot = self.core.snapshot();
+        let mut results = Vec::with_capacity(requests.len());
+        for request in requests {
+            let outcome = match self.search_one(&snapshot, request).await {
+                Ok(response) => search_batch_result::Outcome::Response(response),
+                Err(error) => search_batch_result::Outcome::Error(convert::item_error(error)),
+            };
+            results.push(v1::SearchBatchResult { outcome: Some(outcome) });
+        }
+        Ok(Response::new(v1::SearchBatchResponse { results }))
+    }
+}
+
+impl Services {
+    async fn search_one(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: v1::SearchRequest,
+    ) -> Result<v1::SearchResponse, Error> {
+        let limits = &self.core.config.limits;
+        let counts = (request.manipulations.len(), request.filters.as_slice(), request.exclude_ids.len());
+        let violations = convert::search_faults(request.k, 1, counts, limits);
+        if !violations.is_empty() {
+            return Err(Error::Invalid(violations));
+        }
+        let weighting = match request.weighting {
+            None => Weighting::Uniform,
+            Some(search_request::Weighting::Weights(weights)) => convert::weighting(weights),
+            Some(search_request::Weighting::Profile(name)) => self.profile_weighting(snapshot, &name)?,
+        };
+        let spec = SearchSpec {
+            manipulations: convert::manipulations(request.manipulations),
+            weighting,
+            filters: convert::filters(request.filters),
+            exclude: request.exclude_ids,
+            k: request.k as usize,
+            explain: request.explain,
+            exact: request.exact,
+        };
+        let view = self.core.view(snapshot, convert::query_source(request.query)?).await?;
+        let answer = self.core.search(snapshot, view, spec).await?;
+        Ok(v1::SearchResponse {
+            results: convert::results(snapshot, answer.matches),
+            weights: answer.weights,
+            manipulations: answer.effects.into_iter().map(convert::effect).collect(),
+            items_with_all_labels: answer.items_with_all_labels,
+            plan: Some(convert::plan(answer.plan)),
+            generation: snapshot.generation,
+        })
+    }
+
+    /// A profile's weights; those of heads that have been retired since are left out.
+    pub(super) fn profile_weighting(&self, snapshot: &Snapshot, name: &str) -> Result<Weighting, Error> {
+        let saved = self.core.profiles().get(name)?.current.weights;
+        let by_name = saved.into_iter().filter(|(head, _)| snapshot.column(head).is_some()).collect();
+        Ok(Weighting::Named { by_name, only_named: false })
+    }
+
+    async fn describe_one(&self, request: v1::DescribeRequest) -> Result<v1::DescribeResponse, Error> {
+        let snapshot = self.core.snapshot();
+        let mut labels = Labels::new();
+        let (signatures, parts) = match request.source {
+            Some(describe_request::Source::Image(image)) => {
+                let embedding = self.core.embed(&snapshot, image).await?;
+                let values = embedding.signatures.into_iter().map(|s| s.map(lapel_heads::Signature::into_values));
+                (values.collect::<Vec<_>>(), Some(embedding.parts))
+            }
+            Some(describe_request::Source::ItemId(id)) => {
+                let slot = snapshot.items().slot(&id).ok_or_else(|| Error::not_found("item", &id))?;
+                labels = snapshot.items().get(slot).map(|i| i.record.labels.clone()).unwrap_or_default();
+                let image = self.core.image(&id).await?;
+                let parts = match image {
+                    Some(image) => Some(self.core.parts(image).await?),
+                    None => None,
+                };
+                (snapshot.columns().iter().map(|c| c.get(slot).map(<[f32]>::to_vec)).collect(), parts)
+            }
+            None => return Err(Error::invalid("source", "set one of image and item_id")),
+        };
+        let most = if request.labels_max == 0 { LABELS_DEFAULT } else { request.labels_max as usize };
+        let pairs = || snapshot.heads().iter().zip(&signatures).filter_map(|(h, s)| Some((h, s.as_ref()?)));
+        let mut attributes: Vec<_> = pairs().flat_map(|(head, s)| predictions(head, s, most)).collect();
+        attributes.sort_by(|a, b| a.attribute.cmp(&b.attribute));
+        let given = pairs().map(|(head, s)| v1::Signature { head: head.name().to_owned(), values: s.clone() });
+        Ok(v1::DescribeResponse {
+            attributes,
+            parts: parts.as_ref().map(convert::parts),
+            signatures: if request.include_signatures { given.collect() } else { Vec::new() },
+            generation: snapshot.generation,
+            stored_labels: labels.into_iter().collect::<BTreeMap<_, _>>(),
+        })
+    }
+}
+
+fn predictions(head: &Head, signature: &[f32], most: usize) -> Vec<v1::PredictedAttribute> {
+    let attributes = &head.manifest().attributes;
+    let predicted = attributes.iter().filter_map(|attribute| {
+        let mut scores = head.classify(attribute, signature)?;
+        scores.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        let labels = scores.into_iter().take(most);
+        Some(v1::PredictedAttribute {
+            attribute: attribute.name.clone(),
+            head: head.name().to_owned(),
+            labels: labels.map(|s| v1::LabelProbability { label: s.label, probability: s.probability }).collect(),
+        })
+    });
+    predicted.collect()
+}

@@ -1,0 +1,127 @@
+//! The one place where errors become gRPC statuses.
+//!
+//! What a caller may read is the error's own text; paths, addresses and the text of libraries go to the log.
+
+use crate::engine::EngineError;
+use crate::error::Error;
+use crate::store::StoreError;
+use lapel_heads::BundleError;
+use std::collections::HashMap;
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt};
+
+const DOMAIN: &str = "lapel";
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let (code, reason) = code_and_reason(&error);
+        if matches!(code, Code::Internal | Code::DataLoss) {
+            tracing::error!(error = %with_sources(&error), "a request failed");
+        }
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, DOMAIN, HashMap::<String, String>::new());
+        if let Error::Invalid(violations) = &error {
+            let fields = violations.iter().map(|v| FieldViolation::new(&v.field, &v.description));
+            let bad: BadRequest = BadRequest::new(fields.collect::<Vec<_>>());
+            details.set_bad_request(bad.field_violations);
+        }
+        if matches!(code, Code::ResourceExhausted | Code::Unavailable) {
+            details.set_retry_info(Some(Duration::from_millis(200)));
+        }
+        let text = match code {
+            Code::Internal => "the server has a fault; its log says more".to_owned(),
+            Code::DataLoss => "stored data is damaged; the server's log says which".to_owned(),
+            _ => error.to_string(),
+        };
+        Status::with_error_details(code, text, details)
+    }
+}
+
+/// The code and the stable reason of an error.
+pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
+    match error {
+        Error::Invalid(_) => (Code::InvalidArgument, "INVALID_FIELD"),
+        Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        Error::Exists(_) => (Code::AlreadyExists, "NAME_TAKEN"),
+        Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
+        Error::Exhausted(_) => (Code::ResourceExhausted, "LIMIT_REACHED"),
+        Error::Bundle(BundleError::Backbone { .. }) => (Code::FailedPrecondition, "OTHER_BACKBONE"),
+        Error::Bundle(_) => (Code::InvalidArgument, "UNSOUND_BUNDLE"),
+        Error::Photo(_) => (Code::InvalidArgument, "BAD_IMAGE"),
+        Error::Store(StoreError::Damaged { .. } | StoreError::Format { .. }) => (Code::DataLoss, "DAMAGED_RECORD"),
+        Error::Store(StoreError::Database(_) | StoreError::Io(_)) => (Code::Internal, "STORE_FAILED"),
+        Error::Engine(EngineError::Busy(_)) => (Code::ResourceExhausted, "MODEL_BUSY"),
+        Error::Engine(EngineError::Stopped) => (Code::Unavailable, "STOPPING"),
+        Error::Engine(EngineError::Failed(_)) => (Code::Internal, "MODEL_FAILED"),
+        Error::Internal(_) => (Code::Internal, "FAULT"),
+    }
+}
+
+fn with_sources(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    if let Error::Internal(reason) | Error::Engine(EngineError::Failed(reason)) = error {
+        text.push_str(": ");
+        text.push_str(reason);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Violation;
+    use lapel_heads::PhotoError;
+
+    #[test]
+    fn every_error_has_its_code_and_reason() {
+        let cases = [
+            (Error::invalid("k", "at least 1"), Code::InvalidArgument, "INVALID_FIELD"),
+            (Error::not_found("item", "x"), Code::NotFound, "NOT_FOUND"),
+            (Error::Exists("taken".into()), Code::AlreadyExists, "NAME_TAKEN"),
+            (Error::Precondition { reason: "LAST_HEAD", message: "m".into() }, Code::FailedPrecondition, "LAST_HEAD"),
+            (Error::Exhausted("full".into()), Code::ResourceExhausted, "LIMIT_REACHED"),
+            (Error::Bundle(BundleError::Probe), Code::InvalidArgument, "UNSOUND_BUNDLE"),
+            (
+                Error::Bundle(BundleError::Backbone { wanted: "a".into(), found: "b".into() }),
+                Code::FailedPrecondition,
+                "OTHER_BACKBONE",
+            ),
+            (Error::Photo(PhotoError::Empty), Code::InvalidArgument, "BAD_IMAGE"),
+            (
+                Error::Store(StoreError::Damaged { table: "items", key: "x".into() }),
+                Code::DataLoss,
+                "DAMAGED_RECORD",
+            ),
+            (Error::Store(StoreError::Io(std::io::Error::other("/secret/path"))), Code::Internal, "STORE_FAILED"),
+            (Error::Engine(EngineError::Busy(3)), Code::ResourceExhausted, "MODEL_BUSY"),
+            (Error::Engine(EngineError::Stopped), Code::Unavailable, "STOPPING"),
+            (Error::Engine(EngineError::Failed("x".into())), Code::Internal, "MODEL_FAILED"),
+            (Error::Internal("x".into()), Code::Internal, "FAULT"),
+        ];
+        for (error, code, reason) in cases {
+            let status = Status::from(error);
+            assert_eq!(status.code(), code);
+            let details = status.get_error_details();
+            assert_eq!(details.error_info().map(|i| i.reason.as_str()), Some(reason));
+            let retry = matches!(code, Code::ResourceExhausted | Code::Unavailable);
+            assert_eq!(details.retry_info().is_some(), retry);
+            assert!(!status.message().contains("secret"), "paths stay in the log");
+        }
+    }
+
+    #[test]
+    fn all_violations_are_told_at_once() {
+        let both = vec![Violation::new("k", "too large"), Violation::new("weights", "all zero")];
+        let status = Status::from(Error::Invalid(both));
+        let details = status.get_error_details();
+        assert_eq!(details.bad_request().map(|b| b.field_violations.len()), Some(2));
+        assert!(status.message().contains("too large") && status.message().contains("all zero"));
+    }
+}

@@ -1,0 +1,9 @@
+//! Heads that come and go while the server runs.
+
+mod backfill;
+mod lifecycle;
+mod registry;
+
+pub use lifecycle::{HeadEvent, HeadState};
+pub use registry::{HeadStatus, Progress, Registry};
+pub(crate) use backfill::{address, spawn as spawn_backfill};

@@ -1,0 +1,94 @@
+//! What a query is like: one vector a head, and the labels seen in it.
+
+use crate::catalogue::Snapshot;
+use crate::error::{Error, Violation};
+use lapel_heads::{Head, Labels, LabelScore, Signature};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Probability from which on a predicted label counts as seen.
+const SEEN_MIN: f32 = 0.5;
+
+/// A query before its edits: vectors by head and the labels it shows.
+#[derive(Clone, Debug, Default)]
+pub struct QueryView {
+    /// Unit vectors by head.
+    pub vectors: BTreeMap<String, Vec<f32>>,
+    /// Labels by attribute: stored ones, or else those predicted with a probability of at least one half.
+    pub labels: Labels,
+}
+
+/// The view of an embedded image; `heads` are those it was embedded for, in their order.
+#[must_use]
+pub fn view_of_embedding(heads: &[Arc<Head>], signatures: &[Option<Signature>]) -> QueryView {
+    let mut view = QueryView::default();
+    for (head, signature) in heads.iter().zip(signatures) {
+        if let Some(signature) = signature {
+            view.add(head, signature.values(), None);
+        }
+    }
+    view
+}
+
+/// The view of an item of the catalogue.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn view_of_item(snapshot: &Snapshot, id: &str) -> Result<QueryView, Error> {
+    let slot = snapshot.items().slot(id).ok_or_else(|| Error::not_found("item", id))?;
+    let item = snapshot.items().get(slot).ok_or_else(|| Error::not_found("item", id))?;
+    let mut view = QueryView { labels: item.record.labels.clone(), ..QueryView::default() };
+    for column in snapshot.columns() {
+        if let Some(signature) = column.get(slot) {
+            view.add(column.head(), signature, Some(&item.record.labels));
+        }
+    }
+    Ok(view)
+}
+
+/// The view of signatures that the caller brings.
+///
+/// # Errors
+/// [`Error::Invalid`] for all bad vectors at once, [`Error::NotFound`] for a head that is not active.
+pub fn view_of_signatures(snapshot: &Snapshot, given: Vec<(String, Vec<f32>)>) -> Result<QueryView, Error> {
+    let mut view = QueryView::default();
+    let mut violations = Vec::new();
+    for (head, values) in given {
+        let column = snapshot.column(&head).ok_or_else(|| unknown_head(snapshot, &head))?;
+        let field = format!("query.signatures[{head}]");
+        if view.vectors.contains_key(&head) {
+            violations.push(Violation::new(field, "this head is given twice"));
+            continue;
+        }
+        match Signature::of_dim(values, column.head().dim()) {
+            Ok(signature) => view.add(column.head(), signature.values(), None),
+            Err(error) => violations.push(Violation::new(field, error.to_string())),
+        }
+    }
+    if view.vectors.is_empty() && violations.is_empty() {
+        violations.push(Violation::new("query.signatures", "give the signature of at least one head"));
+    }
+    if violations.is_empty() { Ok(view) } else { Err(Error::Invalid(violations)) }
+}
+
+pub(super) fn unknown_head(snapshot: &Snapshot, name: &str) -> Error {
+    let valid = snapshot.columns().iter().map(|c| c.head().name().to_owned()).collect();
+    Error::NotFound { what: "active head", name: name.into(), valid }
+}
+
+impl QueryView {
+    fn add(&mut self, head: &Head, signature: &[f32], stored: Option<&Labels>) {
+        for attribute in &head.manifest().attributes {
+            let known = stored.is_some_and(|labels| labels.contains_key(&attribute.name));
+            if let Some(label) = seen(head.predict(attribute, signature)).filter(|_| !known) {
+                self.labels.insert(attribute.name.clone(), label);
+            }
+        }
+        self.vectors.insert(head.name().to_owned(), signature.to_vec());
+    }
+}
+
+/// The label of a prediction that is probable enough.
+pub(super) fn seen(score: Option<LabelScore>) -> Option<String> {
+    score.filter(|s| s.probability >= SEEN_MIN).map(|s| s.label)
+}
