@@ -1,0 +1,49 @@
+//! `lapel describe`.
+
+use crate::input::{Subject, subject};
+use crate::output;
+use clap::Args;
+use lapel_client::{Client, v1};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A photo (JPEG, PNG, WebP) or an item's id.
+    subject: String,
+    /// Labels to show an attribute.
+    #[arg(long, default_value_t = 3)]
+    labels: u32,
+    /// Fetch the signatures too (shown with --json).
+    #[arg(long)]
+    signatures: bool,
+}
+
+pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> anyhow::Result<()> {
+    let source = match subject(&options.subject)? {
+        Subject::Photo(bytes) => v1::describe_request::Source::Image(bytes),
+        Subject::Item(id) => v1::describe_request::Source::ItemId(id),
+    };
+    let request = v1::DescribeRequest {
+        source: Some(source),
+        include_signatures: options.signatures,
+        labels_max: options.labels,
+    };
+    let answer = client.search.describe(request).await?.into_inner();
+    if json {
+        return output::json("DescribeResponse", &answer);
+    }
+    let mut table = output::table(&["attribute", "label", "other guesses", "stored"]);
+    for attribute in &answer.attributes {
+        let mut labels = attribute.labels.iter().map(|l| format!("{} {:.0} %", l.label, 100.0 * l.probability));
+        let best = labels.next().unwrap_or_default();
+        let stored = answer.stored_labels.get(&attribute.attribute).cloned().unwrap_or_default();
+        table.add_row([attribute.attribute.clone(), best, labels.collect::<Vec<_>>().join(", "), stored]);
+    }
+    output::say(table)?;
+    if let Some(parts) = answer.parts {
+        let names: Vec<&str> = parts.rects.keys().map(String::as_str).collect();
+        let found = if names.is_empty() { "none, the whole picture is read".to_owned() } else { names.join(", ") };
+        let how = if parts.segmented || names.is_empty() { "" } else { " (by usual proportions: no silhouette found)" };
+        output::say(format!("case: {}; parts: {found}{how}", parts.case))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Results as one web page with their pictures (the paper's Figure 7): no script, nothing loaded from elsewhere.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lapel_client::{Client, v1};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// What the page shows.
+pub(crate) struct Page<'a> {
+    pub(crate) query: Option<&'a v1::Query>,
+    pub(crate) changes: Vec<String>,
+    pub(crate) weights: &'a BTreeMap<String, f64>,
+    pub(crate) results: &'a [v1::SearchResult],
+}
+
+const STYLE: &str = "
+:root{color-scheme:light dark;--line:#8884;--soft:#8881;--good:#1a9c4a;--bad:#c0392b}
+body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1280px;padding:0 1rem}
+h1{font-size:1.25rem;margin:0 0 .5rem}
+.query{display:flex;gap:1.5rem;align-items:flex-start;margin-bottom:1.5rem}
+.query img{height:220px;border-radius:6px}
+.change{display:inline-block;background:var(--good);color:#fff;border-radius:4px;padding:.1rem .5rem;margin:0 .4rem .4rem 0}
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(215px,1fr));gap:1rem}
+.card{border:3px solid var(--line);border-radius:8px;padding:.6rem;background:var(--soft)}
+.card.all{border-color:var(--good)}
+.card img{width:100%;height:230px;object-fit:contain;border-radius:4px;background:#fff}
+.none{display:grid;place-items:center;height:230px;opacity:.6}
+.id{font-weight:600;overflow-wrap:anywhere}
+table{border-collapse:collapse;width:100%;font-size:12px}
+td{padding:1px 4px 1px 0;vertical-align:top}
+td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.bar{height:5px;background:#5b8def;border-radius:2px}
+.changed,.kept{color:var(--good)}.differs{color:var(--bad)}.unknown{opacity:.6}
+details{margin-top:.4rem}summary{cursor:pointer}";
+
+impl Page<'_> {
+    /// Fetches the pictures and writes the page.
+    pub(crate) async fn write(&self, client: &mut Client, file: &Path) -> anyhow::Result<()> {
+        let mut html = String::new();
+        writeln!(html, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Lapel results</title>")?;
+        writeln!(html, "<meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style>")?;
+        self.write_query(client, &mut html).await?;
+        writeln!(html, "<div class=\"grid\">")?;
+        let most = self.results.iter().flat_map(|r| &r.explanation).flat_map(|e| &e.terms).map(|t| t.contribution);
+        let most = most.fold(1e-9, f64::max);
+        for (at, result) in self.results.iter().enumerate() {
+            let picture = item_picture(client, &result.item_id).await;
+            write_card(&mut html, at + 1, result, picture, most)?;
+        }
+        writeln!(html, "</div></html>")?;
+        fs_err::write(file, html)?;
+        Ok(())
+    }
+
+    async fn write_query(&self, client: &mut Client, html: &mut String) -> anyhow::Result<()> {
+        let picture = match self.query.and_then(|q| q.source.as_ref()) {
+            Some(v1::query::Source::Image(bytes)) => Some(data_url("image/*", bytes)),
+            Some(v1::query::Source::ItemId(id)) => item_picture(client, id).await,
+            Some(v1::query::Source::Signatures(_)) | None => None,
+        };
+        writeln!(html, "<div class=\"query\">")?;
+        if let Some(url) = picture {
+            writeln!(html, "<img src=\"{url}\" alt=\"the query\">")?;
+        }
+        writeln!(html, "<div><h1>Query</h1>")?;
+        for change in &self.changes {
+            writeln!(html, "<span class=\"change\">{}</span>", escape(change))?;
+        }
+        let weights = escape(&crate::output::weights(self.weights));
+        writeln!(html, "<p>weights: {weights}</p><p>A green frame: every wanted label is there.</p></div></div>")?;
+        Ok(())
+    }
+}
+
+fn write_card(
+    html: &mut String,
+    rank: usize,
+    result: &v1::SearchResult,
+    picture: Option<String>,
+    most: f64,
+) -> std::fmt::Result {
+    let id = escape(&result.item_id);
+    writeln!(html, "<div class=\"card{}\">", if result.matches_all { " all" } else { "" })?;
+    match picture {
+        Some(url) => writeln!(html, "<img src=\"{url}\" alt=\"{id}\">")?,
+        None => writeln!(html, "<div class=\"none\">no picture stored</div>")?,
+    }
+    writeln!(html, "<div class=\"id\">{rank}. {id}</div><div>distance {:.4}</div>", result.distance)?;
+    if let Some(explanation) = &result.explanation {
+        writeln!(html, "<table>")?;
+        for a in &explanation.attributes {
+            if a.found.is_empty() {
+                continue;
+            }
+            let (class, note) = match a.outcome() {
+                v1::AttributeOutcome::Changed => ("changed", "changed as asked".to_owned()),
+                v1::AttributeOutcome::Kept => ("kept", "kept".to_owned()),
+                v1::AttributeOutcome::Differs => ("differs", format!("wanted {}", a.wanted)),
+                v1::AttributeOutcome::Unknown | v1::AttributeOutcome::Unspecified => ("unknown", String::new()),
+            };
+            let guess = if a.predicted { " (predicted)" } else { "" };
+            let (attribute, found, note) = (escape(&a.attribute), escape(&a.found), escape(&note));
+            writeln!(html, "<tr class=\"{class}\"><td>{attribute}</td><td>{found}{guess}</td><td>{note}</td></tr>")?;
+        }
+        writeln!(html, "</table><details><summary>terms of the distance</summary><table>")?;
+        for t in &explanation.terms {
+            let (head, missing) = (escape(&t.head), if t.missing { " (expected)" } else { "" });
+            let (weight, distance, sum) = (t.weight, t.distance, t.contribution);
+            let share = 100.0 * sum / most;
+            writeln!(
+                html,
+                "<tr><td>{head}{missing}</td><td class=\"n\">{weight:.2} × {distance:.3} = {sum:.3}</td></tr>\
+                 <tr><td colspan=\"2\"><div class=\"bar\" style=\"width:{share:.1}%\"></div></td></tr>"
+            )?;
+        }
+        writeln!(html, "</table></details>")?;
+    }
+    writeln!(html, "</div>")
+}
+
+async fn item_picture(client: &mut Client, id: &str) -> Option<String> {
+    // An item without a picture is shown without one.
+    let answer = client.catalog.get_item_image(v1::GetItemImageRequest { id: id.to_owned() }).await.ok()?;
+    let answer = answer.into_inner();
+    Some(data_url(&answer.content_type, &answer.image))
+}
+
+fn data_url(content_type: &str, bytes: &[u8]) -> String {
+    format!("data:{content_type};base64,{}", STANDARD.encode(bytes))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_cannot_break_out_of_the_page() {
+        let result = v1::SearchResult { item_id: "<script>\"&".into(), ..v1::SearchResult::default() };
+        let mut html = String::new();
+        write_card(&mut html, 1, &result, None, 1.0).expect("written");
+        assert!(!html.contains("<script>") && html.contains("&lt;script&gt;&quot;&amp;"));
+    }
+}

@@ -1,0 +1,129 @@
+//! `lapel items import`: a folder of photos, with labels from a CSV file.
+
+use crate::output;
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use lapel_client::{Client, v1};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Items a stream.
+const STREAM: usize = 256;
+/// Columns that name or sort the photo rather than label it.
+const NOT_LABELS: [&str; 4] = ["image", "id", "split", "view"];
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Folder of photos (JPEG, PNG, WebP); its `images` folder where it has one.
+    folder: PathBuf,
+    /// CSV file of labels: a column `image` with file names, one column an attribute, empty cells missing.
+    /// Default: `labels.csv` in the folder, where it exists. A column `id` gives the items' ids.
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// Only rows whose column `split` says this.
+    #[arg(long)]
+    split: Option<String>,
+    /// Put before each id; ids are file names without their ending otherwise.
+    #[arg(long, default_value = "")]
+    prefix: String,
+}
+
+/// A photo to import.
+struct Photo {
+    path: PathBuf,
+    id: String,
+    labels: BTreeMap<String, String>,
+}
+
+pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
+    let photos = photos(options)?;
+    if photos.is_empty() {
+        bail!("there are no JPEG, PNG or WebP files in {}", options.folder.display());
+    }
+    let style = ProgressStyle::with_template("importing {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}")?;
+    let bar = ProgressBar::new(photos.len() as u64).with_style(style);
+    let mut results = Vec::new();
+    for batch in photos.chunks(STREAM) {
+        let items = batch.iter().map(request).collect::<anyhow::Result<Vec<_>>>()?;
+        results.extend(client.upsert(items).await?);
+        bar.set_position(results.len() as u64);
+        bar.set_message(format!("{:.0} items/s", results.len() as f64 / bar.elapsed().as_secs_f64()));
+    }
+    bar.finish();
+    let answer = v1::UpsertItemsResponse { results };
+    if json {
+        return output::json("UpsertItemsResponse", &answer);
+    }
+    let refused: Vec<_> = answer.results.iter().filter_map(|r| Some((&r.id, r.error.as_ref()?))).collect();
+    if !refused.is_empty() {
+        let mut table = output::table(&["refused", "why"]);
+        for (id, error) in &refused {
+            table.add_row([*id, &error.message]);
+        }
+        output::say(table)?;
+    }
+    let replaced = answer.results.iter().filter(|r| r.replaced).count();
+    let stored = answer.results.len() - refused.len();
+    output::say(format!("imported {stored} items ({replaced} of them replaced), refused {}", refused.len()))?;
+    if refused.is_empty() { Ok(()) } else { bail!("{} items were refused", refused.len()) }
+}
+
+fn request(photo: &Photo) -> anyhow::Result<v1::UpsertItemsRequest> {
+    let (id, labels) = (photo.id.clone(), photo.labels.clone());
+    Ok(v1::UpsertItemsRequest { id, image: fs_err::read(&photo.path)?, labels, signatures: Vec::new() })
+}
+
+fn photos(options: &Options) -> anyhow::Result<Vec<Photo>> {
+    let images = options.folder.join("images");
+    let folder = if images.is_dir() { images } else { options.folder.clone() };
+    let beside = options.folder.join("labels.csv");
+    let file = options.labels.clone().or_else(|| beside.is_file().then_some(beside));
+    match file {
+        Some(file) => labelled(&file, &folder, options),
+        None => unlabelled(&folder, options),
+    }
+}
+
+fn labelled(file: &Path, folder: &Path, options: &Options) -> anyhow::Result<Vec<Photo>> {
+    let mut reader = csv::Reader::from_path(file).with_context(|| file.display().to_string())?;
+    let header = reader.headers()?.clone();
+    if !header.iter().any(|h| h == "image") {
+        bail!("{}: the header has no column \"image\"", file.display());
+    }
+    let mut photos = Vec::new();
+    for row in reader.records() {
+        let row = row.with_context(|| file.display().to_string())?;
+        let cell = |name: &str| header.iter().zip(&row).find(|(h, _)| *h == name).map_or("", |(_, v)| v);
+        if options.split.as_deref().is_some_and(|split| split != cell("split")) {
+            continue;
+        }
+        let path = folder.join(cell("image"));
+        let id = if cell("id").is_empty() { stem(&path) } else { cell("id").to_owned() };
+        let labels = header.iter().zip(&row).filter(|(h, v)| !NOT_LABELS.contains(h) && !v.is_empty());
+        photos.push(Photo {
+            id: format!("{}{id}", options.prefix),
+            labels: labels.map(|(h, v)| (h.to_owned(), v.to_owned())).collect(),
+            path,
+        });
+    }
+    Ok(photos)
+}
+
+fn unlabelled(folder: &Path, options: &Options) -> anyhow::Result<Vec<Photo>> {
+    let mut paths = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if ["jpg", "jpeg", "png", "webp"].contains(&ending.as_str()) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let photo = |path: PathBuf| Photo { id: format!("{}{}", options.prefix, stem(&path)), labels: BTreeMap::new(), path };
+    Ok(paths.into_iter().map(photo).collect())
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+}

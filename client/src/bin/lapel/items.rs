@@ -1,0 +1,114 @@
+//! `lapel items`.
+
+use crate::{import, input, output};
+use clap::Subcommand;
+use lapel_client::{Client, v1};
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// List items by id.
+    List {
+        /// Items to show.
+        #[arg(short = 'n', default_value_t = 20)]
+        count: u32,
+        /// Begin after this id.
+        #[arg(long, default_value = "")]
+        after: String,
+        /// Only items with a stored label: `--filter category=dress,skirt`; may be repeated.
+        #[arg(long = "filter", value_name = "ATTRIBUTE=LABEL,...")]
+        filter: Vec<String>,
+    },
+    /// Show one item.
+    Get {
+        /// The item's id.
+        id: String,
+    },
+    /// Save an item's image to a file.
+    Image {
+        /// The item's id.
+        id: String,
+        /// Where to.
+        file: PathBuf,
+    },
+    /// Import a folder of photos, with labels from a CSV file where there is one.
+    Import(import::Options),
+    /// Delete items.
+    Delete {
+        /// The items' ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Count items, labels and missing signatures.
+    Stats,
+}
+
+pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::Result<()> {
+    match verb {
+        Verb::List { count, after, filter } => {
+            let filters = filter.iter().map(|f| input::filter(f)).collect::<anyhow::Result<_>>()?;
+            let request = v1::ListItemsRequest { page_size: count, page_token: after, filters };
+            let answer = client.catalog.list_items(request).await?.into_inner();
+            if json {
+                return output::json("ListItemsResponse", &answer);
+            }
+            show(&answer.items)?;
+            let next = &answer.next_page_token;
+            if next.is_empty() { Ok(()) } else { output::say(format!("more: --after {next}")) }
+        }
+        Verb::Get { id } => {
+            let answer = client.catalog.get_item(v1::GetItemRequest { id }).await?.into_inner();
+            if json { output::json("GetItemResponse", &answer) } else { show(answer.item.as_slice()) }
+        }
+        Verb::Image { id, file } => {
+            let answer = client.catalog.get_item_image(v1::GetItemImageRequest { id }).await?.into_inner();
+            fs_err::write(&file, answer.image)?;
+            output::say(format!("wrote {} ({})", file.display(), answer.content_type))
+        }
+        Verb::Import(options) => import::run(client, &options, json).await,
+        Verb::Delete { ids } => {
+            let answer = client.catalog.delete_items(v1::DeleteItemsRequest { ids }).await?.into_inner();
+            if json {
+                return output::json("DeleteItemsResponse", &answer);
+            }
+            let missing = if answer.not_found.is_empty() {
+                String::new()
+            } else {
+                format!("; not there: {}", answer.not_found.join(", "))
+            };
+            output::say(format!("deleted {}{missing}", answer.deleted))
+        }
+        Verb::Stats => stats(client, json).await,
+    }
+}
+
+fn show(items: &[v1::Item]) -> anyhow::Result<()> {
+    let mut table = output::table(&["item", "image", "signatures", "labels"]);
+    for item in items {
+        let image = if item.has_image { "yes" } else { "no" };
+        table.add_row([item.id.clone(), image.into(), item.heads.join(", "), output::labels(&item.labels)]);
+    }
+    output::say(table)
+}
+
+async fn stats(client: &mut Client, json: bool) -> anyhow::Result<()> {
+    let answer = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await?.into_inner();
+    if json {
+        return output::json("CatalogStatsResponse", &answer);
+    }
+    let mut heads = output::table(&["head", "items with a signature", "without"]);
+    for head in &answer.heads {
+        heads.add_row([head.head.clone(), head.signatures.to_string(), head.missing.to_string()]);
+    }
+    let mut labels = output::table(&["attribute", "labelled", "labels"]);
+    for (attribute, counts) in &answer.labels {
+        let mut sorted: Vec<_> = counts.counts.iter().collect();
+        sorted.sort_by(|a, b| b.1.cmp(a.1));
+        let list: Vec<String> = sorted.iter().map(|(label, n)| format!("{label} {n}")).collect();
+        let total: u64 = counts.counts.values().sum();
+        labels.add_row([attribute.clone(), total.to_string(), list.join(", ")]);
+    }
+    output::say(format!("{} items, generation {}", answer.items, answer.generation))?;
+    output::say(heads)?;
+    output::say(labels)
+}

@@ -1,0 +1,75 @@
+//! `lapel`: the command line of a Lapel server.
+
+mod describe;
+mod heads;
+mod html;
+mod import;
+mod input;
+mod items;
+mod output;
+mod pick;
+mod profiles;
+mod search;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use lapel_client::Client;
+use std::process::ExitCode;
+
+/// Describe photos, search a catalogue by them, and keep the catalogue.
+#[derive(Parser)]
+#[command(name = "lapel", version)]
+struct Arguments {
+    /// Address of the server.
+    #[arg(long, global = true, default_value = "http://127.0.0.1:7700", env = "LAPEL_SERVER")]
+    server: String,
+    /// Print the server's answer as JSON instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Say what the server sees in a photo or an item.
+    Describe(describe::Options),
+    /// Find the items most like a photo or an item, with attributes changed or weighted.
+    Search(search::Options),
+    /// Turn picked items into weights and search with them.
+    Pick(pick::Options),
+    /// List, register, watch and retire heads.
+    #[command(subcommand)]
+    Heads(heads::Verb),
+    /// List, read, import and delete items.
+    #[command(subcommand)]
+    Items(items::Verb),
+    /// Save, read, undo and delete profiles.
+    #[command(subcommand)]
+    Profiles(profiles::Verb),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { server, json, verb } = arguments;
+    let client = Client::connect(&server).await;
+    let mut client = client.with_context(|| format!("no Lapel server answers at {server}; start one, or give --server"))?;
+    match verb {
+        Verb::Describe(options) => describe::run(&mut client, options, json).await,
+        Verb::Search(options) => search::run(&mut client, options, json).await,
+        Verb::Pick(options) => pick::run(&mut client, options, json).await,
+        Verb::Heads(verb) => heads::run(&mut client, verb, json).await,
+        Verb::Items(verb) => items::run(&mut client, verb, json).await,
+        Verb::Profiles(verb) => profiles::run(&mut client, verb, json).await,
+    }
+}

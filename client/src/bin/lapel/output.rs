@@ -1,0 +1,61 @@
+//! Tables, JSON and errors.
+
+use anyhow::Context;
+use comfy_table::{ContentArrangement, Table, presets};
+use prost_reflect::prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use std::collections::BTreeMap;
+use std::io::Write;
+use tonic_types::StatusExt;
+
+/// A table with a header; columns as wide as the terminal allows.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header);
+    table
+}
+
+/// Prints lines to standard output.
+pub(crate) fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}").context("writing to standard output")
+}
+
+/// Prints a message of `lapel.v1` as JSON, in proto3's own mapping.
+pub(crate) fn json<M: Message>(name: &str, message: &M) -> anyhow::Result<()> {
+    let pool = DescriptorPool::decode(lapel_proto::FILE_DESCRIPTOR_SET)?;
+    let descriptor = pool.get_message_by_name(&format!("lapel.v1.{name}")).context("an unknown message")?;
+    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
+    say(serde_json::to_string_pretty(&dynamic)?)
+}
+
+/// `attribute: label` pairs on one line.
+pub(crate) fn labels(labels: &BTreeMap<String, String>) -> String {
+    labels.iter().map(|(a, l)| format!("{a}: {l}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Weights on one line, heaviest first.
+pub(crate) fn weights(weights: &BTreeMap<String, f64>) -> String {
+    let mut sorted: Vec<_> = weights.iter().collect();
+    sorted.sort_by(|a, b| b.1.total_cmp(a.1).then(a.0.cmp(b.0)));
+    sorted.into_iter().map(|(head, w)| format!("{head} {w:.2}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Prints an error with every fault that the server names.
+pub(crate) fn report(error: &anyhow::Error) {
+    let mut out = std::io::stderr().lock();
+    let Some(status) = error.chain().find_map(|cause| cause.downcast_ref::<tonic::Status>()) else {
+        let _ = writeln!(out, "error: {error:#}");
+        return;
+    };
+    let details = status.get_error_details();
+    let violations = details.bad_request().map(|b| b.field_violations.as_slice()).unwrap_or_default();
+    if violations.len() > 1 {
+        let _ = writeln!(out, "error: the request is not acceptable ({:?})", status.code());
+        for v in violations {
+            let _ = writeln!(out, "  {}: {}", v.field, v.description);
+        }
+    } else {
+        let _ = writeln!(out, "error: {} ({:?})", status.message(), status.code());
+    }
+}

@@ -1,0 +1,161 @@
+//! `lapel search`, and the printing of results that `lapel pick` shares.
+
+use crate::{html, input, output};
+use clap::Args;
+use lapel_client::{Client, v1};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A photo (JPEG, PNG, WebP) or an item's id.
+    subject: String,
+    /// Change an attribute: `--set sleeve_length=sleeveless`; may be repeated.
+    #[arg(long = "set", value_name = "ATTRIBUTE=LABEL")]
+    set: Vec<String>,
+    /// Weigh a head: `--weight color=3`; may be repeated.
+    #[arg(long = "weight", value_name = "HEAD=NUMBER", conflicts_with = "profile")]
+    weight: Vec<String>,
+    /// Ignore the heads that --weight does not name.
+    #[arg(long, requires = "weight")]
+    only: bool,
+    /// Use the weights of a saved profile.
+    #[arg(long)]
+    profile: Option<String>,
+    #[command(flatten)]
+    results: Results,
+    /// Force the exact scan.
+    #[arg(long)]
+    exact: bool,
+}
+
+/// Which results, and how they are shown.
+#[derive(Args)]
+pub(crate) struct Results {
+    /// Results wanted.
+    #[arg(short, default_value_t = 10)]
+    pub(crate) k: u32,
+    /// Only items with a stored label: `--filter category=dress,skirt`; may be repeated.
+    #[arg(long = "filter", value_name = "ATTRIBUTE=LABEL,...")]
+    pub(crate) filter: Vec<String>,
+    /// Leave an item out; may be repeated.
+    #[arg(long = "exclude", value_name = "ID")]
+    pub(crate) exclude: Vec<String>,
+    /// Explain each result.
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Write the results with their pictures to a web page.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+impl Results {
+    pub(crate) fn filters(&self) -> anyhow::Result<Vec<v1::LabelFilter>> {
+        self.filter.iter().map(|f| input::filter(f)).collect()
+    }
+
+    /// A page always explains.
+    pub(crate) fn explained(&self) -> bool {
+        self.explain || self.html.is_some()
+    }
+}
+
+pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> anyhow::Result<()> {
+    use v1::search_request::Weighting;
+    let query = input::subject(&options.subject)?.into_query();
+    let by_head = options.weight.iter().map(|w| input::weight(w)).collect::<anyhow::Result<_>>()?;
+    let weighting = match options.profile {
+        Some(profile) => Some(Weighting::Profile(profile)),
+        None if options.weight.is_empty() => None,
+        None => Some(Weighting::Weights(v1::Weights { by_head, only_named: options.only })),
+    };
+    let manipulations = options.set.iter().map(|m| input::manipulation(m)).collect::<anyhow::Result<Vec<_>>>()?;
+    let request = v1::SearchRequest {
+        query: Some(query.clone()),
+        manipulations,
+        weighting,
+        filters: options.results.filters()?,
+        exclude_ids: options.results.exclude.clone(),
+        k: options.results.k,
+        explain: options.results.explained(),
+        exact: options.exact,
+    };
+    let answer = client.search.search(request).await?.into_inner();
+    if let Some(file) = &options.results.html {
+        let changes = answer.manipulations.iter().map(|m| format!("{} → {}", m.attribute, m.label)).collect();
+        let page = html::Page { query: Some(&query), changes, weights: &answer.weights, results: &answer.results };
+        page.write(client, file).await?;
+    }
+    if json {
+        return output::json("SearchResponse", &answer);
+    }
+    for m in &answer.manipulations {
+        let whose = if m.prototype_from_catalog { "items of the catalogue" } else { "items of its training" };
+        output::say(format!(
+            "{} = {}: head {}, prototype of {} {whose}; {} items carry the label",
+            m.attribute, m.label, m.head, m.prototype_count, m.items_with_label
+        ))?;
+    }
+    if answer.manipulations.len() > 1 {
+        output::say(format!("{} items carry all wanted labels together", answer.items_with_all_labels))?;
+    }
+    print(&answer.results, options.results.explain)?;
+    summary(&answer.weights, answer.plan.as_ref(), answer.generation)?;
+    wrote(options.results.html.as_ref())
+}
+
+/// The results as a table; with reasons below each where asked for.
+pub(crate) fn print(results: &[v1::SearchResult], explain: bool) -> anyhow::Result<()> {
+    let mut table = output::table(&["", "item", "distance", "match", if explain { "why" } else { "labels" }]);
+    for (at, result) in results.iter().enumerate() {
+        let last = match &result.explanation {
+            Some(explanation) if explain => why(explanation),
+            Some(_) | None => output::labels(&result.labels),
+        };
+        let matches = if result.matches_all { "all" } else { "" };
+        table.add_row([(at + 1).to_string(), result.item_id.clone(), format!("{:.4}", result.distance), matches.into(), last]);
+    }
+    output::say(table)
+}
+
+pub(crate) fn summary(
+    weights: &std::collections::BTreeMap<String, f64>,
+    plan: Option<&v1::SearchPlan>,
+    generation: u64,
+) -> anyhow::Result<()> {
+    let plan = plan.map_or(String::new(), |p| {
+        let kind = p.kind().as_str_name().trim_start_matches("PLAN_KIND_").to_lowercase().replace('_', " ");
+        let missing = if p.missing > 0 { format!(", {} lack a signature", p.missing) } else { String::new() };
+        format!("; plan: {kind} of {} items{missing}", p.scanned)
+    });
+    output::say(format!("weights: {}{plan}; generation {generation}", output::weights(weights)))
+}
+
+pub(crate) fn wrote(file: Option<&PathBuf>) -> anyhow::Result<()> {
+    file.map_or(Ok(()), |file| output::say(format!("wrote {}", file.display())))
+}
+
+fn why(explanation: &v1::Explanation) -> String {
+    let terms = explanation.terms.iter().map(|t| {
+        let missing = if t.missing { " (expected: no signature)" } else { "" };
+        format!("{} {:.2} × {:.3} = {:.3}{missing}", t.head, t.weight, t.distance, t.contribution)
+    });
+    let outcome = |wanted: v1::AttributeOutcome| {
+        let these = explanation.attributes.iter().filter(move |a| a.outcome() == wanted);
+        these.map(move |a| match wanted {
+            v1::AttributeOutcome::Differs => format!("{}: {} for {}", a.attribute, a.found, a.wanted),
+            _ => format!("{}: {}", a.attribute, a.found),
+        })
+    };
+    let mut lines = vec![terms.collect::<Vec<_>>().join("\n")];
+    for (name, kind) in [
+        ("changed", v1::AttributeOutcome::Changed),
+        ("kept", v1::AttributeOutcome::Kept),
+        ("differs", v1::AttributeOutcome::Differs),
+    ] {
+        let list: Vec<String> = outcome(kind).collect();
+        if !list.is_empty() {
+            lines.push(format!("{name} {}", list.join(", ")));
+        }
+    }
+    lines.join("\n")
+}
