@@ -38,13 +38,13 @@ pub fn parts_of(silhouette: &Silhouette, case: PartsCase) -> Parts {
     let rect = |x0: f32, y0: f32, x1: f32, y1: f32| {
         Some(silhouette.to_canvas(Rect { x0, y0, x1, y1 }).clipped(PART_SIDE_MIN))
     };
-    let overlap = 0.06 * torso_width;
-    let sleeve = |x0: f32, x1: f32| {
-        let (y0, y1) = silhouette.rows_between(x0, x1).unwrap_or((body.y0, body.y0 + 0.6 * height));
-        rect(x0, y0, x1, y1)
-    };
+    // A sleeve's rows are read outside the torso, whose own columns reach down to the hem; its rectangle then
+    // takes in a little of the torso, so that the seam is seen.
+    let margin = 0.06 * torso_width;
+    let rows = |x0: f32, x1: f32| silhouette.rows_between(x0, x1).unwrap_or((body.y0, body.y0 + 0.6 * height));
     let (left_sleeve, right_sleeve) = if sleeved {
-        (sleeve(body.x0, left + overlap), sleeve(right - overlap, body.x1))
+        let (l, r) = (rows(body.x0, left - margin), rows(right + margin, body.x1));
+        (rect(body.x0, l.0, left + margin, l.1), rect(right - margin, r.0, body.x1, r.1))
     } else {
         (None, None)
     };

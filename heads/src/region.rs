@@ -101,6 +101,16 @@ impl PartsCase {
             Self::Sleeveless => "sleeveless",
         }
     }
+
+    /// Whether a garment of this case has the region at all. Trousers have neither sleeves nor a collar, so
+    /// what a head of those regions says of them means nothing.
+    #[must_use]
+    pub fn has(self, region: Region) -> bool {
+        match self {
+            Self::LowerBody => !matches!(region, Region::Sleeves | Region::Collar),
+            Self::Sleeved | Self::Sleeveless => true,
+        }
+    }
 }
 
 /// The parts found on one canvas; a part that the case does not have is `None`.

@@ -119,7 +119,7 @@ impl Core {
         match source {
             QuerySource::Image(image) => {
                 let embedding = self.embed(snapshot, image).await?;
-                Ok(view_of_embedding(snapshot.heads(), &embedding.signatures))
+                Ok(view_of_embedding(snapshot.heads(), &embedding))
             }
             QuerySource::Item(id) => view_of_item(snapshot, &id),
             QuerySource::Signatures(given) => view_of_signatures(snapshot, given),

@@ -106,7 +106,7 @@ mod tests {
                 .zip(angles)
                 .filter_map(|(key, angle)| Some(((*key).to_owned(), vec![angle.as_ref()?.cos(), angle.as_ref()?.sin()])))
                 .collect();
-            let record = ItemRecord { labels: Labels::new(), has_image: false, updated_ms: 0 };
+            let record = ItemRecord { labels: Labels::new(), has_image: false, parts_case: None, updated_ms: 0 };
             snapshot.put(id, record, &signatures);
         }
         snapshot

@@ -12,7 +12,7 @@ pub use explain::{Explanation, Outcome};
 pub use hnsw::Hnsw;
 pub use manipulate::{Manipulation, ManipulationEffect};
 pub use plan::{Plan, PlanKind};
-pub use query::{QueryView, view_of_embedding, view_of_item, view_of_signatures};
+pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
 pub use weights::{Weighting, head_weights};
 
 use crate::catalogue::{Slot, Snapshot};

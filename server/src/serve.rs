@@ -30,8 +30,8 @@ pub enum ServeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The catalogue cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
+    #[error("{0}")]
+    Open(Box<OpenError>),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -46,6 +46,12 @@ pub enum ServeError {
     /// Reflection cannot be set up.
     #[error("reflection failed: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl From<OpenError> for ServeError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
 }
 
 /// A server that listens but does not answer yet.

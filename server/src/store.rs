@@ -376,7 +376,7 @@ mod tests {
     fn put(id: &str, signature: f32) -> ItemChange {
         ItemChange::Put {
             id: id.into(),
-            record: ItemRecord { labels: Labels::new(), has_image: true, updated_ms: 5 },
+            record: ItemRecord { labels: Labels::new(), has_image: true, parts_case: None, updated_ms: 5 },
             image: Some(vec![1, 2, 3]),
             signatures: vec![("h".into(), vec![signature, 0.0])],
         }

@@ -176,7 +176,7 @@ pub(super) fn fastening(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: 
             pen.line(&[(0.518, start), (0.518, end)], dark, 0.003);
             let button = if rng.random_bool(0.6) { if lightness(cloth.main) > 120.0 { [60.0, 50.0, 45.0] } else { [225.0, 222.0, 215.0] } } else { cloth.second };
             let few = matches!(garment.category, "blazer" | "coat");
-            let count = if short { 3 } else if few { 3 } else { rng.random_range(6..9) };
+            let count = if short || few { 3 } else { rng.random_range(6..9) };
             let radius = if few { 0.014 } else { 0.008 };
             for i in 0..count {
                 pen.dot(0.502, start + (end - start) * (i as f32 + 0.5) / count as f32, radius, button);

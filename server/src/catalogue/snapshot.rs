@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn record(label: u8) -> ItemRecord {
-        ItemRecord { labels: labels(label), has_image: false, updated_ms: 0 }
+        ItemRecord { labels: labels(label), has_image: false, parts_case: None, updated_ms: 0 }
     }
 
     fn vector(angle: f32) -> Vec<f32> {

@@ -6,7 +6,7 @@ use crate::engine::Priority;
 use crate::error::{Error, Violation};
 use crate::store::{ItemChange, ItemRecord};
 use futures_util::future::join_all;
-use lapel_heads::{Head, Labels, Signature, is_name};
+use lapel_heads::{Head, Labels, PartsCase, Signature, is_name};
 use std::sync::Arc;
 
 /// Longest id, in bytes.
@@ -36,6 +36,7 @@ pub struct Upserted {
 struct Embedded {
     item: NewItem,
     computed: Vec<(Arc<Head>, Option<Vec<f32>>)>,
+    parts_case: Option<PartsCase>,
 }
 
 impl Core {
@@ -100,15 +101,13 @@ impl Core {
     async fn prepare(&self, snapshot: &Snapshot, item: &NewItem) -> Result<Embedded, Error> {
         self.check(item)?;
         let heads = snapshot.computing_heads();
-        let computed = match &item.image {
-            Some(image) => {
-                let embedding = self.engine.embed(image.clone(), heads.clone(), Priority::Bulk).await?;
-                let values = embedding.signatures.into_iter().map(|s| s.map(Signature::into_values));
-                heads.iter().cloned().zip(values).collect()
-            }
-            None => Vec::new(),
+        let Some(image) = &item.image else {
+            return Ok(Embedded { item: item.clone(), computed: Vec::new(), parts_case: None });
         };
-        Ok(Embedded { item: item.clone(), computed })
+        let embedding = self.engine.embed(image.clone(), heads.clone(), Priority::Bulk).await?;
+        let values = embedding.signatures.into_iter().map(|s| s.map(Signature::into_values));
+        let computed = heads.iter().cloned().zip(values).collect();
+        Ok(Embedded { item: item.clone(), computed, parts_case: Some(embedding.parts.case) })
     }
 
     fn check(&self, item: &NewItem) -> Result<(), Error> {
@@ -167,6 +166,6 @@ fn resolve(snapshot: &Snapshot, embedded: Embedded) -> Result<Resolved, Error> {
         let signature = Signature::of_dim(values, column.head().dim()).map_err(|e| Error::signature(field, e))?;
         signatures.push((column.key().to_string(), signature.into_values()));
     }
-    let record = ItemRecord { labels, has_image: image.is_some(), updated_ms: now_ms() };
+    let record = ItemRecord { labels, has_image: image.is_some(), parts_case: embedded.parts_case, updated_ms: now_ms() };
     Ok((id, record, image, signatures))
 }

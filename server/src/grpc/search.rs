@@ -3,7 +3,7 @@
 use super::{Services, convert};
 use crate::catalogue::Snapshot;
 use crate::error::Error;
-use crate::search::{SearchSpec, Weighting};
+use crate::search::{SearchSpec, Weighting, applies};
 use lapel_heads::{Head, Labels};
 use lapel_proto::v1::search_service_server::SearchService;
 use lapel_proto::v1::{self, describe_request, search_batch_result, search_request};
@@ -100,27 +100,30 @@ impl Services {
     async fn describe_one(&self, request: v1::DescribeRequest) -> Result<v1::DescribeResponse, Error> {
         let snapshot = self.core.snapshot();
         let mut labels = Labels::new();
-        let (signatures, parts) = match request.source {
+        let (signatures, parts, case) = match request.source {
             Some(describe_request::Source::Image(image)) => {
                 let embedding = self.core.embed(&snapshot, image).await?;
                 let values = embedding.signatures.into_iter().map(|s| s.map(lapel_heads::Signature::into_values));
-                (values.collect::<Vec<_>>(), Some(embedding.parts))
+                (values.collect::<Vec<_>>(), Some(embedding.parts), Some(embedding.parts.case))
             }
             Some(describe_request::Source::ItemId(id)) => {
                 let slot = snapshot.items().slot(&id).ok_or_else(|| Error::not_found("item", &id))?;
-                labels = snapshot.items().get(slot).map(|i| i.record.labels.clone()).unwrap_or_default();
+                let record = snapshot.items().get(slot).map(|i| &i.record);
+                labels = record.map(|r| r.labels.clone()).unwrap_or_default();
                 let image = self.core.image(&id).await?;
                 let parts = match image {
                     Some(image) => Some(self.core.parts(image).await?),
                     None => None,
                 };
-                (snapshot.columns().iter().map(|c| c.get(slot).map(<[f32]>::to_vec)).collect(), parts)
+                let signatures = snapshot.columns().iter().map(|c| c.get(slot).map(<[f32]>::to_vec)).collect();
+                (signatures, parts, record.and_then(|r| r.parts_case))
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),
         };
         let most = if request.labels_max == 0 { LABELS_DEFAULT } else { request.labels_max as usize };
         let pairs = || snapshot.heads().iter().zip(&signatures).filter_map(|(h, s)| Some((h, s.as_ref()?)));
-        let mut attributes: Vec<_> = pairs().flat_map(|(head, s)| predictions(head, s, most)).collect();
+        let telling = pairs().filter(|(head, _)| applies(head, case));
+        let mut attributes: Vec<_> = telling.flat_map(|(head, s)| predictions(head, s, most)).collect();
         attributes.sort_by(|a, b| a.attribute.cmp(&b.attribute));
         let given = pairs().map(|(head, s)| v1::Signature { head: head.name().to_owned(), values: s.clone() });
         Ok(v1::DescribeResponse {

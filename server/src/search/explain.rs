@@ -90,11 +90,12 @@ impl Wanted {
     }
 
     pub(super) fn compare(&self, snapshot: &Snapshot, slot: Slot) -> Vec<AttributeMatch> {
-        let stored = snapshot.items().get(slot).map(|item| &item.record.labels);
+        let record = snapshot.items().get(slot).map(|item| &item.record);
+        let stored = record.map(|r| &r.labels);
         let predicted = |attribute: &str| {
             let column = snapshot.column_of_attribute(attribute)?;
             let head = column.head();
-            seen(head.predict(head.manifest().attribute(attribute)?, column.get(slot)?))
+            seen(head, head.manifest().attribute(attribute)?, column.get(slot)?, record?.parts_case)
         };
         let compare = |wanted: &WantedAttribute| {
             let label = stored.and_then(|labels| labels.get(&wanted.name)).cloned();

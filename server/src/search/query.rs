@@ -2,7 +2,7 @@
 
 use crate::catalogue::Snapshot;
 use crate::error::{Error, Violation};
-use lapel_heads::{Head, Labels, LabelScore, Signature};
+use lapel_heads::{Attribute, Embedding, Head, LabelScore, Labels, PartsCase, Signature};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ pub struct QueryView {
 
 /// The view of an embedded image; `heads` are those it was embedded for, in their order.
 #[must_use]
-pub fn view_of_embedding(heads: &[Arc<Head>], signatures: &[Option<Signature>]) -> QueryView {
+pub fn view_of_embedding(heads: &[Arc<Head>], embedding: &Embedding) -> QueryView {
     let mut view = QueryView::default();
-    for (head, signature) in heads.iter().zip(signatures) {
+    for (head, signature) in heads.iter().zip(&embedding.signatures) {
         if let Some(signature) = signature {
-            view.add(head, signature.values(), None);
+            view.add(head, signature.values(), Some(embedding.parts.case));
         }
     }
     view
@@ -40,7 +40,7 @@ pub fn view_of_item(snapshot: &Snapshot, id: &str) -> Result<QueryView, Error> {
     let mut view = QueryView { labels: item.record.labels.clone(), ..QueryView::default() };
     for column in snapshot.columns() {
         if let Some(signature) = column.get(slot) {
-            view.add(column.head(), signature, Some(&item.record.labels));
+            view.add(column.head(), signature, item.record.parts_case);
         }
     }
     Ok(view)
@@ -77,10 +77,12 @@ pub(super) fn unknown_head(snapshot: &Snapshot, name: &str) -> Error {
 }
 
 impl QueryView {
-    fn add(&mut self, head: &Head, signature: &[f32], stored: Option<&Labels>) {
+    /// Adds a head's signature, and the labels it shows of attributes that are not labelled yet.
+    fn add(&mut self, head: &Head, signature: &[f32], case: Option<PartsCase>) {
         for attribute in &head.manifest().attributes {
-            let known = stored.is_some_and(|labels| labels.contains_key(&attribute.name));
-            if let Some(label) = seen(head.predict(attribute, signature)).filter(|_| !known) {
+            if !self.labels.contains_key(&attribute.name)
+                && let Some(label) = seen(head, attribute, signature, case)
+            {
                 self.labels.insert(attribute.name.clone(), label);
             }
         }
@@ -88,7 +90,14 @@ impl QueryView {
     }
 }
 
-/// The label of a prediction that is probable enough.
-pub(super) fn seen(score: Option<LabelScore>) -> Option<String> {
-    score.filter(|s| s.probability >= SEEN_MIN).map(|s| s.label)
+/// Whether a head's predictions mean anything for a picture of this case.
+#[must_use]
+pub fn applies(head: &Head, case: Option<PartsCase>) -> bool {
+    case.is_none_or(|case| case.has(head.manifest().region))
+}
+
+/// The label seen of an attribute: the predicted one, when it is probable enough and the garment has the region.
+pub(super) fn seen(head: &Head, attribute: &Attribute, signature: &[f32], case: Option<PartsCase>) -> Option<String> {
+    let score: LabelScore = head.predict(attribute, signature).filter(|_| applies(head, case))?;
+    (score.probability >= SEEN_MIN).then_some(score.label)
 }

@@ -1,6 +1,6 @@
 //! What the tables hold, encoded with postcard.
 
-use lapel_heads::Labels;
+use lapel_heads::{Labels, PartsCase};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -11,6 +11,8 @@ pub struct ItemRecord {
     pub labels: Labels,
     /// Whether an image is stored.
     pub has_image: bool,
+    /// The case of "Extract Parts?" seen in its image.
+    pub parts_case: Option<PartsCase>,
     /// When it was written, milliseconds since 1970.
     pub updated_ms: u64,
 }

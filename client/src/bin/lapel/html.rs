@@ -28,8 +28,8 @@ h1{font-size:1.25rem;margin:0 0 .5rem}
 .card img{width:100%;height:230px;object-fit:contain;border-radius:4px;background:#fff}
 .none{display:grid;place-items:center;height:230px;opacity:.6}
 .id{font-weight:600;overflow-wrap:anywhere}
-table{border-collapse:collapse;width:100%;font-size:12px}
-td{padding:1px 4px 1px 0;vertical-align:top}
+table{border-collapse:collapse;width:100%;table-layout:fixed;font-size:12px}
+td{padding:1px 4px 1px 0;vertical-align:top;overflow-wrap:anywhere}
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bar{height:5px;background:#5b8def;border-radius:2px}
 .changed,.kept{color:var(--good)}.differs{color:var(--bad)}.unknown{opacity:.6}
