@@ -79,6 +79,9 @@ impl Photo {
     /// [`PhotoError`], one variant a cause.
     pub fn decode(bytes: &[u8], limits: PhotoLimits) -> Result<Self, PhotoError> {
         let format = photo_format(bytes, limits)?;
+        if format == ImageFormat::Jpeg && !reaches_end_of_jpeg(bytes) {
+            return Err(PhotoError::Damaged { reason: "the JPEG is cut short".into() });
+        }
         let damaged = |e: image::ImageError| PhotoError::Damaged { reason: e.to_string() };
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         reader.no_limits();
@@ -167,6 +170,25 @@ pub fn photo_format(bytes: &[u8], limits: PhotoLimits) -> Result<ImageFormat, Ph
     }
 }
 
+/// Whether the end-of-image marker is reached, segment by segment. The decoder fills what is missing with gray
+/// and reports nothing, so a truncated upload would be described as if it were whole.
+fn reaches_end_of_jpeg(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[first, marker]) = bytes.get(at..at + 2) {
+        match (first, marker) {
+            (0xff, 0xd9) => return true,
+            // Scan data, stuffed zeros, restart markers and fill bytes.
+            (0xff, 0x00 | 0x01 | 0xd0..=0xd7) => at += 2,
+            (0xff, 0xff) | (0..=0xfe, _) => at += 1,
+            (0xff, _) => match bytes.get(at + 2..at + 4) {
+                Some(&[high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2),
+                Some(_) | None => return false,
+            },
+        }
+    }
+    false
+}
+
 /// A photo fitted into a square, 8-bit RGB, row by row.
 #[derive(Clone, Debug)]
 pub struct Canvas {
@@ -250,8 +272,11 @@ mod tests {
             Photo::decode(b"GIF89a\x01\x00\x01\x00", limits),
             Err(PhotoError::Format { found }) if found == "GIF"
         ));
-        let cut = &jpeg[..jpeg.len() / 2];
-        assert!(matches!(Photo::decode(cut, PhotoLimits::default()), Err(PhotoError::Damaged { .. })));
+        let large = crate::render::to_jpeg(&crate::render::render(1, 1).photo);
+        for (whole, share) in [(&jpeg, 0.5), (&large, 0.1), (&large, 0.5), (&large, 0.999)] {
+            let cut = &whole[..(whole.len() as f64 * share) as usize];
+            assert!(matches!(Photo::decode(cut, PhotoLimits::default()), Err(PhotoError::Damaged { .. })));
+        }
     }
 
     #[test]

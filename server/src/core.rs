@@ -21,6 +21,8 @@ use lapel_heads::{Backbone, Embedding};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Searches that may run at once; more wait. Fewer than the threads that an index reserves.
 const SEARCHES_MAX: usize = 32;
@@ -47,6 +49,9 @@ pub struct Core {
     /// Held from reading the snapshot that a write starts from until the next is published.
     writer: Mutex<()>,
     changed: Notify,
+    /// Background work, which holds the catalogue open until it ends.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
     searches: Arc<Semaphore>,
 }
 
@@ -79,6 +84,13 @@ impl Core {
     #[must_use]
     pub fn profiles(&self) -> Profiles<'_> {
         Profiles { store: &self.store, limits: &self.config.limits }
+    }
+
+    /// Ends background work and waits for it; an unfinished backfill goes on at the next start.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     fn publish(&self, snapshot: Snapshot) {

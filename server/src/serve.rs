@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
 
 /// What a message may have beside its image.
@@ -95,33 +96,40 @@ impl Server {
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
         let core = self.core.clone();
+        let stopping = core.stopping.clone();
         let follow = reporter.clone();
-        let following = tokio::spawn(async move {
+        self.core.tasks.spawn(async move {
             let mut timer = tokio::time::interval(HEALTH_EVERY);
             loop {
-                timer.tick().await;
+                tokio::select! {
+                    _ = timer.tick() => {}
+                    () = stopping.cancelled() => return,
+                }
                 let healthy = core.is_healthy();
                 let status = if healthy { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
                 follow.set_service_status("", status).await;
             }
         });
-        let (stopped, stopping) = tokio::sync::watch::channel(false);
+        let stopping = self.core.stopping.clone();
+        let told = stopping.clone();
         let signal = async move {
             stop.await;
-            following.abort();
+            told.cancel();
             reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
             tracing::info!("stopping: no new connections, running requests may finish");
-            let _ = stopped.send(true);
         };
         let router = self.router()?.add_service(health);
+        let core = self.core.clone();
         let serving = router.serve_with_incoming_shutdown(TcpListenerStream::new(self.listener), signal);
-        tokio::select! {
-            ended = serving => Ok(ended?),
+        let ended = tokio::select! {
+            ended = serving => ended,
             () = drained(stopping) => {
                 tracing::warn!("requests still ran after {DRAIN_MAX:?}; they were cut off");
                 Ok(())
             }
-        }
+        };
+        core.stop().await;
+        Ok(ended?)
     }
 
     fn router(&self) -> Result<Router, ServeError> {
@@ -141,10 +149,7 @@ impl Server {
 }
 
 /// Ends some time after the server was told to stop; never before.
-async fn drained(mut stopping: tokio::sync::watch::Receiver<bool>) {
-    if stopping.wait_for(|stopped| *stopped).await.is_ok() {
-        tokio::time::sleep(DRAIN_MAX).await;
-    } else {
-        std::future::pending::<()>().await;
-    }
+async fn drained(stopping: CancellationToken) {
+    stopping.cancelled().await;
+    tokio::time::sleep(DRAIN_MAX).await;
 }

@@ -1,1 +1,190 @@
-//! x
+//! What the behaviour tests share: a real server a test, on port 0, in its own folder.
+
+use lapel_client::{Client, v1};
+use lapel_heads::render::{Rendered, render, to_jpeg};
+use lapel_heads::{Attribute, Bundle, FORMAT, HeadKind, Manifest, Region, shipped_folder};
+use lapel_server::{Config, Server};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A server in this process.
+pub struct TestServer {
+    /// Where it listens.
+    pub address: String,
+    folder: Option<TempDir>,
+    config: Config,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+}
+
+/// The shipped model with every path absolute, a fresh port, and the given folder.
+#[must_use]
+pub fn config_in(folder: &Path) -> Config {
+    let mut config = Config::default();
+    let absolute = |path: &PathBuf| shipped_folder().join(path.file_name().unwrap_or_default());
+    config.model.backbone = absolute(&config.model.backbone);
+    config.model.extract_parts = absolute(&config.model.extract_parts);
+    config.model.heads = config.model.heads.iter().map(absolute).collect();
+    config.listen = ([127, 0, 0, 1], 0).into();
+    config.data = folder.join("data");
+    config
+}
+
+impl TestServer {
+    /// Starts a server on an empty catalogue.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a server on an empty catalogue with a changed configuration.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = config_in(folder.path());
+        change(&mut config);
+        let mut server =
+            Self { address: String::new(), folder: Some(folder), config, stop: None, running: None };
+        server.run().await;
+        server
+    }
+
+    async fn run(&mut self) {
+        let server = Server::start(self.config.clone()).await.expect("the server starts");
+        self.address = format!("http://{}", server.address());
+        let (stop, stopped) = oneshot::channel();
+        self.stop = Some(stop);
+        self.running = Some(tokio::spawn(async move {
+            let until = async {
+                let _ = stopped.await;
+            };
+            server.serve(until).await.expect("serves to its end");
+        }));
+    }
+
+    /// Stops the server in an orderly way and starts it again on the same catalogue.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.run().await;
+    }
+
+    async fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(running) = self.running.take() {
+            running.await.expect("no panic in the server");
+        }
+    }
+
+    /// The catalogue's folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.config.data
+    }
+
+    /// A new connection.
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.address).await.expect("connects")
+    }
+
+    /// Stops the server and checks that its folder can be removed.
+    pub async fn finish(mut self) {
+        self.stop().await;
+        self.folder.take().map(TempDir::close).transpose().expect("the folder is removed");
+    }
+}
+
+/// The message that stores a rendered garment.
+#[must_use]
+pub fn item(id: &str, garment: &Rendered) -> v1::UpsertItemsRequest {
+    v1::UpsertItemsRequest {
+        id: id.to_owned(),
+        image: to_jpeg(&garment.photo),
+        labels: garment.labels.clone(),
+        signatures: Vec::new(),
+    }
+}
+
+/// Stores the first `count` garments of a collection under the ids `g0`, `g1` and so on.
+pub async fn ingest(client: &mut Client, seed: u64, count: u64) -> Vec<Rendered> {
+    let garments: Vec<Rendered> = (0..count).map(|i| render(seed, i)).collect();
+    let items = garments.iter().enumerate().map(|(i, g)| item(&format!("g{i}"), g)).collect();
+    let results = client.upsert(items).await.expect("stored");
+    assert!(results.iter().all(|r| r.error.is_none()), "{results:?}");
+    garments
+}
+
+/// A search by a photo's bytes.
+#[must_use]
+pub fn by_image(image: Vec<u8>, k: u32) -> v1::SearchRequest {
+    let query = v1::Query { source: Some(v1::query::Source::Image(image)) };
+    v1::SearchRequest { query: Some(query), k, ..v1::SearchRequest::default() }
+}
+
+/// A search by an item's id.
+#[must_use]
+pub fn by_item(id: &str, k: u32) -> v1::SearchRequest {
+    let query = v1::Query { source: Some(v1::query::Source::ItemId(id.to_owned())) };
+    v1::SearchRequest { query: Some(query), k, ..v1::SearchRequest::default() }
+}
+
+/// An edit.
+#[must_use]
+pub fn set(attribute: &str, label: &str) -> v1::Manipulation {
+    v1::Manipulation { attribute: attribute.to_owned(), label: label.to_owned() }
+}
+
+/// Weights by head.
+#[must_use]
+pub fn weights(by_head: &[(&str, f64)], only_named: bool) -> Option<v1::search_request::Weighting> {
+    let by_head: BTreeMap<String, f64> = by_head.iter().map(|(h, w)| ((*h).to_owned(), *w)).collect();
+    Some(v1::search_request::Weighting::Weights(v1::Weights { by_head, only_named }))
+}
+
+/// The bytes of the bundle that is taught to running servers in the tests.
+#[must_use]
+pub fn sport_bundle() -> Vec<u8> {
+    let path = shipped_folder().join("../../examples/heads/sport.safetensors");
+    std::fs::read(path).expect("the example bundle")
+}
+
+/// A bundle of an external head with one attribute of its own name.
+#[must_use]
+pub fn external_bundle(name: &str, dim: usize, labels: &[&str]) -> Vec<u8> {
+    let attribute = Attribute { name: name.to_owned(), labels: labels.iter().map(|l| (*l).to_owned()).collect() };
+    let manifest = Manifest {
+        format: FORMAT,
+        name: name.to_owned(),
+        kind: HeadKind::External,
+        backbone: None,
+        region: Region::Whole,
+        hidden: 0,
+        dim,
+        scale: 1.0,
+        attributes: vec![attribute],
+        prototype_counts: BTreeMap::new(),
+        description: String::new(),
+    };
+    Bundle { manifest, tensors: BTreeMap::new() }.to_bytes().expect("written")
+}
+
+/// Follows a head until nothing more happens to it, and returns what became of it.
+pub async fn settled(client: &mut Client, name: &str) -> v1::Head {
+    let request = v1::WatchHeadRequest { name: name.to_owned() };
+    let mut changes = client.heads.watch_head(request).await.expect("watched").into_inner();
+    let mut last = None;
+    while let Some(change) = changes.message().await.expect("a change") {
+        last = change.head;
+    }
+    last.expect("at least the present state")
+}
+
+/// The wardrobe's folder, where the real photos are at hand; they do not come with the project.
+#[must_use]
+pub fn wardrobe() -> Option<PathBuf> {
+    let folder = std::env::var_os("LAPEL_WARDROBE").map(PathBuf::from);
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/wardrobe");
+    folder.or(Some(beside)).filter(|f| f.join("labels.csv").is_file())
+}

@@ -3,20 +3,24 @@
 use super::Core;
 use std::sync::Arc;
 
-/// Follows every change until the core is gone.
+/// Follows every change until the server stops.
 pub(super) fn spawn(core: &Arc<Core>) {
-    let core = Arc::downgrade(core);
-    tokio::spawn(async move {
-        while let Some(strong) = core.upgrade() {
+    let strong = core.clone();
+    core.tasks.spawn(async move {
+        while !strong.stopping.is_cancelled() {
             let snapshot = strong.snapshot();
             let behind: Vec<_> = snapshot.columns().iter().filter(|c| !c.index().is_current(c)).cloned().collect();
             drop(snapshot);
             if behind.is_empty() {
-                strong.changed.notified().await;
-                continue;
+                tokio::select! {
+                    () = strong.changed.notified() => {}
+                    () = strong.stopping.cancelled() => return,
+                }
             }
-            drop(strong);
             for column in behind {
+                if strong.stopping.is_cancelled() {
+                    return;
+                }
                 let name = column.head().name().to_owned();
                 let followed = tokio::task::spawn_blocking(move || column.index().follow(&column)).await;
                 if let Ok(Err(error)) = followed {

@@ -13,6 +13,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,8 @@ impl Core {
             snapshot: ArcSwap::from_pointee(loaded.snapshot),
             writer: Mutex::new(()),
             changed: Notify::new(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
         });
         super::index::spawn(&core);

@@ -17,7 +17,8 @@ const BATCH: usize = 32;
 /// Computes what the head lacks, then makes it active. Runs beside queries and writes: its pictures wait in
 /// the bulk queue, and its column is read by no query until it is whole.
 pub(crate) fn spawn(core: Arc<Core>, name: String, key: String, head: Arc<Head>) {
-    tokio::spawn(async move {
+    let tasks = core.tasks.clone();
+    tasks.spawn(async move {
         let outcome = Backfill { core: core.clone(), name: name.clone(), key: key.clone(), head }.run().await;
         if let Err(error) = outcome {
             tracing::error!(head = name, %error, "the backfill failed");
@@ -46,7 +47,7 @@ impl Backfill {
         let mut kept: Vec<Arc<Item>> = Vec::new();
         let mut computed = 0u64;
         loop {
-            if !self.is_wanted() {
+            if !self.is_wanted() || self.core.stopping.is_cancelled() {
                 return Ok(());
             }
             let todo = self.todo(&skipped);

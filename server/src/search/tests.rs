@@ -111,7 +111,9 @@ fn one_head_goes_to_its_index_and_agrees_with_the_scan() {
         let by_scan = search(&s, view(seed), &exact, &config()).expect("answers");
         assert_eq!((by_index.plan.kind, by_scan.plan.kind), (PlanKind::Hnsw, PlanKind::ExactScan));
         wanted += by_scan.matches.len();
-        let hit = |m: &&Match| by_scan.matches.iter().any(|o| o.slot == m.slot && (o.distance - m.distance).abs() < 1e-6);
+        // By distance: the numbers behind these vectors repeat, and equally near items may stand for each other.
+        let last = by_scan.matches.last().expect("ten").distance;
+        let hit = |m: &&Match| m.distance <= last + 1e-6;
         found += by_index.matches.iter().filter(hit).count();
     }
     assert!(found * 100 >= wanted * 98, "{found} of {wanted}");

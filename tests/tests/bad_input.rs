@@ -1,0 +1,165 @@
+//! Bad input gets a clear, typed error and harms nothing.
+
+use lapel_client::{Client, v1};
+use lapel_heads::render::{render, to_jpeg};
+use lapel_server::ByteSize;
+use lapel_tests::{TestServer, by_image, by_item, ingest, item, set, weights};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// A PNG that claims to be 50,000 x 50,000 pixels; its checksum is right.
+fn huge_png() -> Vec<u8> {
+    let mut chunk = b"IHDR".to_vec();
+    chunk.extend(50_000u32.to_be_bytes());
+    chunk.extend(50_000u32.to_be_bytes());
+    chunk.extend([8, 2, 0, 0, 0]);
+    let crc = chunk.iter().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 })
+    });
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
+    png.extend(&chunk);
+    png.extend((!crc).to_be_bytes());
+    png.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
+    png
+}
+
+fn bad_images() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let jpeg = to_jpeg(&render(1, 1).photo);
+    vec![
+        ("empty", Vec::new(), "empty"),
+        ("truncated JPEG", jpeg[..jpeg.len() / 3].to_vec(), "cannot be decoded"),
+        ("huge PNG", huge_png(), "50000 x 50000"),
+        ("GIF", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), "send JPEG, PNG or WebP"),
+        ("text", b"not an image".to_vec(), "send JPEG, PNG or WebP"),
+        ("too large", vec![0xff; 300_000], "at most 262144"),
+    ]
+}
+
+async fn refused(client: &mut Client, request: v1::SearchRequest) -> Status {
+    client.search.search(request).await.expect_err("refused")
+}
+
+#[tokio::test]
+async fn bad_images_are_refused_everywhere() {
+    let server = TestServer::start_with(|c| c.limits.image_bytes_max = ByteSize(256 << 10)).await;
+    let mut client = server.client().await;
+    let mut items = vec![item("first", &render(1, 0))];
+    for (case, image, wanted) in bad_images() {
+        let source = Some(v1::describe_request::Source::Image(image.clone()));
+        let request = v1::DescribeRequest { source, ..v1::DescribeRequest::default() };
+        let described = client.search.describe(request).await.expect_err(case);
+        let searched = refused(&mut client, by_image(image.clone(), 1)).await;
+        for error in [described, searched] {
+            assert_eq!(error.code(), Code::InvalidArgument, "{case}: {}", error.message());
+            assert!(error.message().contains(wanted), "{case}: {}", error.message());
+        }
+        items.push(v1::UpsertItemsRequest { id: case.into(), image, ..v1::UpsertItemsRequest::default() });
+    }
+    // Between two good items, each bad one fails alone.
+    items.push(item("last", &render(1, 2)));
+    let results = client.upsert(items).await.expect("answered");
+    for result in &results {
+        let good = ["first", "last"].contains(&result.id.as_str());
+        assert_eq!(result.error.is_none(), good, "{result:?}");
+    }
+    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    assert_eq!(stats.items, 2);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn bad_searches_name_the_field_and_what_would_be_right() {
+    let server = TestServer::start_with(|c| c.limits.k_max = 50).await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 10).await;
+    let weighted = |by_head: &[(&str, f64)], only| v1::SearchRequest { weighting: weights(by_head, only), ..by_item("g1", 3) };
+    let edited = |attribute, label| v1::SearchRequest { manipulations: vec![set(attribute, label)], ..by_item("g1", 3) };
+    let signatures = |head: &str, values: Vec<f32>| {
+        let set = v1::SignatureSet { signatures: vec![v1::Signature { head: head.into(), values }] };
+        let source = Some(v1::query::Source::Signatures(set));
+        v1::SearchRequest { query: Some(v1::Query { source }), k: 3, ..v1::SearchRequest::default() }
+    };
+    let all_zero: Vec<_> =
+        ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"].map(|h| (h, 0.0)).to_vec();
+    let cases = [
+        ("k = 0", by_item("g1", 0), Code::InvalidArgument, "1 to 50"),
+        ("k over the limit", by_item("g1", 51), Code::InvalidArgument, "1 to 50"),
+        ("no query", v1::SearchRequest { k: 1, ..v1::SearchRequest::default() }, Code::InvalidArgument, "query"),
+        ("unknown item", by_item("nobody", 1), Code::NotFound, "nobody"),
+        ("weight NaN", weighted(&[("color", f64::NAN)], false), Code::InvalidArgument, "finite number"),
+        ("weight negative", weighted(&[("color", -1.0)], false), Code::InvalidArgument, "0 or more"),
+        ("weight infinite", weighted(&[("color", f64::INFINITY)], false), Code::InvalidArgument, "finite number"),
+        ("all weights zero", weighted(&all_zero, false), Code::InvalidArgument, "above zero"),
+        ("only zero", weighted(&[("color", 0.0)], true), Code::InvalidArgument, "above zero"),
+        ("unknown head", weighted(&[("colour", 1.0)], false), Code::NotFound, "sleeve_length"),
+        ("one head twice", weighted(&[("general", 1.0), ("category", 2.0)], false), Code::InvalidArgument, "twice"),
+        ("unknown attribute", edited("colour", "red"), Code::NotFound, "sleeve_length"),
+        ("unknown label", edited("color", "grean"), Code::NotFound, "light-blue"),
+        ("wrong dimension", signatures("color", vec![1.0; 3]), Code::InvalidArgument, "64"),
+        ("NaN signature", signatures("color", vec![f32::NAN; 64]), Code::InvalidArgument, "not finite"),
+        ("zero signature", signatures("color", vec![0.0; 64]), Code::InvalidArgument, "no direction"),
+        ("signature of no head", signatures("colour", vec![1.0; 64]), Code::NotFound, "color"),
+    ];
+    for (case, request, code, wanted) in cases {
+        let error = refused(&mut client, request).await;
+        assert_eq!(error.code(), code, "{case}: {}", error.message());
+        assert!(error.message().contains(wanted), "{case}: {}", error.message());
+        assert!(error.get_error_details().error_info().is_some(), "{case} has a reason");
+    }
+    let twice = v1::SearchRequest { manipulations: vec![set("color", "red"), set("color", "blue")], ..by_item("g1", 3) };
+    assert_eq!(refused(&mut client, twice).await.code(), Code::InvalidArgument);
+    // Several faults are told at once.
+    let filters = vec![v1::LabelFilter::default()];
+    let both = refused(&mut client, v1::SearchRequest { filters, ..by_item("g1", 0) }).await;
+    assert_eq!(both.get_error_details().bad_request().expect("fields").field_violations.len(), 2);
+    // No profile of the name, and bad pages.
+    let weighting = Some(v1::search_request::Weighting::Profile("nobody".into()));
+    assert_eq!(refused(&mut client, v1::SearchRequest { weighting, ..by_item("g1", 3) }).await.code(), Code::NotFound);
+    let page = v1::ListItemsRequest { page_size: 5000, ..v1::ListItemsRequest::default() };
+    assert_eq!(client.catalog.list_items(page).await.expect_err("refused").code(), Code::InvalidArgument);
+    // After all of it the server answers as before.
+    assert_eq!(client.search.search(by_item("g1", 3)).await.expect("answers").into_inner().results.len(), 3);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn bad_items_and_picks_are_refused_alone() {
+    let server = TestServer::start_with(|c| c.limits.stream_items_max = 8).await;
+    let mut client = server.client().await;
+    let garment = render(1, 0);
+    let mut labelled = item("labelled", &garment);
+    labelled.labels.insert("color".into(), " red\n".into());
+    let bare = v1::UpsertItemsRequest { id: "bare".into(), ..v1::UpsertItemsRequest::default() };
+    let mut given = item("given", &garment);
+    given.signatures = vec![v1::Signature { head: "color".into(), values: vec![1.0; 64] }];
+    let items = vec![item("a", &garment), item("a", &render(1, 1)), item("", &garment), labelled, bare, given, item("b", &garment)];
+    let results = client.upsert(items).await.expect("answered");
+    let refused: Vec<&str> = results.iter().filter(|r| r.error.is_some()).map(|r| r.id.as_str()).collect();
+    assert_eq!(refused, ["a", "", "labelled", "bare", "given"]);
+    // The first of the two stands.
+    let stored = client.catalog.get_item(v1::GetItemRequest { id: "a".into() }).await.expect("there").into_inner();
+    assert_eq!(stored.item.expect("there").labels, garment.labels);
+    let many = (0..9).map(|i| item(&format!("m{i}"), &garment)).collect();
+    assert_eq!(client.upsert(many).await.expect_err("too many").code(), Code::ResourceExhausted);
+    let pick = |ids: &[&str]| v1::PersonaliseRequest {
+        picked_ids: ids.iter().map(|i| (*i).to_owned()).collect(),
+        ..v1::PersonaliseRequest::default()
+    };
+    for (ids, code) in [(&[][..], Code::InvalidArgument), (&["a", "a"], Code::InvalidArgument), (&["a", "z"], Code::NotFound)] {
+        assert_eq!(client.feedback.personalise(pick(ids)).await.expect_err("refused").code(), code, "{ids:?}");
+    }
+    let none = v1::DeleteItemsRequest::default();
+    assert_eq!(client.catalog.delete_items(none).await.expect_err("refused").code(), Code::InvalidArgument);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_beyond_every_limit_is_refused_and_the_server_goes_on() {
+    let server = TestServer::start_with(|c| c.limits.image_bytes_max = ByteSize(1 << 20)).await;
+    let mut client = server.client().await;
+    let error = refused(&mut client, by_image(vec![0xff; 5 << 20], 1)).await;
+    assert_eq!(error.code(), Code::OutOfRange, "{}", error.message());
+    ingest(&mut client, 1, 2).await;
+    assert_eq!(client.search.search(by_item("g1", 2)).await.expect("answers").into_inner().results.len(), 2);
+    server.finish().await;
+}

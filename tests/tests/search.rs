@@ -1,0 +1,292 @@
+//! The main job: search, change, weigh, explain, pick.
+
+use lapel_client::{Client, v1};
+use lapel_heads::render::{Garment, Rendered, render, render_garment, to_jpeg};
+use lapel_heads::wardrobe as photos;
+use lapel_heads::{Labels, Photo};
+use lapel_tests::{TestServer, by_image, by_item, ingest, item, set, wardrobe, weights};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+const SPECIAL: [&str; 6] = ["color", "pattern", "sleeve_length", "neckline", "collar", "fastening"];
+
+async fn search(client: &mut Client, request: v1::SearchRequest) -> v1::SearchResponse {
+    client.search.search(request).await.expect("answers").into_inner()
+}
+
+fn sum(weights: &std::collections::BTreeMap<String, f64>) -> f64 {
+    weights.values().sum()
+}
+
+#[tokio::test]
+async fn explanations_add_up_and_weights_sum_to_the_heads_in_play() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let garments = ingest(&mut client, 1, 80).await;
+    let query = to_jpeg(&render(2, 3).photo);
+    let edited = v1::SearchRequest {
+        manipulations: vec![set("color", "red"), set("category", "dress")],
+        weighting: weights(&[("color", 4.0), ("pattern", 0.25)], false),
+        explain: true,
+        ..by_image(query.clone(), 20)
+    };
+    let answer = search(&mut client, edited).await;
+    assert!((sum(&answer.weights) - 7.0).abs() < 1e-9 && answer.weights.len() == 7);
+    assert_eq!(answer.results.len(), 20);
+    for pair in answer.results.windows(2) {
+        assert!(pair[0].distance <= pair[1].distance);
+    }
+    for result in &answer.results {
+        let explanation = result.explanation.as_ref().expect("asked for");
+        let total: f64 = explanation.terms.iter().map(|t| t.contribution).sum();
+        assert!((total - result.distance).abs() < 1e-5);
+        assert!(explanation.terms.iter().all(|t| (t.weight * t.distance - t.contribution).abs() < 1e-9));
+        let at: usize = result.item_id[1..].parse().expect("g and a number");
+        assert_eq!(result.labels, garments[at].labels);
+        for a in &explanation.attributes {
+            let changed = a.outcome() == v1::AttributeOutcome::Changed;
+            assert_eq!(changed, a.found == a.wanted && ["color", "category"].contains(&a.attribute.as_str()));
+            if !a.predicted && !a.found.is_empty() {
+                assert_eq!(result.labels.get(&a.attribute), Some(&a.found));
+            }
+        }
+    }
+    // Equal weights of any size are Eq. 4.
+    let heads = ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"];
+    let equal: Vec<_> = heads.iter().map(|h| (*h, 3.0)).collect();
+    let plain = search(&mut client, by_image(query.clone(), 20)).await;
+    let same = search(&mut client, v1::SearchRequest { weighting: weights(&equal, false), ..by_image(query, 20) }).await;
+    let ranks = |a: &v1::SearchResponse| a.results.iter().map(|r| (r.item_id.clone(), r.distance)).collect::<Vec<_>>();
+    assert_eq!(ranks(&plain), ranks(&same));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn an_item_finds_itself_and_exclusion_leaves_it_out() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 30).await;
+    let itself = search(&mut client, by_item("g4", 3)).await;
+    assert_eq!((itself.results[0].item_id.as_str(), itself.results[0].distance), ("g4", 0.0));
+    let others = search(&mut client, v1::SearchRequest { exclude_ids: vec!["g4".into()], ..by_item("g4", 30) }).await;
+    assert!(others.results.len() == 29 && others.results.iter().all(|r| r.item_id != "g4"));
+    let filter = v1::LabelFilter { attribute: "category".into(), labels: vec!["t-shirt".into(), "shirt".into()] };
+    let few = search(&mut client, v1::SearchRequest { filters: vec![filter], ..by_item("g4", 30) }).await;
+    assert!(!few.results.is_empty());
+    assert!(few.results.iter().all(|r| ["t-shirt", "shirt"].contains(&r.labels["category"].as_str())));
+    // The signatures that Describe gives, sent back, are the same query.
+    let source = Some(v1::describe_request::Source::ItemId("g4".into()));
+    let request = v1::DescribeRequest { source, include_signatures: true, labels_max: 1 };
+    let signatures = client.search.describe(request).await.expect("described").into_inner().signatures;
+    let source = Some(v1::query::Source::Signatures(v1::SignatureSet { signatures }));
+    let raw = v1::SearchRequest { query: Some(v1::Query { source }), k: 3, ..v1::SearchRequest::default() };
+    let raw = search(&mut client, raw).await;
+    for (a, b) in raw.results.iter().zip(&itself.results) {
+        assert!(a.item_id == b.item_id && (a.distance - b.distance).abs() < 1e-4);
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_search_and_one_failure_stays_alone() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 20).await;
+    let requests = vec![by_item("g1", 3), by_item("nobody", 3), by_item("g2", 0), by_image(b"no image".to_vec(), 1)];
+    let answer = client.search.search_batch(v1::SearchBatchRequest { requests }).await.expect("answers").into_inner();
+    let reasons: Vec<_> = answer
+        .results
+        .into_iter()
+        .map(|r| match r.outcome.expect("set") {
+            v1::search_batch_result::Outcome::Response(r) => r.results[0].item_id.clone(),
+            v1::search_batch_result::Outcome::Error(e) => e.reason,
+        })
+        .collect();
+    assert_eq!(reasons, ["g1", "NOT_FOUND", "INVALID_FIELD", "BAD_IMAGE"]);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn one_head_is_searched_by_its_index() {
+    let server = TestServer::start_with(|c| c.search.hnsw_items_min = 10).await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 60).await;
+    let one = |exact| v1::SearchRequest { weighting: weights(&[("color", 1.0)], true), exact, ..by_item("g7", 5) };
+    let exact = search(&mut client, one(true)).await;
+    assert_eq!(exact.plan.expect("named").kind(), v1::PlanKind::ExactScan);
+    // The index follows in the background; until it has, the scan answers, and always the same.
+    loop {
+        let answer = search(&mut client, one(false)).await;
+        assert_eq!(answer.results, exact.results);
+        assert_eq!(answer.weights.len(), 1);
+        if answer.plan.expect("named").kind() == v1::PlanKind::Hnsw {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn picks_that_agree_only_on_colour_raise_its_weight() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    // Red garments that differ in everything else.
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let mut items = Vec::new();
+    let looks = [
+        ("t-shirt", "plain", "none", "short", "none"),
+        ("shirt", "striped", "shirt", "long", "button"),
+        ("hoodie", "polka-dot", "hood", "long", "zip"),
+        ("dress", "marl", "none", "sleeveless", "belt"),
+        ("top", "herringbone", "none", "spaghetti", "laces"),
+    ];
+    for (i, (category, pattern, collar, sleeve_length, fastening)) in looks.into_iter().enumerate() {
+        let garment = Garment::sample_category(category, &mut rng).expect("a category");
+        let (collar, sleeve_length) = (Some(collar), Some(sleeve_length));
+        let garment = Garment { pattern, collar, sleeve_length, fastening, fabric: "woven", sport: "none", ..garment };
+        let garment = Garment { color: "red", ..garment };
+        items.push(item(&format!("red{i}"), &render_garment(&garment, &mut rng)));
+    }
+    client.upsert(items).await.expect("stored");
+    ingest(&mut client, 9, 60).await;
+    let picked_ids: Vec<String> = (0..looks.len()).map(|i| format!("red{i}")).collect();
+    let request = v1::PersonaliseRequest { picked_ids: picked_ids.clone(), k: 10, ..v1::PersonaliseRequest::default() };
+    let answer = client.feedback.personalise(request).await.expect("answers").into_inner();
+    println!("weights {:?}", answer.weights);
+    assert!((sum(&answer.weights) - answer.weights.len() as f64).abs() < 1e-9);
+    let color = answer.weights["color"];
+    assert!(answer.weights.iter().all(|(head, w)| head == "color" || *w < color), "{:?}", answer.weights);
+    assert!(answer.replaced_query_item_id.is_empty() && answer.results.len() == 10);
+    // A single pick becomes the query, and the weights stay.
+    let request = v1::PersonaliseRequest { picked_ids: vec!["red1".into()], k: 3, ..v1::PersonaliseRequest::default() };
+    let one = client.feedback.personalise(request).await.expect("answers").into_inner();
+    assert_eq!((one.replaced_query_item_id.as_str(), one.results[0].item_id.as_str()), ("red1", "red1"));
+    assert!(one.weights.values().all(|w| (w - 1.0).abs() < 1e-9));
+    // Saved, the weights rank a later search as they ranked here.
+    let request = v1::SaveProfileRequest { name: "red lover".into(), weights: answer.weights.clone(), picked_ids };
+    client.feedback.save_profile(request).await.expect("saved");
+    let weighting = Some(v1::search_request::Weighting::Profile("red lover".into()));
+    let by_profile = search(&mut client, v1::SearchRequest { weighting, ..by_item("g3", 5) }).await;
+    assert!(by_profile.weights.iter().all(|(head, w)| (w - answer.weights[head]).abs() < 1e-9));
+    server.finish().await;
+}
+
+/// Whether `found` carries the wanted label and contradicts none of the kept ones, at least two being known.
+fn is_target(query: &Labels, (attribute, label): (&str, &str), found: &Labels) -> bool {
+    let kept = SPECIAL.iter().filter(|a| **a != attribute);
+    let known: Vec<bool> = kept.filter_map(|a| Some(query.get(*a)? == found.get(*a)?)).collect();
+    found.get(attribute).is_some_and(|l| l == label) && known.len() >= 2 && known.iter().all(|same| *same)
+}
+
+/// Hits among 20 results: manipulated, unmanipulated, and the chance of 20 random items.
+struct Top20 {
+    queries: f64,
+    manipulated: f64,
+    unmanipulated: f64,
+    chance: f64,
+}
+
+impl Top20 {
+    fn print(&self, title: &str) {
+        let share = |hits: f64| 100.0 * hits / self.queries;
+        println!(
+            "{title}: top-20 after one manipulation {:.1} %, unmanipulated {:.1} %, chance {:.1} %, {} queries",
+            share(self.manipulated),
+            share(self.unmanipulated),
+            share(self.chance),
+            self.queries
+        );
+    }
+
+    fn check(&self) {
+        assert!(self.queries >= 30.0, "{}", self.queries);
+        assert!(self.manipulated > self.unmanipulated + 0.1 * self.queries);
+        assert!(self.manipulated > self.chance + 0.2 * self.queries);
+    }
+}
+
+/// Each query asks for one other label of each special attribute in turn that some target has.
+async fn top_20(client: &mut Client, queries: &[(Vec<u8>, Labels)], gallery: &[(String, Labels)]) -> Top20 {
+    let mut total = Top20 { queries: 0.0, manipulated: 0.0, unmanipulated: 0.0, chance: 0.0 };
+    for (at, (image, labels)) in queries.iter().enumerate() {
+        let attribute = SPECIAL[at % SPECIAL.len()];
+        let wanted = gallery.iter().filter_map(|(_, l)| l.get(attribute)).find(|label| {
+            Some(*label) != labels.get(attribute)
+                && gallery.iter().any(|(_, found)| is_target(labels, (attribute, label), found))
+        });
+        let (Some(label), true) = (wanted, labels.contains_key(attribute)) else { continue };
+        let targets = gallery.iter().filter(|(_, found)| is_target(labels, (attribute, label), found)).count();
+        let edited = v1::SearchRequest { manipulations: vec![set(attribute, label)], ..by_image(image.clone(), 20) };
+        let hit = |answer: v1::SearchResponse| {
+            let found = answer.results.iter().map(|r| &r.labels);
+            f64::from(u8::from(found.into_iter().any(|f| is_target(labels, (attribute, label), f))))
+        };
+        total.queries += 1.0;
+        total.manipulated += hit(search(client, edited).await);
+        total.unmanipulated += hit(search(client, by_image(image.clone(), 20)).await);
+        // 1 - C(n - t, 20) / C(n, 20)
+        let n = gallery.len() as f64;
+        let miss: f64 = (0..20).map(|i| (n - targets as f64 - f64::from(i)).max(0.0) / (n - f64::from(i))).product();
+        total.chance += 1.0 - miss;
+    }
+    total
+}
+
+#[tokio::test]
+async fn manipulated_rendered_garments_are_found() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let garments = ingest(&mut client, 21, 500).await;
+    let gallery: Vec<_> = garments.into_iter().enumerate().map(|(i, g)| (format!("g{i}"), g.labels)).collect();
+    let queries: Vec<_> = (0..150).map(|i| render(22, i)).map(|g: Rendered| (to_jpeg(&g.photo), g.truth)).collect();
+    let total = top_20(&mut client, &queries, &gallery).await;
+    total.print("rendered");
+    total.check();
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn manipulated_real_photos_are_found() {
+    let Some(folder) = wardrobe() else {
+        println!("skipped: the wardrobe's photos are not here; set LAPEL_WARDROBE to their folder");
+        return;
+    };
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let photos: Vec<_> = photos::read(&folder).expect("labels.csv").into_iter().filter(|p| p.split == "val").collect();
+    let load = |p: &photos::LabelledPhoto| std::fs::read(&p.path).expect("a photo");
+    // Every other photo is a query, the rest the gallery: nobody finds themselves.
+    let (queries, gallery): (Vec<_>, Vec<_>) = photos.iter().enumerate().partition(|(i, _)| i % 2 == 0);
+    let items = gallery.iter().map(|(_, p)| v1::UpsertItemsRequest {
+        id: p.name.clone(),
+        image: load(p),
+        labels: p.labels.clone(),
+        signatures: Vec::new(),
+    });
+    let results = client.upsert(items.collect()).await.expect("stored");
+    assert!(results.iter().all(|r| r.error.is_none()));
+    let gallery: Vec<_> = gallery.into_iter().map(|(_, p)| (p.name.clone(), p.labels.clone())).collect();
+    let queries: Vec<_> = queries.into_iter().map(|(_, p)| (load(p), p.labels.clone())).collect();
+    let total = top_20(&mut client, &queries, &gallery).await;
+    total.print("real");
+    total.check();
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_photo_in_another_format_or_size_is_the_same_query() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 40).await;
+    let photo: Photo = render(1, 6).photo;
+    let picture = image::RgbImage::from_raw(photo.width(), photo.height(), photo.rgb().to_vec()).expect("sized");
+    let large = image::imageops::resize(&picture, 576, 768, image::imageops::FilterType::Triangle);
+    for format in [image::ImageFormat::Png, image::ImageFormat::WebP, image::ImageFormat::Jpeg] {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        large.write_to(&mut bytes, format).expect("encoded");
+        let answer = search(&mut client, by_image(bytes.into_inner(), 1)).await;
+        assert_eq!(answer.results[0].item_id, "g6", "{format:?}");
+    }
+    server.finish().await;
+}
