@@ -46,7 +46,10 @@ impl Client {
     ///
     /// # Errors
     /// The server's status; items refused one by one are in the results instead.
-    pub async fn upsert(&mut self, items: Vec<v1::UpsertItemsRequest>) -> Result<Vec<v1::UpsertResult>, tonic::Status> {
+    pub async fn upsert(
+        &mut self,
+        items: Vec<v1::UpsertItemsRequest>,
+    ) -> Result<Vec<v1::UpsertResult>, tonic::Status> {
         Ok(self.catalog.upsert_items(tokio_stream::iter(items)).await?.into_inner().results)
     }
 
@@ -62,7 +65,10 @@ impl Client {
     ///
     /// # Errors
     /// The server's status.
-    pub async fn register_parts(&mut self, parts: Vec<v1::RegisterHeadRequest>) -> Result<v1::Head, tonic::Status> {
+    pub async fn register_parts(
+        &mut self,
+        parts: Vec<v1::RegisterHeadRequest>,
+    ) -> Result<v1::Head, tonic::Status> {
         let answer = self.heads.register_head(tokio_stream::iter(parts)).await?.into_inner();
         answer.head.ok_or_else(|| tonic::Status::internal("the answer has no head"))
     }

@@ -44,7 +44,9 @@ pub enum BundleError {
         faults: Vec<String>,
     },
     /// The content does not match its own hash.
-    #[error("the bundle's content has hash {found}, its metadata says {stated}: it was changed after it was written")]
+    #[error(
+        "the bundle's content has hash {found}, its metadata says {stated}: it was changed after it was written"
+    )]
     ContentHash {
         /// Hash of the content.
         found: String,
@@ -135,7 +137,8 @@ impl Bundle {
         let (json, stated) = (entry(MANIFEST_KEY)?, entry(HASH_KEY)?);
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
         let views: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
-        let found = content_hash(json, views.iter().map(|(n, v)| (n.as_str(), v.dtype(), v.shape(), v.data())));
+        let found =
+            content_hash(json, views.iter().map(|(n, v)| (n.as_str(), v.dtype(), v.shape(), v.data())));
         if &found != stated {
             return Err(BundleError::ContentHash { found, stated: stated.clone() });
         }
@@ -156,8 +159,12 @@ impl Bundle {
     pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
         let damaged = |reason: String| BundleError::Damaged { reason };
         let json = serde_json::to_string(&self.manifest).map_err(|e| damaged(e.to_string()))?;
-        let stored: BTreeMap<&str, Stored> = self.tensors.iter().map(|(n, w)| (n.as_str(), Stored::new(n, w))).collect();
-        let hash = content_hash(&json, stored.iter().map(|(n, s)| (*n, s.dtype, s.shape.as_slice(), s.bytes.as_slice())));
+        let stored: BTreeMap<&str, Stored> =
+            self.tensors.iter().map(|(n, w)| (n.as_str(), Stored::new(n, w))).collect();
+        let hash = content_hash(
+            &json,
+            stored.iter().map(|(n, s)| (*n, s.dtype, s.shape.as_slice(), s.bytes.as_slice())),
+        );
         let metadata = HashMap::from([(MANIFEST_KEY.to_owned(), json), (HASH_KEY.to_owned(), hash)]);
         safetensors::serialize(stored, Some(metadata)).map_err(|e| damaged(e.to_string()))
     }
@@ -169,7 +176,10 @@ impl Bundle {
     }
 }
 
-fn content_hash<'a>(json: &str, tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>) -> String {
+fn content_hash<'a>(
+    json: &str,
+    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
+) -> String {
     let mut hash = Sha256::new();
     hash.update(json.as_bytes());
     for (name, dtype, shape, data) in tensors {

@@ -22,7 +22,9 @@ pub enum EmbedError {
     #[error("the model failed: {0}")]
     Model(#[from] candle_core::Error),
     /// The head given for "Extract Parts?" is another one.
-    #[error("the part head must tell {PARTS_ATTRIBUTE} apart, with the labels lower_body, sleeved, sleeveless")]
+    #[error(
+        "the part head must tell {PARTS_ATTRIBUTE} apart, with the labels lower_body, sleeved, sleeveless"
+    )]
     NotAPartHead,
 }
 
@@ -113,7 +115,8 @@ impl Embedder {
         let attribute = self.extract_parts.manifest().attribute(PARTS_ATTRIBUTE);
         let case = |signature: Option<Signature>| {
             let scores = self.extract_parts.classify(attribute?, signature?.values())?;
-            let best = (0..scores.len()).max_by(|a, b| scores[*a].probability.total_cmp(&scores[*b].probability))?;
+            let best =
+                (0..scores.len()).max_by(|a, b| scores[*a].probability.total_cmp(&scores[*b].probability))?;
             PartsCase::ALL.get(best).copied()
         };
         Ok(signatures.into_iter().map(|s| case(s).unwrap_or(PartsCase::LowerBody)).collect())

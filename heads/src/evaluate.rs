@@ -73,7 +73,9 @@ pub fn accuracies(measured: &[Measured], heads: &[Arc<Head>]) -> Vec<Accuracy> {
             let mut counts: BTreeMap<&String, (usize, usize)> = BTreeMap::new();
             let mut unknown = 0;
             for picture in measured {
-                let (Some(label), Some(signature)) = (picture.labels.get(&attribute.name), &picture.signatures[at]) else {
+                let (Some(label), Some(signature)) =
+                    (picture.labels.get(&attribute.name), &picture.signatures[at])
+                else {
                     continue;
                 };
                 if !attribute.labels.contains(label) {
@@ -145,8 +147,12 @@ pub fn retrieval(
     let prototypes = gallery_prototypes(measured, heads);
     let mut totals: BTreeMap<String, Retrieval> = BTreeMap::new();
     for (query_at, query) in measured.iter().enumerate() {
-        let Some((attribute, label, targets)) = target(query_at, measured, spec.special, &mut rng) else { continue };
-        let Some(head) = heads.iter().position(|h| h.manifest().attribute(attribute).is_some()) else { continue };
+        let Some((attribute, label, targets)) = target(query_at, measured, spec.special, &mut rng) else {
+            continue;
+        };
+        let Some(head) = heads.iter().position(|h| h.manifest().attribute(attribute).is_some()) else {
+            continue;
+        };
         let brought = heads[head].prototype(attribute, &label).map(|p| p.signature.clone());
         let own = prototypes.get(&(attribute.to_owned(), label)).filter(|sum| sum.count() >= 5);
         let Some(wanted) = own.and_then(PrototypeSum::prototype).or(brought) else { continue };
@@ -209,11 +215,12 @@ fn target<'a>(
 fn ranked(query: &[Option<Signature>], measured: &[Measured], query_at: usize) -> Vec<usize> {
     let score = |other: &Measured| -> f32 {
         let pairs = query.iter().zip(&other.signatures);
-        pairs.map(|(a, b)| match (a, b) {
-            (Some(a), Some(b)) => distance(a.values(), b.values()),
-            _ => std::f32::consts::SQRT_2,
-        })
-        .sum()
+        pairs
+            .map(|(a, b)| match (a, b) {
+                (Some(a), Some(b)) => distance(a.values(), b.values()),
+                _ => std::f32::consts::SQRT_2,
+            })
+            .sum()
     };
     let others = measured.iter().enumerate().filter(|(i, _)| *i != query_at);
     let mut scored: Vec<(f32, usize)> = others.map(|(i, other)| (score(other), i)).collect();
@@ -221,12 +228,17 @@ fn ranked(query: &[Option<Signature>], measured: &[Measured], query_at: usize) -
     scored.into_iter().map(|(_, i)| i).collect()
 }
 
-fn gallery_prototypes(measured: &[Measured], heads: &[Arc<Head>]) -> BTreeMap<(String, String), PrototypeSum> {
+fn gallery_prototypes(
+    measured: &[Measured],
+    heads: &[Arc<Head>],
+) -> BTreeMap<(String, String), PrototypeSum> {
     let mut sums = BTreeMap::new();
     for (at, head) in heads.iter().enumerate() {
         for attribute in &head.manifest().attributes {
             for picture in measured {
-                if let (Some(label), Some(signature)) = (picture.labels.get(&attribute.name), &picture.signatures[at]) {
+                if let (Some(label), Some(signature)) =
+                    (picture.labels.get(&attribute.name), &picture.signatures[at])
+                {
                     sums.entry((attribute.name.clone(), label.clone()))
                         .or_insert_with(|| PrototypeSum::new(head.dim()))
                         .add(signature.values());

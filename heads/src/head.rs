@@ -136,7 +136,9 @@ impl Head {
     /// The most probable label of a signature for an attribute.
     #[must_use]
     pub fn predict(&self, attribute: &Attribute, signature: &[f32]) -> Option<LabelScore> {
-        self.classify(attribute, signature)?.into_iter().max_by(|a, b| a.probability.total_cmp(&b.probability))
+        self.classify(attribute, signature)?
+            .into_iter()
+            .max_by(|a, b| a.probability.total_cmp(&b.probability))
     }
 
     /// The prototype that the bundle brings for a label, from the items it was trained on.

@@ -105,7 +105,10 @@ impl Manifest {
                 (1..=HIDDEN_MAX).contains(&self.hidden),
                 format!("hidden is {}; 1 to {HIDDEN_MAX} is accepted", self.hidden),
             );
-            check(self.backbone.is_some(), "backbone is missing; a network head names the one it was trained on".into());
+            check(
+                self.backbone.is_some(),
+                "backbone is missing; a network head names the one it was trained on".into(),
+            );
             check(!self.attributes.is_empty(), "attributes is empty; a network head has at least one".into());
         }
         check(
@@ -127,7 +130,10 @@ impl Manifest {
             faults.push(name_fault("attribute", name));
         }
         if !(1..=LABELS_MAX).contains(&labels.len()) {
-            faults.push(format!("attribute {name} has {} labels; 1 to {LABELS_MAX} are accepted", labels.len()));
+            faults.push(format!(
+                "attribute {name} has {} labels; 1 to {LABELS_MAX} are accepted",
+                labels.len()
+            ));
         }
         faults.extend(labels.iter().filter(|l| !is_name(l)).map(|l| name_fault("label", l)));
         if labels.iter().collect::<BTreeSet<_>>().len() != labels.len() {
@@ -136,7 +142,11 @@ impl Manifest {
         if let Some(counts) = self.prototype_counts.get(name)
             && counts.len() != labels.len()
         {
-            faults.push(format!("prototype_counts of {name} has {} numbers for {} labels", counts.len(), labels.len()));
+            faults.push(format!(
+                "prototype_counts of {name} has {} numbers for {} labels",
+                counts.len(),
+                labels.len()
+            ));
         }
         faults
     }
@@ -150,7 +160,9 @@ pub fn is_name(name: &str) -> bool {
 }
 
 fn name_fault(what: &str, name: &str) -> String {
-    format!("{what} {name:?} must have 1 to {NAME_LEN_MAX} characters, no control characters, no outer spaces")
+    format!(
+        "{what} {name:?} must have 1 to {NAME_LEN_MAX} characters, no control characters, no outer spaces"
+    )
 }
 
 #[cfg(test)]

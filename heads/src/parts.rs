@@ -41,7 +41,8 @@ pub fn parts_of(silhouette: &Silhouette, case: PartsCase) -> Parts {
     // A sleeve's rows are read outside the torso, whose own columns reach down to the hem; its rectangle then
     // takes in a little of the torso, so that the seam is seen.
     let margin = 0.06 * torso_width;
-    let rows = |x0: f32, x1: f32| silhouette.rows_between(x0, x1).unwrap_or((body.y0, body.y0 + 0.6 * height));
+    let rows =
+        |x0: f32, x1: f32| silhouette.rows_between(x0, x1).unwrap_or((body.y0, body.y0 + 0.6 * height));
     let (left_sleeve, right_sleeve) = if sleeved {
         let (l, r) = (rows(body.x0, left - margin), rows(right + margin, body.x1));
         (rect(body.x0, l.0, left + margin, l.1), rect(right - margin, r.0, body.x1, r.1))
@@ -97,7 +98,10 @@ mod tests {
         assert!(close(torso.x0, 0.3) && close(torso.x1, 0.7) && close(torso.y1, 0.9), "{torso:?}");
         assert!(close(sleeve.x0, 0.12) && close(sleeve.y0, 0.22) && close(sleeve.y1, 0.45), "{sleeve:?}");
         let collar = parts.collar.expect("collar");
-        assert!(close(collar.y0, 0.2) && collar.y1 < 0.45 && collar.x0 > 0.3 && collar.x1 < 0.7, "{collar:?}");
+        assert!(
+            close(collar.y0, 0.2) && collar.y1 < 0.45 && collar.x0 > 0.3 && collar.x1 < 0.7,
+            "{collar:?}"
+        );
     }
 
     #[test]

@@ -142,8 +142,8 @@ impl Photo {
             return self.rgb.clone();
         }
         let mut target = Image::new(width, height, PixelType::U8x3);
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(fast_image_resize::FilterType::Bilinear));
+        let options =
+            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(fast_image_resize::FilterType::Bilinear));
         // Both buffers are sized by construction, so neither step can fail; a blank canvas would be the outcome.
         if let Ok(source) = ImageRef::new(self.width, self.height, &self.rgb, PixelType::U8x3) {
             let _ = Resizer::new().resize(&source, &mut target, &options);

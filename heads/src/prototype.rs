@@ -52,7 +52,8 @@ impl PrototypeSum {
     #[must_use]
     pub fn prototype(&self) -> Option<Signature> {
         let count = self.count as f64;
-        (self.count > 0).then(|| Signature::new(self.sum.iter().map(|v| (v / count) as f32).collect()).ok())?
+        (self.count > 0)
+            .then(|| Signature::new(self.sum.iter().map(|v| (v / count) as f32).collect()).ok())?
     }
 }
 

@@ -10,6 +10,7 @@ mod details;
 mod garment;
 mod outline;
 mod palette;
+mod print;
 mod scene;
 
 pub use garment::Garment;
@@ -61,7 +62,8 @@ fn garment(seed: u64, index: u64) -> (Garment, ChaCha8Rng) {
 pub fn render_garment(garment: &Garment, rng: &mut ChaCha8Rng) -> Rendered {
     let photo = scene::draw(garment, rng);
     let truth = garment.labels();
-    let labels = truth.iter().filter(|_| !rng.random_bool(MISSING_SHARE)).map(|(a, l)| (a.clone(), l.clone()));
+    let labels =
+        truth.iter().filter(|_| !rng.random_bool(MISSING_SHARE)).map(|(a, l)| (a.clone(), l.clone()));
     Rendered { photo, labels: labels.collect(), truth }
 }
 

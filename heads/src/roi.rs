@@ -36,7 +36,9 @@ fn add_pooled(map: &[f32], shape: MapShape, rect: &Rect, share: f32, total: &mut
     let mut wide = vec![0.0; shape.height * shape.width];
     let mut crop = vec![0.0; shape.height * shape.width];
     let mut plane = vec![0.0; height * width];
-    for (channel, total) in map.chunks_exact(shape.height * shape.width).zip(total.chunks_exact_mut(height * width)) {
+    for (channel, total) in
+        map.chunks_exact(shape.height * shape.width).zip(total.chunks_exact_mut(height * width))
+    {
         for (source, target) in channel.chunks_exact(shape.width).zip(wide.chunks_exact_mut(shape.width)) {
             for (value, (low, high, part)) in target.iter_mut().zip(&columns.0) {
                 *value = source[*low] + (source[*high] - source[*low]) * part;

@@ -64,9 +64,10 @@ pub fn read(folder: &Path) -> Result<Vec<LabelledPhoto>, WardrobeError> {
         let row = row.map_err(fault)?;
         let cell = |name: &str| header.iter().position(|h| h == name).and_then(|i| row.get(i)).unwrap_or("");
         let name = row.get(image).unwrap_or("").to_owned();
-        let labels = header.iter().zip(&row).filter(|(column, label)| {
-            !matches!(*column, "image" | "split" | "view") && !label.is_empty()
-        });
+        let labels = header
+            .iter()
+            .zip(&row)
+            .filter(|(column, label)| !matches!(*column, "image" | "split" | "view") && !label.is_empty());
         photos.push(LabelledPhoto {
             path: folder.join("images").join(&name),
             split: cell("split").to_owned(),

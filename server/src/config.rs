@@ -31,9 +31,9 @@ impl<'de> Deserialize<'de> for ByteSize {
         }
         match Raw::deserialize(deserializer)? {
             Raw::Number(bytes) => Ok(Self(bytes)),
-            Raw::Text(text) => parse_bytes(&text)
-                .map(Self)
-                .ok_or_else(|| D::Error::custom(format!("{text:?} is no size; write 500, \"64 KiB\" or \"10 MiB\""))),
+            Raw::Text(text) => parse_bytes(&text).map(Self).ok_or_else(|| {
+                D::Error::custom(format!("{text:?} is no size; write 500, \"64 KiB\" or \"10 MiB\""))
+            }),
         }
     }
 }
@@ -241,6 +241,9 @@ mod tests {
         let both = load("[limits]\nk_max = 0\nbatch_max = 0").unwrap_err();
         assert!(both.contains("k_max") && both.contains("batch_max"), "{both}");
         assert!(load("[limits]\nimage_bytes_max = \"ten\"").unwrap_err().contains("no size"));
-        assert_eq!(load("[limits]\nimage_bytes_max = \"2 MiB\"").expect("fine").limits.image_bytes_max, ByteSize(2 << 20));
+        assert_eq!(
+            load("[limits]\nimage_bytes_max = \"2 MiB\"").expect("fine").limits.image_bytes_max,
+            ByteSize(2 << 20)
+        );
     }
 }

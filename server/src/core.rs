@@ -14,7 +14,9 @@ use crate::engine::{Engine, Priority};
 use crate::error::Error;
 use crate::heads::Registry;
 use crate::profiles::Profiles;
-use crate::search::{QueryView, SearchAnswer, SearchSpec, search, view_of_embedding, view_of_item, view_of_signatures};
+use crate::search::{
+    QueryView, SearchAnswer, SearchSpec, search, view_of_embedding, view_of_item, view_of_signatures,
+};
 use crate::store::Store;
 use arc_swap::ArcSwap;
 use lapel_heads::{Backbone, Embedding};
@@ -141,14 +143,16 @@ impl Core {
     /// Searches a snapshot, off the threads that serve connections.
     ///
     /// # Errors
-    /// As [`search`].
+    /// [`Error::NotFound`] for an unknown head, attribute or label, [`Error::Invalid`] for weights that leave no
+    /// head in play, [`Error::Precondition`] for a label without a prototype.
     pub async fn search(
         &self,
         snapshot: &Arc<Snapshot>,
         view: QueryView,
         spec: SearchSpec,
     ) -> Result<SearchAnswer, Error> {
-        let permit = self.searches.clone().acquire_owned().await.map_err(|e| Error::Internal(e.to_string()))?;
+        let permit =
+            self.searches.clone().acquire_owned().await.map_err(|e| Error::Internal(e.to_string()))?;
         let (snapshot, config) = (snapshot.clone(), self.config.search.clone());
         tokio::task::spawn_blocking(move || {
             let _permit = permit;

@@ -34,8 +34,10 @@ pub async fn fill(server: &Server, options: &Options) -> anyhow::Result<()> {
     let id = |index: u64| format!("demo-{index:05}");
     let there = core.snapshot();
     let missing: Vec<u64> = (0..items).filter(|index| there.items().slot(&id(*index)).is_none()).collect();
-    let style = ProgressStyle::with_template("rendering and ingesting {bar:32} {pos}/{len} {elapsed} (left {eta})");
-    let bar = ProgressBar::new(missing.len() as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style =
+        ProgressStyle::with_template("rendering and ingesting {bar:32} {pos}/{len} {elapsed} (left {eta})");
+    let bar = ProgressBar::new(missing.len() as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     // The next batch is rendered while this one is embedded.
     let start = |batch: Vec<u64>| tokio::task::spawn_blocking(move || rendered(seed, &batch, id));
     let mut batches = missing.chunks(BATCH as usize).map(<[u64]>::to_vec);

@@ -112,8 +112,12 @@ impl Engine {
         priority: Priority,
     ) -> Result<Embedding, crate::Error> {
         let permit = match priority {
-            Priority::Query => self.query_permits.clone().try_acquire_owned().map_err(|_| EngineError::Busy(self.query_max)),
-            Priority::Bulk => self.bulk_permits.clone().acquire_owned().await.map_err(|_| EngineError::Stopped),
+            Priority::Query => {
+                self.query_permits.clone().try_acquire_owned().map_err(|_| EngineError::Busy(self.query_max))
+            }
+            Priority::Bulk => {
+                self.bulk_permits.clone().acquire_owned().await.map_err(|_| EngineError::Stopped)
+            }
         }?;
         let (limits, side) = (self.limits, self.side);
         let decode = move || Ok::<_, PhotoError>(Photo::decode(&image, limits)?.fit(side));

@@ -24,7 +24,10 @@ pub struct Feedback {
 /// [`Error::Invalid`] without picks, with too many or one twice; [`Error::NotFound`] for an unknown id.
 pub fn picked_slots(snapshot: &Snapshot, ids: &[String], picks_max: usize) -> Result<Vec<Slot>, Error> {
     if ids.is_empty() || ids.len() > picks_max {
-        return Err(Error::invalid("picked_ids", format!("{} items are picked; 1 to {picks_max} are wanted", ids.len())));
+        return Err(Error::invalid(
+            "picked_ids",
+            format!("{} items are picked; 1 to {picks_max} are wanted", ids.len()),
+        ));
     }
     if let Some(twice) = ids.iter().enumerate().find(|(at, id)| ids[..*at].contains(id)) {
         return Err(Error::invalid("picked_ids", format!("{:?} is picked twice", twice.1)));
@@ -55,7 +58,8 @@ pub fn feedback(snapshot: &Snapshot, picks: &[Slot]) -> Feedback {
     if picks.len() < 2 {
         return Feedback { weights: None, pair_distances };
     }
-    let raw: BTreeMap<&String, Option<f64>> = sums.iter().map(|(h, s)| (h, s.map(|s| 1.0 / (EPSILON + s)))).collect();
+    let raw: BTreeMap<&String, Option<f64>> =
+        sums.iter().map(|(h, s)| (h, s.map(|s| 1.0 / (EPSILON + s)))).collect();
     let known: Vec<f64> = raw.values().copied().flatten().collect();
     let mean = if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / known.len() as f64 };
     // Each weight over the mean: they then sum to the number of heads.
@@ -104,9 +108,12 @@ mod tests {
             let signatures: Vec<_> = ["color", "shape"]
                 .iter()
                 .zip(angles)
-                .filter_map(|(key, angle)| Some(((*key).to_owned(), vec![angle.as_ref()?.cos(), angle.as_ref()?.sin()])))
+                .filter_map(|(key, angle)| {
+                    Some(((*key).to_owned(), vec![angle.as_ref()?.cos(), angle.as_ref()?.sin()]))
+                })
                 .collect();
-            let record = ItemRecord { labels: Labels::new(), has_image: false, parts_case: None, updated_ms: 0 };
+            let record =
+                ItemRecord { labels: Labels::new(), has_image: false, parts_case: None, updated_ms: 0 };
             snapshot.put(id, record, &signatures);
         }
         snapshot
@@ -114,7 +121,11 @@ mod tests {
 
     #[test]
     fn agreement_on_one_head_raises_its_weight() {
-        let s = snapshot(&[("a", [Some(0.1), Some(0.0)]), ("b", [Some(0.11), Some(2.0)]), ("c", [Some(0.12), Some(4.0)])]);
+        let s = snapshot(&[
+            ("a", [Some(0.1), Some(0.0)]),
+            ("b", [Some(0.11), Some(2.0)]),
+            ("c", [Some(0.12), Some(4.0)]),
+        ]);
         let picks = picked_slots(&s, &["a".into(), "b".into(), "c".into()], 10).expect("there");
         let found = feedback(&s, &picks);
         let weights = found.weights.expect("three picks");

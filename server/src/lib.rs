@@ -19,4 +19,4 @@ mod testing;
 pub use config::{ByteSize, Config, ConfigError, Limits, ModelConfig, SearchConfig};
 pub use core::{Core, NewItem, OpenError, Upserted};
 pub use error::{Error, Violation};
-pub use serve::{Server, ServeError};
+pub use serve::{ServeError, Server};

@@ -41,11 +41,17 @@ impl Profiles<'_> {
         picked_ids: Vec<String>,
     ) -> Result<ProfileRecord, Error> {
         if !is_name(name) {
-            return Err(Error::invalid("name", "a name has 1 to 64 characters, no control characters, no outer spaces"));
+            return Err(Error::invalid(
+                "name",
+                "a name has 1 to 64 characters, no control characters, no outer spaces",
+            ));
         }
         if picked_ids.len() > self.limits.picks_max {
             let most = self.limits.picks_max;
-            return Err(Error::invalid("picked_ids", format!("{} items are given; at most {most} are kept", picked_ids.len())));
+            return Err(Error::invalid(
+                "picked_ids",
+                format!("{} items are given; at most {most} are kept", picked_ids.len()),
+            ));
         }
         if weights.is_empty() || weights.values().all(|w| *w == 0.0) {
             return Err(Error::invalid("weights", "give at least one head a weight above zero"));
@@ -56,7 +62,11 @@ impl Profiles<'_> {
                 Err(Error::Exhausted(format!("there are {count} profiles already; delete one first")))
             }
             None => Ok(ProfileRecord { version: 1, current: saved, earlier: Vec::new() }),
-            Some(old) if old.current.weights == saved.weights && old.current.picked_ids == saved.picked_ids => Ok(old),
+            Some(old)
+                if old.current.weights == saved.weights && old.current.picked_ids == saved.picked_ids =>
+            {
+                Ok(old)
+            }
             Some(mut old) => {
                 old.earlier.push(std::mem::replace(&mut old.current, saved));
                 let surplus = old.earlier.len().saturating_sub(self.limits.profile_undo_max);
@@ -94,7 +104,9 @@ impl Profiles<'_> {
     /// # Errors
     /// [`Error::NotFound`], or when the store fails.
     pub fn delete(&self, name: &str) -> Result<(), Error> {
-        let gone = |old: Option<ProfileRecord>, _| old.map(|_| None).ok_or_else(|| Error::not_found("profile", name));
+        let gone = |old: Option<ProfileRecord>, _| {
+            old.map(|_| None).ok_or_else(|| Error::not_found("profile", name))
+        };
         self.store.change_profile(name, gone)
     }
 

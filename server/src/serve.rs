@@ -106,7 +106,11 @@ impl Server {
                     () = stopping.cancelled() => return,
                 }
                 let healthy = core.is_healthy();
-                let status = if healthy { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+                let status = if healthy {
+                    tonic_health::ServingStatus::Serving
+                } else {
+                    tonic_health::ServingStatus::NotServing
+                };
                 follow.set_service_status("", status).await;
             }
         });

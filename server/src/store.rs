@@ -57,7 +57,13 @@ macro_rules! from_redb {
         }
     )*};
 }
-from_redb!(redb::DatabaseError, redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+from_redb!(
+    redb::DatabaseError,
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError
+);
 
 /// One change of the catalogue.
 #[derive(Clone, Debug)]
@@ -161,7 +167,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; nothing was changed then.
-    pub fn add_signatures(&self, head_key: &str, signatures: &[(String, Vec<f32>)]) -> Result<(), StoreError> {
+    pub fn add_signatures(
+        &self,
+        head_key: &str,
+        signatures: &[(String, Vec<f32>)],
+    ) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
         {
             let name = format!("{SIGNATURES}{head_key}");
@@ -209,7 +219,8 @@ impl Store {
         };
         for entry in table.iter()? {
             let (id, bytes) = entry?;
-            let values: Vec<f32> = bytes.value().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            let values: Vec<f32> =
+                bytes.value().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
             if values.len() != dim || values.iter().any(|v| !v.is_finite()) {
                 return Err(StoreError::Damaged { table: "signatures", key: id.value().into() });
             }
@@ -297,7 +308,10 @@ impl Store {
         use std::ops::Bound;
         let table = self.database.begin_read()?.open_table(PROFILES)?;
         let range = table.range::<&str>((Bound::Excluded(after), Bound::Unbounded))?;
-        let entry = |entry: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
+        let entry = |entry: Result<
+            (redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>),
+            redb::StorageError,
+        >| {
             let (name, bytes) = entry?;
             Ok((name.value().to_owned(), decode("profiles", name.value(), bytes.value())?))
         };

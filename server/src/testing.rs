@@ -1,13 +1,16 @@
 //! What unit tests share.
 
-use lapel_heads::{AlexNet, Attribute, BACKBONE_FILE, Bundle, FORMAT, Head, HeadKind, Manifest, Region, shipped_folder};
+use lapel_heads::{
+    AlexNet, Attribute, BACKBONE_FILE, Bundle, FORMAT, Head, HeadKind, Manifest, Region, shipped_folder,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 /// An external head for tests.
 pub(crate) fn external_head(name: &str, dim: usize, labels: &[&str]) -> Arc<Head> {
     static BACKBONE: OnceLock<AlexNet> = OnceLock::new();
-    let backbone = BACKBONE.get_or_init(|| AlexNet::load(&shipped_folder().join(BACKBONE_FILE)).expect("shipped"));
+    let backbone =
+        BACKBONE.get_or_init(|| AlexNet::load(&shipped_folder().join(BACKBONE_FILE)).expect("shipped"));
     let bundle = Bundle {
         manifest: Manifest {
             format: FORMAT,

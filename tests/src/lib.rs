@@ -153,7 +153,8 @@ pub fn sport_bundle() -> Vec<u8> {
 /// A bundle of an external head with one attribute of its own name.
 #[must_use]
 pub fn external_bundle(name: &str, dim: usize, labels: &[&str]) -> Vec<u8> {
-    let attribute = Attribute { name: name.to_owned(), labels: labels.iter().map(|l| (*l).to_owned()).collect() };
+    let attribute =
+        Attribute { name: name.to_owned(), labels: labels.iter().map(|l| (*l).to_owned()).collect() };
     let manifest = Manifest {
         format: FORMAT,
         name: name.to_owned(),

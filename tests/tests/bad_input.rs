@@ -72,27 +72,50 @@ async fn bad_searches_name_the_field_and_what_would_be_right() {
     let server = TestServer::start_with(|c| c.limits.k_max = 50).await;
     let mut client = server.client().await;
     ingest(&mut client, 1, 10).await;
-    let weighted = |by_head: &[(&str, f64)], only| v1::SearchRequest { weighting: weights(by_head, only), ..by_item("g1", 3) };
-    let edited = |attribute, label| v1::SearchRequest { manipulations: vec![set(attribute, label)], ..by_item("g1", 3) };
+    let weighted = |by_head: &[(&str, f64)], only| v1::SearchRequest {
+        weighting: weights(by_head, only),
+        ..by_item("g1", 3)
+    };
+    let edited = |attribute, label| v1::SearchRequest {
+        manipulations: vec![set(attribute, label)],
+        ..by_item("g1", 3)
+    };
     let signatures = |head: &str, values: Vec<f32>| {
         let set = v1::SignatureSet { signatures: vec![v1::Signature { head: head.into(), values }] };
         let source = Some(v1::query::Source::Signatures(set));
         v1::SearchRequest { query: Some(v1::Query { source }), k: 3, ..v1::SearchRequest::default() }
     };
     let all_zero: Vec<_> =
-        ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"].map(|h| (h, 0.0)).to_vec();
+        ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"]
+            .map(|h| (h, 0.0))
+            .to_vec();
     let cases = [
         ("k = 0", by_item("g1", 0), Code::InvalidArgument, "1 to 50"),
         ("k over the limit", by_item("g1", 51), Code::InvalidArgument, "1 to 50"),
-        ("no query", v1::SearchRequest { k: 1, ..v1::SearchRequest::default() }, Code::InvalidArgument, "query"),
+        (
+            "no query",
+            v1::SearchRequest { k: 1, ..v1::SearchRequest::default() },
+            Code::InvalidArgument,
+            "query",
+        ),
         ("unknown item", by_item("nobody", 1), Code::NotFound, "nobody"),
         ("weight NaN", weighted(&[("color", f64::NAN)], false), Code::InvalidArgument, "finite number"),
         ("weight negative", weighted(&[("color", -1.0)], false), Code::InvalidArgument, "0 or more"),
-        ("weight infinite", weighted(&[("color", f64::INFINITY)], false), Code::InvalidArgument, "finite number"),
+        (
+            "weight infinite",
+            weighted(&[("color", f64::INFINITY)], false),
+            Code::InvalidArgument,
+            "finite number",
+        ),
         ("all weights zero", weighted(&all_zero, false), Code::InvalidArgument, "above zero"),
         ("only zero", weighted(&[("color", 0.0)], true), Code::InvalidArgument, "above zero"),
         ("unknown head", weighted(&[("colour", 1.0)], false), Code::NotFound, "sleeve_length"),
-        ("one head twice", weighted(&[("general", 1.0), ("category", 2.0)], false), Code::InvalidArgument, "twice"),
+        (
+            "one head twice",
+            weighted(&[("general", 1.0), ("category", 2.0)], false),
+            Code::InvalidArgument,
+            "twice",
+        ),
         ("unknown attribute", edited("colour", "red"), Code::NotFound, "sleeve_length"),
         ("unknown label", edited("color", "grean"), Code::NotFound, "light-blue"),
         ("wrong dimension", signatures("color", vec![1.0; 3]), Code::InvalidArgument, "64"),
@@ -106,7 +129,10 @@ async fn bad_searches_name_the_field_and_what_would_be_right() {
         assert!(error.message().contains(wanted), "{case}: {}", error.message());
         assert!(error.get_error_details().error_info().is_some(), "{case} has a reason");
     }
-    let twice = v1::SearchRequest { manipulations: vec![set("color", "red"), set("color", "blue")], ..by_item("g1", 3) };
+    let twice = v1::SearchRequest {
+        manipulations: vec![set("color", "red"), set("color", "blue")],
+        ..by_item("g1", 3)
+    };
     assert_eq!(refused(&mut client, twice).await.code(), Code::InvalidArgument);
     // Several faults are told at once.
     let filters = vec![v1::LabelFilter::default()];
@@ -114,7 +140,10 @@ async fn bad_searches_name_the_field_and_what_would_be_right() {
     assert_eq!(both.get_error_details().bad_request().expect("fields").field_violations.len(), 2);
     // No profile of the name, and bad pages.
     let weighting = Some(v1::search_request::Weighting::Profile("nobody".into()));
-    assert_eq!(refused(&mut client, v1::SearchRequest { weighting, ..by_item("g1", 3) }).await.code(), Code::NotFound);
+    assert_eq!(
+        refused(&mut client, v1::SearchRequest { weighting, ..by_item("g1", 3) }).await.code(),
+        Code::NotFound
+    );
     let page = v1::ListItemsRequest { page_size: 5000, ..v1::ListItemsRequest::default() };
     assert_eq!(client.catalog.list_items(page).await.expect_err("refused").code(), Code::InvalidArgument);
     // After all of it the server answers as before.
@@ -132,12 +161,21 @@ async fn bad_items_and_picks_are_refused_alone() {
     let bare = v1::UpsertItemsRequest { id: "bare".into(), ..v1::UpsertItemsRequest::default() };
     let mut given = item("given", &garment);
     given.signatures = vec![v1::Signature { head: "color".into(), values: vec![1.0; 64] }];
-    let items = vec![item("a", &garment), item("a", &render(1, 1)), item("", &garment), labelled, bare, given, item("b", &garment)];
+    let items = vec![
+        item("a", &garment),
+        item("a", &render(1, 1)),
+        item("", &garment),
+        labelled,
+        bare,
+        given,
+        item("b", &garment),
+    ];
     let results = client.upsert(items).await.expect("answered");
     let refused: Vec<&str> = results.iter().filter(|r| r.error.is_some()).map(|r| r.id.as_str()).collect();
     assert_eq!(refused, ["a", "", "labelled", "bare", "given"]);
     // The first of the two stands.
-    let stored = client.catalog.get_item(v1::GetItemRequest { id: "a".into() }).await.expect("there").into_inner();
+    let stored =
+        client.catalog.get_item(v1::GetItemRequest { id: "a".into() }).await.expect("there").into_inner();
     assert_eq!(stored.item.expect("there").labels, garment.labels);
     let many = (0..9).map(|i| item(&format!("m{i}"), &garment)).collect();
     assert_eq!(client.upsert(many).await.expect_err("too many").code(), Code::ResourceExhausted);
@@ -145,8 +183,16 @@ async fn bad_items_and_picks_are_refused_alone() {
         picked_ids: ids.iter().map(|i| (*i).to_owned()).collect(),
         ..v1::PersonaliseRequest::default()
     };
-    for (ids, code) in [(&[][..], Code::InvalidArgument), (&["a", "a"], Code::InvalidArgument), (&["a", "z"], Code::NotFound)] {
-        assert_eq!(client.feedback.personalise(pick(ids)).await.expect_err("refused").code(), code, "{ids:?}");
+    for (ids, code) in [
+        (&[][..], Code::InvalidArgument),
+        (&["a", "a"], Code::InvalidArgument),
+        (&["a", "z"], Code::NotFound),
+    ] {
+        assert_eq!(
+            client.feedback.personalise(pick(ids)).await.expect_err("refused").code(),
+            code,
+            "{ids:?}"
+        );
     }
     let none = v1::DeleteItemsRequest::default();
     assert_eq!(client.catalog.delete_items(none).await.expect_err("refused").code(), Code::InvalidArgument);

@@ -55,7 +55,11 @@ async fn trousers_have_no_parts_and_no_collar() {
         if seen.parts.as_ref().expect("always").case == "lower_body" {
             right += 1;
             assert!(seen.parts.expect("always").rects.is_empty());
-            assert!(seen.attributes.iter().all(|a| !matches!(a.attribute.as_str(), "collar" | "neckline" | "sleeve_length")));
+            assert!(
+                seen.attributes
+                    .iter()
+                    .all(|a| !matches!(a.attribute.as_str(), "collar" | "neckline" | "sleeve_length"))
+            );
         }
     }
     assert!(lower >= 8 && right * 10 >= lower * 8, "{right} of {lower}");
@@ -89,7 +93,11 @@ async fn accuracy(
 fn check(counts: &BTreeMap<String, (usize, usize, usize)>, lead: f64) {
     for (attribute, (right, all, most)) in counts {
         let share = |n: &usize| 100.0 * *n as f64 / *all as f64;
-        println!("{attribute:<14} {:>5.1} % of {all} (most frequent label {:.1} %)", share(right), share(most));
+        println!(
+            "{attribute:<14} {:>5.1} % of {all} (most frequent label {:.1} %)",
+            share(right),
+            share(most)
+        );
     }
     for attribute in ["category", "color", "pattern", "sleeve_length", "collar"] {
         let (right, all, most) = counts[attribute];
@@ -118,7 +126,8 @@ async fn real_validation_photos_are_told_apart() {
     };
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    let photos: Vec<_> = photos::read(&folder).expect("labels.csv").into_iter().filter(|p| p.split == "val").collect();
+    let photos: Vec<_> =
+        photos::read(&folder).expect("labels.csv").into_iter().filter(|p| p.split == "val").collect();
     assert!(photos.len() >= 250, "{}", photos.len());
     let pictures = photos.iter().map(|p| (std::fs::read(&p.path).expect("a photo"), p.labels.clone()));
     check(&accuracy(&mut client, pictures).await, 0.10);

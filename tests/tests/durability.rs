@@ -37,7 +37,8 @@ async fn everything_survives_a_restart() {
     let image = client.catalog.get_item_image(image).await.expect("there").into_inner();
     assert_eq!((image.image, image.content_type.as_str()), (to_jpeg(&garments[9].photo), "image/jpeg"));
     let undo = v1::UndoProfileRequest { name: "ann".into(), version: 2 };
-    let undone = client.feedback.undo_profile(undo).await.expect("undone").into_inner().profile.expect("told");
+    let undone =
+        client.feedback.undo_profile(undo).await.expect("undone").into_inner().profile.expect("told");
     assert_eq!(undone.weights, saved.profile.expect("told").weights);
     // Pages cover every item once, in order.
     let (mut ids, mut page_token) = (Vec::new(), String::new());
@@ -89,7 +90,8 @@ impl ChildServer {
             .spawn()
             .expect("a child process");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut addresses = lines.map_while(Result::ok).filter_map(|l| Some(l.split_once("LISTENING ")?.1.to_owned()));
+        let mut addresses =
+            lines.map_while(Result::ok).filter_map(|l| Some(l.split_once("LISTENING ")?.1.to_owned()));
         let address = addresses.next().expect("the child listens");
         Self { client: Client::connect(&address).await.expect("connects"), child }
     }
@@ -106,10 +108,21 @@ async fn acknowledged_writes_survive_a_kill() {
     let mut acknowledged: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for round in 0..3u64 {
         let mut server = ChildServer::start(folder.path()).await;
-        let stats = server.client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+        let stats = server
+            .client
+            .catalog
+            .catalog_stats(v1::CatalogStatsRequest {})
+            .await
+            .expect("counted")
+            .into_inner();
         assert!(stats.items >= acknowledged.len() as u64, "round {round}");
         for (id, labels) in &acknowledged {
-            let found = server.client.catalog.get_item(v1::GetItemRequest { id: id.clone() }).await.expect("still there");
+            let found = server
+                .client
+                .catalog
+                .get_item(v1::GetItemRequest { id: id.clone() })
+                .await
+                .expect("still there");
             let found = found.into_inner().item.expect("told");
             assert_eq!(&found.labels, labels, "round {round}: {id}");
             assert_eq!(found.heads.len(), stats.heads.len(), "round {round}: {id} has every signature");
@@ -147,7 +160,8 @@ async fn a_backfill_that_was_killed_goes_on() {
     let mut server = ChildServer::start(folder.path()).await;
     let head = lapel_tests::settled(&mut server.client, "sport").await;
     assert_eq!(head.state(), v1::HeadState::Active);
-    let stats = server.client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        server.client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
     let sport = stats.heads.iter().find(|h| h.head == "sport").expect("active");
     assert_eq!((sport.signatures, sport.missing), (120, 0));
     server.kill();

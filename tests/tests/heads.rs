@@ -25,7 +25,9 @@ async fn ask(mut client: Client, stop: Arc<AtomicBool>) -> BTreeMap<u64, usize> 
         assert_eq!(heads as u64, answer.generation, "a query sees a head whole or not at all");
         assert_eq!(answer.weights.contains_key("sport"), answer.generation == 8);
         assert_eq!(answer.plan.expect("named").missing, 0, "an active head has every signature");
-        assert!(answer.results.iter().all(|r| r.explanation.as_ref().is_some_and(|e| e.terms.len() == heads)));
+        assert!(
+            answer.results.iter().all(|r| r.explanation.as_ref().is_some_and(|e| e.terms.len() == heads))
+        );
         *by_generation.entry(answer.generation).or_insert(0) += 1;
     }
     by_generation
@@ -98,7 +100,8 @@ async fn an_external_head_takes_signatures_that_come_with_the_items() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     ingest(&mut client, 41, 10).await;
-    let head = client.register_bundle(&external_bundle("mood", 4, &["calm", "loud"])).await.expect("registered");
+    let head =
+        client.register_bundle(&external_bundle("mood", 4, &["calm", "loud"])).await.expect("registered");
     assert_eq!((head.state(), head.kind()), (v1::HeadState::Active, v1::HeadKind::External));
     let signature = |values: Vec<f32>| v1::Signature { head: "mood".into(), values };
     let with = |id: &str, label: &str, values: Vec<f32>| v1::UpsertItemsRequest {
@@ -114,10 +117,13 @@ async fn an_external_head_takes_signatures_that_come_with_the_items() {
     assert!(results[0].error.is_none() && results[1].error.is_none(), "{results:?}");
     assert_eq!(results[2].error.as_ref().expect("refused").reason, "INVALID_FIELD");
     let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
-    let coverage = |head: &str| stats.heads.iter().find(|h| h.head == head).map(|h| (h.signatures, h.missing));
+    let coverage =
+        |head: &str| stats.heads.iter().find(|h| h.head == head).map(|h| (h.signatures, h.missing));
     assert_eq!((coverage("mood"), coverage("color")), (Some((2, 10)), Some((11, 1))));
     // Searched alone: those with a signature by their distance, the others by the expected one, said so.
-    let source = Some(v1::query::Source::Signatures(v1::SignatureSet { signatures: vec![signature(vec![1.0, 0.0, 0.0, 0.0])] }));
+    let source = Some(v1::query::Source::Signatures(v1::SignatureSet {
+        signatures: vec![signature(vec![1.0, 0.0, 0.0, 0.0])],
+    }));
     let query = Some(v1::Query { source });
     let request = v1::SearchRequest { query, k: 12, explain: true, ..v1::SearchRequest::default() };
     let answer = client.search.search(request).await.expect("answers").into_inner();
@@ -167,7 +173,8 @@ async fn heads_retire_and_their_names_are_free_again() {
 
 #[tokio::test]
 async fn unsound_bundles_are_refused_and_change_nothing() {
-    let server = TestServer::start_with(|c| c.limits.bundle_bytes_max = lapel_server::ByteSize(4 << 20)).await;
+    let server =
+        TestServer::start_with(|c| c.limits.bundle_bytes_max = lapel_server::ByteSize(4 << 20)).await;
     let mut client = server.client().await;
     ingest(&mut client, 41, 5).await;
     let before = client.search.search(by_item("g0", 5)).await.expect("answers").into_inner();
@@ -204,7 +211,11 @@ async fn unsound_bundles_are_refused_and_change_nothing() {
         ("too large", bundle_parts(&vec![0; (4 << 20) + 1]), Code::ResourceExhausted),
         ("no header", bundle_parts(&sport)[1..].to_vec(), Code::InvalidArgument),
         ("cut short", bundle_parts(&sport)[..1].to_vec(), Code::InvalidArgument),
-        ("wrong hash", [bundle_parts(&same_name)[..1].to_vec(), bundle_parts(&sport)[1..].to_vec()].concat(), Code::InvalidArgument),
+        (
+            "wrong hash",
+            [bundle_parts(&same_name)[..1].to_vec(), bundle_parts(&sport)[1..].to_vec()].concat(),
+            Code::InvalidArgument,
+        ),
     ];
     for (case, parts, code) in cases {
         let error = client.register_parts(parts).await.expect_err(case);

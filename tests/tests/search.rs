@@ -55,8 +55,12 @@ async fn explanations_add_up_and_weights_sum_to_the_heads_in_play() {
     let heads = ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"];
     let equal: Vec<_> = heads.iter().map(|h| (*h, 3.0)).collect();
     let plain = search(&mut client, by_image(query.clone(), 20)).await;
-    let same = search(&mut client, v1::SearchRequest { weighting: weights(&equal, false), ..by_image(query, 20) }).await;
-    let ranks = |a: &v1::SearchResponse| a.results.iter().map(|r| (r.item_id.clone(), r.distance)).collect::<Vec<_>>();
+    let same =
+        search(&mut client, v1::SearchRequest { weighting: weights(&equal, false), ..by_image(query, 20) })
+            .await;
+    let ranks = |a: &v1::SearchResponse| {
+        a.results.iter().map(|r| (r.item_id.clone(), r.distance)).collect::<Vec<_>>()
+    };
     assert_eq!(ranks(&plain), ranks(&same));
     server.finish().await;
 }
@@ -68,9 +72,11 @@ async fn an_item_finds_itself_and_exclusion_leaves_it_out() {
     ingest(&mut client, 1, 30).await;
     let itself = search(&mut client, by_item("g4", 3)).await;
     assert_eq!((itself.results[0].item_id.as_str(), itself.results[0].distance), ("g4", 0.0));
-    let others = search(&mut client, v1::SearchRequest { exclude_ids: vec!["g4".into()], ..by_item("g4", 30) }).await;
+    let others =
+        search(&mut client, v1::SearchRequest { exclude_ids: vec!["g4".into()], ..by_item("g4", 30) }).await;
     assert!(others.results.len() == 29 && others.results.iter().all(|r| r.item_id != "g4"));
-    let filter = v1::LabelFilter { attribute: "category".into(), labels: vec!["t-shirt".into(), "shirt".into()] };
+    let filter =
+        v1::LabelFilter { attribute: "category".into(), labels: vec!["t-shirt".into(), "shirt".into()] };
     let few = search(&mut client, v1::SearchRequest { filters: vec![filter], ..by_item("g4", 30) }).await;
     assert!(!few.results.is_empty());
     assert!(few.results.iter().all(|r| ["t-shirt", "shirt"].contains(&r.labels["category"].as_str())));
@@ -92,8 +98,10 @@ async fn a_batch_answers_each_search_and_one_failure_stays_alone() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     ingest(&mut client, 1, 20).await;
-    let requests = vec![by_item("g1", 3), by_item("nobody", 3), by_item("g2", 0), by_image(b"no image".to_vec(), 1)];
-    let answer = client.search.search_batch(v1::SearchBatchRequest { requests }).await.expect("answers").into_inner();
+    let requests =
+        vec![by_item("g1", 3), by_item("nobody", 3), by_item("g2", 0), by_image(b"no image".to_vec(), 1)];
+    let answer =
+        client.search.search_batch(v1::SearchBatchRequest { requests }).await.expect("answers").into_inner();
     let reasons: Vec<_> = answer
         .results
         .into_iter()
@@ -111,7 +119,8 @@ async fn one_head_is_searched_by_its_index() {
     let server = TestServer::start_with(|c| c.search.hnsw_items_min = 10).await;
     let mut client = server.client().await;
     ingest(&mut client, 1, 60).await;
-    let one = |exact| v1::SearchRequest { weighting: weights(&[("color", 1.0)], true), exact, ..by_item("g7", 5) };
+    let one =
+        |exact| v1::SearchRequest { weighting: weights(&[("color", 1.0)], true), exact, ..by_item("g7", 5) };
     let exact = search(&mut client, one(true)).await;
     assert_eq!(exact.plan.expect("named").kind(), v1::PlanKind::ExactScan);
     // The index follows in the background; until it has, the scan answers, and always the same.
@@ -144,14 +153,16 @@ async fn picks_that_agree_only_on_colour_raise_its_weight() {
     for (i, (category, pattern, collar, sleeve_length, fastening)) in looks.into_iter().enumerate() {
         let garment = Garment::sample_category(category, &mut rng).expect("a category");
         let (collar, sleeve_length) = (Some(collar), Some(sleeve_length));
-        let garment = Garment { pattern, collar, sleeve_length, fastening, fabric: "woven", sport: "none", ..garment };
+        let garment =
+            Garment { pattern, collar, sleeve_length, fastening, fabric: "woven", sport: "none", ..garment };
         let garment = Garment { color: "red", ..garment };
         items.push(item(&format!("red{i}"), &render_garment(&garment, &mut rng)));
     }
     client.upsert(items).await.expect("stored");
     ingest(&mut client, 9, 60).await;
     let picked_ids: Vec<String> = (0..looks.len()).map(|i| format!("red{i}")).collect();
-    let request = v1::PersonaliseRequest { picked_ids: picked_ids.clone(), k: 10, ..v1::PersonaliseRequest::default() };
+    let request =
+        v1::PersonaliseRequest { picked_ids: picked_ids.clone(), k: 10, ..v1::PersonaliseRequest::default() };
     let answer = client.feedback.personalise(request).await.expect("answers").into_inner();
     println!("weights {:?}", answer.weights);
     assert!((sum(&answer.weights) - answer.weights.len() as f64).abs() < 1e-9);
@@ -159,12 +170,14 @@ async fn picks_that_agree_only_on_colour_raise_its_weight() {
     assert!(answer.weights.iter().all(|(head, w)| head == "color" || *w < color), "{:?}", answer.weights);
     assert!(answer.replaced_query_item_id.is_empty() && answer.results.len() == 10);
     // A single pick becomes the query, and the weights stay.
-    let request = v1::PersonaliseRequest { picked_ids: vec!["red1".into()], k: 3, ..v1::PersonaliseRequest::default() };
+    let request =
+        v1::PersonaliseRequest { picked_ids: vec!["red1".into()], k: 3, ..v1::PersonaliseRequest::default() };
     let one = client.feedback.personalise(request).await.expect("answers").into_inner();
     assert_eq!((one.replaced_query_item_id.as_str(), one.results[0].item_id.as_str()), ("red1", "red1"));
     assert!(one.weights.values().all(|w| (w - 1.0).abs() < 1e-9));
     // Saved, the weights rank a later search as they ranked here.
-    let request = v1::SaveProfileRequest { name: "red lover".into(), weights: answer.weights.clone(), picked_ids };
+    let request =
+        v1::SaveProfileRequest { name: "red lover".into(), weights: answer.weights.clone(), picked_ids };
     client.feedback.save_profile(request).await.expect("saved");
     let weighting = Some(v1::search_request::Weighting::Profile("red lover".into()));
     let by_profile = search(&mut client, v1::SearchRequest { weighting, ..by_item("g3", 5) }).await;
@@ -216,8 +229,10 @@ async fn top_20(client: &mut Client, queries: &[(Vec<u8>, Labels)], gallery: &[(
                 && gallery.iter().any(|(_, found)| is_target(labels, (attribute, label), found))
         });
         let (Some(label), true) = (wanted, labels.contains_key(attribute)) else { continue };
-        let targets = gallery.iter().filter(|(_, found)| is_target(labels, (attribute, label), found)).count();
-        let edited = v1::SearchRequest { manipulations: vec![set(attribute, label)], ..by_image(image.clone(), 20) };
+        let targets =
+            gallery.iter().filter(|(_, found)| is_target(labels, (attribute, label), found)).count();
+        let edited =
+            v1::SearchRequest { manipulations: vec![set(attribute, label)], ..by_image(image.clone(), 20) };
         let hit = |answer: v1::SearchResponse| {
             let found = answer.results.iter().map(|r| &r.labels);
             f64::from(u8::from(found.into_iter().any(|f| is_target(labels, (attribute, label), f))))
@@ -227,7 +242,8 @@ async fn top_20(client: &mut Client, queries: &[(Vec<u8>, Labels)], gallery: &[(
         total.unmanipulated += hit(search(client, by_image(image.clone(), 20)).await);
         // 1 - C(n - t, 20) / C(n, 20)
         let n = gallery.len() as f64;
-        let miss: f64 = (0..20).map(|i| (n - targets as f64 - f64::from(i)).max(0.0) / (n - f64::from(i))).product();
+        let miss: f64 =
+            (0..20).map(|i| (n - targets as f64 - f64::from(i)).max(0.0) / (n - f64::from(i))).product();
         total.chance += 1.0 - miss;
     }
     total
@@ -238,8 +254,10 @@ async fn manipulated_rendered_garments_are_found() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     let garments = ingest(&mut client, 21, 500).await;
-    let gallery: Vec<_> = garments.into_iter().enumerate().map(|(i, g)| (format!("g{i}"), g.labels)).collect();
-    let queries: Vec<_> = (0..150).map(|i| render(22, i)).map(|g: Rendered| (to_jpeg(&g.photo), g.truth)).collect();
+    let gallery: Vec<_> =
+        garments.into_iter().enumerate().map(|(i, g)| (format!("g{i}"), g.labels)).collect();
+    let queries: Vec<_> =
+        (0..150).map(|i| render(22, i)).map(|g: Rendered| (to_jpeg(&g.photo), g.truth)).collect();
     let total = top_20(&mut client, &queries, &gallery).await;
     total.print("rendered");
     total.check();
@@ -254,7 +272,8 @@ async fn manipulated_real_photos_are_found() {
     };
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    let photos: Vec<_> = photos::read(&folder).expect("labels.csv").into_iter().filter(|p| p.split == "val").collect();
+    let photos: Vec<_> =
+        photos::read(&folder).expect("labels.csv").into_iter().filter(|p| p.split == "val").collect();
     let load = |p: &photos::LabelledPhoto| std::fs::read(&p.path).expect("a photo");
     // Every other photo is a query, the rest the gallery: nobody finds themselves.
     let (queries, gallery): (Vec<_>, Vec<_>) = photos.iter().enumerate().partition(|(i, _)| i % 2 == 0);
@@ -280,7 +299,8 @@ async fn a_photo_in_another_format_or_size_is_the_same_query() {
     let mut client = server.client().await;
     ingest(&mut client, 1, 40).await;
     let photo: Photo = render(1, 6).photo;
-    let picture = image::RgbImage::from_raw(photo.width(), photo.height(), photo.rgb().to_vec()).expect("sized");
+    let picture =
+        image::RgbImage::from_raw(photo.width(), photo.height(), photo.rgb().to_vec()).expect("sized");
     let large = image::imageops::resize(&picture, 576, 768, image::imageops::FilterType::Triangle);
     for format in [image::ImageFormat::Png, image::ImageFormat::WebP, image::ImageFormat::Jpeg] {
         let mut bytes = std::io::Cursor::new(Vec::new());

@@ -107,9 +107,9 @@ impl ConvRelu {
 pub(super) fn max_pool_3_2(input: &Activations) -> Activations {
     let (height, width) = ((input.height - 3) / 2 + 1, (input.width - 3) / 2 + 1);
     let mut data = vec![0.0; input.channels * input.batch * height * width];
-    data.par_chunks_mut(height * width).zip(input.data.par_chunks(input.height * input.width)).for_each(
-        |(target, source)| max_pool_plane(source, input.width, target, width),
-    );
+    data.par_chunks_mut(height * width)
+        .zip(input.data.par_chunks(input.height * input.width))
+        .for_each(|(target, source)| max_pool_plane(source, input.width, target, width));
     Activations { data, channels: input.channels, batch: input.batch, height, width }
 }
 
@@ -135,7 +135,11 @@ mod tests {
     #[test]
     fn convolution_and_pooling_agree_with_candle() -> candle_core::Result<()> {
         let (batch, channels, side) = (2, 3, 17);
-        let image = Tensor::from_vec(wave(batch * channels * side * side), (batch, channels, side, side), &Device::Cpu)?;
+        let image = Tensor::from_vec(
+            wave(batch * channels * side * side),
+            (batch, channels, side, side),
+            &Device::Cpu,
+        )?;
         let input = Activations {
             data: image.transpose(0, 1)?.flatten_all()?.to_vec1()?,
             channels,
@@ -144,7 +148,11 @@ mod tests {
             width: side,
         };
         for (kernel, stride, padding) in [(3, 1, 1), (5, 1, 2), (11, 4, 2)] {
-            let weight = Tensor::from_vec(wave(4 * channels * kernel * kernel), (4, channels, kernel, kernel), &Device::Cpu)?;
+            let weight = Tensor::from_vec(
+                wave(4 * channels * kernel * kernel),
+                (4, channels, kernel, kernel),
+                &Device::Cpu,
+            )?;
             let bias = Tensor::from_vec(wave(4), 4, &Device::Cpu)?;
             let ours = ConvRelu::new(&weight, &bias, stride, padding)?.forward(&input)?;
             let theirs = image

@@ -83,7 +83,8 @@ impl Profile {
     /// The first row as wide as most of the torso.
     fn shoulders(&self, torso_width: f32) -> f32 {
         let upper = self.runs.len() / 2;
-        let row = self.runs[..upper].iter().position(|(l, r)| r - l > 0.75 * torso_width).unwrap_or(upper / 4);
+        let row =
+            self.runs[..upper].iter().position(|(l, r)| r - l > 0.75 * torso_width).unwrap_or(upper / 4);
         self.top + self.height * (row as f32 / self.runs.len() as f32).min(0.3)
     }
 }

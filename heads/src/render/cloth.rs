@@ -167,7 +167,9 @@ fn spots(tile: &mut Pixmap, main: Rgb, rng: &mut ChaCha8Rng) {
 fn camouflage(tile: &mut Pixmap, main: Rgb, rng: &mut ChaCha8Rng) {
     let size = rng.random_range(12.0..22.0f32);
     let brown = shade("brown", rng);
-    for (colour, count) in [(scaled(main, 0.55), 110), (brown, 90), (scaled(main, 1.5), 80), (scaled(main, 0.35), 60)] {
+    for (colour, count) in
+        [(scaled(main, 0.55), 110), (brown, 90), (scaled(main, 1.5), 80), (scaled(main, 0.35), 60)]
+    {
         scatter(tile, count, size, colour, rng);
     }
 }

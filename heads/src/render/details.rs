@@ -1,4 +1,4 @@
-//! Collars, fastenings, pockets, prints, straps and seams.
+//! Collars, fastenings, pockets, straps and seams.
 
 use super::cloth::Cloth;
 use super::garment::Garment;
@@ -44,7 +44,7 @@ impl Pen<'_> {
         self.stroke(path, seam(colour), 0.005, 0.8);
     }
 
-    fn dot(&mut self, x: f32, y: f32, radius: f32, colour: Rgb) {
+    pub(super) fn dot(&mut self, x: f32, y: f32, radius: f32, colour: Rgb) {
         self.fill(PathBuilder::from_circle(x, y, radius), colour);
     }
 }
@@ -72,7 +72,14 @@ pub(super) fn hood(pen: &mut Pen<'_>, cut: &Cut, cloth: &Cloth) {
     let outline = |shrink: f32| {
         let mut p = PathBuilder::new();
         p.move_to(0.5 - wide * shrink, top);
-        p.cubic_to(0.5 - wide * 1.15 * shrink, top - high * shrink, 0.5 + wide * 1.15 * shrink, top - high * shrink, 0.5 + wide * shrink, top);
+        p.cubic_to(
+            0.5 - wide * 1.15 * shrink,
+            top - high * shrink,
+            0.5 + wide * 1.15 * shrink,
+            top - high * shrink,
+            0.5 + wide * shrink,
+            top,
+        );
         p.quad_to(0.5, top + cut.depth + 0.07, 0.5 - wide * shrink, top);
         p.close();
         p.finish()
@@ -84,7 +91,8 @@ pub(super) fn hood(pen: &mut Pen<'_>, cut: &Cut, cloth: &Cloth) {
 /// Collars that lie on the body, and what is seen of the neckline's edge.
 pub(super) fn collar(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cloth, rng: &mut ChaCha8Rng) {
     let (n, t) = (cut.neck, cut.top);
-    let colour = if rng.random_bool(0.15) { cloth.second } else { scaled(cloth.main, rng.random_range(0.9..1.06)) };
+    let colour =
+        if rng.random_bool(0.15) { cloth.second } else { scaled(cloth.main, rng.random_range(0.9..1.06)) };
     let both = |pen: &mut Pen<'_>, points: &[(f32, f32)]| {
         for sign in [-1.0, 1.0] {
             let side: Vec<_> = points.iter().map(|(x, y)| (0.5 + sign * x, *y)).collect();
@@ -93,21 +101,51 @@ pub(super) fn collar(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cl
     };
     let drop = n * rng.random_range(1.15..1.6f32);
     match garment.collar.unwrap_or("none") {
-        "shirt" => both(pen, &[(0.0, t + n * 0.75), (n * 0.95, t - 0.03), (n * 1.35, t + 0.035), (n * 0.95, t + drop + 0.01)]),
+        "shirt" => both(
+            pen,
+            &[(0.0, t + n * 0.75), (n * 0.95, t - 0.03), (n * 1.35, t + 0.035), (n * 0.95, t + drop + 0.01)],
+        ),
         "polo" => {
-            both(pen, &[(0.0, t + n * 0.8), (n * 0.95, t - 0.025), (n * 1.4, t + 0.03), (n * 0.8, t + n * 1.1)]);
+            both(
+                pen,
+                &[(0.0, t + n * 0.8), (n * 0.95, t - 0.025), (n * 1.4, t + 0.03), (n * 0.8, t + n * 1.1)],
+            );
         }
         "high" => {
             let rise = rng.random_range(0.075..0.12f32);
-            let band = [(0.5 - n * 1.02, t + 0.05), (0.5 - n * 0.92, t - rise), (0.5 + n * 0.92, t - rise), (0.5 + n * 1.02, t + 0.05), (0.5, t + 0.085)];
+            let band = [
+                (0.5 - n * 1.02, t + 0.05),
+                (0.5 - n * 0.92, t - rise),
+                (0.5 + n * 0.92, t - rise),
+                (0.5 + n * 1.02, t + 0.05),
+                (0.5, t + 0.085),
+            ];
             pen.piece(polygon(&band, true), colour);
             let fold = t - rise * 0.3;
-            pen.stroke(polygon(&[(0.5 - n * 0.95, fold), (0.5 + n * 0.95, fold)], false), seam(colour), 0.004, 0.6);
+            pen.stroke(
+                polygon(&[(0.5 - n * 0.95, fold), (0.5 + n * 0.95, fold)], false),
+                seam(colour),
+                0.004,
+                0.6,
+            );
         }
-        "mandarin" => both(pen, &[(0.006, t + n * 0.85), (n * 0.9, t - 0.03), (n * 1.08, t + 0.012), (0.012, t + n * 1.28)]),
+        "mandarin" => both(
+            pen,
+            &[(0.006, t + n * 0.85), (n * 0.9, t - 0.03), (n * 1.08, t + 0.012), (0.012, t + n * 1.28)],
+        ),
         "lapel" => {
             let deep = cut.armpit + rng.random_range(0.02..0.12f32);
-            both(pen, &[(0.0, t + deep), (n * 0.7, t - 0.025), (n * 1.3, t + 0.02), (n * 1.6, t + deep * 0.42), (n * 1.15, t + deep * 0.46), (n * 1.35, t + deep * 0.58)]);
+            both(
+                pen,
+                &[
+                    (0.0, t + deep),
+                    (n * 0.7, t - 0.025),
+                    (n * 1.3, t + 0.02),
+                    (n * 1.6, t + deep * 0.42),
+                    (n * 1.15, t + deep * 0.46),
+                    (n * 1.35, t + deep * 0.58),
+                ],
+            );
         }
         "shawl" => {
             let deep = cut.armpit + rng.random_range(0.0..0.1f32);
@@ -127,7 +165,14 @@ pub(super) fn collar(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cl
                 p.move_to(0.5, t + cut.depth * 0.9);
                 p.quad_to(0.5 + sign * n * 0.6, t + cut.depth * 0.8, 0.5 + sign * n, t);
                 p.line_to(0.5 + sign * n * 1.3, t + 0.02);
-                p.cubic_to(0.5 + sign * n * 1.5, t + cut.depth + 0.06, 0.5 + sign * n * 0.5, t + cut.depth + 0.1, 0.5, t + cut.depth * 0.9);
+                p.cubic_to(
+                    0.5 + sign * n * 1.5,
+                    t + cut.depth + 0.06,
+                    0.5 + sign * n * 0.5,
+                    t + cut.depth + 0.1,
+                    0.5,
+                    t + cut.depth * 0.9,
+                );
                 p.close();
                 pen.piece(p.finish(), if rng.random_bool(0.5) { [240.0, 240.0, 236.0] } else { colour });
             }
@@ -154,27 +199,46 @@ pub(super) fn collar(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cl
 pub(super) fn straps(pen: &mut Pen<'_>, cut: &Cut, cloth: &Cloth) {
     let edge = cut.top + cut.armpit - 0.07;
     for sign in [-1.0, 1.0] {
-        pen.line(&[(0.5 + sign * cut.chest * 0.52, edge), (0.5 + sign * cut.neck * 0.95, cut.top)], cloth.main, 0.013);
+        pen.line(
+            &[(0.5 + sign * cut.chest * 0.52, edge), (0.5 + sign * cut.neck * 0.95, cut.top)],
+            cloth.main,
+            0.013,
+        );
     }
 }
 
 /// Fastening of an upper garment.
-pub(super) fn fastening(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cloth, rng: &mut ChaCha8Rng) {
+pub(super) fn fastening(
+    pen: &mut Pen<'_>,
+    garment: &Garment,
+    cut: &Cut,
+    cloth: &Cloth,
+    rng: &mut ChaCha8Rng,
+) {
     let collar = garment.collar.unwrap_or("none");
     let start = match collar {
         "lapel" | "shawl" => cut.top + cut.armpit + 0.08,
         "high" => cut.top - 0.05,
         _ => cut.top + cut.depth,
     };
-    let short = matches!(garment.category, "polo" | "t-shirt" | "jumper" | "top" | "dress" | "blouse") && !garment.opens();
-    let end = if short && garment.category != "dress" && garment.category != "blouse" { start + 0.2 * (cut.hem - cut.top) } else { cut.hem - 0.01 };
+    let short = matches!(garment.category, "polo" | "t-shirt" | "jumper" | "top" | "dress" | "blouse")
+        && !garment.opens();
+    let end = if short && garment.category != "dress" && garment.category != "blouse" {
+        start + 0.2 * (cut.hem - cut.top)
+    } else {
+        cut.hem - 0.01
+    };
     let dark = seam(cloth.main);
     let metal = if rng.random_bool(0.5) { [190.0, 188.0, 180.0] } else { scaled(dark, 0.7) };
     match garment.fastening {
         "button" => {
             pen.line(&[(0.485, start), (0.485, end)], dark, 0.003);
             pen.line(&[(0.518, start), (0.518, end)], dark, 0.003);
-            let button = if rng.random_bool(0.6) { if lightness(cloth.main) > 120.0 { [60.0, 50.0, 45.0] } else { [225.0, 222.0, 215.0] } } else { cloth.second };
+            let button = if rng.random_bool(0.6) {
+                if lightness(cloth.main) > 120.0 { [60.0, 50.0, 45.0] } else { [225.0, 222.0, 215.0] }
+            } else {
+                cloth.second
+            };
             let few = matches!(garment.category, "blazer" | "coat");
             let count = if short || few { 3 } else { rng.random_range(6..9) };
             let radius = if few { 0.014 } else { 0.008 };
@@ -188,7 +252,9 @@ pub(super) fn fastening(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: 
             pen.line(&[(0.503, start + 0.01), (0.503, start + 0.05)], metal, 0.009);
         }
         "laces" => lacing(pen, start, 5, cloth.second),
-        "belt" => belt(pen, (0.5 - cut.waist * 1.05, 0.5 + cut.waist * 1.05), cut.top + cut.waist_at, cloth, rng),
+        "belt" => {
+            belt(pen, (0.5 - cut.waist * 1.05, 0.5 + cut.waist * 1.05), cut.top + cut.waist_at, cloth, rng);
+        }
         _ if garment.opens() => pen.line(&[(0.5, start), (0.5, end)], dark, 0.004),
         _ => {}
     }
@@ -225,7 +291,10 @@ pub(super) fn pockets(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &C
     let x = cut.waist * 0.62;
     let chest = cut.top + cut.armpit * 0.95;
     let patch = |cx: f32, y: f32, w: f32, h: f32| {
-        polygon(&[(cx - w, y), (cx + w, y), (cx + w, y + h * 0.85), (cx, y + h), (cx - w, y + h * 0.85)], true)
+        polygon(
+            &[(cx - w, y), (cx + w, y), (cx + w, y + h * 0.85), (cx, y + h), (cx - w, y + h * 0.85)],
+            true,
+        )
     };
     match garment.pocket {
         "chest" => pen.stroke(patch(0.5 + cut.chest * 0.48, chest, 0.042, 0.085), dark, 0.005, 1.0),
@@ -234,7 +303,19 @@ pub(super) fn pockets(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &C
             for sign in [-1.0, 1.0] {
                 let cx = 0.5 + sign * if garment.category == "shirt" { cut.chest * 0.48 } else { x };
                 pen.stroke(patch(cx, y, 0.048, 0.09), dark, 0.004, 0.9);
-                pen.piece(polygon(&[(cx - 0.052, y), (cx + 0.052, y), (cx + 0.05, y + 0.03), (cx, y + 0.042), (cx - 0.05, y + 0.03)], true), scaled(cloth.main, 0.92));
+                pen.piece(
+                    polygon(
+                        &[
+                            (cx - 0.052, y),
+                            (cx + 0.052, y),
+                            (cx + 0.05, y + 0.03),
+                            (cx, y + 0.042),
+                            (cx - 0.05, y + 0.03),
+                        ],
+                        true,
+                    ),
+                    scaled(cloth.main, 0.92),
+                );
             }
         }
         "side" => {
@@ -252,7 +333,14 @@ pub(super) fn pockets(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &C
         }
         "kangaroo" => {
             let w = cut.waist * 0.72;
-            let outline = [(0.5 - w * 0.55, low - 0.06), (0.5 + w * 0.55, low - 0.06), (0.5 + w, low + 0.06), (0.5 + w, low + 0.11), (0.5 - w, low + 0.11), (0.5 - w, low + 0.06)];
+            let outline = [
+                (0.5 - w * 0.55, low - 0.06),
+                (0.5 + w * 0.55, low - 0.06),
+                (0.5 + w, low + 0.06),
+                (0.5 + w, low + 0.11),
+                (0.5 - w, low + 0.11),
+                (0.5 - w, low + 0.06),
+            ];
             pen.piece(polygon(&outline, true), scaled(cloth.main, 0.95));
         }
         _ => {}
@@ -260,17 +348,41 @@ pub(super) fn pockets(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &C
 }
 
 /// Waistband, fastening and pockets of trousers, shorts and skirts.
-pub(super) fn lower(pen: &mut Pen<'_>, garment: &Garment, lower: &Lower, cloth: &Cloth, rng: &mut ChaCha8Rng) {
+pub(super) fn lower(
+    pen: &mut Pen<'_>,
+    garment: &Garment,
+    lower: &Lower,
+    cloth: &Cloth,
+    rng: &mut ChaCha8Rng,
+) {
     let (dark, top) = (seam(cloth.main), lower.top);
     let band = top + 0.045;
-    pen.stroke(polygon(&[(0.5 - lower.waist * 1.04, band), (0.5, band + 0.015), (0.5 + lower.waist * 1.04, band)], false), dark, 0.005, 1.0);
+    pen.stroke(
+        polygon(
+            &[(0.5 - lower.waist * 1.04, band), (0.5, band + 0.015), (0.5 + lower.waist * 1.04, band)],
+            false,
+        ),
+        dark,
+        0.005,
+        1.0,
+    );
     if garment.category != "skirt" {
         pen.line(&[(0.5, band), (0.5, lower.crotch)], dark, 0.004);
     }
     match garment.fastening {
         "button" => {
-            pen.dot(0.5, top + 0.026, 0.013, if garment.fabric == "denim" { [190.0, 150.0, 95.0] } else { cloth.second });
-            pen.stroke(polygon(&[(0.53, band), (0.53, lower.crotch - 0.09), (0.5, lower.crotch - 0.05)], false), dark, 0.004, 0.9);
+            pen.dot(
+                0.5,
+                top + 0.026,
+                0.013,
+                if garment.fabric == "denim" { [190.0, 150.0, 95.0] } else { cloth.second },
+            );
+            pen.stroke(
+                polygon(&[(0.53, band), (0.53, lower.crotch - 0.09), (0.5, lower.crotch - 0.05)], false),
+                dark,
+                0.004,
+                0.9,
+            );
             if garment.category == "skirt" {
                 for i in 1..6 {
                     pen.dot(0.5, band + (lower.hem - band) * i as f32 / 6.0, 0.011, cloth.second);
@@ -280,7 +392,11 @@ pub(super) fn lower(pen: &mut Pen<'_>, garment: &Garment, lower: &Lower, cloth: 
         "zip" => pen.line(&[(0.5, top + 0.01), (0.5, lower.crotch - 0.06)], [185.0, 185.0, 178.0], 0.013),
         "laces" => {
             for sign in [-1.0, 1.0] {
-                pen.line(&[(0.5 + sign * 0.008, top + 0.03), (0.5 + sign * 0.035, top + 0.17)], [232.0, 230.0, 225.0], 0.009);
+                pen.line(
+                    &[(0.5 + sign * 0.008, top + 0.03), (0.5 + sign * 0.035, top + 0.17)],
+                    [232.0, 230.0, 225.0],
+                    0.009,
+                );
             }
         }
         "belt" => belt(pen, (0.5 - lower.waist * 1.02, 0.5 + lower.waist * 1.02), top + 0.025, cloth, rng),
@@ -289,7 +405,9 @@ pub(super) fn lower(pen: &mut Pen<'_>, garment: &Garment, lower: &Lower, cloth: 
     for sign in [-1.0, 1.0] {
         let edge = 0.5 + sign * lower.waist;
         match garment.pocket {
-            "side" => pen.line(&[(edge - sign * 0.06, band), (edge + sign * 0.012, band + 0.12)], dark, 0.007),
+            "side" => {
+                pen.line(&[(edge - sign * 0.06, band), (edge + sign * 0.012, band + 0.12)], dark, 0.007);
+            }
             "zip" => {
                 pen.line(&[(edge - sign * 0.05, band), (edge, band + 0.13)], [200.0, 200.0, 195.0], 0.012);
                 pen.line(&[(edge - sign * 0.05, band), (edge, band + 0.13)], [40.0, 40.0, 42.0], 0.004);
@@ -298,103 +416,20 @@ pub(super) fn lower(pen: &mut Pen<'_>, garment: &Garment, lower: &Lower, cloth: 
                 let (cx, y) = (0.5 + sign * lower.hip * 0.82, lower.crotch + 0.06);
                 let box_ = [(cx - 0.055, y), (cx + 0.055, y), (cx + 0.05, y + 0.14), (cx - 0.05, y + 0.14)];
                 pen.piece(polygon(&box_, true), scaled(cloth.main, 0.93));
-                pen.piece(polygon(&[(cx - 0.06, y - 0.005), (cx + 0.06, y - 0.005), (cx + 0.058, y + 0.04), (cx - 0.058, y + 0.04)], true), scaled(cloth.main, 0.86));
+                pen.piece(
+                    polygon(
+                        &[
+                            (cx - 0.06, y - 0.005),
+                            (cx + 0.06, y - 0.005),
+                            (cx + 0.058, y + 0.04),
+                            (cx - 0.058, y + 0.04),
+                        ],
+                        true,
+                    ),
+                    scaled(cloth.main, 0.86),
+                );
             }
             _ => {}
-        }
-    }
-}
-
-/// The print on a chest (or on shorts): a sport's sign, or a motif of shapes and lines of lettering.
-pub(super) fn print(pen: &mut Pen<'_>, garment: &Garment, (x, y): (f32, f32), size: f32, cloth: &Cloth, rng: &mut ChaCha8Rng) {
-    let ink = cloth.second;
-    match garment.sport {
-        "football" => {
-            digit(pen, (x - size * 0.32, y), size * 0.42, rng.random_range(1..10), ink);
-            if rng.random_bool(0.6) {
-                digit(pen, (x + size * 0.32, y), size * 0.42, rng.random_range(0..10), ink);
-            }
-        }
-        "basketball" => {
-            pen.dot(x, y, size * 0.6, [225.0, 120.0, 45.0]);
-            let line = [50.0, 30.0, 20.0];
-            pen.line(&[(x - size * 0.6, y), (x + size * 0.6, y)], line, size * 0.06);
-            pen.line(&[(x, y - size * 0.6), (x, y + size * 0.6)], line, size * 0.06);
-            for sign in [-1.0, 1.0] {
-                let mut p = PathBuilder::new();
-                p.move_to(x + sign * size * 0.42, y - size * 0.43);
-                p.quad_to(x + sign * size * 0.05, y, x + sign * size * 0.42, y + size * 0.43);
-                pen.stroke(p.finish(), line, size * 0.06, 1.0);
-            }
-        }
-        "running" => {
-            for i in 0..3 {
-                let left = x - size * 0.7 + i as f32 * size * 0.45;
-                pen.line(&[(left, y - size * 0.5), (left + size * 0.4, y), (left, y + size * 0.5)], ink, size * 0.16);
-            }
-        }
-        "yoga" => {
-            for i in -2i32..=2 {
-                let (sin, cos) = (i as f32 * 0.55).sin_cos();
-                let (tx, ty) = (x + sin * size * 0.8, y + size * 0.4 - cos * size * 0.9);
-                let mut p = PathBuilder::new();
-                p.move_to(x, y + size * 0.4);
-                p.quad_to(x + sin * size * 0.3 - size * 0.2, y - size * 0.05, tx, ty);
-                p.quad_to(x + sin * size * 0.3 + size * 0.2, y - size * 0.05, x, y + size * 0.4);
-                p.close();
-                pen.stroke(p.finish(), ink, size * 0.07, 1.0);
-            }
-        }
-        "surfing" => {
-            for i in 0..3 {
-                let base = y - size * 0.35 + i as f32 * size * 0.35;
-                let mut p = PathBuilder::new();
-                p.move_to(x - size * 0.8, base);
-                p.cubic_to(x - size * 0.4, base - size * 0.5, x - size * 0.2, base + size * 0.4, x, base);
-                p.cubic_to(x + size * 0.2, base - size * 0.5, x + size * 0.5, base + size * 0.4, x + size * 0.8, base);
-                pen.stroke(p.finish(), ink, size * 0.11, 1.0);
-            }
-        }
-        _ => motif(pen, (x, y), size, cloth, garment.color == "multi", rng),
-    }
-}
-
-fn motif(pen: &mut Pen<'_>, (x, y): (f32, f32), size: f32, cloth: &Cloth, multi: bool, rng: &mut ChaCha8Rng) {
-    for _ in 0..rng.random_range(2..7) {
-        let colour = if multi { shade("multi", rng) } else { cloth.second };
-        let (px, py) = (x + size * rng.random_range(-0.5..0.5f32), y + size * rng.random_range(-0.5..0.5f32));
-        let s = size * rng.random_range(0.15..0.45f32);
-        match rng.random_range(0..4) {
-            0 => pen.dot(px, py, s * 0.7, colour),
-            1 => pen.fill(polygon(&[(px, py - s), (px + s, py + s * 0.7), (px - s, py + s * 0.7)], true), colour),
-            2 => {
-                let star = |i: usize| {
-                    let (sin, cos) = (i as f32 * 0.6283).sin_cos();
-                    let r = if i.is_multiple_of(2) { s } else { s * 0.42 };
-                    (px + r * sin, py - r * cos)
-                };
-                pen.fill(polygon(&(0..10).map(star).collect::<Vec<_>>(), true), colour);
-            }
-            _ => {
-                // Lettering: strokes of uneven height.
-                for i in 0..5 {
-                    let lx = px - s + s * 0.45 * i as f32;
-                    let top = py - s * rng.random_range(0.1..0.5f32);
-                    pen.line(&[(lx, py + s * 0.3), (lx, top), (lx + s * 0.25, top)], colour, s * 0.13);
-                }
-            }
-        }
-    }
-}
-
-/// A digit in seven segments.
-fn digit(pen: &mut Pen<'_>, (x, y): (f32, f32), s: f32, digit: usize, colour: Rgb) {
-    const SEGMENTS: [u8; 10] = [0x77, 0x24, 0x5d, 0x6d, 0x2e, 0x6b, 0x7b, 0x25, 0x7f, 0x6f];
-    let (l, r, t, b) = (x - s * 0.5, x + s * 0.5, y - s, y + s);
-    let lines = [((l, t), (r, t)), ((l, t), (l, y)), ((r, t), (r, y)), ((l, y), (r, y)), ((l, y), (l, b)), ((r, y), (r, b)), ((l, b), (r, b))];
-    for (i, (from, to)) in lines.into_iter().enumerate() {
-        if SEGMENTS[digit % 10] >> i & 1 == 1 {
-            pen.line(&[from, to], colour, s * 0.32);
         }
     }
 }

@@ -119,7 +119,12 @@ impl Cut {
         self.side(&mut p, armpit, 1.0);
         p.quad_to(x(0.0), self.hem + 0.03, x(-self.bottom), self.hem);
         let waist = self.top + self.waist_at;
-        p.quad_to(x(-self.waist * 1.02), (waist + self.hem) / 2.0, x(-self.waist), waist.min(self.hem - 0.01));
+        p.quad_to(
+            x(-self.waist * 1.02),
+            (waist + self.hem) / 2.0,
+            x(-self.waist),
+            waist.min(self.hem - 0.01),
+        );
         p.quad_to(x(-self.waist), armpit + 0.1, x(-self.chest), armpit);
         if !bare {
             let inset = if self.sleeve == 0.0 { 0.82 } else { 0.95 };
@@ -176,7 +181,12 @@ impl Cut {
         let inner = (end.0 - across.0, end.1 - across.1);
         let mut p = PathBuilder::new();
         p.move_to(tip.0 - sign * 0.04, tip.1 - 0.012);
-        p.quad_to(tip.0 + sign * 0.035, tip.1 + 0.01, (tip.0 + outer.0) / 2.0 + sign * 0.02, (tip.1 + outer.1) / 2.0);
+        p.quad_to(
+            tip.0 + sign * 0.035,
+            tip.1 + 0.01,
+            (tip.0 + outer.0) / 2.0 + sign * 0.02,
+            (tip.1 + outer.1) / 2.0,
+        );
         p.quad_to(outer.0 + sign * 0.004, outer.1 - 0.05, outer.0, outer.1);
         p.line_to(inner.0, inner.1);
         p.quad_to((pit.0 + inner.0) / 2.0 + sign * 0.012, (pit.1 + inner.1) / 2.0 - 0.03, pit.0, pit.1);
@@ -238,7 +248,14 @@ impl Lower {
         } else {
             vary(leg, 0.08)
         };
-        Self { top, hem: (top + span).min(1.26), waist, hip: waist * vary(1.2, 0.05), leg, crotch: top + 0.36 * small }
+        Self {
+            top,
+            hem: (top + span).min(1.26),
+            waist,
+            hip: waist * vary(1.2, 0.05),
+            leg,
+            crotch: top + 0.36 * small,
+        }
     }
 
     pub(super) fn outline(&self, garment: &Garment) -> Option<Path> {
@@ -253,7 +270,12 @@ impl Lower {
         } else {
             let middle = self.hip * 0.55;
             p.quad_to(0.5 + self.hip, hip_at - 0.05, 0.5 + self.hip, self.crotch);
-            p.quad_to(0.5 + middle + self.leg, (self.crotch + self.hem) / 2.0, 0.5 + middle + self.leg, self.hem);
+            p.quad_to(
+                0.5 + middle + self.leg,
+                (self.crotch + self.hem) / 2.0,
+                0.5 + middle + self.leg,
+                self.hem,
+            );
             p.line_to(0.5 + middle - self.leg, self.hem + 0.01);
             p.quad_to(0.5 + 0.02, self.crotch + 0.15, 0.5, self.crotch);
             p.quad_to(0.5 - 0.02, self.crotch + 0.15, 0.5 - middle + self.leg, self.hem + 0.01);

@@ -5,6 +5,7 @@ use super::details::{self, Pen};
 use super::garment::Garment;
 use super::outline::{Cut, Lower};
 use super::palette::{COLOURS, Rgb, gap, scaled};
+use super::print;
 use super::{HEIGHT, WIDTH};
 use crate::photo::Photo;
 use rand::RngExt;
@@ -33,13 +34,14 @@ fn garment_layer(garment: &Garment, cloth: &Cloth, rng: &mut ChaCha8Rng) -> Opti
         let mut pen = Pen { canvas: &mut layer, zoom: WIDTH as f32 };
         if garment.pattern == "print" {
             let at = (0.5 - lower.hip * 0.6, lower.crotch);
-            details::print(&mut pen, garment, at, 0.08, cloth, rng);
+            print::print(&mut pen, garment, at, 0.08, cloth, rng);
         }
         details::lower(&mut pen, garment, &lower, cloth, rng);
     }
     // A little rotation and an off-centre camera.
     let mut placed = Pixmap::new(WIDTH, HEIGHT)?;
-    let wide = garment.sleeve_length == Some("long") || matches!(garment.length, "maxi" | "full" | "midi" | "knee");
+    let wide =
+        garment.sleeve_length == Some("long") || matches!(garment.length, "maxi" | "full" | "midi" | "knee");
     let zoom = if wide { rng.random_range(0.9..1.08f32) } else { rng.random_range(1.0..1.3) };
     let (cx, cy) = (WIDTH as f32 / 2.0, HEIGHT as f32 / 2.0);
     let transform = Transform::from_translate(-cx, -cy)
@@ -88,7 +90,7 @@ fn upper(layer: &mut Pixmap, garment: &Garment, cloth: &Cloth, rng: &mut ChaCha8
     }
     if garment.pattern == "print" {
         let at = (0.5, cut.top + cut.armpit + 0.09);
-        details::print(&mut pen, garment, at, cut.chest * rng.random_range(0.45..0.75f32), cloth, rng);
+        print::print(&mut pen, garment, at, cut.chest * rng.random_range(0.45..0.75f32), cloth, rng);
     }
     details::pockets(&mut pen, garment, &cut, cloth);
     details::fastening(&mut pen, garment, &cut, cloth, rng);
@@ -212,7 +214,8 @@ impl Backdrop {
         let tries: Vec<Rgb> = (0..3).map(|_| any()).collect();
         // A garment must stand out a little, or no photographer would have taken the picture.
         let colour = tries.iter().copied().find(|c| gap(*c, main) > 55.0);
-        let colour = colour.or_else(|| tries.into_iter().max_by(|a, b| gap(*a, main).total_cmp(&gap(*b, main))));
+        let colour =
+            colour.or_else(|| tries.into_iter().max_by(|a, b| gap(*a, main).total_cmp(&gap(*b, main))));
         let shiny = rng.random_bool(0.4);
         Self {
             colour: colour.unwrap_or([255.0; 3]).map(|c| c.clamp(5.0, 252.0)),
@@ -237,11 +240,14 @@ fn develop(layer: &Pixmap, garment: &Garment, cloth: &Cloth, rng: &mut ChaCha8Rn
     for y in 0..height {
         for x in 0..width {
             let (fx, fy) = (x as f32, y as f32);
-            let [r, g, b, alpha] = sample(layer, fx + strength * warp[0].at(fx, fy), fy + strength * warp[1].at(fx, fy));
+            let [r, g, b, alpha] =
+                sample(layer, fx + strength * warp[0].at(fx, fy), fy + strength * warp[1].at(fx, fy));
             let grain = rng.random_range(-1.0..1.0f32);
             let behind = (1.0 + backdrop.depth * backdrop.light.at(fx, fy)) * (1.0 - 0.38 * shadow.at(x, y));
             let light = if alpha > 0.0 { relief.at(fx, fy, grain) } else { 1.0 };
-            for (channel, (cloth, cast)) in [r, g, b].into_iter().zip([1.0 + warmth, 1.0, 1.0 - warmth]).enumerate() {
+            for (channel, (cloth, cast)) in
+                [r, g, b].into_iter().zip([1.0 + warmth, 1.0, 1.0 - warmth]).enumerate()
+            {
                 let wall = backdrop.colour[channel] * behind + backdrop.grain * grain;
                 // Dark cloth still shows its folds.
                 let front = cloth * light + (light - 1.0) * 34.0 * alpha;

@@ -71,7 +71,12 @@ impl FeatureCache {
     ///
     /// # Errors
     /// As [`FeatureCache::for_each`].
-    pub fn pooled(&self, backbone: &dyn Backbone, region: Region, cases: &[PartsCase]) -> anyhow::Result<Vec<f16>> {
+    pub fn pooled(
+        &self,
+        backbone: &dyn Backbone,
+        region: Region,
+        cases: &[PartsCase],
+    ) -> anyhow::Result<Vec<f16>> {
         let shape = backbone.map_shape();
         let mut pooled = Vec::with_capacity(self.examples * pooled_len(shape));
         for (shard, cases) in cases.chunks(SHARD).enumerate() {
@@ -121,7 +126,8 @@ impl FeatureCache {
             .collect();
         let mut bytes = Vec::with_capacity(examples.len() * self.map_len * 2);
         for batch in canvases.chunks(16) {
-            let maps = backbone.forward(&batch.iter().collect::<Vec<_>>())?.flatten_all()?.to_vec1::<f32>()?;
+            let maps =
+                backbone.forward(&batch.iter().collect::<Vec<_>>())?.flatten_all()?.to_vec1::<f32>()?;
             bytes.extend(maps.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()));
         }
         fs_err::write(self.maps_path(shard), bytes)?;

@@ -152,7 +152,8 @@ impl<'a> Run<'a> {
             let label = e.labels.get(&a.name).filter(|_| recipe.real || !e.is_real())?;
             a.labels.iter().position(|l| l == label).map(|at| at as u32)
         };
-        let by_attribute = attributes.iter().map(|a| examples.iter().map(|e| number(a, e)).collect()).collect();
+        let by_attribute =
+            attributes.iter().map(|a| examples.iter().map(|e| number(a, e)).collect()).collect();
         let sizes: Vec<usize> = attributes.iter().map(|a| a.labels.len()).collect();
         let config = NetworkConfig {
             inputs,
@@ -184,7 +185,11 @@ impl<'a> Run<'a> {
         let second = epoch >= self.schedule.epochs_1;
         let (mut sum, mut steps) = (0.0, 0);
         for batch in order.chunks(self.schedule.batch) {
-            let loss = if second { self.stage_2(batch.len() / 2, &mut rng)? } else { self.cross_entropy(batch, &mut rng)?.1 };
+            let loss = if second {
+                self.stage_2(batch.len() / 2, &mut rng)?
+            } else {
+                self.cross_entropy(batch, &mut rng)?.1
+            };
             let Some(loss) = loss else { continue };
             self.sgd.step(&loss.backward()?, self.rate(epoch))?;
             sum += loss.to_scalar::<f32>()?;
@@ -213,9 +218,11 @@ impl<'a> Run<'a> {
         let rows: Vec<usize> = (0..3).flat_map(|part| triplets.iter().map(move |t| t[part])).collect();
         let (signatures, entropy) = self.cross_entropy(&rows, rng)?;
         let n = triplets.len();
-        let (anchor, positive, negative) = (signatures.i(..n)?, signatures.i(n..2 * n)?, signatures.i(2 * n..)?);
+        let (anchor, positive, negative) =
+            (signatures.i(..n)?, signatures.i(n..2 * n)?, signatures.i(2 * n..)?);
         let gap = |a: &Tensor, b: &Tensor| ((a - b)?.sqr()?.sum(D::Minus1)? + 1e-8)?.sqrt();
-        let hinge = ((gap(&anchor, &positive)? - gap(&anchor, &negative)?)? + self.schedule.margin)?.relu()?;
+        let hinge =
+            ((gap(&anchor, &positive)? - gap(&anchor, &negative)?)? + self.schedule.margin)?.relu()?;
         let ranking = hinge.mean_all()?;
         Ok(Some(match entropy {
             Some(entropy) => (entropy + ranking)?,
@@ -234,7 +241,8 @@ impl<'a> Run<'a> {
         let hidden = (hidden.clone() * mask(hidden.dims2()?, self.schedule.dropout, rng)?)?;
         let signatures = Network::normalise(&self.network.fc7_of_hidden(&hidden)?)?;
         let mut total: Option<Tensor> = None;
-        for ((_, logits), labels) in self.network.logits(&signatures)?.iter().zip(&self.targets.by_attribute) {
+        for ((_, logits), labels) in self.network.logits(&signatures)?.iter().zip(&self.targets.by_attribute)
+        {
             let known: Vec<(u32, u32)> =
                 rows.iter().enumerate().filter_map(|(at, e)| Some((at as u32, labels[*e]?))).collect();
             if known.is_empty() {
@@ -318,7 +326,8 @@ impl<'a> Run<'a> {
             }
             tensors.insert(name, Weights { shape: tensor.dims().to_vec(), data });
         }
-        let real = examples.iter().filter(|e| e.is_real() && e.variant == 0).count() * usize::from(recipe.real);
+        let real =
+            examples.iter().filter(|e| e.is_real() && e.variant == 0).count() * usize::from(recipe.real);
         let rendered = examples.iter().filter(|e| !e.is_real()).count();
         let mut bundle = Bundle {
             manifest: Manifest {
@@ -392,7 +401,11 @@ fn labels_of(attribute: &str, recipe: &HeadRecipe, examples: &[Example]) -> Resu
     }
     let enough = counts.iter().filter(|(_, (real, rendered))| *real >= REAL_MIN || *rendered >= RENDERED_MIN);
     let labels: Vec<String> = enough.map(|(label, _)| (*label).to_owned()).collect();
-    if labels.is_empty() { Err(TrainError::NoLabels { attribute: name }) } else { Ok(Attribute { name, labels }) }
+    if labels.is_empty() {
+        Err(TrainError::NoLabels { attribute: name })
+    } else {
+        Ok(Attribute { name, labels })
+    }
 }
 
 fn rms(values: &[f16]) -> f32 {

@@ -57,7 +57,13 @@ impl Prototypes {
     /// A label's prototype: the catalogue's when at least `items_min` of its items carry the label, the one
     /// that `head` brought otherwise, or else the catalogue's from however few there are.
     #[must_use]
-    pub fn prototype(&self, head: &Head, attribute: &str, label: &str, items_min: u64) -> Option<LabelPrototype> {
+    pub fn prototype(
+        &self,
+        head: &Head,
+        attribute: &str,
+        label: &str,
+        items_min: u64,
+    ) -> Option<LabelPrototype> {
         let own = self.sum(attribute, label).and_then(|sum| {
             let signature = sum.prototype()?;
             Some(LabelPrototype { signature, count: sum.count(), from_catalogue: true })

@@ -75,13 +75,21 @@ impl Core {
             }
         }
         if there.len() >= self.config.limits.heads_max {
-            return Err(Error::Exhausted(format!("there are {} heads already; retire one first", there.len())));
+            return Err(Error::Exhausted(format!(
+                "there are {} heads already; retire one first",
+                there.len()
+            )));
         }
         Ok(None)
     }
 
     /// Makes a head active if every item has been tried; `skipped` are the addresses of those that gave nothing.
-    pub(crate) async fn activate_head(&self, name: &str, key: &str, skipped: &HashSet<usize>) -> Result<bool, Error> {
+    pub(crate) async fn activate_head(
+        &self,
+        name: &str,
+        key: &str,
+        skipped: &HashSet<usize>,
+    ) -> Result<bool, Error> {
         let _writer = self.writer.lock().await;
         let status = self.registry.get(name)?;
         if status.key != key || status.state != HeadState::Backfilling {
@@ -94,7 +102,8 @@ impl Core {
     async fn try_activate(&self, status: &HeadStatus, skipped: &HashSet<usize>) -> Result<bool, Error> {
         let mut next = Snapshot::clone(&self.snapshot());
         let Some(column) = next.pending(&status.key) else { return Ok(true) };
-        let tried = |slot: &Slot| next.items().get(*slot).is_some_and(|item| skipped.contains(&address(item)));
+        let tried =
+            |slot: &Slot| next.items().get(*slot).is_some_and(|item| skipped.contains(&address(item)));
         if !column.computable(next.items()).iter().all(tried) {
             return Ok(false);
         }

@@ -9,7 +9,8 @@ pub(super) fn spawn(core: &Arc<Core>) {
     core.tasks.spawn(async move {
         while !strong.stopping.is_cancelled() {
             let snapshot = strong.snapshot();
-            let behind: Vec<_> = snapshot.columns().iter().filter(|c| !c.index().is_current(c)).cloned().collect();
+            let behind: Vec<_> =
+                snapshot.columns().iter().filter(|c| !c.index().is_current(c)).cloned().collect();
             drop(snapshot);
             if behind.is_empty() {
                 tokio::select! {
@@ -24,7 +25,11 @@ pub(super) fn spawn(core: &Arc<Core>) {
                 let name = column.head().name().to_owned();
                 let followed = tokio::task::spawn_blocking(move || column.index().follow(&column)).await;
                 if let Ok(Err(error)) = followed {
-                    tracing::error!(head = name, error, "the index failed; it is rebuilt, queries scan meanwhile");
+                    tracing::error!(
+                        head = name,
+                        error,
+                        "the index failed; it is rebuilt, queries scan meanwhile"
+                    );
                 }
             }
         }

@@ -69,7 +69,8 @@ impl Core {
     pub async fn open(config: Config) -> Result<Arc<Self>, OpenError> {
         let path = &config.model.backbone;
         fs_err::metadata(path)?;
-        let backbone = AlexNet::load(path).map_err(|source| OpenError::Backbone { path: path.clone(), source })?;
+        let backbone =
+            AlexNet::load(path).map_err(|source| OpenError::Backbone { path: path.clone(), source })?;
         let backbone: Arc<dyn Backbone> = Arc::new(backbone);
         let embedder = embedder(&backbone, &config.model.extract_parts)?;
         let store = Arc::new(Store::open(&config.data)?);
@@ -122,7 +123,8 @@ fn embedder(backbone: &Arc<dyn Backbone>, path: &Path) -> Result<Embedder, OpenE
     let bytes = fs_err::read(path)?;
     let fault = |source| OpenError::Bundle { path: path.to_owned(), source };
     let head = Head::from_bytes(&bytes, backbone.as_ref()).map_err(fault)?;
-    Embedder::new(backbone.clone(), head).map_err(|source| OpenError::PartHead { path: path.to_owned(), source })
+    Embedder::new(backbone.clone(), head)
+        .map_err(|source| OpenError::PartHead { path: path.to_owned(), source })
 }
 
 struct Loaded {
@@ -152,7 +154,12 @@ fn load(store: &Store, backbone: &dyn Backbone) -> Result<Loaded, StoreError> {
     }
     // A retirement that was cut off leaves data that no head reads any more.
     for key in store.signature_tables()? {
-        if snapshot.all_columns().all(|c| **c.key() != *key) && registry.all().iter().any(|s| s.key == key && s.head.is_none() && s.state == HeadState::Retired) {
+        if snapshot.all_columns().all(|c| **c.key() != *key)
+            && registry
+                .all()
+                .iter()
+                .any(|s| s.key == key && s.head.is_none() && s.state == HeadState::Retired)
+        {
             store.drop_head_data(&key)?;
         }
     }

@@ -117,16 +117,21 @@ impl Core {
             violations.push(Violation::new("id", wanted));
         }
         if item.image.is_none() && item.signatures.is_empty() {
-            violations.push(Violation::new("image", "an item needs an image, or signatures computed elsewhere"));
+            violations
+                .push(Violation::new("image", "an item needs an image, or signatures computed elsewhere"));
         }
         let most = self.config.limits.item_labels_max;
         if item.labels.len() > most {
             let found = item.labels.len();
-            violations.push(Violation::new("labels", format!("there are {found} labels; at most {most} are accepted")));
+            violations.push(Violation::new(
+                "labels",
+                format!("there are {found} labels; at most {most} are accepted"),
+            ));
         }
         for (attribute, label) in &item.labels {
             if !is_name(attribute) || !is_name(label) {
-                let wanted = "attributes and labels have 1 to 64 characters, no control characters, no outer spaces";
+                let wanted =
+                    "attributes and labels have 1 to 64 characters, no control characters, no outer spaces";
                 violations.push(Violation::new(format!("labels[{attribute}]"), wanted));
             }
         }
@@ -163,9 +168,15 @@ fn resolve(snapshot: &Snapshot, embedded: Embedded) -> Result<Resolved, Error> {
         if signatures.iter().any(|(key, _)| **key == **column.key()) {
             return Err(Error::invalid(field, "this head is given twice"));
         }
-        let signature = Signature::of_dim(values, column.head().dim()).map_err(|e| Error::signature(field, e))?;
+        let signature =
+            Signature::of_dim(values, column.head().dim()).map_err(|e| Error::signature(field, e))?;
         signatures.push((column.key().to_string(), signature.into_values()));
     }
-    let record = ItemRecord { labels, has_image: image.is_some(), parts_case: embedded.parts_case, updated_ms: now_ms() };
+    let record = ItemRecord {
+        labels,
+        has_image: image.is_some(),
+        parts_case: embedded.parts_case,
+        updated_ms: now_ms(),
+    };
     Ok((id, record, image, signatures))
 }

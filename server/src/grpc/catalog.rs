@@ -25,13 +25,22 @@ impl CatalogService for Services {
     ) -> Result<Response<v1::UpsertItemsResponse>, Status> {
         let mut stream = request.into_inner();
         let most = self.core.config.limits.stream_items_max;
-        let mut upsert = Upsert { services: self, ids: HashSet::new(), results: Vec::new(), batch: Vec::new(), running: None };
+        let mut upsert = Upsert {
+            services: self,
+            ids: HashSet::new(),
+            results: Vec::new(),
+            batch: Vec::new(),
+            running: None,
+        };
         while let Some(message) = stream.message().await? {
             if upsert.results.len() == most {
                 // What came before is complete and durable before the caller hears of it.
                 upsert.flush().await?;
                 upsert.flush().await?;
-                return Err(Error::Exhausted(format!("a stream has at most {most} items; those were stored")).into());
+                return Err(Error::Exhausted(format!(
+                    "a stream has at most {most} items; those were stored"
+                ))
+                .into());
             }
             upsert.take(message).await?;
         }
@@ -40,7 +49,10 @@ impl CatalogService for Services {
         Ok(Response::new(v1::UpsertItemsResponse { results: upsert.results }))
     }
 
-    async fn get_item(&self, request: Request<v1::GetItemRequest>) -> Result<Response<v1::GetItemResponse>, Status> {
+    async fn get_item(
+        &self,
+        request: Request<v1::GetItemRequest>,
+    ) -> Result<Response<v1::GetItemResponse>, Status> {
         let id = request.into_inner().id;
         let snapshot = self.core.snapshot();
         let item = snapshot.items().slot(&id).and_then(|slot| snapshot.items().get(slot));
@@ -67,7 +79,11 @@ impl CatalogService for Services {
         let mut ids = request.into_inner().ids;
         let most = self.core.config.limits.stream_items_max;
         if ids.is_empty() || ids.len() > most {
-            return Err(Error::invalid("ids", format!("{} ids are given; 1 to {most} are accepted", ids.len())).into());
+            return Err(Error::invalid(
+                "ids",
+                format!("{} ids are given; 1 to {most} are accepted", ids.len()),
+            )
+            .into());
         }
         ids.sort();
         ids.dedup();
@@ -101,7 +117,8 @@ impl CatalogService for Services {
         let snapshot = self.core.snapshot();
         let items = snapshot.items().len() as u64;
         let labels = snapshot.items().labels().map(|(attribute, by_label)| {
-            let count = |(label, slots): (&String, &std::sync::Arc<RoaringBitmap>)| (label.clone(), slots.len());
+            let count =
+                |(label, slots): (&String, &std::sync::Arc<RoaringBitmap>)| (label.clone(), slots.len());
             (attribute.clone(), v1::LabelCounts { counts: by_label.iter().map(count).collect() })
         });
         let coverage = snapshot.columns().iter().map(|c| v1::HeadCoverage {
@@ -134,7 +151,10 @@ impl Upsert<'_> {
         let v1::UpsertItemsRequest { id, image, labels, signatures } = message;
         let twice = !self.ids.insert(id.clone());
         let error = twice.then(|| {
-            convert::item_error(Error::invalid("id", format!("{id:?} came before in this stream; send an id once")))
+            convert::item_error(Error::invalid(
+                "id",
+                format!("{id:?} came before in this stream; send an id once"),
+            ))
         });
         self.results.push(v1::UpsertResult { id: id.clone(), replaced: false, error });
         if !twice {

@@ -46,10 +46,15 @@ pub(super) fn search_faults(
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
     if !(k_min..=limits.k_max).contains(&k) {
-        violations.push(Violation::new("k", format!("{k} results are asked for; {k_min} to {} are given", limits.k_max)));
+        violations.push(Violation::new(
+            "k",
+            format!("{k} results are asked for; {k_min} to {} are given", limits.k_max),
+        ));
     }
     let most = limits.query_terms_max;
-    for (field, count) in [("manipulations", manipulations), ("filters", filters.len()), ("exclude_ids", exclude)] {
+    for (field, count) in
+        [("manipulations", manipulations), ("filters", filters.len()), ("exclude_ids", exclude)]
+    {
         if count > most {
             violations.push(Violation::new(field, format!("there are {count}; at most {most} are accepted")));
         }
@@ -138,7 +143,12 @@ pub(super) fn plan(plan: Plan) -> v1::SearchPlan {
         PlanKind::ExactScan => v1::PlanKind::ExactScan,
         PlanKind::Hnsw => v1::PlanKind::Hnsw,
     };
-    v1::SearchPlan { kind: kind.into(), scanned: plan.scanned, rescored: plan.rescored, missing: plan.missing }
+    v1::SearchPlan {
+        kind: kind.into(),
+        scanned: plan.scanned,
+        rescored: plan.rescored,
+        missing: plan.missing,
+    }
 }
 
 pub(super) fn effect(effect: ManipulationEffect) -> v1::ManipulationEffect {

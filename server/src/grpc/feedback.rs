@@ -25,7 +25,8 @@ impl FeedbackService for Services {
         let v1::SaveProfileRequest { name, weights, picked_ids } = request.into_inner();
         let weights = head_weights(&self.core.snapshot(), &weights)?;
         let (core, saved) = (self.core.clone(), name.clone());
-        let record = tokio::task::spawn_blocking(move || core.profiles().save(&saved, weights, picked_ids)).await;
+        let record =
+            tokio::task::spawn_blocking(move || core.profiles().save(&saved, weights, picked_ids)).await;
         let record = record.map_err(Error::from)??;
         Ok(Response::new(v1::SaveProfileResponse { profile: Some(profile(name, record)) }))
     }
@@ -73,7 +74,10 @@ impl FeedbackService for Services {
 }
 
 impl Services {
-    async fn personalise_one(&self, request: v1::PersonaliseRequest) -> Result<v1::PersonaliseResponse, Error> {
+    async fn personalise_one(
+        &self,
+        request: v1::PersonaliseRequest,
+    ) -> Result<v1::PersonaliseResponse, Error> {
         let limits = &self.core.config.limits;
         let counts = (request.manipulations.len(), request.filters.as_slice(), request.exclude_ids.len());
         let violations = convert::search_faults(request.k, 0, counts, limits);

@@ -51,7 +51,8 @@ impl HeadService for Services {
         let v1::ListHeadsRequest { page_size, page_token } = request.into_inner();
         let size = paging::page_size(page_size)?;
         let after = self.core.registry.all().into_iter().filter(|s| s.name > page_token);
-        let (page, next_page_token) = paging::cut(after.take(size + 1).collect(), size, |s: &HeadStatus| s.name.clone());
+        let (page, next_page_token) =
+            paging::cut(after.take(size + 1).collect(), size, |s: &HeadStatus| s.name.clone());
         Ok(Response::new(v1::ListHeadsResponse {
             heads: page.iter().map(head).collect(),
             next_page_token,
@@ -60,7 +61,10 @@ impl HeadService for Services {
         }))
     }
 
-    async fn get_head(&self, request: Request<v1::GetHeadRequest>) -> Result<Response<v1::GetHeadResponse>, Status> {
+    async fn get_head(
+        &self,
+        request: Request<v1::GetHeadRequest>,
+    ) -> Result<Response<v1::GetHeadResponse>, Status> {
         let status = self.core.registry.get(&request.into_inner().name)?;
         Ok(Response::new(v1::GetHeadResponse { head: Some(head(&status)) }))
     }
@@ -79,7 +83,10 @@ impl HeadService for Services {
     ) -> Result<Response<v1::ListLabelsResponse>, Status> {
         let only = request.into_inner().attribute;
         let snapshot = self.core.snapshot();
-        let all = snapshot.columns().iter().flat_map(|c| c.head().manifest().attributes.iter().map(move |a| (c, a)));
+        let all = snapshot
+            .columns()
+            .iter()
+            .flat_map(|c| c.head().manifest().attributes.iter().map(move |a| (c, a)));
         let mut all: Vec<_> = all.collect();
         all.sort_by(|a, b| a.1.name.cmp(&b.1.name));
         let valid: Vec<String> = all.iter().map(|(_, a)| a.name.clone()).collect();
@@ -98,18 +105,25 @@ impl Services {
     async fn receive(&self, mut stream: Streaming<v1::RegisterHeadRequest>) -> Result<Vec<u8>, Status> {
         let first = stream.message().await?.and_then(|m| m.part);
         let Some(Part::Header(header)) = first else {
-            return Err(Error::invalid("header", "the first message announces the bundle's size and hash").into());
+            return Err(
+                Error::invalid("header", "the first message announces the bundle's size and hash").into()
+            );
         };
         let most = self.core.config.limits.bundle_bytes_max.0;
         if header.size_bytes > most as u64 {
             let size = header.size_bytes;
-            return Err(Error::Exhausted(format!("the bundle has {size} bytes; at most {most} are accepted")).into());
+            return Err(Error::Exhausted(format!(
+                "the bundle has {size} bytes; at most {most} are accepted"
+            ))
+            .into());
         }
         let mut bytes = Vec::new();
         while let Some(message) = stream.message().await? {
             match message.part {
                 Some(Part::Chunk(chunk)) => bytes.extend_from_slice(&chunk),
-                Some(Part::Header(_)) => return Err(Error::invalid("header", "the bundle is announced twice").into()),
+                Some(Part::Header(_)) => {
+                    return Err(Error::invalid("header", "the bundle is announced twice").into());
+                }
                 None => return Err(Error::invalid("part", "each further message carries a chunk").into()),
             }
             if bytes.len() as u64 > header.size_bytes {
@@ -152,7 +166,9 @@ fn head(status: &HeadStatus) -> v1::Head {
         kind: kind.into(),
         region: manifest.map(|m| m.region.name().to_owned()).unwrap_or_default(),
         dim: manifest.map_or(0, |m| m.dim as u32),
-        attributes: manifest.map(|m| m.attributes.iter().map(|a| a.name.clone()).collect()).unwrap_or_default(),
+        attributes: manifest
+            .map(|m| m.attributes.iter().map(|a| a.name.clone()).collect())
+            .unwrap_or_default(),
         state: state.into(),
         failure: failure.to_owned(),
         backfill: Some(v1::BackfillProgress {
@@ -166,7 +182,12 @@ fn head(status: &HeadStatus) -> v1::Head {
     }
 }
 
-fn labels(snapshot: &Snapshot, column: &Column, attribute: &Attribute, items_min: u64) -> v1::AttributeLabels {
+fn labels(
+    snapshot: &Snapshot,
+    column: &Column,
+    attribute: &Attribute,
+    items_min: u64,
+) -> v1::AttributeLabels {
     let label = |label: &String| {
         let prototype = column.prototypes().prototype(column.head(), &attribute.name, label, items_min);
         v1::LabelInfo {

@@ -23,7 +23,10 @@ impl SearchService for Services {
         Ok(Response::new(self.describe_one(request.into_inner()).await?))
     }
 
-    async fn search(&self, request: Request<v1::SearchRequest>) -> Result<Response<v1::SearchResponse>, Status> {
+    async fn search(
+        &self,
+        request: Request<v1::SearchRequest>,
+    ) -> Result<Response<v1::SearchResponse>, Status> {
         let snapshot = self.core.snapshot();
         Ok(Response::new(self.search_one(&snapshot, request.into_inner()).await?))
     }
@@ -36,7 +39,11 @@ impl SearchService for Services {
         let most = self.core.config.limits.batch_max;
         if requests.is_empty() || requests.len() > most {
             let found = requests.len();
-            return Err(Error::invalid("requests", format!("{found} searches are asked for; 1 to {most} are accepted")).into());
+            return Err(Error::invalid(
+                "requests",
+                format!("{found} searches are asked for; 1 to {most} are accepted"),
+            )
+            .into());
         }
         // One snapshot for all: a batch never mixes two states.
         let snapshot = self.core.snapshot();
@@ -103,7 +110,8 @@ impl Services {
         let (signatures, parts, case) = match request.source {
             Some(describe_request::Source::Image(image)) => {
                 let embedding = self.core.embed(&snapshot, image).await?;
-                let values = embedding.signatures.into_iter().map(|s| s.map(lapel_heads::Signature::into_values));
+                let values =
+                    embedding.signatures.into_iter().map(|s| s.map(lapel_heads::Signature::into_values));
                 (values.collect::<Vec<_>>(), Some(embedding.parts), Some(embedding.parts.case))
             }
             Some(describe_request::Source::ItemId(id)) => {
@@ -115,7 +123,8 @@ impl Services {
                     Some(image) => Some(self.core.parts(image).await?),
                     None => None,
                 };
-                let signatures = snapshot.columns().iter().map(|c| c.get(slot).map(<[f32]>::to_vec)).collect();
+                let signatures =
+                    snapshot.columns().iter().map(|c| c.get(slot).map(<[f32]>::to_vec)).collect();
                 (signatures, parts, record.and_then(|r| r.parts_case))
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),
@@ -125,7 +134,8 @@ impl Services {
         let telling = pairs().filter(|(head, _)| applies(head, case));
         let mut attributes: Vec<_> = telling.flat_map(|(head, s)| predictions(head, s, most)).collect();
         attributes.sort_by(|a, b| a.attribute.cmp(&b.attribute));
-        let given = pairs().map(|(head, s)| v1::Signature { head: head.name().to_owned(), values: s.clone() });
+        let given =
+            pairs().map(|(head, s)| v1::Signature { head: head.name().to_owned(), values: s.clone() });
         Ok(v1::DescribeResponse {
             attributes,
             parts: parts.as_ref().map(convert::parts),
@@ -145,7 +155,9 @@ fn predictions(head: &Head, signature: &[f32], most: usize) -> Vec<v1::Predicted
         Some(v1::PredictedAttribute {
             attribute: attribute.name.clone(),
             head: head.name().to_owned(),
-            labels: labels.map(|s| v1::LabelProbability { label: s.label, probability: s.probability }).collect(),
+            labels: labels
+                .map(|s| v1::LabelProbability { label: s.label, probability: s.probability })
+                .collect(),
         })
     });
     predicted.collect()

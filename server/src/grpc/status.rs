@@ -49,7 +49,9 @@ pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
         Error::Bundle(BundleError::Backbone { .. }) => (Code::FailedPrecondition, "OTHER_BACKBONE"),
         Error::Bundle(_) => (Code::InvalidArgument, "UNSOUND_BUNDLE"),
         Error::Photo(_) => (Code::InvalidArgument, "BAD_IMAGE"),
-        Error::Store(StoreError::Damaged { .. } | StoreError::Format { .. }) => (Code::DataLoss, "DAMAGED_RECORD"),
+        Error::Store(StoreError::Damaged { .. } | StoreError::Format { .. }) => {
+            (Code::DataLoss, "DAMAGED_RECORD")
+        }
         Error::Store(StoreError::Database(_) | StoreError::Io(_)) => (Code::Internal, "STORE_FAILED"),
         Error::Engine(EngineError::Busy(_)) => (Code::ResourceExhausted, "MODEL_BUSY"),
         Error::Engine(EngineError::Stopped) => (Code::Unavailable, "STOPPING"),
@@ -85,7 +87,11 @@ mod tests {
             (Error::invalid("k", "at least 1"), Code::InvalidArgument, "INVALID_FIELD"),
             (Error::not_found("item", "x"), Code::NotFound, "NOT_FOUND"),
             (Error::Exists("taken".into()), Code::AlreadyExists, "NAME_TAKEN"),
-            (Error::Precondition { reason: "LAST_HEAD", message: "m".into() }, Code::FailedPrecondition, "LAST_HEAD"),
+            (
+                Error::Precondition { reason: "LAST_HEAD", message: "m".into() },
+                Code::FailedPrecondition,
+                "LAST_HEAD",
+            ),
             (Error::Exhausted("full".into()), Code::ResourceExhausted, "LIMIT_REACHED"),
             (Error::Bundle(BundleError::Probe), Code::InvalidArgument, "UNSOUND_BUNDLE"),
             (
@@ -99,7 +105,11 @@ mod tests {
                 Code::DataLoss,
                 "DAMAGED_RECORD",
             ),
-            (Error::Store(StoreError::Io(std::io::Error::other("/secret/path"))), Code::Internal, "STORE_FAILED"),
+            (
+                Error::Store(StoreError::Io(std::io::Error::other("/secret/path"))),
+                Code::Internal,
+                "STORE_FAILED",
+            ),
             (Error::Engine(EngineError::Busy(3)), Code::ResourceExhausted, "MODEL_BUSY"),
             (Error::Engine(EngineError::Stopped), Code::Unavailable, "STOPPING"),
             (Error::Engine(EngineError::Failed("x".into())), Code::Internal, "MODEL_FAILED"),

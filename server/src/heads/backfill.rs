@@ -90,7 +90,10 @@ impl Backfill {
         with_item.filter(|(_, item)| !skipped.contains(&address(item))).collect()
     }
 
-    async fn compute(&self, batch: &[(Slot, Arc<Item>)]) -> Result<Vec<(Slot, Arc<Item>, Option<Vec<f32>>)>, Error> {
+    async fn compute(
+        &self,
+        batch: &[(Slot, Arc<Item>)],
+    ) -> Result<Vec<(Slot, Arc<Item>, Option<Vec<f32>>)>, Error> {
         let heads: Arc<[Arc<Head>]> = Arc::from([self.head.clone()]);
         let one = |slot: Slot, item: Arc<Item>| {
             let heads = heads.clone();

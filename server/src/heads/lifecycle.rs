@@ -102,8 +102,19 @@ mod tests {
         let failed = || HeadState::Failed("x".into());
         use HeadEvent as E;
         use HeadState as S;
-        let states = [S::Registering, S::Validating, S::Warming, S::Backfilling, S::Active, S::Draining, S::Retired, failed()];
-        let events = || [E::Received, E::Validated, E::BackfillStarted, E::BackfillDone, E::Retire, E::Drained, fail()];
+        let states = [
+            S::Registering,
+            S::Validating,
+            S::Warming,
+            S::Backfilling,
+            S::Active,
+            S::Draining,
+            S::Retired,
+            failed(),
+        ];
+        let events = || {
+            [E::Received, E::Validated, E::BackfillStarted, E::BackfillDone, E::Retire, E::Drained, fail()]
+        };
         // Rows: states; columns: events; None: not allowed.
         let table = [
             [Some(S::Validating), None, None, None, None, None, Some(failed())],

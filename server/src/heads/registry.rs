@@ -67,7 +67,11 @@ impl Registry {
         let heads = self.lock();
         match heads.get(name) {
             Some(sender) => Ok(sender.subscribe()),
-            None => Err(Error::NotFound { what: "head", name: name.into(), valid: heads.keys().cloned().collect() }),
+            None => Err(Error::NotFound {
+                what: "head",
+                name: name.into(),
+                valid: heads.keys().cloned().collect(),
+            }),
         }
     }
 

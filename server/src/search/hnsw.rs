@@ -34,7 +34,13 @@ impl Hnsw {
 
     /// Slots of about the `count` nearest signatures; `None` when the index does not equal `column` right now.
     #[must_use]
-    pub fn nearest(&self, column: &Column, query: &[f32], count: usize, expansion: usize) -> Option<Vec<u32>> {
+    pub fn nearest(
+        &self,
+        column: &Column,
+        query: &[f32],
+        count: usize,
+        expansion: usize,
+    ) -> Option<Vec<u32>> {
         let state = self.state.try_read().ok()?;
         let index = state.index.as_ref().filter(|_| state.version == Some(column.version()))?;
         if query.len() != self.dim || query.iter().any(|v| !v.is_finite()) {
@@ -69,7 +75,9 @@ impl Hnsw {
         };
         let capacity = (column.blocks().len() * BLOCK).next_power_of_two() * 2;
         if index.capacity() < capacity {
-            index.reserve_capacity_and_threads(capacity, SEARCH_THREADS_MAX + 1).map_err(|e| e.to_string())?;
+            index
+                .reserve_capacity_and_threads(capacity, SEARCH_THREADS_MAX + 1)
+                .map_err(|e| e.to_string())?;
         }
         for (number, block) in column.blocks().iter().enumerate() {
             let old = state.blocks.get(number);

@@ -47,7 +47,10 @@ pub(super) fn apply(
     for (at, edit) in manipulations.iter().enumerate() {
         if !attributes.insert(&edit.attribute) {
             let field = format!("manipulations[{at}].attribute");
-            return Err(Error::invalid(field, format!("{:?} is edited twice; one label an attribute", edit.attribute)));
+            return Err(Error::invalid(
+                field,
+                format!("{:?} is edited twice; one label an attribute", edit.attribute),
+            ));
         }
         let column = column_of(snapshot, &edit.attribute)?;
         let wanted = prototype(column, edit, items_min)?;
@@ -89,7 +92,8 @@ fn column_of<'a>(snapshot: &'a Snapshot, attribute: &str) -> Result<&'a Column, 
 }
 
 fn prototype(column: &Column, edit: &Manipulation, items_min: u64) -> Result<LabelPrototype, Error> {
-    let labels = column.head().manifest().attribute(&edit.attribute).map(|a| a.labels.clone()).unwrap_or_default();
+    let labels =
+        column.head().manifest().attribute(&edit.attribute).map(|a| a.labels.clone()).unwrap_or_default();
     if !labels.contains(&edit.label) {
         return Err(Error::NotFound { what: "label", name: edit.label.clone(), valid: labels });
     }

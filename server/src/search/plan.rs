@@ -48,7 +48,12 @@ pub(super) fn run(
     {
         return Ok(found);
     }
-    let plan = Plan { kind: PlanKind::ExactScan, scanned: allowed.len(), rescored: 0, missing: missing(terms, allowed) };
+    let plan = Plan {
+        kind: PlanKind::ExactScan,
+        scanned: allowed.len(),
+        rescored: 0,
+        missing: missing(terms, allowed),
+    };
     Ok((best(terms, allowed.iter(), spec.k), plan))
 }
 

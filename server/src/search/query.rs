@@ -97,7 +97,12 @@ pub fn applies(head: &Head, case: Option<PartsCase>) -> bool {
 }
 
 /// The label seen of an attribute: the predicted one, when it is probable enough and the garment has the region.
-pub(super) fn seen(head: &Head, attribute: &Attribute, signature: &[f32], case: Option<PartsCase>) -> Option<String> {
+pub(super) fn seen(
+    head: &Head,
+    attribute: &Attribute,
+    signature: &[f32],
+    case: Option<PartsCase>,
+) -> Option<String> {
     let score: LabelScore = head.predict(attribute, signature).filter(|_| applies(head, case))?;
     (score.probability >= SEEN_MIN).then_some(score.label)
 }

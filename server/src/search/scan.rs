@@ -47,7 +47,8 @@ pub(super) fn score(terms: &[QueryTerm<'_>], slot: Slot, limit: f64) -> Option<f
 pub(super) fn best(terms: &[QueryTerm<'_>], slots: impl Iterator<Item = Slot>, k: usize) -> Vec<Hit> {
     let mut kept: BinaryHeap<Hit> = BinaryHeap::with_capacity(k + 1);
     for slot in slots {
-        let limit = if kept.len() < k { f64::INFINITY } else { kept.peek().map_or(f64::INFINITY, |h| h.distance) };
+        let limit =
+            if kept.len() < k { f64::INFINITY } else { kept.peek().map_or(f64::INFINITY, |h| h.distance) };
         if let Some(distance) = score(terms, slot, limit) {
             kept.push(Hit { slot, distance });
             if kept.len() > k {

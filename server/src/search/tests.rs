@@ -38,7 +38,8 @@ fn snapshot(count: u64, missing: impl Fn(u64, usize) -> bool) -> Snapshot {
 }
 
 fn view(seed: u64) -> QueryView {
-    let vectors = HEADS.iter().enumerate().map(|(h, head)| ((*head).to_owned(), vector(seed + 31 * h as u64)));
+    let vectors =
+        HEADS.iter().enumerate().map(|(h, head)| ((*head).to_owned(), vector(seed + 31 * h as u64)));
     QueryView { vectors: vectors.collect(), labels: Labels::new() }
 }
 
@@ -58,7 +59,9 @@ fn spec(weighting: Weighting, k: usize) -> SearchSpec {
 fn by_hand(s: &Snapshot, view: &QueryView, weights: &BTreeMap<String, f64>, slot: Slot) -> f64 {
     let term = |(head, weight): (&String, &f64)| {
         let column = s.column(head).expect("active");
-        let d = column.get(slot).map_or(column.expected_distance(&view.vectors[head]), |r| distance(&view.vectors[head], r));
+        let d = column
+            .get(slot)
+            .map_or(column.expected_distance(&view.vectors[head]), |r| distance(&view.vectors[head], r));
         weight * f64::from(d)
     };
     weights.iter().map(term).sum()
@@ -92,7 +95,12 @@ fn uniform_weights_are_equation_4() {
     let s = snapshot(50, |_, _| false);
     let answer = search(&s, view(4), &spec(Weighting::Uniform, 5), &config()).expect("answers");
     assert!(answer.weights.values().all(|w| (w - 1.0).abs() < 1e-12));
-    let same = search(&s, view(4), &spec(named(&[("color", 2.0), ("pattern", 2.0), ("shape", 2.0)], false), 5), &config());
+    let same = search(
+        &s,
+        view(4),
+        &spec(named(&[("color", 2.0), ("pattern", 2.0), ("shape", 2.0)], false), 5),
+        &config(),
+    );
     let slots = |a: &SearchAnswer| a.matches.iter().map(|m| m.slot).collect::<Vec<_>>();
     assert_eq!(slots(&answer), slots(&same.expect("answers")));
 }
@@ -142,7 +150,8 @@ fn items_the_index_cannot_know_are_not_hidden() {
     let s = snapshot(20, |i, h| h == 1 && i > 1);
     let column = s.column("pattern").expect("active");
     column.index().follow(column).expect("built");
-    let answer = search(&s, view(2), &spec(named(&[("pattern", 1.0)], true), 10), &config()).expect("answers");
+    let answer =
+        search(&s, view(2), &spec(named(&[("pattern", 1.0)], true), 10), &config()).expect("answers");
     assert_eq!(answer.plan.kind, PlanKind::ExactScan);
     assert_eq!((answer.matches.len(), answer.plan.missing), (10, 18));
 }
@@ -170,7 +179,8 @@ fn a_manipulation_puts_the_prototype_in_place() {
     assert!(answer.effects[0].prototype_from_catalogue);
     assert_eq!((answer.effects[0].items_with_label, answer.items_with_all_labels), (30, 30));
     let mut by_prototype = view(1);
-    let prototype = s.column("color").expect("active").prototypes().sum("color", "b").expect("labelled").prototype();
+    let prototype =
+        s.column("color").expect("active").prototypes().sum("color", "b").expect("labelled").prototype();
     by_prototype.vectors.insert("color".into(), prototype.expect("30 items").into_values());
     let wanted = search(&s, by_prototype, &spec(Weighting::Uniform, 3), &config()).expect("answers");
     let distances = |a: &SearchAnswer| a.matches.iter().map(|m| m.distance).collect::<Vec<_>>();

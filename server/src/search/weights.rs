@@ -60,7 +60,10 @@ pub(super) fn terms<'a>(
         }
     }
     if terms.is_empty() {
-        return Err(Error::invalid("weights", "no head is left in play; give at least one head a weight above zero"));
+        return Err(Error::invalid(
+            "weights",
+            "no head is left in play; give at least one head a weight above zero",
+        ));
     }
     // Scaled by the largest first: the sum of finite weights may not be.
     let largest = terms.iter().map(|t| t.weight).fold(0.0, f64::max);
@@ -78,7 +81,10 @@ pub(super) fn terms<'a>(
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown name, [`Error::Invalid`] for bad numbers, all at once.
-pub fn head_weights(snapshot: &Snapshot, by_name: &BTreeMap<String, f64>) -> Result<BTreeMap<String, f64>, Error> {
+pub fn head_weights(
+    snapshot: &Snapshot,
+    by_name: &BTreeMap<String, f64>,
+) -> Result<BTreeMap<String, f64>, Error> {
     let mut weights = BTreeMap::new();
     let mut violations = Vec::new();
     for (name, weight) in by_name {
@@ -86,13 +92,26 @@ pub fn head_weights(snapshot: &Snapshot, by_name: &BTreeMap<String, f64>) -> Res
         let column = snapshot.column(name).or_else(|| snapshot.column_of_attribute(name));
         let head = column.ok_or_else(|| unknown_head(snapshot, name))?.head().name().to_owned();
         if !weight.is_finite() || *weight < 0.0 {
-            violations.push(Violation::new(field, format!("{weight} is no weight; a finite number, 0 or more, is wanted")));
+            violations.push(Violation::new(
+                field,
+                format!("{weight} is no weight; a finite number, 0 or more, is wanted"),
+            ));
         } else if weights.insert(head.clone(), *weight).is_some() {
-            violations.push(Violation::new(field, format!("head {head:?} is weighted twice, once by another name")));
+            violations.push(Violation::new(
+                field,
+                format!("head {head:?} is weighted twice, once by another name"),
+            ));
         }
     }
-    if !weights.is_empty() && violations.is_empty() && weights.len() == snapshot.columns().len() && weights.values().all(|w| *w == 0.0) {
-        violations.push(Violation::new("weights.by_head", "all weights are zero; give at least one head a weight above zero"));
+    if !weights.is_empty()
+        && violations.is_empty()
+        && weights.len() == snapshot.columns().len()
+        && weights.values().all(|w| *w == 0.0)
+    {
+        violations.push(Violation::new(
+            "weights.by_head",
+            "all weights are zero; give at least one head a weight above zero",
+        ));
     }
     if violations.is_empty() { Ok(weights) } else { Err(Error::Invalid(violations)) }
 }

@@ -33,7 +33,8 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
     }
     let mut table = output::table(&["attribute", "label", "other guesses", "stored"]);
     for attribute in &answer.attributes {
-        let mut labels = attribute.labels.iter().map(|l| format!("{} {:.0} %", l.label, 100.0 * l.probability));
+        let mut labels =
+            attribute.labels.iter().map(|l| format!("{} {:.0} %", l.label, 100.0 * l.probability));
         let best = labels.next().unwrap_or_default();
         let stored = answer.stored_labels.get(&attribute.attribute).cloned().unwrap_or_default();
         table.add_row([attribute.attribute.clone(), best, labels.collect::<Vec<_>>().join(", "), stored]);
@@ -41,8 +42,13 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
     output::say(table)?;
     if let Some(parts) = answer.parts {
         let names: Vec<&str> = parts.rects.keys().map(String::as_str).collect();
-        let found = if names.is_empty() { "none, the whole picture is read".to_owned() } else { names.join(", ") };
-        let how = if parts.segmented || names.is_empty() { "" } else { " (by usual proportions: no silhouette found)" };
+        let found =
+            if names.is_empty() { "none, the whole picture is read".to_owned() } else { names.join(", ") };
+        let how = if parts.segmented || names.is_empty() {
+            ""
+        } else {
+            " (by usual proportions: no silhouette found)"
+        };
         output::say(format!("case: {}; parts: {found}{how}", parts.case))?;
     }
     Ok(())

@@ -75,7 +75,8 @@ async fn list(client: &mut Client, json: bool) -> anyhow::Result<()> {
 }
 
 fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
-    let mut table = output::table(&["head", "state", "kind", "region", "dim", "attributes", "bundle", "trained on"]);
+    let mut table =
+        output::table(&["head", "state", "kind", "region", "dim", "attributes", "bundle", "trained on"]);
     for head in heads {
         let state = head.state().as_str_name().trim_start_matches("HEAD_STATE_").to_lowercase();
         let state = if head.failure.is_empty() { state } else { format!("{state}: {}", head.failure) };
@@ -111,7 +112,11 @@ async fn watch(client: &mut Client, name: String, json: bool) -> anyhow::Result<
     bar.finish();
     let Some(head) = last else { bail!("the server told nothing of the head") };
     let failed = head.state() == v1::HeadState::Failed;
-    if json { output::json("Head", &head)? } else { show(&[head])? }
+    if json {
+        output::json("Head", &head)?;
+    } else {
+        show(&[head])?;
+    }
     if failed { bail!("the head failed") } else { Ok(()) }
 }
 
@@ -128,7 +133,13 @@ async fn labels(client: &mut Client, attribute: String, json: bool) -> anyhow::R
                 (n, true) => format!("{n} items of the catalogue"),
                 (n, false) => format!("{n} items of its training"),
             };
-            table.add_row([a.attribute.clone(), a.head.clone(), label.label.clone(), label.items.to_string(), prototype]);
+            table.add_row([
+                a.attribute.clone(),
+                a.head.clone(),
+                label.label.clone(),
+                label.items.to_string(),
+                prototype,
+            ]);
         }
     }
     output::say(table)

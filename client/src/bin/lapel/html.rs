@@ -39,11 +39,15 @@ impl Page<'_> {
     /// Fetches the pictures and writes the page.
     pub(crate) async fn write(&self, client: &mut Client, file: &Path) -> anyhow::Result<()> {
         let mut html = String::new();
-        writeln!(html, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Lapel results</title>")?;
+        writeln!(
+            html,
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Lapel results</title>"
+        )?;
         writeln!(html, "<meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style>")?;
         self.write_query(client, &mut html).await?;
         writeln!(html, "<div class=\"grid\">")?;
-        let most = self.results.iter().flat_map(|r| &r.explanation).flat_map(|e| &e.terms).map(|t| t.contribution);
+        let most =
+            self.results.iter().flat_map(|r| &r.explanation).flat_map(|e| &e.terms).map(|t| t.contribution);
         let most = most.fold(1e-9, f64::max);
         for (at, result) in self.results.iter().enumerate() {
             let picture = item_picture(client, &result.item_id).await;
@@ -69,7 +73,10 @@ impl Page<'_> {
             writeln!(html, "<span class=\"change\">{}</span>", escape(change))?;
         }
         let weights = escape(&crate::output::weights(self.weights));
-        writeln!(html, "<p>weights: {weights}</p><p>A green frame: every wanted label is there.</p></div></div>")?;
+        writeln!(
+            html,
+            "<p>weights: {weights}</p><p>A green frame: every wanted label is there.</p></div></div>"
+        )?;
         Ok(())
     }
 }
@@ -98,11 +105,16 @@ fn write_card(
                 v1::AttributeOutcome::Changed => ("changed", "changed as asked".to_owned()),
                 v1::AttributeOutcome::Kept => ("kept", "kept".to_owned()),
                 v1::AttributeOutcome::Differs => ("differs", format!("wanted {}", a.wanted)),
-                v1::AttributeOutcome::Unknown | v1::AttributeOutcome::Unspecified => ("unknown", String::new()),
+                v1::AttributeOutcome::Unknown | v1::AttributeOutcome::Unspecified => {
+                    ("unknown", String::new())
+                }
             };
             let guess = if a.predicted { " (predicted)" } else { "" };
             let (attribute, found, note) = (escape(&a.attribute), escape(&a.found), escape(&note));
-            writeln!(html, "<tr class=\"{class}\"><td>{attribute}</td><td>{found}{guess}</td><td>{note}</td></tr>")?;
+            writeln!(
+                html,
+                "<tr class=\"{class}\"><td>{attribute}</td><td>{found}{guess}</td><td>{note}</td></tr>"
+            )?;
         }
         writeln!(html, "</table><details><summary>terms of the distance</summary><table>")?;
         for t in &explanation.terms {

@@ -120,7 +120,11 @@ fn unlabelled(folder: &Path, options: &Options) -> anyhow::Result<Vec<Photo>> {
         }
     }
     paths.sort();
-    let photo = |path: PathBuf| Photo { id: format!("{}{}", options.prefix, stem(&path)), labels: BTreeMap::new(), path };
+    let photo = |path: PathBuf| Photo {
+        id: format!("{}{}", options.prefix, stem(&path)),
+        labels: BTreeMap::new(),
+        path,
+    };
     Ok(paths.into_iter().map(photo).collect())
 }
 

@@ -16,7 +16,9 @@ pub(crate) fn subject(text: &str) -> anyhow::Result<Subject> {
     if path.is_file() {
         return Ok(Subject::Photo(fs_err::read(path)?));
     }
-    if text.contains('/') || [".jpg", ".jpeg", ".png", ".webp"].iter().any(|e| text.to_lowercase().ends_with(e)) {
+    if text.contains('/')
+        || [".jpg", ".jpeg", ".png", ".webp"].iter().any(|e| text.to_lowercase().ends_with(e))
+    {
         bail!("there is no file {text}; give a photo's path or an item's id");
     }
     Ok(Subject::Item(text.to_owned()))
@@ -52,6 +54,7 @@ pub(crate) fn filter(text: &str) -> anyhow::Result<v1::LabelFilter> {
 }
 
 fn pair(text: &str) -> anyhow::Result<(String, String)> {
-    let (left, right) = text.split_once('=').with_context(|| format!("{text:?} lacks a \"=\", as in color=red"))?;
+    let (left, right) =
+        text.split_once('=').with_context(|| format!("{text:?} lacks a \"=\", as in color=red"))?;
     Ok((left.trim().to_owned(), right.trim().to_owned()))
 }

@@ -63,7 +63,8 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { server, json, verb } = arguments;
     let client = Client::connect(&server).await;
-    let mut client = client.with_context(|| format!("no Lapel server answers at {server}; start one, or give --server"))?;
+    let mut client = client
+        .with_context(|| format!("no Lapel server answers at {server}; start one, or give --server"))?;
     match verb {
         Verb::Describe(options) => describe::run(&mut client, options, json).await,
         Verb::Search(options) => search::run(&mut client, options, json).await,

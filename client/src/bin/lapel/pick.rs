@@ -41,12 +41,14 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
     let answer = client.feedback.personalise(request).await?.into_inner();
     if let Some(file) = &options.results.html {
         let changes = vec![format!("picked {}", options.ids.join(", "))];
-        let page = html::Page { query: query.as_ref(), changes, weights: &answer.weights, results: &answer.results };
+        let page =
+            html::Page { query: query.as_ref(), changes, weights: &answer.weights, results: &answer.results };
         page.write(client, file).await?;
     }
     let mut saved = None;
     if let Some(name) = options.save {
-        let request = v1::SaveProfileRequest { name, weights: answer.weights.clone(), picked_ids: options.ids };
+        let request =
+            v1::SaveProfileRequest { name, weights: answer.weights.clone(), picked_ids: options.ids };
         saved = client.feedback.save_profile(request).await?.into_inner().profile;
     }
     if json {
@@ -60,7 +62,10 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         }
         output::say(table)?;
     } else {
-        output::say(format!("a single pick: {} is now the query, the weights stay", answer.replaced_query_item_id))?;
+        output::say(format!(
+            "a single pick: {} is now the query, the weights stay",
+            answer.replaced_query_item_id
+        ))?;
     }
     search::print(&answer.results, options.results.explain)?;
     search::summary(&answer.weights, answer.plan.as_ref(), answer.generation)?;

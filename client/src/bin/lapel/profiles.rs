@@ -44,7 +44,9 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             }
             answer.profiles
         }
-        Verb::Get { name } => one(feedback.get_profile(v1::GetProfileRequest { name }).await?.into_inner().profile),
+        Verb::Get { name } => {
+            one(feedback.get_profile(v1::GetProfileRequest { name }).await?.into_inner().profile)
+        }
         Verb::Save { name, weights } => {
             let weights = weights.iter().map(|w| input::weight(w)).collect::<anyhow::Result<_>>()?;
             let request = v1::SaveProfileRequest { name, weights, picked_ids: Vec::new() };
@@ -52,7 +54,8 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
         }
         Verb::Undo { name } => {
             // Naming the version makes a repeated call harmless.
-            let current = feedback.get_profile(v1::GetProfileRequest { name: name.clone() }).await?.into_inner();
+            let current =
+                feedback.get_profile(v1::GetProfileRequest { name: name.clone() }).await?.into_inner();
             let version = current.profile.map_or(0, |p| p.version);
             one(feedback.undo_profile(v1::UndoProfileRequest { name, version }).await?.into_inner().profile)
         }
@@ -67,7 +70,13 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
     let mut table = output::table(&["profile", "version", "weights", "picks", "undo steps"]);
     for p in profiles {
         let picks = p.picked_ids.join(", ");
-        table.add_row([p.name, p.version.to_string(), output::weights(&p.weights), picks, p.undo_steps.to_string()]);
+        table.add_row([
+            p.name,
+            p.version.to_string(),
+            output::weights(&p.weights),
+            picks,
+            p.undo_steps.to_string(),
+        ]);
     }
     output::say(table)
 }

@@ -68,7 +68,8 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         None if options.weight.is_empty() => None,
         None => Some(Weighting::Weights(v1::Weights { by_head, only_named: options.only })),
     };
-    let manipulations = options.set.iter().map(|m| input::manipulation(m)).collect::<anyhow::Result<Vec<_>>>()?;
+    let manipulations =
+        options.set.iter().map(|m| input::manipulation(m)).collect::<anyhow::Result<Vec<_>>>()?;
     let request = v1::SearchRequest {
         query: Some(query.clone()),
         manipulations,
@@ -82,7 +83,8 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
     let answer = client.search.search(request).await?.into_inner();
     if let Some(file) = &options.results.html {
         let changes = answer.manipulations.iter().map(|m| format!("{} → {}", m.attribute, m.label)).collect();
-        let page = html::Page { query: Some(&query), changes, weights: &answer.weights, results: &answer.results };
+        let page =
+            html::Page { query: Some(&query), changes, weights: &answer.weights, results: &answer.results };
         page.write(client, file).await?;
     }
     if json {
@@ -112,7 +114,13 @@ pub(crate) fn print(results: &[v1::SearchResult], explain: bool) -> anyhow::Resu
             Some(_) | None => output::labels(&result.labels),
         };
         let matches = if result.matches_all { "all" } else { "" };
-        table.add_row([(at + 1).to_string(), result.item_id.clone(), format!("{:.4}", result.distance), matches.into(), last]);
+        table.add_row([
+            (at + 1).to_string(),
+            result.item_id.clone(),
+            format!("{:.4}", result.distance),
+            matches.into(),
+            last,
+        ]);
     }
     output::say(table)
 }

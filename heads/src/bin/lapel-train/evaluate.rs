@@ -4,7 +4,9 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
 use lapel_heads::evaluate::{Measured, RetrievalSpec, accuracies, fresh_seed, measure, retrieval};
-use lapel_heads::{AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head, Labels, Photo, PhotoLimits};
+use lapel_heads::{
+    AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head, Labels, Photo, PhotoLimits,
+};
 use lapel_heads::{render, train, wardrobe};
 use std::io::Write;
 use std::path::PathBuf;
@@ -65,8 +67,17 @@ fn report(
     let measured = measure(embedder, heads, photos.into_iter(), |n| bar.inc(n as u64))?;
     bar.finish_and_clear();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{title}: {} pictures; \"Extract Parts?\" right on {:.1} %\n", measured.len(), 100.0 * cases)?;
-    writeln!(out, "{:<14} {:>8} {:>9} {:>9} {:>9}", "attribute", "labelled", "accuracy", "balanced", "majority")?;
+    writeln!(
+        out,
+        "{title}: {} pictures; \"Extract Parts?\" right on {:.1} %\n",
+        measured.len(),
+        100.0 * cases
+    )?;
+    writeln!(
+        out,
+        "{:<14} {:>8} {:>9} {:>9} {:>9}",
+        "attribute", "labelled", "accuracy", "balanced", "majority"
+    )?;
     for a in accuracies(&measured, heads) {
         writeln!(
             out,
@@ -83,7 +94,11 @@ fn report(
 
 fn retrieval_table(out: &mut impl Write, measured: &[Measured], heads: &[Arc<Head>]) -> anyhow::Result<()> {
     writeln!(out, "\ntop-20 after one manipulation\n")?;
-    writeln!(out, "{:<14} {:>8} {:>12} {:>14} {:>8}", "attribute", "queries", "manipulated", "unmanipulated", "random")?;
+    writeln!(
+        out,
+        "{:<14} {:>8} {:>12} {:>14} {:>8}",
+        "attribute", "queries", "manipulated", "unmanipulated", "random"
+    )?;
     for (attribute, r) in retrieval(measured, heads, RetrievalSpec { special: &SPECIAL, k: 20, seed: 1 }) {
         let [m, u, c] = [r.manipulated, r.unmanipulated, r.random].map(|share| 100.0 * share);
         writeln!(out, "{attribute:<14} {:>8} {m:>11.1}% {u:>13.1}% {c:>7.1}%", r.queries)?;

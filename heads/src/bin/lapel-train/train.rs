@@ -7,7 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lapel_heads::train::{
     Example, FeatureCache, HeadRecipe, Schedule, examples_of_photos, examples_of_renders, recipes, train_head,
 };
-use lapel_heads::{AlexNet, BACKBONE_FILE, Backbone, Embedder, EXTRACT_PARTS_FILE, Head, PartsCase, Region, wardrobe};
+use lapel_heads::{
+    AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head, PartsCase, Region, wardrobe,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -146,6 +148,7 @@ impl Trainer<'_> {
 
 fn progress_bar(name: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(0).with_prefix(name);
-    let style = ProgressStyle::with_template("{prefix:>14} {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}");
+    let style =
+        ProgressStyle::with_template("{prefix:>14} {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

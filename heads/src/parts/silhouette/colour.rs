@@ -103,9 +103,8 @@ fn redraw(image: &Opponent, first: &[bool]) -> Vec<bool> {
         return first.to_vec();
     }
     let bin = |p: &[f32; 3]| {
-        let of = |v: f32, low: f32, high: f32| {
-            (((v - low) / (high - low) * BINS as f32) as usize).min(BINS - 1)
-        };
+        let of =
+            |v: f32, low: f32, high: f32| (((v - low) / (high - low) * BINS as f32) as usize).min(BINS - 1);
         (of(p[0], 0.0, 180.0) * BINS + of(p[1], -90.0, 90.0)) * BINS + of(p[2], -90.0, 90.0)
     };
     let mut counts = vec![(0.0f32, 0.0f32); BINS * BINS * BINS];

@@ -133,8 +133,8 @@ impl Mask {
             }
         }
         let large = self.count() / 50;
-        let bits =
-            (0..self.bits.len()).map(|i| labels[i] == 0 || !open[labels[i] - 1] && areas[labels[i] - 1] <= large);
+        let bits = (0..self.bits.len())
+            .map(|i| labels[i] == 0 || !open[labels[i] - 1] && areas[labels[i] - 1] <= large);
         Self { bits: bits.collect(), ..*self }
     }
 
