@@ -146,6 +146,12 @@ async fn bad_searches_name_the_field_and_what_would_be_right() {
     );
     let page = v1::ListItemsRequest { page_size: 5000, ..v1::ListItemsRequest::default() };
     assert_eq!(client.catalog.list_items(page).await.expect_err("refused").code(), Code::InvalidArgument);
+    let state = v1::ListHeadsRequest { state: 99, ..v1::ListHeadsRequest::default() };
+    let unknown = client.heads.list_heads(state).await.expect_err("refused");
+    assert_eq!((unknown.code(), unknown.message().contains("99")), (Code::InvalidArgument, true));
+    let active =
+        v1::ListHeadsRequest { state: v1::HeadState::Active.into(), ..v1::ListHeadsRequest::default() };
+    assert_eq!(client.heads.list_heads(active).await.expect("listed").into_inner().heads.len(), 7);
     // After all of it the server answers as before.
     assert_eq!(client.search.search(by_item("g1", 3)).await.expect("answers").into_inner().results.len(), 3);
     server.finish().await;
@@ -207,5 +213,34 @@ async fn a_message_beyond_every_limit_is_refused_and_the_server_goes_on() {
     assert_eq!(error.code(), Code::OutOfRange, "{}", error.message());
     ingest(&mut client, 1, 2).await;
     assert_eq!(client.search.search(by_item("g1", 2)).await.expect("answers").into_inner().results.len(), 2);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn more_queries_than_the_model_takes_are_refused_at_once_and_told_to_retry() {
+    let server = TestServer::start_with(|c| c.limits.query_images_max = 2).await;
+    let client = server.client().await;
+    let image = to_jpeg(&render(1, 1).photo);
+    let describe = |image: Vec<u8>| {
+        let mut client = client.clone();
+        async move {
+            let source = Some(v1::describe_request::Source::Image(image));
+            client.search.describe(v1::DescribeRequest { source, ..v1::DescribeRequest::default() }).await
+        }
+    };
+    let running: Vec<_> = (0..30).map(|_| tokio::spawn(describe(image.clone()))).collect();
+    let (mut described, mut refused) = (0, 0);
+    for outcome in running {
+        match outcome.await.expect("no panic") {
+            Ok(_) => described += 1,
+            Err(error) => {
+                assert_eq!(error.code(), Code::ResourceExhausted, "{}", error.message());
+                assert!(error.get_error_details().retry_info().is_some());
+                refused += 1;
+            }
+        }
+    }
+    assert!(described >= 2 && refused >= 1, "{described} described, {refused} refused");
+    describe(image).await.expect("there is room again");
     server.finish().await;
 }

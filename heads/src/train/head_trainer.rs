@@ -6,6 +6,7 @@ use super::sgd::Sgd;
 use super::triplets::Targets;
 use crate::backbone::Backbone;
 use crate::bundle::{Bundle, BundleError, Weights};
+use crate::hash::sha256_hex;
 use crate::head::{Network, NetworkConfig, store_prototypes};
 use crate::manifest::{Attribute, FORMAT, HeadKind, Manifest};
 use crate::prototype::PrototypeSum;
@@ -102,7 +103,7 @@ pub struct Progress {
 /// Trains one head on pooled features and gives its bundle.
 ///
 /// `pooled` is `[examples * inputs]`, f16. After each epoch a checkpoint is written under `checkpoints`; a
-/// later call goes on from it and ends with the same weights as an uninterrupted one.
+/// later call with the same arguments goes on from it and ends with the same weights as an uninterrupted one.
 ///
 /// # Errors
 /// [`TrainError`].
@@ -114,7 +115,7 @@ pub fn train_head(
     mut told: impl FnMut(Progress),
 ) -> Result<Bundle, TrainError> {
     let mut run = Run::new(recipe, examples, pooled, schedule)?;
-    let path = checkpoints.join(format!("{}.safetensors", recipe.name));
+    let path = checkpoints.join(format!("{}-{}.safetensors", recipe.name, run.key(recipe, examples)));
     let epochs = schedule.epochs_1 + schedule.epochs_2;
     let first = run.resume(&path)?;
     for epoch in first..epochs {
@@ -176,6 +177,13 @@ impl<'a> Run<'a> {
             schedule: schedule.clone(),
             config,
         })
+    }
+
+    /// Tells runs apart: a checkpoint of other settings, labels or examples is not gone on from.
+    fn key(&self, recipe: &HeadRecipe, examples: &[Example]) -> String {
+        let sources: String = examples.iter().map(|e| format!("{:?}/{};", e.source, e.variant)).collect();
+        let all = format!("{recipe:?} {:?} {:?} {sources}", self.schedule, self.attributes);
+        sha256_hex(all.as_bytes())[..12].to_owned()
     }
 
     fn epoch(&mut self, epoch: usize) -> Result<f32, TrainError> {
@@ -418,3 +426,6 @@ fn mask((rows, columns): (usize, usize), dropout: f32, rng: &mut ChaCha8Rng) -> 
     let coin = |_| if rng.random::<f32>() < keep { 1.0 / keep } else { 0.0 };
     Tensor::from_vec((0..rows * columns).map(coin).collect::<Vec<f32>>(), (rows, columns), &Device::Cpu)
 }
+
+#[cfg(test)]
+mod tests;

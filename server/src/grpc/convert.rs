@@ -121,6 +121,7 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
         weight: t.weight,
         distance: t.distance,
         missing: t.missing,
+        region: t.region.name().to_owned(),
     });
     let attributes = explanation.attributes.into_iter().map(|a| v1::AttributeMatch {
         attribute: a.attribute,

@@ -48,9 +48,11 @@ impl HeadService for Services {
         &self,
         request: Request<v1::ListHeadsRequest>,
     ) -> Result<Response<v1::ListHeadsResponse>, Status> {
-        let v1::ListHeadsRequest { page_size, page_token } = request.into_inner();
+        let v1::ListHeadsRequest { page_size, page_token, state } = request.into_inner();
         let size = paging::page_size(page_size)?;
-        let after = self.core.registry.all().into_iter().filter(|s| s.name > page_token);
+        let wanted = v1::HeadState::try_from(state).map_err(|_| unknown_state(state))?;
+        let of_state = |s: &HeadStatus| wanted == v1::HeadState::Unspecified || state_of(s).0 == wanted;
+        let after = self.core.registry.all().into_iter().filter(|s| s.name > page_token && of_state(s));
         let (page, next_page_token) =
             paging::cut(after.take(size + 1).collect(), size, |s: &HeadStatus| s.name.clone());
         Ok(Response::new(v1::ListHeadsResponse {
@@ -144,13 +146,9 @@ impl Services {
     }
 }
 
-fn head(status: &HeadStatus) -> v1::Head {
-    let manifest = status.head.as_ref().map(|h| h.manifest());
-    let kind = manifest.map_or(v1::HeadKind::Unspecified, |m| match m.kind {
-        HeadKind::Network => v1::HeadKind::Network,
-        HeadKind::External => v1::HeadKind::External,
-    });
-    let (state, failure) = match &status.state {
+/// A head's state, and why it failed.
+fn state_of(status: &HeadStatus) -> (v1::HeadState, &str) {
+    match &status.state {
         HeadState::Registering => (v1::HeadState::Registering, ""),
         HeadState::Validating => (v1::HeadState::Validating, ""),
         HeadState::Warming => (v1::HeadState::Warming, ""),
@@ -159,7 +157,20 @@ fn head(status: &HeadStatus) -> v1::Head {
         HeadState::Draining => (v1::HeadState::Draining, ""),
         HeadState::Retired => (v1::HeadState::Retired, ""),
         HeadState::Failed(reason) => (v1::HeadState::Failed, reason.as_str()),
-    };
+    }
+}
+
+fn unknown_state(number: i32) -> Error {
+    Error::invalid("state", format!("{number} is no state; 0 (all) to {} are", v1::HeadState::Failed as i32))
+}
+
+fn head(status: &HeadStatus) -> v1::Head {
+    let manifest = status.head.as_ref().map(|h| h.manifest());
+    let kind = manifest.map_or(v1::HeadKind::Unspecified, |m| match m.kind {
+        HeadKind::Network => v1::HeadKind::Network,
+        HeadKind::External => v1::HeadKind::External,
+    });
+    let (state, failure) = state_of(status);
     v1::Head {
         name: status.name.clone(),
         bundle_sha256: status.bundle_sha256.clone(),

@@ -4,7 +4,7 @@ use super::manipulate::Manipulation;
 use super::query::{QueryView, seen};
 use super::weights::QueryTerm;
 use crate::catalogue::{Slot, Snapshot};
-use lapel_heads::distance;
+use lapel_heads::{Region, distance};
 
 /// Why an item ranks where it does.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Term {
     pub distance: f64,
     /// Whether the item lacks a signature.
     pub missing: bool,
+    /// Where the head looks.
+    pub region: Region,
 }
 
 /// How an item compares with what was wanted of an attribute.
@@ -138,6 +140,7 @@ pub(super) fn explain(terms: &[QueryTerm<'_>], slot: Slot, attributes: Vec<Attri
             weight: t.weight,
             distance: f64::from(signature.map_or(t.expected, |r| distance(&t.vector, r))),
             missing: signature.is_none(),
+            region: t.column.head().manifest().region,
         }
     };
     Explanation { terms: terms.iter().map(term).collect(), attributes }

@@ -52,7 +52,7 @@ pub(super) fn run(
         kind: PlanKind::ExactScan,
         scanned: allowed.len(),
         rescored: 0,
-        missing: missing(terms, allowed),
+        missing: missing(terms, allowed, snapshot.items().len() as u64),
     };
     Ok((best(terms, allowed.iter(), spec.k), plan))
 }

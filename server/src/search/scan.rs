@@ -59,7 +59,11 @@ pub(super) fn best(terms: &[QueryTerm<'_>], slots: impl Iterator<Item = Slot>, k
     kept.into_sorted_vec()
 }
 
-/// How many of `slots` lack a signature of a head in play.
-pub(super) fn missing(terms: &[QueryTerm<'_>], slots: &RoaringBitmap) -> u64 {
+/// How many of `slots` lack a signature of a head in play, in a catalogue of `items`.
+pub(super) fn missing(terms: &[QueryTerm<'_>], slots: &RoaringBitmap, items: u64) -> u64 {
+    // Complete columns, the usual case, need no second look at every item.
+    if terms.iter().all(|t| t.column.count() == items) {
+        return 0;
+    }
     slots.iter().filter(|slot| terms.iter().any(|t| t.column.get(*slot).is_none())).count() as u64
 }

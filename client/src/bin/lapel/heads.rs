@@ -65,7 +65,7 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
 }
 
 async fn list(client: &mut Client, json: bool) -> anyhow::Result<()> {
-    let request = v1::ListHeadsRequest { page_size: 1000, page_token: String::new() };
+    let request = v1::ListHeadsRequest { page_size: 1000, ..v1::ListHeadsRequest::default() };
     let answer = client.heads.list_heads(request).await?.into_inner();
     if json {
         return output::json("ListHeadsResponse", &answer);

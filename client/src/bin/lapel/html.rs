@@ -30,6 +30,7 @@ h1{font-size:1.25rem;margin:0 0 .5rem}
 .id{font-weight:600;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;table-layout:fixed;font-size:12px}
 td{padding:1px 4px 1px 0;vertical-align:top;overflow-wrap:anywhere}
+td:first-child{width:40%}
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bar{height:5px;background:#5b8def;border-radius:2px}
 .changed,.kept{color:var(--good)}.differs{color:var(--bad)}.unknown{opacity:.6}

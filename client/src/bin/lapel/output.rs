@@ -26,7 +26,8 @@ pub(crate) fn json<M: Message>(name: &str, message: &M) -> anyhow::Result<()> {
     let pool = DescriptorPool::decode(lapel_proto::FILE_DESCRIPTOR_SET)?;
     let descriptor = pool.get_message_by_name(&format!("lapel.v1.{name}")).context("an unknown message")?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
-    say(serde_json::to_string_pretty(&dynamic)?)
+    // Through a value, so that the keys come in the same order every time.
+    say(serde_json::to_string_pretty(&serde_json::to_value(&dynamic)?)?)
 }
 
 /// `attribute: label` pairs on one line.

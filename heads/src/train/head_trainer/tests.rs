@@ -1,0 +1,116 @@
+use super::*;
+use crate::backbone::MapShape;
+use crate::head::Head;
+use crate::photo::Canvas;
+use crate::region::Region;
+use crate::train::Source;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// 4 channels of 3 x 3: four pooled numbers.
+struct Tiny;
+
+impl Backbone for Tiny {
+    fn fingerprint(&self) -> &str {
+        "tiny/1"
+    }
+
+    fn input_side(&self) -> usize {
+        8
+    }
+
+    fn map_shape(&self) -> MapShape {
+        MapShape { channels: 4, height: 3, width: 3 }
+    }
+
+    fn forward(&self, _: &[&Canvas]) -> candle_core::Result<Tensor> {
+        candle_core::bail!("not used")
+    }
+}
+
+const LABELS: [&str; 3] = ["red", "green", "blue"];
+
+/// Examples whose label is the largest of the first three numbers; every fifth has no label.
+fn examples() -> (Vec<Example>, Vec<f16>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut pooled = Vec::new();
+    let one = |index: u64| {
+        let label = index as usize % LABELS.len();
+        let row = (0..4).map(|i| rng.random_range(0.0..1.0f32) + if i == label { 1.0 } else { 0.0 });
+        pooled.extend(row.map(f16::from_f32));
+        let labels =
+            if index % 5 == 4 { vec![] } else { vec![("color".to_owned(), LABELS[label].to_owned())] };
+        Example { source: Source::Render(1, index), variant: 0, labels: labels.into_iter().collect() }
+    };
+    let examples = (0..300).map(one).collect();
+    (examples, pooled)
+}
+
+fn recipe() -> HeadRecipe {
+    HeadRecipe {
+        name: "color",
+        region: Region::Whole,
+        attributes: &["color"],
+        hidden: 16,
+        dim: 8,
+        real: true,
+        labels: Vec::new(),
+    }
+}
+
+fn schedule() -> Schedule {
+    Schedule {
+        epochs_1: 12,
+        epochs_2: 4,
+        batch: 32,
+        rate_1: 0.05,
+        rate_2: 0.01,
+        dropout: 0.1,
+        ..Schedule::default()
+    }
+}
+
+fn train(checkpoints: &Path, told: impl FnMut(Progress)) -> Bundle {
+    let (examples, pooled) = examples();
+    train_head(&recipe(), (&examples, &pooled), &Tiny, (&schedule(), checkpoints), told).expect("trained")
+}
+
+#[test]
+fn a_head_learns_and_its_prototypes_carry_their_labels() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut losses = Vec::new();
+    let bundle = train(folder.path(), |p| losses.push(p.loss));
+    assert!(losses.len() == 16 && losses[11] < 0.5 * losses[0], "{losses:?}");
+    let head = Head::from_bytes(&bundle.to_bytes().expect("written"), &Tiny).expect("sound");
+    let attribute = &head.manifest().attributes[0];
+    let (examples, pooled) = examples();
+    let rows: Vec<f32> = pooled.iter().map(|v| v.to_f32()).collect();
+    let tensor = Tensor::from_vec(rows, (examples.len(), 4), &Device::Cpu).expect("tensor");
+    let signatures = head.signatures(&tensor).expect("computed");
+    let right = signatures.iter().enumerate().filter(|(i, s)| {
+        let told = s.as_ref().and_then(|s| head.predict(attribute, s.values()));
+        told.is_some_and(|t| t.label == LABELS[i % LABELS.len()])
+    });
+    let right = right.count();
+    assert!(right > 255, "{right} of 300");
+    for label in LABELS {
+        let prototype = head.prototype("color", label).expect("80 examples");
+        assert_eq!(prototype.count, 80);
+        assert_eq!(head.predict(attribute, prototype.signature.values()).expect("told").label, label);
+    }
+}
+
+#[test]
+fn an_interrupted_run_ends_with_the_same_weights() {
+    let (whole, cut) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let wanted = train(whole.path(), |_| {});
+    for stop in [3, 13] {
+        let interrupted = catch_unwind(AssertUnwindSafe(|| {
+            train(cut.path(), |p| assert!(p.epoch < stop, "interrupted"));
+        }));
+        assert!(interrupted.is_err());
+    }
+    let mut epochs = Vec::new();
+    let found = train(cut.path(), |p| epochs.push(p.epoch));
+    assert_eq!(epochs, [13, 14, 15, 16], "it went on where it was cut off");
+    assert_eq!(found, wanted);
+}
