@@ -13,9 +13,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::Router;
+use tonic::transport::server::{Router, TcpIncoming};
 
 /// What a message may have beside its image.
 const MESSAGE_MARGIN: usize = 1 << 20;
@@ -124,7 +123,9 @@ impl Server {
         };
         let router = self.router()?.add_service(health);
         let core = self.core.clone();
-        let serving = router.serve_with_incoming_shutdown(TcpListenerStream::new(self.listener), signal);
+        // Small answers would otherwise wait 40 ms for the peer's delayed acknowledgement.
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let serving = router.serve_with_incoming_shutdown(incoming, signal);
         let ended = tokio::select! {
             ended = serving => ended,
             () = drained(stopping) => {
