@@ -20,6 +20,8 @@ pub mod render;
 mod roi;
 mod shipped;
 mod signature;
+#[cfg(test)]
+mod testing;
 pub mod train;
 pub mod wardrobe;
 

@@ -119,8 +119,7 @@ pub struct Limits {
 pub struct SearchConfig {
     /// Items from which on a single-head query goes to that head's HNSW index.
     pub hnsw_items_min: usize,
-    /// Candidates the HNSW search keeps (its ef); the result is rescored exactly.
-    pub hnsw_expansion: usize,
+
     /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
     pub prototype_items_min: u64,
 }
@@ -172,7 +171,7 @@ impl Default for Limits {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { hnsw_items_min: 20_000, hnsw_expansion: 256, prototype_items_min: 5 }
+        Self { hnsw_items_min: 20_000, prototype_items_min: 5 }
     }
 }
 
@@ -205,7 +204,6 @@ impl Config {
             ("limits.heads_max", l.heads_max),
             ("limits.query_images_max", l.query_images_max),
             ("limits.ingest_images_max", l.ingest_images_max),
-            ("search.hnsw_expansion", self.search.hnsw_expansion),
             ("search.prototype_items_min", self.search.prototype_items_min as usize),
         ];
         let zero = positive.iter().filter(|(_, v)| *v == 0);

@@ -6,6 +6,7 @@
 
 use lapel_heads::{Canvas, Embedder, Embedding, Head, Photo, PhotoError, PhotoLimits};
 use std::collections::VecDeque;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -64,6 +65,8 @@ pub struct Engine {
     shared: Arc<Shared>,
     query_permits: Arc<Semaphore>,
     bulk_permits: Arc<Semaphore>,
+    /// One a core: a large photo takes a hundred megabytes while it is decoded.
+    decoders: Semaphore,
     query_max: usize,
     limits: PhotoLimits,
     side: usize,
@@ -95,6 +98,7 @@ impl Engine {
             shared,
             query_permits: Arc::new(Semaphore::new(config.query_max)),
             bulk_permits: Arc::new(Semaphore::new(config.bulk_max)),
+            decoders: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             query_max: config.query_max,
             limits: config.photo,
             side,
@@ -121,7 +125,9 @@ impl Engine {
         }?;
         let (limits, side) = (self.limits, self.side);
         let decode = move || Ok::<_, PhotoError>(Photo::decode(&image, limits)?.fit(side));
+        let decoder = self.decoders.acquire().await.map_err(|_| EngineError::Stopped)?;
         let canvas = tokio::task::spawn_blocking(decode).await??;
+        drop(decoder);
         let (reply, answer) = oneshot::channel();
         self.shared.push(Job { canvas, heads, reply, _permit: permit }, priority)?;
         Ok(answer.await.map_err(|_| EngineError::Stopped)??)

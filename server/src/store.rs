@@ -10,7 +10,7 @@ pub use records::{HeadRecord, ItemRecord, ProfileRecord, ProfileVersion, StoredS
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Version of the tables' layout.
 const FORMAT: u64 = 1;
@@ -32,6 +32,12 @@ pub enum StoreError {
     /// The folder or file cannot be used.
     #[error("the catalogue's folder cannot be used: {0}")]
     Io(#[from] std::io::Error),
+    /// Another process has the catalogue open.
+    #[error("another server has the catalogue in {folder} open; stop it, or give another folder")]
+    InUse {
+        /// The catalogue's folder.
+        folder: PathBuf,
+    },
     /// Written by another version of the program.
     #[error("the catalogue has format {found}; this program reads format {FORMAT}")]
     Format {
@@ -98,7 +104,10 @@ impl Store {
     /// [`StoreError`]; a folder that another server has open is an error.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         fs_err::create_dir_all(folder)?;
-        let database = Database::create(folder.join("catalogue.redb"))?;
+        let database = Database::create(folder.join("catalogue.redb")).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { folder: folder.to_owned() },
+            other => other.into(),
+        })?;
         let transaction = database.begin_write()?;
         {
             let mut meta = transaction.open_table(META)?;
@@ -404,7 +413,7 @@ mod tests {
             let store = Store::open(folder.path()).expect("opens");
             store.apply(&[put("a", 1.0), put("b", 2.0)], &keys).expect("applied");
             store.apply(&[ItemChange::Delete { id: "a".into() }, put("b", 3.0)], &keys).expect("applied");
-            assert!(matches!(Store::open(folder.path()), Err(StoreError::Database(_))), "opened twice");
+            assert!(matches!(Store::open(folder.path()), Err(StoreError::InUse { .. })), "opened twice");
         }
         let store = Store::open(folder.path()).expect("opens");
         assert_eq!(store.items().expect("items").len(), 1);

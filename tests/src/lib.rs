@@ -2,6 +2,7 @@
 
 use lapel_client::{Client, v1};
 use lapel_heads::render::{Rendered, render, to_jpeg};
+use lapel_heads::wardrobe::{self, LabelledPhoto};
 use lapel_heads::{Attribute, Bundle, FORMAT, HeadKind, Manifest, Region, shipped_folder};
 use lapel_server::{Config, Server};
 use std::collections::BTreeMap;
@@ -182,10 +183,17 @@ pub async fn settled(client: &mut Client, name: &str) -> v1::Head {
     last.expect("at least the present state")
 }
 
-/// The wardrobe's folder, where the real photos are at hand; they do not come with the project.
+/// The real validation photos, where they are at hand; they do not come with the project. Otherwise says so.
 #[must_use]
-pub fn wardrobe() -> Option<PathBuf> {
+pub fn validation_photos() -> Option<Vec<LabelledPhoto>> {
     let folder = std::env::var_os("LAPEL_WARDROBE").map(PathBuf::from);
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/wardrobe");
-    folder.or(Some(beside)).filter(|f| f.join("labels.csv").is_file())
+    let Some(folder) = folder.or(Some(beside)).filter(|f| f.join("labels.csv").is_file()) else {
+        println!("skipped: the wardrobe's photos are not here; set LAPEL_WARDROBE to their folder");
+        return None;
+    };
+    let mut photos = wardrobe::read(&folder).expect("labels.csv");
+    photos.retain(|photo| photo.split == "val");
+    assert!(photos.len() >= 250, "{}", photos.len());
+    Some(photos)
 }

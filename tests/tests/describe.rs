@@ -2,8 +2,7 @@
 
 use lapel_client::{Client, v1};
 use lapel_heads::render::{render, to_jpeg};
-use lapel_heads::wardrobe as photos;
-use lapel_tests::{TestServer, ingest, wardrobe};
+use lapel_tests::{TestServer, ingest, validation_photos};
 use std::collections::BTreeMap;
 
 async fn describe(client: &mut Client, image: Vec<u8>) -> v1::DescribeResponse {
@@ -120,15 +119,9 @@ async fn rendered_garments_are_told_apart() {
 
 #[tokio::test]
 async fn real_validation_photos_are_told_apart() {
-    let Some(folder) = wardrobe() else {
-        println!("skipped: the wardrobe's photos are not here; set LAPEL_WARDROBE to their folder");
-        return;
-    };
+    let Some(photos) = validation_photos() else { return };
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    let photos: Vec<_> =
-        photos::read(&folder).expect("labels.csv").into_iter().filter(|p| p.split == "val").collect();
-    assert!(photos.len() >= 250, "{}", photos.len());
     let pictures = photos.iter().map(|p| (std::fs::read(&p.path).expect("a photo"), p.labels.clone()));
     check(&accuracy(&mut client, pictures).await, 0.10);
     server.finish().await;

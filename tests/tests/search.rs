@@ -2,9 +2,9 @@
 
 use lapel_client::{Client, v1};
 use lapel_heads::render::{Garment, Rendered, render, render_garment, to_jpeg};
-use lapel_heads::wardrobe as photos;
+use lapel_heads::wardrobe::LabelledPhoto;
 use lapel_heads::{Labels, Photo};
-use lapel_tests::{TestServer, by_image, by_item, ingest, item, set, wardrobe, weights};
+use lapel_tests::{TestServer, by_image, by_item, ingest, item, set, validation_photos, weights};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -266,15 +266,10 @@ async fn manipulated_rendered_garments_are_found() {
 
 #[tokio::test]
 async fn manipulated_real_photos_are_found() {
-    let Some(folder) = wardrobe() else {
-        println!("skipped: the wardrobe's photos are not here; set LAPEL_WARDROBE to their folder");
-        return;
-    };
+    let Some(photos) = validation_photos() else { return };
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    let photos: Vec<_> =
-        photos::read(&folder).expect("labels.csv").into_iter().filter(|p| p.split == "val").collect();
-    let load = |p: &photos::LabelledPhoto| std::fs::read(&p.path).expect("a photo");
+    let load = |p: &LabelledPhoto| std::fs::read(&p.path).expect("a photo");
     // Every other photo is a query, the rest the gallery: nobody finds themselves.
     let (queries, gallery): (Vec<_>, Vec<_>) = photos.iter().enumerate().partition(|(i, _)| i % 2 == 0);
     let items = gallery.iter().map(|(_, p)| v1::UpsertItemsRequest {

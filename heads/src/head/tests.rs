@@ -1,30 +1,10 @@
 use super::*;
-use crate::backbone::MapShape;
 use crate::manifest::FORMAT;
-use crate::photo::Canvas;
 use crate::region::Region;
+use crate::testing::TinyBackbone;
 use std::collections::BTreeMap;
 
-/// A backbone of the smallest map that pooling allows: 2 channels of 3 x 3, so 2 inputs.
-struct Tiny;
-
-impl Backbone for Tiny {
-    fn fingerprint(&self) -> &str {
-        "tiny/1"
-    }
-
-    fn input_side(&self) -> usize {
-        8
-    }
-
-    fn map_shape(&self) -> MapShape {
-        MapShape { channels: 2, height: 3, width: 3 }
-    }
-
-    fn forward(&self, _: &[&Canvas]) -> candle_core::Result<Tensor> {
-        candle_core::bail!("not used")
-    }
-}
+const TINY: TinyBackbone = TinyBackbone { channels: 2 };
 
 fn weights(shape: &[usize], data: &[f32]) -> Weights {
     Weights { shape: shape.to_vec(), data: data.to_vec() }
@@ -58,7 +38,7 @@ fn bundle() -> Bundle {
 }
 
 fn build(bundle: &Bundle) -> Result<Head, BundleError> {
-    Head::from_bytes(&bundle.to_bytes().expect("written"), &Tiny)
+    Head::from_bytes(&bundle.to_bytes().expect("written"), &TINY)
 }
 
 #[test]

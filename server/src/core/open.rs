@@ -22,6 +22,16 @@ pub enum OpenError {
     /// A file cannot be read.
     #[error("cannot read: {0}")]
     Io(#[from] std::io::Error),
+    /// A file of the model is not there.
+    #[error(
+        "the model's file {path} cannot be read ({source}); start in the project's folder, or name it in the configuration"
+    )]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The backbone's file is no AlexNet.
     #[error("{path}: {source}")]
     Backbone {
@@ -68,7 +78,7 @@ impl Core {
     /// [`OpenError`], naming the file.
     pub async fn open(config: Config) -> Result<Arc<Self>, OpenError> {
         let path = &config.model.backbone;
-        fs_err::metadata(path)?;
+        std::fs::metadata(path).map_err(|source| OpenError::Model { path: path.clone(), source })?;
         let backbone =
             AlexNet::load(path).map_err(|source| OpenError::Backbone { path: path.clone(), source })?;
         let backbone: Arc<dyn Backbone> = Arc::new(backbone);
@@ -106,7 +116,7 @@ impl Core {
 
     async fn register_configured(self: &Arc<Self>) -> Result<(), OpenError> {
         for path in self.config.model.heads.clone() {
-            let bytes = fs_err::read(&path)?;
+            let bytes = read_model(&path)?;
             let fault = |source| OpenError::Bundle { path: path.clone(), source };
             let head = Head::from_bytes(&bytes, self.backbone.as_ref()).map_err(fault)?;
             if self.registry.get(head.name()).is_ok() {
@@ -120,11 +130,15 @@ impl Core {
 }
 
 fn embedder(backbone: &Arc<dyn Backbone>, path: &Path) -> Result<Embedder, OpenError> {
-    let bytes = fs_err::read(path)?;
+    let bytes = read_model(path)?;
     let fault = |source| OpenError::Bundle { path: path.to_owned(), source };
     let head = Head::from_bytes(&bytes, backbone.as_ref()).map_err(fault)?;
     Embedder::new(backbone.clone(), head)
         .map_err(|source| OpenError::PartHead { path: path.to_owned(), source })
+}
+
+fn read_model(path: &Path) -> Result<Vec<u8>, OpenError> {
+    std::fs::read(path).map_err(|source| OpenError::Model { path: path.to_owned(), source })
 }
 
 struct Loaded {

@@ -13,6 +13,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Items of a stream that are embedded and committed together.
 const BATCH: usize = 64;
+/// Bytes of images from which on a batch is full; two batches are in memory at a time.
+const BATCH_BYTES: usize = 32 << 20;
 
 /// The outcome of a batch: one result an item, in their order.
 type Batch = Result<Vec<Result<Upserted, Error>>, Error>;
@@ -162,7 +164,8 @@ impl Upsert<'_> {
             let item = NewItem { id, image, labels, signatures: convert::signatures(signatures) };
             self.batch.push((self.results.len() - 1, item));
         }
-        if self.batch.len() >= BATCH { self.flush().await } else { Ok(()) }
+        let bytes: usize = self.batch.iter().filter_map(|(_, item)| Some(item.image.as_ref()?.len())).sum();
+        if self.batch.len() >= BATCH || bytes >= BATCH_BYTES { self.flush().await } else { Ok(()) }
     }
 
     /// Waits for the running batch and starts the filled one.

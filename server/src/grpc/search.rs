@@ -4,6 +4,7 @@ use super::{Services, convert};
 use crate::catalogue::Snapshot;
 use crate::error::Error;
 use crate::search::{SearchSpec, Weighting, applies};
+use futures_util::{StreamExt, stream};
 use lapel_heads::{Head, Labels};
 use lapel_proto::v1::search_service_server::SearchService;
 use lapel_proto::v1::{self, describe_request, search_batch_result, search_request};
@@ -13,6 +14,9 @@ use tonic::{Request, Response, Status};
 
 /// Label probabilities that Describe gives when the request leaves it open.
 const LABELS_DEFAULT: usize = 3;
+
+/// Searches of a batch that run at once: enough to fill the model's batches, too few to crowd others out.
+const BATCH_AT_ONCE: usize = 8;
 
 #[tonic::async_trait]
 impl SearchService for Services {
@@ -47,14 +51,15 @@ impl SearchService for Services {
         }
         // One snapshot for all: a batch never mixes two states.
         let snapshot = self.core.snapshot();
-        let mut results = Vec::with_capacity(requests.len());
-        for request in requests {
-            let outcome = match self.search_one(&snapshot, request).await {
+        let snapshot = &snapshot;
+        let one = |request| async move {
+            let outcome = match self.search_one(snapshot, request).await {
                 Ok(response) => search_batch_result::Outcome::Response(response),
                 Err(error) => search_batch_result::Outcome::Error(convert::item_error(error)),
             };
-            results.push(v1::SearchBatchResult { outcome: Some(outcome) });
-        }
+            v1::SearchBatchResult { outcome: Some(outcome) }
+        };
+        let results = stream::iter(requests).map(one).buffered(BATCH_AT_ONCE).collect().await;
         Ok(Response::new(v1::SearchBatchResponse { results }))
     }
 }

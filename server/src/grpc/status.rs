@@ -52,7 +52,9 @@ pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
         Error::Store(StoreError::Damaged { .. } | StoreError::Format { .. }) => {
             (Code::DataLoss, "DAMAGED_RECORD")
         }
-        Error::Store(StoreError::Database(_) | StoreError::Io(_)) => (Code::Internal, "STORE_FAILED"),
+        Error::Store(StoreError::Database(_) | StoreError::Io(_) | StoreError::InUse { .. }) => {
+            (Code::Internal, "STORE_FAILED")
+        }
         Error::Engine(EngineError::Busy(_)) => (Code::ResourceExhausted, "MODEL_BUSY"),
         Error::Engine(EngineError::Stopped) => (Code::Unavailable, "STOPPING"),
         Error::Engine(EngineError::Failed(_)) => (Code::Internal, "MODEL_FAILED"),

@@ -10,6 +10,10 @@ use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 /// Threads that may search at once; usearch fails beyond what was reserved, so callers are bounded below it.
 pub(super) const SEARCH_THREADS_MAX: usize = 64;
 
+/// Candidates a search keeps (its ef), or the number asked for where that is more; below 256 one result in
+/// fifty was missed. Fixed when the index is made: changing it would race with searches.
+const EXPANSION_SEARCH: usize = 256;
+
 /// An HNSW index over the signatures of one column, keyed by slot.
 pub struct Hnsw {
     dim: usize,
@@ -34,19 +38,13 @@ impl Hnsw {
 
     /// Slots of about the `count` nearest signatures; `None` when the index does not equal `column` right now.
     #[must_use]
-    pub fn nearest(
-        &self,
-        column: &Column,
-        query: &[f32],
-        count: usize,
-        expansion: usize,
-    ) -> Option<Vec<u32>> {
+    pub fn nearest(&self, column: &Column, query: &[f32], count: usize) -> Option<Vec<u32>> {
         let state = self.state.try_read().ok()?;
         let index = state.index.as_ref().filter(|_| state.version == Some(column.version()))?;
         if query.len() != self.dim || query.iter().any(|v| !v.is_finite()) {
             return None;
         }
-        index.change_expansion_search(expansion.max(count));
+
         let found = index.search(query, count.min(index.size())).ok()?;
         Some(found.keys.into_iter().map(|key| key as u32).collect())
     }
@@ -123,7 +121,7 @@ fn options(dim: usize) -> IndexOptions {
         quantization: ScalarKind::F32,
         connectivity: 16,
         expansion_add: 128,
-        expansion_search: 64,
+        expansion_search: EXPANSION_SEARCH,
         multi: false,
     }
 }

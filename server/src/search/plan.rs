@@ -44,7 +44,7 @@ pub(super) fn run(
         && !spec.exact
         && spec.filters.is_empty()
         && snapshot.items().len() >= config.hnsw_items_min
-        && let Some(found) = by_index(term, terms, allowed, spec, config)
+        && let Some(found) = by_index(term, terms, allowed, spec)
     {
         return Ok(found);
     }
@@ -64,11 +64,10 @@ fn by_index(
     terms: &[QueryTerm<'_>],
     allowed: &RoaringBitmap,
     spec: &SearchSpec,
-    config: &SearchConfig,
 ) -> Option<(Vec<Hit>, Plan)> {
     let index = term.column.index();
     let wanted = spec.k + spec.exclude.len();
-    let candidates = index.nearest(term.column, &term.vector, wanted, config.hnsw_expansion)?;
+    let candidates = index.nearest(term.column, &term.vector, wanted)?;
     let passing = candidates.iter().copied().filter(|slot| allowed.contains(*slot));
     let hits = best(terms, passing, spec.k);
     let last = hits.last()?;

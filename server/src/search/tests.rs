@@ -138,9 +138,9 @@ fn an_index_follows_writes() {
     let column = s.column("pattern").expect("active").clone();
     assert!(!column.index().is_current(&column));
     column.index().follow(&column).expect("followed");
-    let nearest = column.index().nearest(&column, &vector(777), 1, 64).expect("current");
+    let nearest = column.index().nearest(&column, &vector(777), 1).expect("current");
     assert_eq!(nearest, [5]);
-    let all = column.index().nearest(&column, &vector(1), 100, 200).expect("current");
+    let all = column.index().nearest(&column, &vector(1), 100).expect("current");
     assert!(!all.contains(&3) && all.len() == 99, "{}", all.len());
 }
 

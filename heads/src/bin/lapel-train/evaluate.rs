@@ -19,7 +19,8 @@ const SPECIAL: [&str; 6] = ["color", "pattern", "sleeve_length", "neckline", "co
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Folder with labels.csv and images/; its `val` rows are measured. Without it: rendered garments alone.
+    /// Folder with labels.csv and images/; its `val` rows are measured, or all where there is no column `split`.
+    /// Without a folder: rendered garments alone.
     #[arg(long)]
     wardrobe: Option<PathBuf>,
     /// Rendered garments to measure, of a seed that no training uses.
@@ -41,7 +42,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let heads = HEADS.iter().map(|name| Ok(Arc::new(head(&format!("{name}.safetensors"))?)));
     let heads = heads.collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(folder) = &options.wardrobe {
-        let photos: Vec<_> = wardrobe::read(folder)?.into_iter().filter(|p| p.split == "val").collect();
+        let photos: Vec<_> =
+            wardrobe::read(folder)?.into_iter().filter(|p| matches!(p.split.as_str(), "val" | "")).collect();
         let loaded = photos
             .iter()
             .map(|p| Ok((Photo::decode(&fs_err::read(&p.path)?, PhotoLimits::default())?, p.labels.clone())))

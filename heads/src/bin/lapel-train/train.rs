@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Folder with labels.csv and images/; its `train` rows are used. Without it: rendered garments alone.
+    /// Folder with labels.csv and images/; its `train` rows are used, or all where there is no column `split`.
+    /// Without a folder: rendered garments alone.
     #[arg(long)]
     wardrobe: Option<PathBuf>,
     /// Rendered garments to train on.
@@ -67,7 +68,7 @@ fn examples(options: &Options) -> anyhow::Result<Vec<Example>> {
     let mut examples = Vec::new();
     if let Some(folder) = &options.wardrobe {
         let mut photos = wardrobe::read(folder)?;
-        photos.retain(|photo| photo.split == "train");
+        photos.retain(|photo| matches!(photo.split.as_str(), "train" | ""));
         if let Some(every) = std::num::NonZero::new(options.hold_out) {
             let mut number = 0;
             photos.retain(|_| {

@@ -1,32 +1,12 @@
 use super::*;
-use crate::backbone::MapShape;
 use crate::head::Head;
-use crate::photo::Canvas;
 use crate::region::Region;
+use crate::testing::TinyBackbone;
 use crate::train::Source;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// 4 channels of 3 x 3: four pooled numbers.
-struct Tiny;
-
-impl Backbone for Tiny {
-    fn fingerprint(&self) -> &str {
-        "tiny/1"
-    }
-
-    fn input_side(&self) -> usize {
-        8
-    }
-
-    fn map_shape(&self) -> MapShape {
-        MapShape { channels: 4, height: 3, width: 3 }
-    }
-
-    fn forward(&self, _: &[&Canvas]) -> candle_core::Result<Tensor> {
-        candle_core::bail!("not used")
-    }
-}
-
+/// Four pooled numbers a picture.
+const TINY: TinyBackbone = TinyBackbone { channels: 4 };
 const LABELS: [&str; 3] = ["red", "green", "blue"];
 
 /// Examples whose label is the largest of the first three numbers; every fifth has no label.
@@ -71,7 +51,7 @@ fn schedule() -> Schedule {
 
 fn train(checkpoints: &Path, told: impl FnMut(Progress)) -> Bundle {
     let (examples, pooled) = examples();
-    train_head(&recipe(), (&examples, &pooled), &Tiny, (&schedule(), checkpoints), told).expect("trained")
+    train_head(&recipe(), (&examples, &pooled), &TINY, (&schedule(), checkpoints), told).expect("trained")
 }
 
 #[test]
@@ -80,7 +60,7 @@ fn a_head_learns_and_its_prototypes_carry_their_labels() {
     let mut losses = Vec::new();
     let bundle = train(folder.path(), |p| losses.push(p.loss));
     assert!(losses.len() == 16 && losses[11] < 0.5 * losses[0], "{losses:?}");
-    let head = Head::from_bytes(&bundle.to_bytes().expect("written"), &Tiny).expect("sound");
+    let head = Head::from_bytes(&bundle.to_bytes().expect("written"), &TINY).expect("sound");
     let attribute = &head.manifest().attributes[0];
     let (examples, pooled) = examples();
     let rows: Vec<f32> = pooled.iter().map(|v| v.to_f32()).collect();
