@@ -71,6 +71,7 @@ pub fn parts_of(silhouette: &Silhouette, case: PartsCase) -> Parts {
 mod tests {
     use super::*;
     use crate::photo::Photo;
+    use proptest::prelude::*;
 
     /// A T-shirt of plain rectangles on a plain background, in a 100 x 100 picture.
     fn shirt(rectangles: &[(usize, usize, usize, usize)]) -> Canvas {
@@ -128,5 +129,23 @@ mod tests {
         let parts = extract_parts(&shirt(&[]), PartsCase::Sleeved);
         assert!(!parts.segmented);
         assert_eq!(parts.named().len(), 6);
+    }
+
+    proptest! {
+        /// Whatever the picture, there is no panic and every part lies on the canvas and is large enough.
+        #[test]
+        fn any_picture_gives_parts_on_the_canvas(
+            width in 1u32..70, height in 1u32..70, seed in any::<u64>(), plain in any::<bool>()
+        ) {
+            let value = |i: u64| if plain { 128 } else { (i.wrapping_mul(seed | 1) >> 32) as u8 };
+            let rgb = (0..u64::from(width * height * 3)).map(value).collect();
+            let canvas = Photo::from_rgb(width, height, rgb).expect("sized").fit(64);
+            for case in PartsCase::ALL {
+                for (name, r) in extract_parts(&canvas, case).named() {
+                    let inside = r.x0 >= 0.0 && r.y0 >= 0.0 && r.x1 <= 1.0001 && r.y1 <= 1.0001;
+                    prop_assert!(inside && r.x1 - r.x0 > 0.11 && r.y1 - r.y0 > 0.11, "{} {:?}", name, r);
+                }
+            }
+        }
     }
 }

@@ -171,7 +171,7 @@ impl Default for Limits {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { hnsw_items_min: 20_000, prototype_items_min: 5 }
+        Self { hnsw_items_min: 50_000, prototype_items_min: 5 }
     }
 }
 
