@@ -32,7 +32,7 @@ pub use hash::sha256_hex;
 pub use head::{Head, LabelScore, Network, NetworkConfig, Prototype, store_prototypes};
 pub use labels::Labels;
 pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, is_name};
-pub use parts::{Silhouette, extract_parts, parts_of};
+pub use parts::extract_parts;
 pub use photo::{Canvas, Content, Photo, PhotoError, PhotoLimits, photo_format};
 pub use prototype::PrototypeSum;
 pub use region::{Parts, PartsCase, Rect, Region};

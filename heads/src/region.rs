@@ -31,12 +31,6 @@ impl Rect {
         let ((x0, x1), (y0, y1)) = (axis(self.x0, self.x1), axis(self.y0, self.y1));
         Self { x0, y0, x1, y1 }
     }
-
-    /// The rectangle mirrored left to right.
-    #[must_use]
-    pub fn mirrored(self) -> Self {
-        Self { x0: 1.0 - self.x1, x1: 1.0 - self.x0, ..self }
-    }
 }
 
 /// What a head's signature is pooled from (section 4.3; the paper's parts).

@@ -105,7 +105,8 @@ mod tests {
     fn two_sleeves_are_averaged() {
         let map: Vec<f32> = (0..2 * 169).map(|i| (i % 13) as f32).collect();
         let left = Rect { x0: 0.0, y0: 0.0, x1: 0.2, y1: 1.0 };
-        let parts = Parts { left_sleeve: Some(left), right_sleeve: Some(left.mirrored()), ..Parts::none() };
+        let right = Rect { x0: 0.8, x1: 1.0, ..left };
+        let parts = Parts { left_sleeve: Some(left), right_sleeve: Some(right), ..Parts::none() };
         let pooled = pool_region(&map, SHAPE, &parts, Region::Sleeves);
         assert!((pooled[0] - 0.5 * (0.4 + 10.0)).abs() < 1e-4, "{}", pooled[0]);
     }

@@ -1,7 +1,7 @@
 //! Folders of labelled photos: `labels.csv` beside `images/`.
 //!
-//! The first column is `image`; `split` and `view` are optional; every other column is an attribute. An empty
-//! cell is a missing label.
+//! The first column is `image`; `split` is optional, `view` (how the garment lies) is not read; every
+//! other column is an attribute. An empty cell is a missing label.
 
 use crate::labels::Labels;
 use std::path::{Path, PathBuf};
@@ -34,18 +34,8 @@ pub struct LabelledPhoto {
     pub path: PathBuf,
     /// `train`, `val` or empty.
     pub split: String,
-    /// `ok` or empty for a plain frontal view.
-    pub view: String,
     /// Its labels.
     pub labels: Labels,
-}
-
-impl LabelledPhoto {
-    /// Whether the garment is shown plainly: not folded, not occluded, alone.
-    #[must_use]
-    pub fn is_plain_view(&self) -> bool {
-        matches!(self.view.as_str(), "" | "ok")
-    }
 }
 
 /// Reads `labels.csv` in `folder`.
@@ -71,7 +61,6 @@ pub fn read(folder: &Path) -> Result<Vec<LabelledPhoto>, WardrobeError> {
         photos.push(LabelledPhoto {
             path: folder.join("images").join(&name),
             split: cell("split").to_owned(),
-            view: cell("view").to_owned(),
             labels: labels.map(|(a, l)| (a.to_owned(), l.to_owned())).collect(),
             name,
         });

@@ -81,6 +81,8 @@ fn rendered(seed: u64, batch: &[u64], id: impl Fn(u64) -> String + Sync) -> Vec<
 fn say(server: &Server, options: &Options) -> anyhow::Result<()> {
     let photo = options.photos.join("query-1.jpg");
     let photo = photo.display();
+    let sporty = options.photos.join("query-3.jpg");
+    let sporty = sporty.display();
     let address = server.address();
     let on = if address.port() == 7700 { String::new() } else { format!(" --server http://{address}") };
     let mut out = std::io::stdout().lock();
@@ -91,7 +93,7 @@ fn say(server: &Server, options: &Options) -> anyhow::Result<()> {
   cargo run --release -q --bin lapel --{on} search {photo} --set sleeve_length=short --explain --html result.html
   cargo run --release -q --bin lapel --{on} pick demo-00001 demo-00005 demo-00009
   cargo run --release -q --bin lapel --{on} heads register examples/heads/sport.safetensors
-  cargo run --release -q --bin lapel --{on} search {photo} --set sport=football\n
+  cargo run --release -q --bin lapel --{on} search {sporty} --set sport=football --weight sport=3\n
 Ctrl-C stops the server; the catalogue stays in {} and is not rendered again.",
         server.core().snapshot().items().len(),
         server.core().config().data.display(),

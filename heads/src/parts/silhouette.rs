@@ -19,7 +19,7 @@ const USUAL: Rect = Rect { x0: 0.12, y0: 0.08, x1: 0.88, y1: 0.94 };
 
 /// The garment's binary mask (the paper's B) at half the canvas' resolution, over the photo's content.
 #[derive(Clone, Debug)]
-pub struct Silhouette {
+pub(crate) struct Silhouette {
     mask: Mask,
     found: bool,
     content: Content,
@@ -29,7 +29,7 @@ pub struct Silhouette {
 impl Silhouette {
     /// Segments the garment on `canvas`.
     #[must_use]
-    pub fn of(canvas: &Canvas) -> Self {
+    pub(crate) fn of(canvas: &Canvas) -> Self {
         let pixels = colour::Opponent::of(canvas);
         let mask = colour::foreground(&pixels).closed(3).opened(2).largest_component().filled();
         let share = mask.count() as f32 / (mask.width() * mask.height()) as f32;
@@ -40,20 +40,8 @@ impl Silhouette {
 
     /// Whether a believable silhouette was found; otherwise it is the usual rectangle.
     #[must_use]
-    pub fn is_found(&self) -> bool {
+    pub(super) fn is_found(&self) -> bool {
         self.found
-    }
-
-    /// Whether the mask covers the point, in fractions of the canvas.
-    #[must_use]
-    pub fn covers(&self, x: f32, y: f32) -> bool {
-        let at = |v: f32, offset: usize, size: usize, cells: usize| {
-            let inside = (v * self.side as f32 - offset as f32) / size as f32;
-            (0.0..1.0).contains(&inside).then(|| ((inside * cells as f32) as usize).min(cells - 1))
-        };
-        let column = at(x, self.content.left, self.content.width, self.mask.width());
-        let row = at(y, self.content.top, self.content.height, self.mask.height());
-        matches!((column, row), (Some(x), Some(y)) if self.mask.get(x, y))
     }
 
     /// Bounding box, in fractions of the photo's content.

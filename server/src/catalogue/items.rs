@@ -49,12 +49,6 @@ impl Items {
         &self.live
     }
 
-    /// Blocks of slots in use.
-    #[must_use]
-    pub fn block_count(&self) -> usize {
-        self.blocks.len()
-    }
-
     /// The item in a slot.
     #[must_use]
     pub fn get(&self, slot: Slot) -> Option<&Arc<Item>> {

@@ -53,6 +53,8 @@ enum Verb {
 async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe has seen enough, as with `lapel items list | head`.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::report(&error);
             ExitCode::FAILURE

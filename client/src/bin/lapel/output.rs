@@ -42,6 +42,14 @@ pub(crate) fn weights(weights: &BTreeMap<String, f64>) -> String {
     sorted.into_iter().map(|(head, w)| format!("{head} {w:.2}")).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether writing failed because nobody reads any more.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+    };
+    error.chain().any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))
+}
+
 /// Prints an error with every fault that the server names.
 pub(crate) fn report(error: &anyhow::Error) {
     let mut out = std::io::stderr().lock();

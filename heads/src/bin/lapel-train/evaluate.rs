@@ -1,15 +1,17 @@
 //! The verb `evaluate`.
 
+use crate::train::is_held_out;
 use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
 use lapel_heads::evaluate::{Measured, RetrievalSpec, accuracies, fresh_seed, measure, retrieval};
+use lapel_heads::wardrobe::LabelledPhoto;
 use lapel_heads::{
     AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head, Labels, Photo, PhotoLimits,
 };
 use lapel_heads::{PartsCase, extract_parts, render, train, wardrobe};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +25,9 @@ pub(crate) struct Options {
     /// Without a folder: rendered garments alone.
     #[arg(long)]
     wardrobe: Option<PathBuf>,
+    /// Measure the photos that `train --hold-out` of the same number left out, instead of the `val` rows.
+    #[arg(long, default_value_t = 0)]
+    hold_out: usize,
     /// Rendered garments to measure, of a seed that no training uses.
     #[arg(long, default_value_t = 1000)]
     rendered: u64,
@@ -42,13 +47,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let heads = HEADS.iter().map(|name| Ok(Arc::new(head(&format!("{name}.safetensors"))?)));
     let heads = heads.collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(folder) = &options.wardrobe {
-        let photos: Vec<_> =
-            wardrobe::read(folder)?.into_iter().filter(|p| matches!(p.split.as_str(), "val" | "")).collect();
+        let photos = photos(folder, options.hold_out)?;
         let loaded = photos
             .iter()
             .map(|p| Ok((Photo::decode(&fs_err::read(&p.path)?, PhotoLimits::default())?, p.labels.clone())))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        report("validation photos", &embedder, &heads, loaded.into_iter())?;
+        let title = if options.hold_out == 0 { "validation photos" } else { "held-out training photos" };
+        report(title, &embedder, &heads, loaded.into_iter())?;
     }
     let seed = fresh_seed();
     let rendered = (0..options.rendered).map(|index| {
@@ -56,6 +61,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         (r.photo, r.truth)
     });
     report("rendered garments", &embedder, &heads, rendered)
+}
+
+fn photos(folder: &Path, hold_out: usize) -> anyhow::Result<Vec<LabelledPhoto>> {
+    let mut photos = wardrobe::read(folder)?;
+    let split = if hold_out == 0 { "val" } else { "train" };
+    photos.retain(|p| p.split == split || p.split.is_empty());
+    let chosen = |(at, _): &(usize, LabelledPhoto)| hold_out == 0 || is_held_out(*at, hold_out);
+    Ok(photos.into_iter().enumerate().filter(chosen).map(|(_, photo)| photo).collect())
 }
 
 fn report(

@@ -28,7 +28,8 @@ pub(crate) struct Options {
     /// Train only these heads (default: all).
     #[arg(long, value_delimiter = ',')]
     heads: Vec<String>,
-    /// Rows of labels.csv to leave out of training for choosing settings, as one in this many; 0: none.
+    /// Leave one in this many photos out of training, to choose settings on them with `evaluate --hold-out`;
+    /// 0: none.
     #[arg(long, default_value_t = 0)]
     hold_out: usize,
     /// Folder of the backbone's weights, and where the bundles go.
@@ -64,17 +65,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether the training photo at this position is held out, one in `every`.
+pub(crate) fn is_held_out(at: usize, every: usize) -> bool {
+    every > 0 && at.is_multiple_of(every)
+}
+
 fn examples(options: &Options) -> anyhow::Result<Vec<Example>> {
     let mut examples = Vec::new();
     if let Some(folder) = &options.wardrobe {
         let mut photos = wardrobe::read(folder)?;
         photos.retain(|photo| matches!(photo.split.as_str(), "train" | ""));
-        if let Some(every) = std::num::NonZero::new(options.hold_out) {
-            let mut number = 0;
-            photos.retain(|_| {
-                number += 1;
-                number % every != 0
-            });
+        for (at, photo) in photos.iter_mut().enumerate() {
+            // Held out of training, not of the feature cache, so that trying settings costs no new features.
+            if is_held_out(at, options.hold_out) {
+                photo.labels.clear();
+            }
         }
         examples.extend(examples_of_photos(&photos, options.variants));
     }
