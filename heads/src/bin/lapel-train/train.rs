@@ -44,6 +44,12 @@ pub(crate) struct Options {
     /// Epochs of stage 2 (cross entropy and triplets).
     #[arg(long, default_value_t = 12)]
     epochs_2: usize,
+    /// Share of inputs and of fc6's outputs dropped in training.
+    #[arg(long, default_value_t = Schedule::default().dropout)]
+    dropout: f32,
+    /// Weight decay.
+    #[arg(long, default_value_t = Schedule::default().weight_decay)]
+    weight_decay: f64,
     /// Seed of everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -101,6 +107,8 @@ impl Trainer<'_> {
             epochs_1: self.options.epochs_1,
             epochs_2: self.options.epochs_2,
             seed: self.options.seed,
+            dropout: self.options.dropout,
+            weight_decay: self.options.weight_decay,
             ..Schedule::default()
         };
         let bar = progress_bar(recipe.name);
