@@ -240,24 +240,18 @@ impl View for Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Attribute, FORMAT, HeadKind};
-    use crate::region::Region;
+    use crate::manifest::Attribute;
     use proptest::prelude::*;
 
     fn external() -> Bundle {
         Bundle {
             manifest: Manifest {
-                format: FORMAT,
-                name: "style".into(),
-                kind: HeadKind::External,
-                backbone: None,
-                region: Region::Whole,
-                hidden: 0,
-                dim: 2,
-                scale: 1.0,
-                attributes: vec![Attribute { name: "style".into(), labels: vec!["boho".into()] }],
                 prototype_counts: BTreeMap::from([("style".into(), vec![3])]),
-                description: String::new(),
+                ..Manifest::external(
+                    "style",
+                    2,
+                    vec![Attribute { name: "style".into(), labels: vec!["boho".into()] }],
+                )
             },
             tensors: BTreeMap::from([(
                 "prototypes.style".into(),

@@ -78,6 +78,24 @@ fn one() -> f32 {
 }
 
 impl Manifest {
+    /// The manifest of an external head: no network, signatures of dimension `dim` that come with the items.
+    #[must_use]
+    pub fn external(name: &str, dim: usize, attributes: Vec<Attribute>) -> Self {
+        Self {
+            format: FORMAT,
+            name: name.to_owned(),
+            kind: HeadKind::External,
+            backbone: None,
+            region: Region::Whole,
+            hidden: 0,
+            dim,
+            scale: 1.0,
+            attributes,
+            prototype_counts: BTreeMap::new(),
+            description: String::new(),
+        }
+    }
+
     /// The attribute of that name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {

@@ -3,7 +3,7 @@
 use lapel_client::{Client, v1};
 use lapel_heads::render::{Rendered, render, to_jpeg};
 use lapel_heads::wardrobe::{self, LabelledPhoto};
-use lapel_heads::{Attribute, Bundle, FORMAT, HeadKind, Manifest, Region, shipped_folder};
+use lapel_heads::{Attribute, Bundle, Manifest, shipped_folder};
 use lapel_server::{Config, Server};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -154,21 +154,8 @@ pub fn sport_bundle() -> Vec<u8> {
 /// A bundle of an external head with one attribute of its own name.
 #[must_use]
 pub fn external_bundle(name: &str, dim: usize, labels: &[&str]) -> Vec<u8> {
-    let attribute =
-        Attribute { name: name.to_owned(), labels: labels.iter().map(|l| (*l).to_owned()).collect() };
-    let manifest = Manifest {
-        format: FORMAT,
-        name: name.to_owned(),
-        kind: HeadKind::External,
-        backbone: None,
-        region: Region::Whole,
-        hidden: 0,
-        dim,
-        scale: 1.0,
-        attributes: vec![attribute],
-        prototype_counts: BTreeMap::new(),
-        description: String::new(),
-    };
+    let labels = labels.iter().map(|l| (*l).to_owned()).collect();
+    let manifest = Manifest::external(name, dim, vec![Attribute { name: name.to_owned(), labels }]);
     Bundle { manifest, tensors: BTreeMap::new() }.to_bytes().expect("written")
 }
 

@@ -1,6 +1,7 @@
 //! Trains and evaluates Lapel's heads.
 
 mod evaluate;
+mod external;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -19,11 +20,14 @@ enum Verb {
     Train(train::Options),
     /// Measure shipped or given bundles on labelled photos and rendered garments.
     Evaluate(evaluate::Options),
+    /// Write the bundle of an external head, whose signatures are computed elsewhere and come with the items.
+    External(external::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Train(options) => train::run(&options),
         Verb::Evaluate(options) => evaluate::run(&options),
+        Verb::External(options) => external::run(&options),
     }
 }
