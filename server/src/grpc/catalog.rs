@@ -37,8 +37,7 @@ impl CatalogService for Services {
         while let Some(message) = stream.message().await? {
             if upsert.results.len() == most {
                 // What came before is complete and durable before the caller hears of it.
-                upsert.flush().await?;
-                upsert.flush().await?;
+                upsert.finish().await?;
                 return Err(Error::Exhausted(format!(
                     "a stream has at most {most} items; those were stored"
                 ))
@@ -46,8 +45,7 @@ impl CatalogService for Services {
             }
             upsert.take(message).await?;
         }
-        upsert.flush().await?;
-        upsert.flush().await?;
+        upsert.finish().await?;
         Ok(Response::new(v1::UpsertItemsResponse { results: upsert.results }))
     }
 
@@ -166,6 +164,14 @@ impl Upsert<'_> {
         }
         let bytes: usize = self.batch.iter().filter_map(|(_, item)| Some(item.image.as_ref()?.len())).sum();
         if self.batch.len() >= BATCH || bytes >= BATCH_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Waits until everything taken is durable.
+    async fn finish(&mut self) -> Result<(), Error> {
+        while self.running.is_some() || !self.batch.is_empty() {
+            self.flush().await?;
+        }
+        Ok(())
     }
 
     /// Waits for the running batch and starts the filled one.
