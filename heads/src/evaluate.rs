@@ -5,6 +5,7 @@ use crate::head::Head;
 use crate::labels::Labels;
 use crate::photo::Photo;
 use crate::prototype::PrototypeSum;
+use crate::region::PartsCase;
 use crate::signature::{Signature, distance};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
@@ -17,6 +18,8 @@ use std::sync::Arc;
 pub struct Measured {
     /// Its labels.
     pub labels: Labels,
+    /// The case of "Extract Parts?" seen in it.
+    pub case: PartsCase,
     /// Its signatures, in the order of the heads.
     pub signatures: Vec<Option<Signature>>,
 }
@@ -42,7 +45,11 @@ pub fn measure(
         let embeddings = embedder.embed(&canvases.iter().collect::<Vec<_>>(), heads)?;
         done(embeddings.len());
         let joined = labels.into_iter().zip(embeddings);
-        measured.extend(joined.map(|(labels, e)| Measured { labels, signatures: e.signatures }));
+        measured.extend(joined.map(|(labels, e)| Measured {
+            labels,
+            case: e.parts.case,
+            signatures: e.signatures,
+        }));
     }
 }
 

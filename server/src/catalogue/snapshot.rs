@@ -70,8 +70,11 @@ impl Snapshot {
         &self.computing
     }
 
-    fn list_heads(&mut self) {
+    fn list_active(&mut self) {
         self.heads = self.active.iter().map(|c| c.head().clone()).collect();
+    }
+
+    fn list_computing(&mut self) {
         self.computing = self.all_columns().map(Column::head).filter(|h| h.has_network()).cloned().collect();
     }
 
@@ -111,7 +114,7 @@ impl Snapshot {
     /// Adds a column that no query reads yet.
     pub fn add_pending(&mut self, column: Column) {
         self.pending.push(column);
-        self.list_heads();
+        self.list_computing();
     }
 
     /// Makes a pending column active: the next generation.
@@ -120,7 +123,8 @@ impl Snapshot {
         let column = self.pending.remove(at);
         let place = self.active.partition_point(|c| c.head().name() < column.head().name());
         self.active.insert(place, column);
-        self.list_heads();
+        // The same heads compute as before, so writes under way need not embed their pictures again.
+        self.list_active();
         self.generation += 1;
         true
     }
@@ -130,7 +134,8 @@ impl Snapshot {
         let before = self.active.len();
         self.active.retain(|c| &**c.key() != key);
         self.pending.retain(|c| &**c.key() != key);
-        self.list_heads();
+        self.list_active();
+        self.list_computing();
         if self.active.len() < before {
             self.generation += 1;
         }
@@ -216,6 +221,16 @@ mod tests {
         assert!(old.items().slot("7").is_some() && snapshot.items().slot("7").is_none());
         assert_eq!(old.columns()[0].get(slot), Some(vector(0.1).as_slice()));
         assert_eq!(snapshot.columns()[0].get(slot), Some(vector(1.0).as_slice()));
+    }
+
+    #[test]
+    fn activation_leaves_the_computing_heads_as_they_are() {
+        let mut snapshot = Snapshot::default();
+        snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1"])));
+        let before = snapshot.computing_heads().clone();
+        snapshot.activate("k");
+        assert!(Arc::ptr_eq(&before, snapshot.computing_heads()));
+        assert_eq!(snapshot.heads().len(), 1);
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Core {
     pub(crate) async fn fail_head(&self, name: &str, key: &str, reason: &str) {
         let _writer = self.writer.lock().await;
         let Ok(status) = self.registry.get(name) else { return };
-        if status.key != key || status.state == HeadState::Active || status.state.is_settled() {
+        if status.key != key || status.state.is_settled() {
             return;
         }
         let mut next = Snapshot::clone(&self.snapshot());

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::heads::{HeadState, HeadStatus, Progress, Registry, spawn_backfill};
 use crate::store::{HeadRecord, Store, StoreError, StoredState};
 use arc_swap::ArcSwap;
-use lapel_heads::{AlexNet, AlexNetError, Backbone, BundleError, EmbedError, Embedder, Head};
+use lapel_heads::{AlexNet, AlexNetError, Backbone, Bundle, BundleError, EmbedError, Embedder, Head};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,8 +118,8 @@ impl Core {
         for path in self.config.model.heads.clone() {
             let bytes = read_model(&path)?;
             let fault = |source| OpenError::Bundle { path: path.clone(), source };
-            let head = Head::from_bytes(&bytes, self.backbone.as_ref()).map_err(fault)?;
-            if self.registry.get(head.name()).is_ok() {
+            let name = Bundle::parse(&bytes).map_err(fault)?.manifest.name;
+            if self.registry.get(&name).is_ok() {
                 continue;
             }
             let registered = self.register_head(bytes).await;
@@ -153,7 +153,12 @@ fn load(store: &Store, backbone: &dyn Backbone) -> Result<Loaded, StoreError> {
     // The latest head of a name last: it is the one that the name means.
     let mut heads = store.heads()?;
     heads.sort_by_key(|(_, record)| record.registered_ms);
+    let tables = store.signature_tables()?;
     for (key, record) in heads {
+        // A retirement or failure that was cut off leaves data that no head reads any more.
+        if matches!(record.state, StoredState::Retired | StoredState::Failed(_)) && tables.contains(&key) {
+            store.drop_head_data(&key)?;
+        }
         let status = load_head(store, backbone, &key, &record)?;
         if let Some(head) = &status.head {
             store.signatures(&key, head.dim(), |id, values| {
@@ -165,17 +170,6 @@ fn load(store: &Store, backbone: &dyn Backbone) -> Result<Loaded, StoreError> {
             }
         }
         registry.insert(status);
-    }
-    // A retirement that was cut off leaves data that no head reads any more.
-    for key in store.signature_tables()? {
-        if snapshot.all_columns().all(|c| **c.key() != *key)
-            && registry
-                .all()
-                .iter()
-                .any(|s| s.key == key && s.head.is_none() && s.state == HeadState::Retired)
-        {
-            store.drop_head_data(&key)?;
-        }
     }
     for (id, record) in store.items()? {
         let own = signatures.remove(&id).unwrap_or_default();

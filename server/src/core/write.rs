@@ -32,9 +32,9 @@ pub struct Upserted {
     pub replaced: bool,
 }
 
-/// An item with the signatures that the server computed, by head key.
+/// What the server computed from an item's image: signatures by head, and the case of part extraction.
+#[derive(Default)]
 struct Embedded {
-    item: NewItem,
     computed: Vec<(Arc<Head>, Option<Vec<f32>>)>,
     parts_case: Option<PartsCase>,
 }
@@ -45,7 +45,7 @@ impl Core {
     /// # Errors
     /// The outer error: the store failed and nothing was written. The inner ones: that item was refused.
     pub async fn upsert(&self, items: Vec<NewItem>) -> Result<Vec<Result<Upserted, Error>>, Error> {
-        let (mut prepared, writer) = loop {
+        let (prepared, writer) = loop {
             let snapshot = self.snapshot();
             let embedding = items.iter().map(|item| self.prepare(&snapshot, item));
             let prepared = join_all(embedding).await;
@@ -58,9 +58,9 @@ impl Core {
         let mut next = Snapshot::clone(&self.snapshot());
         let mut changes = Vec::new();
         let mut outcomes = Vec::with_capacity(prepared.len());
-        for prepared in prepared.drain(..) {
+        for (item, prepared) in items.into_iter().zip(prepared) {
             outcomes.push(prepared.and_then(|embedded| {
-                let (id, record, image, signatures) = resolve(&next, embedded)?;
+                let (id, record, image, signatures) = resolve(&next, item, embedded)?;
                 let replaced = next.items().slot(&id).is_some();
                 next.put(&id, record.clone(), &signatures);
                 changes.push(ItemChange::Put { id, record, image, signatures });
@@ -101,13 +101,11 @@ impl Core {
     async fn prepare(&self, snapshot: &Snapshot, item: &NewItem) -> Result<Embedded, Error> {
         self.check(item)?;
         let heads = snapshot.computing_heads();
-        let Some(image) = &item.image else {
-            return Ok(Embedded { item: item.clone(), computed: Vec::new(), parts_case: None });
-        };
+        let Some(image) = &item.image else { return Ok(Embedded::default()) };
         let embedding = self.engine.embed(image.clone(), heads.clone(), Priority::Bulk).await?;
         let values = embedding.signatures.into_iter().map(|s| s.map(Signature::into_values));
         let computed = heads.iter().cloned().zip(values).collect();
-        Ok(Embedded { item: item.clone(), computed, parts_case: Some(embedding.parts.case) })
+        Ok(Embedded { computed, parts_case: Some(embedding.parts.case) })
     }
 
     fn check(&self, item: &NewItem) -> Result<(), Error> {
@@ -146,8 +144,8 @@ fn is_id(id: &str) -> bool {
 type Resolved = (String, ItemRecord, Option<Vec<u8>>, Vec<(String, Vec<f32>)>);
 
 /// Joins computed and given signatures under the heads' keys.
-fn resolve(snapshot: &Snapshot, embedded: Embedded) -> Result<Resolved, Error> {
-    let NewItem { id, image, labels, signatures: given } = embedded.item;
+fn resolve(snapshot: &Snapshot, item: NewItem, embedded: Embedded) -> Result<Resolved, Error> {
+    let NewItem { id, image, labels, signatures: given } = item;
     let mut signatures = Vec::new();
     for (head, values) in embedded.computed {
         let column = snapshot.all_columns().find(|c| Arc::ptr_eq(c.head(), &head));

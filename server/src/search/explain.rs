@@ -4,7 +4,7 @@ use super::manipulate::Manipulation;
 use super::query::{QueryView, seen};
 use super::weights::QueryTerm;
 use crate::catalogue::{Slot, Snapshot};
-use lapel_heads::{Region, distance};
+use lapel_heads::Region;
 
 /// Why an item ranks where it does.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,15 +133,12 @@ impl Wanted {
 }
 
 pub(super) fn explain(terms: &[QueryTerm<'_>], slot: Slot, attributes: Vec<AttributeMatch>) -> Explanation {
-    let term = |t: &QueryTerm<'_>| {
-        let signature = t.column.get(slot);
-        Term {
-            head: t.column.head().name().to_owned(),
-            weight: t.weight,
-            distance: f64::from(signature.map_or(t.expected, |r| distance(&t.vector, r))),
-            missing: signature.is_none(),
-            region: t.column.head().manifest().region,
-        }
+    let term = |t: &QueryTerm<'_>| Term {
+        head: t.column.head().name().to_owned(),
+        weight: t.weight,
+        distance: f64::from(t.distance(slot)),
+        missing: t.column.get(slot).is_none(),
+        region: t.column.head().manifest().region,
     };
     Explanation { terms: terms.iter().map(term).collect(), attributes }
 }

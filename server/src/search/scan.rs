@@ -2,7 +2,7 @@
 
 use super::weights::QueryTerm;
 use crate::catalogue::Slot;
-use lapel_heads::distance;
+
 use roaring::RoaringBitmap;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -34,8 +34,7 @@ impl PartialOrd for Hit {
 pub(super) fn score(terms: &[QueryTerm<'_>], slot: Slot, limit: f64) -> Option<f64> {
     let mut sum = 0.0;
     for term in terms {
-        let gap = term.column.get(slot).map_or(term.expected, |r| distance(&term.vector, r));
-        sum += term.weight * f64::from(gap);
+        sum += term.weight * f64::from(term.distance(slot));
         if sum > limit {
             return None;
         }

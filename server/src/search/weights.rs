@@ -1,8 +1,9 @@
 //! Weights: uniform, named, or personalised; scaled to sum to the number of heads in play.
 
 use super::query::{QueryView, unknown_head};
-use crate::catalogue::{Column, Snapshot};
+use crate::catalogue::{Column, Slot, Snapshot};
 use crate::error::{Error, Violation};
+use lapel_heads::distance;
 use std::collections::BTreeMap;
 
 /// How much each head counts.
@@ -27,6 +28,13 @@ pub(super) struct QueryTerm<'a> {
     pub(super) weight: f64,
     /// What an item without a signature is scored by.
     pub(super) expected: f32,
+}
+
+impl QueryTerm<'_> {
+    /// The distance of the item in a slot: the expected one when it has no signature.
+    pub(super) fn distance(&self, slot: Slot) -> f32 {
+        self.column.get(slot).map_or(self.expected, |r| distance(&self.vector, r))
+    }
 }
 
 /// The heads in play, heaviest first, so that a scan can give an item up early.
@@ -102,16 +110,6 @@ pub fn head_weights(
                 format!("head {head:?} is weighted twice, once by another name"),
             ));
         }
-    }
-    if !weights.is_empty()
-        && violations.is_empty()
-        && weights.len() == snapshot.columns().len()
-        && weights.values().all(|w| *w == 0.0)
-    {
-        violations.push(Violation::new(
-            "weights.by_head",
-            "all weights are zero; give at least one head a weight above zero",
-        ));
     }
     if violations.is_empty() { Ok(weights) } else { Err(Error::Invalid(violations)) }
 }

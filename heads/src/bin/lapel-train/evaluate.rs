@@ -79,7 +79,6 @@ fn report(
 ) -> anyhow::Result<()> {
     let bar = ProgressBar::new_spinner().with_message(title.to_owned());
     let photos: Vec<_> = photos.collect();
-    let cases = case_accuracy(embedder, &photos)?;
     let parts_ms = part_extraction_ms(embedder, &photos);
     let started = Instant::now();
     let measured = measure(embedder, heads, photos.into_iter(), |n| bar.inc(n as u64))?;
@@ -90,7 +89,7 @@ fn report(
         out,
         "{title}: {} pictures; \"Extract Parts?\" right on {:.1} %\n",
         measured.len(),
-        100.0 * cases
+        100.0 * case_accuracy(&measured)
     )?;
     writeln!(
         out,
@@ -146,18 +145,9 @@ fn part_extraction_ms(embedder: &Embedder, photos: &[(Photo, Labels)]) -> f64 {
 }
 
 /// Share of the pictures whose case is known that "Extract Parts?" gets right.
-fn case_accuracy(embedder: &Embedder, photos: &[(Photo, Labels)]) -> anyhow::Result<f64> {
-    let side = embedder.backbone().input_side();
-    let (mut right, mut known) = (0.0, 0.0);
-    for batch in photos.chunks(8) {
-        let canvases: Vec<_> = batch.iter().map(|(photo, _)| photo.fit(side)).collect();
-        let found = embedder.cases(&embedder.maps(&canvases.iter().collect::<Vec<_>>())?)?;
-        for ((_, labels), found) in batch.iter().zip(found) {
-            if let Some(case) = train::parts_case(labels) {
-                known += 1.0;
-                right += f64::from(u8::from(case == found));
-            }
-        }
-    }
-    Ok(right / f64::max(known, 1.0))
+fn case_accuracy(measured: &[Measured]) -> f64 {
+    let known = measured.iter().filter_map(|m| Some(train::parts_case(&m.labels)? == m.case));
+    let (right, all) =
+        known.fold((0.0, 0.0), |(right, all), same| (right + f64::from(u8::from(same)), all + 1.0));
+    right / f64::max(all, 1.0)
 }
