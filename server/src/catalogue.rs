@@ -4,15 +4,17 @@
 //! copies the blocks it touches and publishes a new [`Snapshot`], so that a query never waits for a writer and
 //! never sees half a change.
 
+mod block;
 mod column;
 mod items;
 mod prototypes;
 mod snapshot;
 
-pub use column::{Column, ColumnBlock};
+pub use block::{ColumnBlock, Precision};
+pub use column::Column;
 pub use items::{Item, Items, Slot};
 pub use prototypes::LabelPrototype;
 pub use snapshot::Snapshot;
 
-/// Slots a block.
+/// Slots a block, a multiple of 64.
 pub const BLOCK: usize = 1024;

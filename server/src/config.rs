@@ -1,5 +1,6 @@
 //! Configuration: defaults, then one file, then the environment, then flags.
 
+use crate::catalogue::Precision;
 use lapel_heads::PhotoLimits;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -117,9 +118,10 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchConfig {
-    /// Items from which on a single-head query goes to that head's HNSW index.
-    pub hnsw_items_min: usize,
-
+    /// How exact signatures are kept in memory.
+    pub signatures: Precision,
+    /// Signatures of a head from which on its HNSW index is kept; below, a scan is faster.
+    pub hnsw_items_min: u64,
     /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
     pub prototype_items_min: u64,
 }
@@ -171,7 +173,7 @@ impl Default for Limits {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { hnsw_items_min: 50_000, prototype_items_min: 5 }
+        Self { signatures: Precision::F32, hnsw_items_min: 50_000, prototype_items_min: 5 }
     }
 }
 

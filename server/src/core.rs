@@ -15,14 +15,15 @@ use crate::error::Error;
 use crate::heads::Registry;
 use crate::profiles::Profiles;
 use crate::search::{
-    QueryView, SearchAnswer, SearchSpec, search, view_of_embedding, view_of_item, view_of_signatures,
+    Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
+    view_of_signatures,
 };
 use crate::store::Store;
 use arc_swap::ArcSwap;
 use lapel_heads::{Backbone, Embedding};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,11 +47,13 @@ pub struct Core {
     pub(crate) store: Arc<Store>,
     pub(crate) engine: Engine,
     pub(crate) registry: Registry,
+    planner: Planner,
     backbone: Arc<dyn Backbone>,
     snapshot: ArcSwap<Snapshot>,
     /// Held from reading the snapshot that a write starts from until the next is published.
     writer: Mutex<()>,
-    changed: Notify,
+    /// Told of every published snapshot.
+    changed: watch::Sender<()>,
     /// Background work, which holds the catalogue open until it ends.
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -97,7 +100,7 @@ impl Core {
 
     fn publish(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
-        self.changed.notify_one();
+        self.changed.send_replace(());
     }
 
     /// An item's image.
@@ -140,7 +143,7 @@ impl Core {
         }
     }
 
-    /// Searches a snapshot, off the threads that serve connections.
+    /// Searches a snapshot with one query; see [`Core::search_batch`].
     ///
     /// # Errors
     /// [`Error::NotFound`] for an unknown head, attribute or label, [`Error::Invalid`] for weights that leave no
@@ -151,14 +154,32 @@ impl Core {
         view: QueryView,
         spec: SearchSpec,
     ) -> Result<SearchAnswer, Error> {
+        let answers = self.search_batch(snapshot, vec![(view, spec)]).await?;
+        answers
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(Error::Internal("a search without an answer".into())))
+    }
+
+    /// Searches a snapshot with several queries, which share the pass over memory, off the threads that serve
+    /// connections. While no other search runs, a second thread helps.
+    ///
+    /// # Errors
+    /// When the search as a whole failed; the inner errors are those of one query.
+    pub async fn search_batch(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        queries: Vec<(QueryView, SearchSpec)>,
+    ) -> Result<Vec<Result<SearchAnswer, Error>>, Error> {
         let permit =
             self.searches.clone().acquire_owned().await.map_err(|e| Error::Internal(e.to_string()))?;
-        let (snapshot, config) = (snapshot.clone(), self.config.search.clone());
-        tokio::task::spawn_blocking(move || {
+        let threads = if self.searches.available_permits() == SEARCHES_MAX - 1 { 2 } else { 1 };
+        let (snapshot, planner) = (snapshot.clone(), self.planner);
+        let answers = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            search(&snapshot, view, &spec, &config)
-        })
-        .await?
+            search_batch(&snapshot, queries, &planner, threads)
+        });
+        Ok(answers.await?)
     }
 }
 

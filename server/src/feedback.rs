@@ -45,7 +45,7 @@ pub fn feedback(snapshot: &Snapshot, picks: &[Slot]) -> Feedback {
     let pairs = (picks.len() * picks.len().saturating_sub(1) / 2) as f64;
     let mut sums = BTreeMap::new();
     for column in snapshot.columns() {
-        let present: Vec<&[f32]> = picks.iter().filter_map(|slot| column.get(*slot)).collect();
+        let present: Vec<_> = picks.iter().filter_map(|slot| column.get(*slot)).collect();
         let known = (present.len() * present.len().saturating_sub(1) / 2) as f64;
         let mut sum = 0.0;
         for (at, a) in present.iter().enumerate() {
@@ -72,10 +72,10 @@ pub fn feedback(snapshot: &Snapshot, picks: &[Slot]) -> Feedback {
 pub fn view_of_picks(snapshot: &Snapshot, picks: &[Slot]) -> QueryView {
     let mut view = QueryView::default();
     for column in snapshot.columns() {
-        let present: Vec<&[f32]> = picks.iter().filter_map(|slot| column.get(*slot)).collect();
+        let present: Vec<_> = picks.iter().filter_map(|slot| column.get(*slot)).collect();
         let mut sum = vec![0.0; column.head().dim()];
         for signature in &present {
-            sum.iter_mut().zip(*signature).for_each(|(s, v)| *s += v);
+            sum.iter_mut().zip(signature.iter()).for_each(|(s, v)| *s += v);
         }
         if let Ok(mean) = Signature::new(sum) {
             view.vectors.insert(column.head().name().to_owned(), mean.into_values());
@@ -94,6 +94,7 @@ pub fn view_of_picks(snapshot: &Snapshot, picks: &[Slot]) -> QueryView {
 mod tests {
     use super::*;
     use crate::catalogue::Column;
+    use crate::catalogue::Precision;
     use crate::store::ItemRecord;
     use crate::testing::external_head;
     use lapel_heads::Labels;
@@ -101,7 +102,7 @@ mod tests {
     fn snapshot(items: &[(&str, [Option<f32>; 2])]) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for key in ["color", "shape"] {
-            snapshot.add_pending(Column::new(key, external_head(key, 2, &["x"])));
+            snapshot.add_pending(Column::new(key, external_head(key, 2, &["x"]), Precision::F32));
             snapshot.activate(key);
         }
         for (id, angles) in items {

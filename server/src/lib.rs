@@ -1,6 +1,7 @@
 //! The Lapel server: a catalogue of items with attribute signatures, searched over gRPC.
 
 mod catalogue;
+mod codes;
 mod config;
 mod core;
 pub mod demo;
@@ -9,6 +10,7 @@ mod error;
 mod feedback;
 mod grpc;
 mod heads;
+mod kernels;
 mod profiles;
 mod search;
 mod serve;

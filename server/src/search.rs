@@ -1,26 +1,30 @@
 //! Search: from a query with edits and weights to ranked items with reasons (section 4.6, Eq. 4 and 6).
 
+mod allowed;
+mod cost;
 mod explain;
 mod hnsw;
 mod manipulate;
 mod plan;
 mod query;
+mod rescore;
 mod scan;
 mod weights;
 
 pub use explain::{Explanation, Outcome};
-pub use hnsw::Hnsw;
+pub use hnsw::{FollowError, Hnsw};
 pub use manipulate::{Manipulation, ManipulationEffect};
-pub use plan::{Plan, PlanKind};
+pub use plan::{Plan, PlanKind, Planner};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
 pub use weights::{Weighting, head_weights};
 
 use crate::catalogue::{Slot, Snapshot};
-use crate::config::SearchConfig;
 use crate::error::Error;
+use allowed::Allowed;
 use explain::Wanted;
-use roaring::RoaringBitmap;
+use plan::Query;
 use std::collections::BTreeMap;
+use weights::QueryTerm;
 
 /// What to search for, besides the query itself.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +41,8 @@ pub struct SearchSpec {
     pub k: usize,
     /// Whether to explain each result.
     pub explain: bool,
-    /// Whether to force the exact scan.
-    pub exact: bool,
+    /// The plan to run, where it can; the cheapest otherwise.
+    pub plan: Option<PlanKind>,
 }
 
 /// One match.
@@ -69,59 +73,90 @@ pub struct SearchAnswer {
     pub plan: Plan,
 }
 
-/// Searches a snapshot.
+/// Searches a snapshot with several queries, which share the pass over memory where they can; one answer a query,
+/// in their order. `threads` are those that may be used, one or two.
 ///
-/// # Errors
-/// [`Error::NotFound`] for an unknown head, attribute or label, [`Error::Invalid`] for weights that leave no
-/// head in play, [`Error::Precondition`] for a label without a prototype.
-pub fn search(
+/// The errors are [`Error::NotFound`] for an unknown head, attribute or label, [`Error::Invalid`] for weights that
+/// leave no head in play, [`Error::Precondition`] for a label without a prototype.
+pub fn search_batch(
     snapshot: &Snapshot,
-    mut view: QueryView,
-    spec: &SearchSpec,
-    config: &SearchConfig,
-) -> Result<SearchAnswer, Error> {
-    let effects = manipulate::apply(snapshot, &mut view, &spec.manipulations, config.prototype_items_min)?;
-    let terms = weights::terms(snapshot, &view, &spec.weighting)?;
-    let allowed = allowed(snapshot, spec);
-    let (hits, plan) = plan::run(snapshot, &terms, &allowed, spec, config)?;
-    let wanted = Wanted::new(snapshot, &view, &spec.manipulations);
-    let matches = hits.into_iter().map(|hit| {
-        let attributes = wanted.compare(snapshot, hit.slot);
-        Match {
-            slot: hit.slot,
-            distance: hit.distance,
-            matches_all: wanted.all_match(&attributes),
-            explanation: spec.explain.then(|| explain::explain(&terms, hit.slot, attributes)),
-        }
-    });
-    Ok(SearchAnswer {
-        matches: matches.collect(),
-        weights: terms.iter().map(|t| (t.column.head().name().to_owned(), t.weight)).collect(),
-        items_with_all_labels: manipulate::items_with_all(snapshot, &spec.manipulations),
-        effects,
-        plan,
-    })
+    queries: Vec<(QueryView, SearchSpec)>,
+    planner: &Planner,
+    threads: usize,
+) -> Vec<Result<SearchAnswer, Error>> {
+    let mut ready = Vec::new();
+    let prepared: Vec<_> = queries
+        .into_iter()
+        .map(|(view, spec)| {
+            let (query, rest) = prepare(snapshot, view, &spec, planner)?;
+            ready.push(query);
+            Ok(rest)
+        })
+        .collect();
+    let mut found = plan::run(&ready, planner, threads).into_iter().zip(&ready);
+    let answer = |prepared: Result<Prepared, Error>| {
+        let prepared = prepared?;
+        let ((hits, plan), query) =
+            found.next().ok_or_else(|| Error::Internal("a search without an answer".into()))?;
+        Ok(prepared.answer(snapshot, &query.terms, hits, plan))
+    };
+    prepared.into_iter().map(answer).collect()
 }
 
-/// The live slots that pass the filters and are not excluded.
-fn allowed(snapshot: &Snapshot, spec: &SearchSpec) -> RoaringBitmap {
-    let items = snapshot.items();
-    let mut allowed = items.live().clone();
-    for (attribute, labels) in &spec.filters {
-        let mut any = RoaringBitmap::new();
-        for label in labels {
-            if let Some(slots) = items.with_label(attribute, label) {
-                any |= slots.as_ref();
+/// What an answer needs besides its hits.
+struct Prepared {
+    wanted: Wanted,
+    effects: Vec<ManipulationEffect>,
+    items_with_all_labels: u64,
+    explain: bool,
+}
+
+fn prepare<'a>(
+    snapshot: &'a Snapshot,
+    mut view: QueryView,
+    spec: &SearchSpec,
+    planner: &Planner,
+) -> Result<(Query<'a>, Prepared), Error> {
+    if spec.k == 0 {
+        return Err(Error::invalid("k", "at least 1 result must be asked for"));
+    }
+    let effects = manipulate::apply(snapshot, &mut view, &spec.manipulations, planner.prototype_items_min)?;
+    let terms = weights::terms(snapshot, &view, &spec.weighting)?;
+    let allowed = Allowed::new(snapshot, spec);
+    let prepared = Prepared {
+        wanted: Wanted::new(snapshot, &view, &spec.manipulations),
+        items_with_all_labels: manipulate::items_with_all(snapshot, &spec.manipulations),
+        effects,
+        explain: spec.explain,
+    };
+    Ok((Query { terms, allowed, k: spec.k, wanted: spec.plan }, prepared))
+}
+
+impl Prepared {
+    fn answer(
+        self,
+        snapshot: &Snapshot,
+        terms: &[QueryTerm<'_>],
+        hits: Vec<scan::Hit>,
+        plan: Plan,
+    ) -> SearchAnswer {
+        let matches = hits.into_iter().map(|hit| {
+            let attributes = self.wanted.compare(snapshot, hit.slot);
+            Match {
+                slot: hit.slot,
+                distance: hit.distance,
+                matches_all: self.wanted.all_match(&attributes),
+                explanation: self.explain.then(|| explain::explain(terms, hit.slot, attributes)),
             }
+        });
+        SearchAnswer {
+            matches: matches.collect(),
+            weights: terms.iter().map(|t| (t.column.head().name().to_owned(), t.weight)).collect(),
+            items_with_all_labels: self.items_with_all_labels,
+            effects: self.effects,
+            plan,
         }
-        allowed &= any;
     }
-    for id in &spec.exclude {
-        if let Some(slot) = items.slot(id) {
-            allowed.remove(slot);
-        }
-    }
-    allowed
 }
 
 #[cfg(test)]

@@ -119,8 +119,12 @@ async fn one_head_is_searched_by_its_index() {
     let server = TestServer::start_with(|c| c.search.hnsw_items_min = 10).await;
     let mut client = server.client().await;
     ingest(&mut client, 1, 60).await;
-    let one =
-        |exact| v1::SearchRequest { weighting: weights(&[("color", 1.0)], true), exact, ..by_item("g7", 5) };
+    let one = |exact| v1::SearchRequest {
+        weighting: weights(&[("color", 1.0)], true),
+        exact,
+        plan: v1::PlanKind::Hnsw.into(),
+        ..by_item("g7", 5)
+    };
     let exact = search(&mut client, one(true)).await;
     assert_eq!(exact.plan.expect("named").kind(), v1::PlanKind::ExactScan);
     // The index follows in the background; until it has, the scan answers, and always the same.

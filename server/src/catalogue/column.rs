@@ -1,42 +1,24 @@
-//! Everything about one head: exact signatures by slot, prototypes, index.
+//! Everything about one head: exact signatures by slot, their codes, prototypes, index.
 
+use super::block::{ColumnBlock, Precision};
 use super::items::{Item, Slot};
 use super::prototypes::Prototypes;
 use super::{BLOCK, Items};
+use crate::codes::Codec;
+use crate::kernels::Rows;
 use crate::search::Hnsw;
 use lapel_heads::{Head, HeadKind};
+use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The signatures of one block of slots.
-#[derive(Clone)]
-pub struct ColumnBlock {
-    /// `[BLOCK, dim]`; rows of absent signatures are zero.
-    values: Vec<f32>,
-    present: [u64; BLOCK / 64],
-}
-
-impl ColumnBlock {
-    fn new(dim: usize) -> Self {
-        Self { values: vec![0.0; BLOCK * dim], present: [0; BLOCK / 64] }
-    }
-
-    /// The signature at a position of the block.
-    #[must_use]
-    pub fn get(&self, at: usize, dim: usize) -> Option<&[f32]> {
-        (self.present[at / 64] >> (at % 64) & 1 == 1).then(|| &self.values[at * dim..][..dim])
-    }
-
-    fn set(&mut self, at: usize, dim: usize, signature: Option<&[f32]>) {
-        let row = &mut self.values[at * dim..][..dim];
-        if let Some(signature) = signature {
-            row.copy_from_slice(signature);
-            self.present[at / 64] |= 1 << (at % 64);
-        } else {
-            row.fill(0.0);
-            self.present[at / 64] &= !(1 << (at % 64));
-        }
-    }
-}
+/// Signatures that a codec is trained on, at most; more do not make it better.
+const SAMPLE_MAX: usize = 16_384;
+/// A column is coded anew when it has this many times the signatures that its codec was trained for.
+const GROWTH: u64 = 4;
+/// And when newly written signatures are this many times worse coded than the codec's sample was.
+const DRIFT_MAX: f64 = 1.5;
+/// Newly written signatures before their error says anything.
+const DRIFT_COUNT_MIN: u64 = 4096;
 
 /// A head's column. Cloning is cheap; blocks are shared until they are written.
 #[derive(Clone)]
@@ -51,15 +33,22 @@ pub struct Column {
     /// Counts the writes; the index says up to which it has followed.
     version: u64,
     index: Arc<Hnsw>,
+    codec: Option<Arc<Codec>>,
+    /// Sum of the coding errors since the codec came, and their number.
+    drift: (f64, u64),
+    precision: Precision,
 }
 
 impl Column {
     /// An empty column for a head; `key` names its signatures in the store.
     #[must_use]
-    pub fn new(key: &str, head: Arc<Head>) -> Self {
+    pub fn new(key: &str, head: Arc<Head>, precision: Precision) -> Self {
         Self {
             key: key.into(),
             blocks: Vec::new(),
+            codec: None,
+            drift: (0.0, 0),
+            precision,
             count: 0,
             sum: vec![0.0; head.dim()],
             prototypes: Prototypes::new(&head),
@@ -111,10 +100,81 @@ impl Column {
         &self.prototypes
     }
 
+    /// What its codes were made by; `None` while every signature is only there in full.
+    #[must_use]
+    pub fn codec(&self) -> Option<&Arc<Codec>> {
+        self.codec.as_ref()
+    }
+
+    /// The block that a slot lies in.
+    #[must_use]
+    pub fn block(&self, number: usize) -> Option<&ColumnBlock> {
+        self.blocks.get(number).map(|block| &**block)
+    }
+
     /// The signature in a slot.
     #[must_use]
-    pub fn get(&self, slot: Slot) -> Option<&[f32]> {
-        self.blocks.get(slot as usize / BLOCK)?.get(slot as usize % BLOCK, self.head.dim())
+    pub fn get(&self, slot: Slot) -> Option<Cow<'_, [f32]>> {
+        self.block(slot as usize / BLOCK)?.get(slot as usize % BLOCK, self.head.dim())
+    }
+
+    /// The signature in a slot as it is kept.
+    #[must_use]
+    pub fn row(&self, slot: Slot) -> Option<Rows<'_>> {
+        self.block(slot as usize / BLOCK)?.row(slot as usize % BLOCK, self.head.dim())
+    }
+
+    /// Whether the slot has a signature.
+    #[must_use]
+    pub fn has(&self, slot: Slot) -> bool {
+        self.row(slot).is_some()
+    }
+
+    /// Bytes of what the compressed scan needs.
+    #[must_use]
+    pub fn code_bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.code_bytes()).sum()
+    }
+
+    /// Whether its codes should be made, or made anew, from `items_min` signatures on.
+    #[must_use]
+    pub fn wants_coding(&self, items_min: u64) -> bool {
+        let Some(codec) = &self.codec else { return self.count >= items_min.max(1) };
+        let (error, written) = self.drift;
+        let worse = error / written.max(1) as f64 > f64::from(codec.error()) * DRIFT_MAX;
+        // A sample of the largest size does not get better by growth alone.
+        let grown =
+            self.count >= codec.trained_on() * GROWTH && codec.trained_on() < SAMPLE_MAX as u64 * GROWTH;
+        grown || (written >= DRIFT_COUNT_MIN && worse)
+    }
+
+    /// Trains a codec on this column and codes every block by it. Takes seconds at a million signatures and
+    /// changes nothing: see [`Column::adopt`].
+    #[must_use]
+    pub fn coded(&self) -> Self {
+        let stride = (self.count as usize).div_ceil(SAMPLE_MAX).max(1);
+        let dim = self.head.dim();
+        let slots = 0..(self.blocks.len() * BLOCK) as Slot;
+        let sample: Vec<f32> =
+            slots.filter_map(|slot| self.get(slot)).step_by(stride).flat_map(Cow::into_owned).collect();
+        let codec = Codec::train(&sample, dim, self.count);
+        let blocks = self.blocks.iter().map(|block| Arc::new(block.recoded(&codec))).collect();
+        Self { blocks, codec: Some(Arc::new(codec)), drift: (0.0, 0), ..self.clone() }
+    }
+
+    /// Takes over the codes of `coded`, which was made from `before`, an earlier state of this column; only the
+    /// blocks that were written since are coded here.
+    pub(super) fn adopt(&mut self, before: &Self, coded: &Self) {
+        let Some(codec) = &coded.codec else { return };
+        for (number, block) in self.blocks.iter_mut().enumerate() {
+            let same = before.blocks.get(number).is_some_and(|old| Arc::ptr_eq(old, block));
+            *block = match coded.blocks.get(number).filter(|_| same) {
+                Some(coded) => coded.clone(),
+                None => Arc::new(block.recoded(codec)),
+            };
+        }
+        self.codec = Some(codec.clone());
+        self.drift = (0.0, 0);
     }
 
     /// The distance by which an item without a signature is scored: the root mean square of the query's
@@ -136,9 +196,10 @@ impl Column {
         (old, new): (Option<&Arc<Item>>, Option<&Arc<Item>>),
         signature: Option<&[f32]>,
     ) {
-        let dim = self.head.dim();
         let (block, at) = (slot as usize / BLOCK, slot as usize % BLOCK);
-        let before = self.get(slot).map(<[f32]>::to_vec);
+        let signature = signature.map(|s| self.precision.rounded(s));
+        let signature = signature.as_deref();
+        let before = self.get(slot).map(Cow::into_owned);
         if let Some(before) = &before {
             self.count -= 1;
             self.sum.iter_mut().zip(before).for_each(|(s, v)| *s -= f64::from(*v));
@@ -157,9 +218,12 @@ impl Column {
             return;
         }
         while self.blocks.len() <= block {
-            self.blocks.push(Arc::new(ColumnBlock::new(dim)));
+            self.blocks.push(Arc::new(ColumnBlock::new(self.codec.as_deref())));
         }
-        Arc::make_mut(&mut self.blocks[block]).set(at, dim, signature);
+        let block = Arc::make_mut(&mut self.blocks[block]);
+        if let Some(error) = block.set(at, signature, self.codec.as_deref(), self.precision) {
+            self.drift = (self.drift.0 + f64::from(error), self.drift.1 + 1);
+        }
         self.version += 1;
     }
 

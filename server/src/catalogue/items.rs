@@ -1,6 +1,7 @@
 //! Items by slot, by id and by label.
 
 use super::BLOCK;
+use crate::kernels::{Bits, GROUP, GROUPS};
 use crate::store::ItemRecord;
 use imbl::OrdMap;
 use lapel_heads::Labels;
@@ -20,10 +21,29 @@ pub struct Item {
     pub record: ItemRecord,
 }
 
+/// The items of one block of slots.
+#[derive(Clone)]
+struct ItemBlock {
+    items: Vec<Option<Arc<Item>>>,
+    live: Bits,
+}
+
+impl ItemBlock {
+    fn set(&mut self, at: usize, item: Option<Arc<Item>>) -> Option<Arc<Item>> {
+        let bit = 1 << (at % GROUP);
+        if item.is_some() {
+            self.live[at / GROUP] |= bit;
+        } else {
+            self.live[at / GROUP] &= !bit;
+        }
+        std::mem::replace(&mut self.items[at], item)
+    }
+}
+
 /// All items. Cloning is cheap: blocks, maps and bitmaps are shared until they are written.
 #[derive(Clone, Default)]
 pub struct Items {
-    blocks: Vec<Arc<Vec<Option<Arc<Item>>>>>,
+    blocks: Vec<Arc<ItemBlock>>,
     by_id: OrdMap<Arc<str>, Slot>,
     live: Arc<RoaringBitmap>,
     free: Arc<RoaringBitmap>,
@@ -49,10 +69,22 @@ impl Items {
         &self.live
     }
 
+    /// Number of blocks; every slot lies in one.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The slots of a block that hold an item.
+    #[must_use]
+    pub fn live_bits(&self, block: usize) -> Bits {
+        self.blocks.get(block).map_or([0; GROUPS], |block| block.live)
+    }
+
     /// The item in a slot.
     #[must_use]
     pub fn get(&self, slot: Slot) -> Option<&Arc<Item>> {
-        self.blocks.get(slot as usize / BLOCK)?.get(slot as usize % BLOCK)?.as_ref()
+        self.blocks.get(slot as usize / BLOCK)?.items.get(slot as usize % BLOCK)?.as_ref()
     }
 
     /// The slot of an id.
@@ -91,7 +123,7 @@ impl Items {
         self.by_id.insert(id.clone(), slot);
         Arc::make_mut(&mut self.live).insert(slot);
         let block = Arc::make_mut(&mut self.blocks[slot as usize / BLOCK]);
-        block[slot as usize % BLOCK] = Some(Arc::new(Item { id, record }));
+        block.set(slot as usize % BLOCK, Some(Arc::new(Item { id, record })));
         slot
     }
 
@@ -102,7 +134,7 @@ impl Items {
         Arc::make_mut(&mut self.live).remove(slot);
         Arc::make_mut(&mut self.free).insert(slot);
         let block = Arc::make_mut(self.blocks.get_mut(slot as usize / BLOCK)?);
-        Some((slot, block[slot as usize % BLOCK].take()?))
+        Some((slot, block.set(slot as usize % BLOCK, None)?))
     }
 
     fn free_slot(&mut self) -> Slot {
@@ -112,7 +144,7 @@ impl Items {
         }
         let slot = self.live.max().map_or(0, |last| last + 1);
         if slot as usize / BLOCK == self.blocks.len() {
-            self.blocks.push(Arc::new(vec![None; BLOCK]));
+            self.blocks.push(Arc::new(ItemBlock { items: vec![None; BLOCK], live: [0; GROUPS] }));
         }
         slot
     }

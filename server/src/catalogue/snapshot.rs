@@ -111,6 +111,13 @@ impl Snapshot {
         }
     }
 
+    /// Takes over codes that were made from `before`, an earlier state of a column; false when the column is gone.
+    pub fn adopt_codes(&mut self, before: &Column, coded: &Column) -> bool {
+        let mut columns = self.active.iter_mut().chain(&mut self.pending);
+        let column = columns.find(|column| column.key() == before.key());
+        column.map(|column| column.adopt(before, coded)).is_some()
+    }
+
     /// Adds a column that no query reads yet.
     pub fn add_pending(&mut self, column: Column) {
         self.pending.push(column);
@@ -145,7 +152,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::BLOCK;
+    use crate::catalogue::{BLOCK, Precision};
     use crate::testing::external_head;
     use lapel_heads::{Labels, Signature};
     use proptest::prelude::*;
@@ -170,7 +177,7 @@ mod tests {
             writes in proptest::collection::vec((0u8..30, 0u8..4, proptest::option::of(0f32..6.2)), 1..200)
         ) {
             let mut snapshot = Snapshot::default();
-            snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1", "s2"])));
+            snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1", "s2"]), Precision::F32));
             snapshot.activate("k");
             let mut model: BTreeMap<String, (u8, Option<f32>)> = BTreeMap::new();
             for (id, label, angle) in writes {
@@ -190,7 +197,7 @@ mod tests {
             for (id, (label, angle)) in &model {
                 let slot = snapshot.items().slot(id).expect("there");
                 prop_assert_eq!(&snapshot.items().get(slot).expect("there").record.labels, &labels(*label));
-                prop_assert_eq!(column.get(slot).map(<[f32]>::to_vec), angle.map(vector));
+                prop_assert_eq!(column.get(slot).map(std::borrow::Cow::into_owned), angle.map(vector));
             }
             for label in [1u8, 2] {
                 let name = format!("s{label}");
@@ -209,7 +216,7 @@ mod tests {
     #[test]
     fn an_older_snapshot_does_not_change() {
         let mut snapshot = Snapshot::default();
-        snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1"])));
+        snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));
         snapshot.activate("k");
         for i in 0..BLOCK + 5 {
             snapshot.put(&format!("{i}"), record(1), &[("k".into(), vector(0.1))]);
@@ -219,14 +226,14 @@ mod tests {
         snapshot.put("8", record(0), &[("k".into(), vector(1.0))]);
         let slot = old.items().slot("8").expect("there");
         assert!(old.items().slot("7").is_some() && snapshot.items().slot("7").is_none());
-        assert_eq!(old.columns()[0].get(slot), Some(vector(0.1).as_slice()));
-        assert_eq!(snapshot.columns()[0].get(slot), Some(vector(1.0).as_slice()));
+        assert_eq!(old.columns()[0].get(slot).as_deref(), Some(vector(0.1).as_slice()));
+        assert_eq!(snapshot.columns()[0].get(slot).as_deref(), Some(vector(1.0).as_slice()));
     }
 
     #[test]
     fn activation_leaves_the_computing_heads_as_they_are() {
         let mut snapshot = Snapshot::default();
-        snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1"])));
+        snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));
         let before = snapshot.computing_heads().clone();
         snapshot.activate("k");
         assert!(Arc::ptr_eq(&before, snapshot.computing_heads()));
@@ -236,7 +243,7 @@ mod tests {
     #[test]
     fn the_expected_distance_is_the_root_mean_square() {
         let mut snapshot = Snapshot::default();
-        snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1"])));
+        snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));
         snapshot.activate("k");
         let angles = [0.1f32, 0.9, 2.0, 4.0];
         for (i, angle) in angles.iter().enumerate() {

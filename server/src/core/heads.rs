@@ -41,7 +41,7 @@ impl Core {
         let generation = self.snapshot().generation;
         self.write_head(&status, StoredState::Backfilling, Some(bytes), generation).await?;
         let mut next = Snapshot::clone(&self.snapshot());
-        next.add_pending(Column::new(&key, head.clone()));
+        next.add_pending(Column::new(&key, head.clone(), self.config.search.signatures));
         self.publish(next);
         self.registry.insert(status);
         let status = self.registry.apply(head.name(), HeadEvent::BackfillStarted)?;

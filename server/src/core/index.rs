@@ -1,41 +1,113 @@
-//! Keeps the HNSW indexes up with their columns, in the background.
+//! What follows the columns in the background: their codes, and their HNSW indexes.
+//!
+//! Neither is on the path of a write or a query: until codes are there the exact scan answers, and until an index
+//! equals its column a scan does.
 
 use super::Core;
+use crate::catalogue::Column;
+use crate::search::FollowError;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Signatures of a head from which on they are coded; a column below fits the processor's cache as it is.
+const CODED_MIN: u64 = 4096;
+
+/// Time without a write after which the indexes catch up, so that they do not compete with a running import.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// Follows every change until the server stops.
 pub(super) fn spawn(core: &Arc<Core>) {
-    let strong = core.clone();
-    core.tasks.spawn(async move {
-        while !strong.stopping.is_cancelled() {
-            let snapshot = strong.snapshot();
-            let behind: Vec<_> =
-                snapshot.columns().iter().filter(|c| !c.index().is_current(c)).cloned().collect();
-            drop(snapshot);
-            let mut failed = false;
-            let nothing_to_do = behind.is_empty();
-            for column in behind {
-                if strong.stopping.is_cancelled() {
-                    return;
-                }
-                let name = column.head().name().to_owned();
-                let followed = tokio::task::spawn_blocking(move || column.index().follow(&column)).await;
-                failed |= !matches!(followed, Ok(Ok(())));
-                if let Ok(Err(error)) = followed {
+    // Subscribed before the first look, so that no change in between is missed.
+    let (codes, indexes) = (core.changed.subscribe(), core.changed.subscribe());
+    core.tasks.spawn(keep_coded(core.clone(), codes));
+    core.tasks.spawn(keep_indexed(core.clone(), indexes));
+}
+
+async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
+    while !core.stopping.is_cancelled() {
+        let snapshot = core.snapshot();
+        let wanting = snapshot.all_columns().find(|c| c.wants_coding(CODED_MIN)).cloned();
+        drop(snapshot);
+        let Some(before) = wanting else {
+            if next_change(&core, &mut changes).await { continue } else { return }
+        };
+        let column = before.clone();
+        match tokio::task::spawn_blocking(move || column.coded()).await {
+            Ok(coded) => core.adopt_codes(&before, &coded).await,
+            Err(error) => {
+                tracing::error!(head = before.head().name(), %error, "coding failed; queries scan in full");
+                return;
+            }
+        }
+    }
+}
+
+async fn keep_indexed(core: Arc<Core>, mut changes: watch::Receiver<()>) {
+    while !core.stopping.is_cancelled() {
+        let snapshot = core.snapshot();
+        let items_min = core.config.search.hnsw_items_min;
+        let is_behind = |c: &&Column| c.count() >= items_min && !c.index().is_current(c);
+        let behind: Vec<_> = snapshot.columns().iter().filter(is_behind).cloned().collect();
+        drop(snapshot);
+        let mut failed = false;
+        let nothing_to_do = behind.is_empty();
+        for column in behind {
+            let (name, stopping) = (column.head().name().to_owned(), core.stopping.clone());
+            let follow = move || column.index().follow(&column, &|| stopping.is_cancelled());
+            match tokio::task::spawn_blocking(follow).await {
+                Ok(Ok(())) => {}
+                Ok(Err(FollowError::Stopped)) => return,
+                Ok(Err(FollowError::Index(error))) => {
+                    failed = true;
                     tracing::error!(
                         head = name,
                         error,
                         "the index failed; it is rebuilt, queries scan meanwhile"
                     );
                 }
-            }
-            // An index that failed is tried again with the next change, not at once and for ever.
-            if nothing_to_do || failed {
-                tokio::select! {
-                    () = strong.changed.notified() => {}
-                    () = strong.stopping.cancelled() => return,
+                Err(error) => {
+                    failed = true;
+                    tracing::error!(head = name, %error, "the index failed; queries scan");
                 }
             }
         }
-    });
+        // An index that failed is tried again with the next change, not at once and for ever.
+        if (nothing_to_do || failed)
+            && !(next_change(&core, &mut changes).await && is_quiet(&core, &mut changes).await)
+        {
+            return;
+        }
+    }
+}
+
+/// Waits for the next change; false when the server stops.
+async fn next_change(core: &Core, changes: &mut watch::Receiver<()>) -> bool {
+    tokio::select! {
+        changed = changes.changed() => changed.is_ok(),
+        () = core.stopping.cancelled() => false,
+    }
+}
+
+/// Waits until nothing has changed for a while; false when the server stops.
+async fn is_quiet(core: &Core, changes: &mut watch::Receiver<()>) -> bool {
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return false },
+            () = tokio::time::sleep(QUIET) => return true,
+            () = core.stopping.cancelled() => return false,
+        }
+    }
+}
+
+impl Core {
+    /// Publishes codes that were made from an earlier state of a column; what was written since is coded here.
+    async fn adopt_codes(&self, before: &Column, coded: &Column) {
+        let _writer = self.writer.lock().await;
+        let mut next = crate::catalogue::Snapshot::clone(&self.snapshot());
+        if next.adopt_codes(before, coded) {
+            self.publish(next);
+            tracing::info!(head = before.head().name(), signatures = before.count(), "signatures coded");
+        }
+    }
 }

@@ -1,18 +1,19 @@
 //! Opening: the model's files, the store, and the snapshot rebuilt from it.
 
 use super::{Core, SEARCHES_MAX};
-use crate::catalogue::{Column, Snapshot};
+use crate::catalogue::{Column, Precision, Snapshot};
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
 use crate::error::Error;
 use crate::heads::{HeadState, HeadStatus, Progress, Registry, spawn_backfill};
+use crate::search::Planner;
 use crate::store::{HeadRecord, Store, StoreError, StoredState};
 use arc_swap::ArcSwap;
 use lapel_heads::{AlexNet, AlexNetError, Backbone, Bundle, BundleError, EmbedError, Embedder, Head};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -84,13 +85,15 @@ impl Core {
         let backbone: Arc<dyn Backbone> = Arc::new(backbone);
         let embedder = embedder(&backbone, &config.model.extract_parts)?;
         let store = Arc::new(Store::open(&config.data)?);
-        let loaded = load(&store, backbone.as_ref())?;
+        let loaded = load(&store, backbone.as_ref(), config.search.signatures)?;
         let engine = EngineConfig {
             query_max: config.limits.query_images_max,
             bulk_max: config.limits.ingest_images_max,
             photo: config.photo_limits(),
         };
+        let planner = Planner::new(&config.search);
         let core = Arc::new(Self {
+            planner,
             engine: Engine::start(embedder, engine)?,
             config,
             store,
@@ -98,13 +101,12 @@ impl Core {
             backbone,
             snapshot: ArcSwap::from_pointee(loaded.snapshot),
             writer: Mutex::new(()),
-            changed: Notify::new(),
+            changed: watch::Sender::new(()),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
         });
         super::index::spawn(&core);
-        core.changed.notify_one();
         for status in core.registry.all() {
             if let (HeadState::Backfilling, Some(head)) = (&status.state, status.head) {
                 spawn_backfill(core.clone(), status.name, status.key, head);
@@ -146,7 +148,7 @@ struct Loaded {
     registry: Registry,
 }
 
-fn load(store: &Store, backbone: &dyn Backbone) -> Result<Loaded, StoreError> {
+fn load(store: &Store, backbone: &dyn Backbone, precision: Precision) -> Result<Loaded, StoreError> {
     let registry = Registry::default();
     let mut snapshot = Snapshot::default();
     let mut signatures: HashMap<String, Vec<(String, Vec<f32>)>> = HashMap::new();
@@ -164,7 +166,7 @@ fn load(store: &Store, backbone: &dyn Backbone) -> Result<Loaded, StoreError> {
             store.signatures(&key, head.dim(), |id, values| {
                 signatures.entry(id.to_owned()).or_default().push((key.clone(), values));
             })?;
-            snapshot.add_pending(Column::new(&key, head.clone()));
+            snapshot.add_pending(Column::new(&key, head.clone(), precision));
             if status.state == HeadState::Active {
                 snapshot.activate(&key);
             }

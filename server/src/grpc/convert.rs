@@ -6,7 +6,7 @@ use crate::config::Limits;
 use crate::core::QuerySource;
 use crate::error::{Error, Violation};
 use crate::search::{
-    Explanation, Manipulation, ManipulationEffect, Match, Outcome, Plan, PlanKind, Weighting,
+    Explanation, Manipulation, ManipulationEffect, Match, Outcome, Plan, PlanKind, SearchAnswer, Weighting,
 };
 use lapel_heads::{Parts, Rect};
 use lapel_proto::v1;
@@ -81,7 +81,7 @@ pub(super) fn timestamp(ms: u64) -> Option<Timestamp> {
 
 pub(super) fn item(snapshot: &Snapshot, item: &Item) -> v1::Item {
     let slot = snapshot.items().slot(&item.id);
-    let has = |c: &&crate::catalogue::Column| slot.is_some_and(|slot| c.get(slot).is_some());
+    let has = |c: &&crate::catalogue::Column| slot.is_some_and(|slot| c.has(slot));
     v1::Item {
         id: item.id.to_string(),
         labels: item.record.labels.clone(),
@@ -139,9 +139,35 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
     v1::Explanation { terms: terms.collect(), attributes: attributes.collect() }
 }
 
+/// The plan that a request asks for: its hint, or the exact scan that it forces.
+pub(super) fn wanted_plan(exact: bool, hint: i32) -> Result<Option<PlanKind>, Error> {
+    if exact {
+        return Ok(Some(PlanKind::ExactScan));
+    }
+    match v1::PlanKind::try_from(hint) {
+        Ok(v1::PlanKind::Unspecified) => Ok(None),
+        Ok(v1::PlanKind::ExactScan) => Ok(Some(PlanKind::ExactScan)),
+        Ok(v1::PlanKind::CodeScan) => Ok(Some(PlanKind::CodeScan)),
+        Ok(v1::PlanKind::Hnsw) => Ok(Some(PlanKind::Hnsw)),
+        Err(_) => Err(Error::invalid("plan", format!("{hint} is no plan; see PlanKind"))),
+    }
+}
+
+pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> v1::SearchResponse {
+    v1::SearchResponse {
+        results: results(snapshot, answer.matches),
+        weights: answer.weights,
+        manipulations: answer.effects.into_iter().map(effect).collect(),
+        items_with_all_labels: answer.items_with_all_labels,
+        plan: Some(plan(answer.plan)),
+        generation: snapshot.generation,
+    }
+}
+
 pub(super) fn plan(plan: Plan) -> v1::SearchPlan {
     let kind = match plan.kind {
         PlanKind::ExactScan => v1::PlanKind::ExactScan,
+        PlanKind::CodeScan => v1::PlanKind::CodeScan,
         PlanKind::Hnsw => v1::PlanKind::Hnsw,
     };
     v1::SearchPlan {

@@ -109,7 +109,7 @@ impl Services {
             exclude: request.exclude_ids,
             k: request.k.max(1) as usize,
             explain: request.explain,
-            exact: false,
+            plan: None,
         };
         let answer = self.core.search(&snapshot, view, spec).await?;
         let asked = request.k > 0;

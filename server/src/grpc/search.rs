@@ -3,11 +3,12 @@
 use super::{Services, convert};
 use crate::catalogue::Snapshot;
 use crate::error::Error;
-use crate::search::{SearchSpec, Weighting, applies};
+use crate::search::{QueryView, SearchSpec, Weighting, applies};
 use futures_util::{StreamExt, stream};
 use lapel_heads::{Head, Labels};
 use lapel_proto::v1::search_service_server::SearchService;
 use lapel_proto::v1::{self, describe_request, search_batch_result, search_request};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -32,7 +33,9 @@ impl SearchService for Services {
         request: Request<v1::SearchRequest>,
     ) -> Result<Response<v1::SearchResponse>, Status> {
         let snapshot = self.core.snapshot();
-        Ok(Response::new(self.search_one(&snapshot, request.into_inner()).await?))
+        let (view, spec) = self.prepare_search(&snapshot, request.into_inner()).await?;
+        let answer = self.core.search(&snapshot, view, spec).await?;
+        Ok(Response::new(convert::answer(&snapshot, answer)))
     }
 
     async fn search_batch(
@@ -52,24 +55,42 @@ impl SearchService for Services {
         // One snapshot for all: a batch never mixes two states.
         let snapshot = self.core.snapshot();
         let snapshot = &snapshot;
-        let one = |request| async move {
-            let outcome = match self.search_one(snapshot, request).await {
-                Ok(response) => search_batch_result::Outcome::Response(response),
+        let ready = |request| self.prepare_search(snapshot, request);
+        let ready: Vec<_> = stream::iter(requests).map(ready).buffered(BATCH_AT_ONCE).collect().await;
+        let (mut queries, mut faults) = (Vec::new(), Vec::new());
+        for outcome in ready {
+            match outcome {
+                Ok(query) => {
+                    queries.push(query);
+                    faults.push(None);
+                }
+                Err(error) => faults.push(Some(error)),
+            }
+        }
+        let mut answers = self.core.search_batch(snapshot, queries).await?.into_iter();
+        let results = faults.into_iter().map(|fault| {
+            let answer = match fault {
+                Some(error) => Err(error),
+                None => answers
+                    .next()
+                    .unwrap_or_else(|| Err(Error::Internal("a search without an answer".into()))),
+            };
+            let outcome = match answer {
+                Ok(answer) => search_batch_result::Outcome::Response(convert::answer(snapshot, answer)),
                 Err(error) => search_batch_result::Outcome::Error(convert::item_error(error)),
             };
             v1::SearchBatchResult { outcome: Some(outcome) }
-        };
-        let results = stream::iter(requests).map(one).buffered(BATCH_AT_ONCE).collect().await;
-        Ok(Response::new(v1::SearchBatchResponse { results }))
+        });
+        Ok(Response::new(v1::SearchBatchResponse { results: results.collect() }))
     }
 }
 
 impl Services {
-    async fn search_one(
+    async fn prepare_search(
         &self,
         snapshot: &Arc<Snapshot>,
         request: v1::SearchRequest,
-    ) -> Result<v1::SearchResponse, Error> {
+    ) -> Result<(QueryView, SearchSpec), Error> {
         let limits = &self.core.config.limits;
         let counts = (request.manipulations.len(), request.filters.as_slice(), request.exclude_ids.len());
         let violations = convert::search_faults(request.k, 1, counts, limits);
@@ -88,18 +109,9 @@ impl Services {
             exclude: request.exclude_ids,
             k: request.k as usize,
             explain: request.explain,
-            exact: request.exact,
+            plan: convert::wanted_plan(request.exact, request.plan)?,
         };
-        let view = self.core.view(snapshot, convert::query_source(request.query)?).await?;
-        let answer = self.core.search(snapshot, view, spec).await?;
-        Ok(v1::SearchResponse {
-            results: convert::results(snapshot, answer.matches),
-            weights: answer.weights,
-            manipulations: answer.effects.into_iter().map(convert::effect).collect(),
-            items_with_all_labels: answer.items_with_all_labels,
-            plan: Some(convert::plan(answer.plan)),
-            generation: snapshot.generation,
-        })
+        Ok((self.core.view(snapshot, convert::query_source(request.query)?).await?, spec))
     }
 
     /// A profile's weights; those of heads that have been retired since are left out.
@@ -129,7 +141,7 @@ impl Services {
                     None => None,
                 };
                 let signatures =
-                    snapshot.columns().iter().map(|c| c.get(slot).map(<[f32]>::to_vec)).collect();
+                    snapshot.columns().iter().map(|c| c.get(slot).map(Cow::into_owned)).collect();
                 (signatures, parts, record.and_then(|r| r.parts_case))
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),

@@ -97,7 +97,7 @@ impl Wanted {
         let predicted = |attribute: &str| {
             let column = snapshot.column_of_attribute(attribute)?;
             let head = column.head();
-            seen(head, head.manifest().attribute(attribute)?, column.get(slot)?, record?.parts_case)
+            seen(head, head.manifest().attribute(attribute)?, &column.get(slot)?, record?.parts_case)
         };
         let compare = |wanted: &WantedAttribute| {
             let label = stored.and_then(|labels| labels.get(&wanted.name)).cloned();
@@ -137,7 +137,7 @@ pub(super) fn explain(terms: &[QueryTerm<'_>], slot: Slot, attributes: Vec<Attri
         head: t.column.head().name().to_owned(),
         weight: t.weight,
         distance: f64::from(t.distance(slot)),
-        missing: t.column.get(slot).is_none(),
+        missing: !t.column.has(slot),
         region: t.column.head().manifest().region,
     };
     Explanation { terms: terms.iter().map(term).collect(), attributes }

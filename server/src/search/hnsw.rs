@@ -3,8 +3,9 @@
 //! The index follows the column in the background. Until it has caught up, and while it is being written,
 //! searches are told so and scan instead: an answer never comes from a stale index.
 
-use crate::catalogue::{BLOCK, Column, ColumnBlock};
+use crate::catalogue::{BLOCK, Column, ColumnBlock, Slot};
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 
 /// Threads that may search at once; usearch fails beyond what was reserved, so callers are bounded below it.
@@ -12,7 +13,7 @@ pub(super) const SEARCH_THREADS_MAX: usize = 64;
 
 /// Candidates a search keeps (its ef), or the number asked for where that is more; below 256 one result in
 /// fifty was missed. Fixed when the index is made: changing it would race with searches.
-const EXPANSION_SEARCH: usize = 256;
+pub(super) const EXPANSION_SEARCH: usize = 256;
 
 /// An HNSW index over the signatures of one column, keyed by slot.
 pub struct Hnsw {
@@ -27,6 +28,28 @@ struct State {
     blocks: Vec<Arc<ColumnBlock>>,
     /// The column's version that the index equals; `None`: never built, or a write to it failed.
     version: Option<u64>,
+    /// Nanoseconds of a search, measured when the index was last brought up.
+    search_ns: Option<f64>,
+}
+
+/// Searches by which the index's own cost is measured.
+const MEASURED: usize = 16;
+
+/// Why an index was not brought up to its column.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The library's own words.
+    #[error("{0}")]
+    Index(String),
+    /// The server is stopping.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl FollowError {
+    fn index(error: impl std::fmt::Display) -> Self {
+        Self::Index(error.to_string())
+    }
 }
 
 impl Hnsw {
@@ -49,6 +72,12 @@ impl Hnsw {
         Some(found.keys.into_iter().map(|key| key as u32).collect())
     }
 
+    /// Nanoseconds that a search takes; `None` while there is no index.
+    #[must_use]
+    pub fn search_ns(&self) -> Option<f64> {
+        self.state.try_read().ok()?.search_ns
+    }
+
     /// Whether the index equals the column.
     #[must_use]
     pub fn is_current(&self, column: &Column) -> bool {
@@ -58,9 +87,11 @@ impl Hnsw {
     /// Brings the index up to `column` by comparing blocks; called in the background, one caller at a time.
     ///
     /// # Errors
-    /// The index's own words; it is then rebuilt by the next call, and not used until then.
-    pub fn follow(&self, column: &Column) -> Result<(), String> {
-        let Ok(mut state) = self.state.write() else { return Err("a poisoned lock".into()) };
+    /// [`FollowError`]; it is then rebuilt by the next call, and not used until then.
+    pub fn follow(&self, column: &Column, is_stopping: &dyn Fn() -> bool) -> Result<(), FollowError> {
+        let Ok(mut state) = self.state.write() else {
+            return Err(FollowError::Index("a poisoned lock".into()));
+        };
         if state.version == Some(column.version()) {
             return Ok(());
         }
@@ -69,20 +100,24 @@ impl Hnsw {
         }
         let index = match state.index.take() {
             Some(index) => index,
-            None => Index::new(&options(self.dim)).map_err(|e| e.to_string())?,
+            None => Index::new(&options(self.dim)).map_err(FollowError::index)?,
         };
         let capacity = (column.blocks().len() * BLOCK).next_power_of_two() * 2;
         if index.capacity() < capacity {
             index
                 .reserve_capacity_and_threads(capacity, SEARCH_THREADS_MAX + 1)
-                .map_err(|e| e.to_string())?;
+                .map_err(FollowError::index)?;
         }
         for (number, block) in column.blocks().iter().enumerate() {
+            if is_stopping() {
+                return Err(FollowError::Stopped);
+            }
             let old = state.blocks.get(number);
             if !old.is_some_and(|old| Arc::ptr_eq(old, block)) {
                 self.follow_block(&index, number, old, block)?;
             }
         }
+        state.search_ns = measure(&index, column);
         state.index = Some(index);
         state.blocks = column.blocks().to_vec();
         state.version = Some(column.version());
@@ -95,7 +130,7 @@ impl Hnsw {
         number: usize,
         old: Option<&Arc<ColumnBlock>>,
         new: &ColumnBlock,
-    ) -> Result<(), String> {
+    ) -> Result<(), FollowError> {
         for at in 0..BLOCK {
             let before = old.and_then(|old| old.get(at, self.dim));
             let after = new.get(at, self.dim);
@@ -104,14 +139,26 @@ impl Hnsw {
             }
             let key = (number * BLOCK + at) as u64;
             if before.is_some() {
-                index.remove(key).map_err(|e| e.to_string())?;
+                index.remove(key).map_err(FollowError::index)?;
             }
             if let Some(after) = after {
-                index.add(key, after).map_err(|e| e.to_string())?;
+                index.add(key, &after).map_err(FollowError::index)?;
             }
         }
         Ok(())
     }
+}
+
+/// Nanoseconds of a search: the mean over signatures spread over the column.
+fn measure(index: &Index, column: &Column) -> Option<f64> {
+    let slots = (column.blocks().len() * BLOCK) as Slot;
+    let spread = (0..slots).step_by((slots as usize / MEASURED).max(1));
+    let queries: Vec<_> = spread.filter_map(|slot| Some(column.get(slot)?.into_owned())).collect();
+    let start = Instant::now();
+    for query in &queries {
+        index.search(query, 10).ok()?;
+    }
+    (!queries.is_empty()).then(|| start.elapsed().as_nanos() as f64 / queries.len() as f64)
 }
 
 fn options(dim: usize) -> IndexOptions {

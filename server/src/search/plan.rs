@@ -1,19 +1,22 @@
-//! The plan of a search: one head's index, or the exact scan.
+//! The plan of a search: one head's index, a scan of the codes, or the exact scan.
 
-use super::SearchSpec;
-use super::scan::{Hit, best, missing};
+use super::allowed::Allowed;
+use super::cost::{Costs, Work};
+use super::rescore::{heavy, rescore};
+use super::scan::{self, Best, BlockEstimates, Estimates, Hit};
 use super::weights::QueryTerm;
-use crate::catalogue::Snapshot;
 use crate::config::SearchConfig;
-use crate::error::Error;
-use roaring::RoaringBitmap;
+use crate::kernels::{GROUPS, Level, Tables};
+use std::cell::RefCell;
 
 /// The plans there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlanKind {
-    /// Every item that passes is scored.
+    /// Every item that passes is scored by the exact formula.
     ExactScan,
-    /// One head's index gives candidates.
+    /// Every item that passes is estimated from its codes; the best estimates are scored exactly.
+    CodeScan,
+    /// One head's index gives candidates, which are scored exactly.
     Hnsw,
 }
 
@@ -30,52 +33,217 @@ pub struct Plan {
     pub missing: u64,
 }
 
-pub(super) fn run(
-    snapshot: &Snapshot,
-    terms: &[QueryTerm<'_>],
-    allowed: &RoaringBitmap,
-    spec: &SearchSpec,
-    config: &SearchConfig,
-) -> Result<(Vec<Hit>, Plan), Error> {
-    if spec.k == 0 {
-        return Err(Error::invalid("k", "at least 1 result must be asked for"));
-    }
-    if let [term] = terms
-        && !spec.exact
-        && spec.filters.is_empty()
-        && snapshot.items().len() >= config.hnsw_items_min
-        && let Some(found) = by_index(term, terms, allowed, spec)
-    {
-        return Ok(found);
-    }
-    let plan = Plan {
-        kind: PlanKind::ExactScan,
-        scanned: allowed.len(),
-        rescored: 0,
-        missing: missing(terms, allowed, snapshot.items().len() as u64),
-    };
-    Ok((best(terms, allowed.iter(), spec.k), plan))
+/// How searches are planned and run.
+#[derive(Clone, Copy, Debug)]
+pub struct Planner {
+    /// What the parts of a scan cost.
+    pub costs: Costs,
+    /// The instructions that the scans use.
+    pub level: Level,
+    /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
+    pub prototype_items_min: u64,
 }
 
-/// Candidates of the index, rescored; `None` when the index is behind, or might hide a result: when fewer than
-/// k came back, or an item without a signature, which the index cannot know, could rank among them.
-fn by_index(
-    term: &QueryTerm<'_>,
-    terms: &[QueryTerm<'_>],
-    allowed: &RoaringBitmap,
-    spec: &SearchSpec,
-) -> Option<(Vec<Hit>, Plan)> {
-    let index = term.column.index();
-    let wanted = spec.k + spec.exclude.len();
-    let candidates = index.nearest(term.column, &term.vector, wanted)?;
-    let passing = candidates.iter().copied().filter(|slot| allowed.contains(*slot));
-    let hits = best(terms, passing, spec.k);
-    let last = hits.last()?;
-    let missing = allowed.len().saturating_sub(term.column.count());
-    let hidden = missing > 0 && last.distance >= term.weight * f64::from(term.expected);
-    if hits.len() < spec.k || hidden {
-        return None;
+impl Planner {
+    /// The planner of this machine.
+    #[must_use]
+    pub fn new(config: &SearchConfig) -> Self {
+        Self {
+            costs: Costs::of_this_machine(),
+            level: Level::best(),
+            prototype_items_min: config.prototype_items_min,
+        }
     }
-    let scanned = candidates.len() as u64;
-    Some((hits, Plan { kind: PlanKind::Hnsw, scanned, rescored: scanned, missing: 0 }))
+}
+
+/// A query that is ready to run.
+pub(super) struct Query<'a> {
+    /// Heaviest first.
+    pub(super) terms: Vec<QueryTerm<'a>>,
+    pub(super) allowed: Allowed<'a>,
+    pub(super) k: usize,
+    /// The plan that the caller asks for.
+    pub(super) wanted: Option<PlanKind>,
+}
+
+/// Estimated work, in nanoseconds, from which on a scan is shared between two threads: waking one costs about 20
+/// microseconds.
+const SHARED_NS_MIN: f64 = 200_000.0;
+/// Queries that share one pass over the codes: their estimates, 4 bytes a slot each, are in memory together.
+const PASS_QUERIES_MAX: usize = 8;
+
+impl Query<'_> {
+    fn work(&self) -> Work {
+        Work {
+            allowed: self.allowed.count(),
+            groups: self.allowed.count().min((self.allowed.blocks() * GROUPS) as u64),
+            heads: self.terms.len() as u64,
+            numbers: self.terms.iter().map(|t| t.vector.len() as u64).sum(),
+            k: self.k as u64,
+        }
+    }
+
+    /// The cheapest of the plans that can run, or the one that was asked for if it can.
+    fn choose(&self, planner: &Planner) -> (PlanKind, f64) {
+        let work = self.work();
+        let coded = self.terms.iter().any(|term| term.column.codec().is_some());
+        let index = self.terms[0].column.index().search_ns().filter(|_| {
+            self.terms.len() == 1 && !self.allowed.is_filtered() && self.k <= work.allowed as usize
+        });
+        let plans = [
+            (PlanKind::ExactScan, Some(planner.costs.exact(&work))),
+            (PlanKind::CodeScan, coded.then(|| planner.costs.codes(&work))),
+            (PlanKind::Hnsw, index.map(|ns| planner.costs.hnsw(&work, ns))),
+        ];
+        let possible = plans.into_iter().filter_map(|(kind, ns)| Some((kind, ns?)));
+        let cheapest = possible.clone().min_by(|a, b| a.1.total_cmp(&b.1));
+        let asked = self.wanted.and_then(|wanted| possible.clone().find(|(kind, _)| *kind == wanted));
+        asked.or(cheapest).unwrap_or((PlanKind::ExactScan, 0.0))
+    }
+
+    /// Candidates of the index, rescored; `None` when the index is behind, or might hide a result: when fewer
+    /// than k came back, or an item without a signature, which the index cannot know, could rank among them.
+    fn by_index(&self) -> Option<(Vec<Hit>, Plan)> {
+        let term = &self.terms[0];
+        let wanted = self.k + self.allowed.excluded();
+        let candidates = term.column.index().nearest(term.column, &term.vector, wanted)?;
+        let mut best = Best::new(self.k);
+        for slot in candidates.iter().filter(|slot| self.allowed.contains(**slot)) {
+            let distance = scan::score(&self.terms, *slot, f64::INFINITY)?;
+            best.push(Hit { slot: *slot, distance });
+        }
+        let hits = best.into_hits();
+        let last = hits.last()?;
+        let missing = self.allowed.items().saturating_sub(term.column.count());
+        let hidden = missing > 0 && last.distance >= term.weight * f64::from(term.expected);
+        if hits.len() < self.k || hidden {
+            return None;
+        }
+        let scanned = candidates.len() as u64;
+        Some((hits, Plan { kind: PlanKind::Hnsw, scanned, rescored: scanned, missing: 0 }))
+    }
+
+    fn by_exact_scan(&self, planner: &Planner, threads: usize) -> (Vec<Hit>, Plan) {
+        let blocks = self.allowed.blocks();
+        let run = |range| scan::exact(&self.terms, &self.allowed, range, planner.level, self.k);
+        let hits = if threads > 1 && planner.costs.exact(&self.work()) >= SHARED_NS_MIN {
+            let (first, second) = rayon::join(|| run(0..blocks / 2), || run(blocks / 2..blocks));
+            let mut best = Best::new(self.k);
+            first.into_iter().chain(second).for_each(|hit| best.push(hit));
+            best.into_hits()
+        } else {
+            run(0..blocks)
+        };
+        (hits, self.plan(PlanKind::ExactScan, 0))
+    }
+
+    fn plan(&self, kind: PlanKind, rescored: u64) -> Plan {
+        Plan { kind, scanned: self.allowed.count(), rescored, missing: self.missing() }
+    }
+
+    /// How many of the allowed items lack a signature of a head in play.
+    fn missing(&self) -> u64 {
+        // Complete columns, the usual case, need no second look.
+        if self.terms.iter().all(|term| term.column.count() == self.allowed.items()) {
+            return 0;
+        }
+        let of_block = |number: usize| {
+            let blocks =
+                self.terms.iter().map(|term| term.column.block(number).map(|block| *block.present()));
+            let mut complete = [u64::MAX; GROUPS];
+            for present in blocks.map(Option::unwrap_or_default) {
+                complete.iter_mut().zip(present).for_each(|(c, p)| *c &= p);
+            }
+            let lacking = self.allowed.block(number).into_iter().zip(complete).map(|(a, c)| a & !c);
+            lacking.map(|word| u64::from(word.count_ones())).sum::<u64>()
+        };
+        (0..self.allowed.blocks()).map(of_block).sum()
+    }
+}
+
+/// Runs queries of one snapshot; those that scan codes share the pass over memory. `threads` are those that may be
+/// used, one or two.
+pub(super) fn run(queries: &[Query<'_>], planner: &Planner, threads: usize) -> Vec<(Vec<Hit>, Plan)> {
+    let mut answers: Vec<Option<(Vec<Hit>, Plan)>> = queries.iter().map(|_| None).collect();
+    let mut scans = Vec::new();
+    for (at, (query, answer)) in queries.iter().zip(&mut answers).enumerate() {
+        let (mut kind, ns) = query.choose(planner);
+        if kind == PlanKind::Hnsw {
+            *answer = query.by_index();
+            kind = PlanKind::CodeScan;
+        }
+        let coded = query.terms.iter().any(|term| term.column.codec().is_some());
+        if answer.is_none() && kind == PlanKind::CodeScan && coded {
+            scans.push((at, query, ns));
+        } else if answer.is_none() {
+            *answer = Some(query.by_exact_scan(planner, threads));
+        }
+    }
+    for pass in scans.chunks(PASS_QUERIES_MAX) {
+        let queries: Vec<_> = pass.iter().map(|(_, query, _)| *query).collect();
+        let ns: f64 = pass.iter().map(|(_, _, ns)| ns).sum();
+        let threads = if ns >= SHARED_NS_MIN { threads } else { 1 };
+        for ((at, query, _), (hits, rescored)) in pass.iter().zip(by_codes(&queries, planner.level, threads))
+        {
+            answers[*at] = Some((hits, query.plan(PlanKind::CodeScan, rescored)));
+        }
+    }
+    answers.into_iter().flatten().collect()
+}
+
+thread_local! {
+    /// Estimates of this thread's last pass: 4 bytes a slot and query that need not be allocated each time.
+    static ESTIMATES: RefCell<Vec<Estimates>> = RefCell::default();
+}
+
+/// Scans the codes once for all queries, then rescores each.
+fn by_codes(queries: &[&Query<'_>], level: Level, threads: usize) -> Vec<(Vec<Hit>, u64)> {
+    ESTIMATES.with_borrow_mut(|pool| {
+        pool.resize_with(queries.len().max(pool.len()), Estimates::default);
+        let mut first = Vec::with_capacity(queries.len());
+        for (query, estimates) in queries.iter().zip(pool.iter_mut()) {
+            estimates.prepare(query.allowed.blocks(), heavy(&query.terms), query.terms.len());
+            let coded: Vec<_> = query.terms.iter().map(|term| (term, term.tables())).collect();
+            first.push(Scan { query, coded, out: estimates.blocks(), from: 0 });
+        }
+        if threads > 1 {
+            let second: Vec<_> = first.iter_mut().map(Scan::split).collect();
+            rayon::join(|| pass(first, level), || pass(second, level));
+        } else {
+            pass(first, level);
+        }
+        let rescored = queries.iter().zip(pool.iter());
+        rescored.map(|(query, estimates)| rescore(&query.terms, estimates, query.k, level)).collect()
+    })
+}
+
+/// One query's part of a pass.
+struct Scan<'q, 'a> {
+    query: &'q Query<'a>,
+    coded: Vec<(&'q QueryTerm<'a>, Option<Tables>)>,
+    out: Vec<BlockEstimates<'q>>,
+    /// The number of the first block of `out`.
+    from: usize,
+}
+
+impl Scan<'_, '_> {
+    /// Gives the second half of the blocks away.
+    fn split(&mut self) -> Self {
+        let middle = self.out.len() / 2;
+        let out = self.out.split_off(middle);
+        Self { query: self.query, coded: self.coded.clone(), out, from: self.from + middle }
+    }
+}
+
+/// Block by block, so that what one query has read is still in the cache for the next.
+fn pass(mut scans: Vec<Scan<'_, '_>>, level: Level) {
+    let blocks = scans.iter().map(|scan| scan.out.len()).max().unwrap_or(0);
+    for at in 0..blocks {
+        for scan in &mut scans {
+            if let Some(out) = scan.out.get_mut(at) {
+                let number = scan.from + at;
+                scan::estimate(&scan.coded, number, &scan.query.allowed.block(number), level, out);
+            }
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! The exact scan: D = sum of w_v * |q_v - r_v| for every item that passes.
+//! One pass over the blocks: D = sum of w_v * |q_v - r_v| of every item that passes, from codes or in full.
 
+use super::allowed::Allowed;
 use super::weights::QueryTerm;
-use crate::catalogue::Slot;
-
-use roaring::RoaringBitmap;
+use crate::catalogue::{BLOCK, Slot};
+use crate::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Level, Sums, Tables};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -30,6 +30,43 @@ impl PartialOrd for Hit {
     }
 }
 
+/// The k best hits so far.
+pub(super) struct Best {
+    k: usize,
+    heap: BinaryHeap<Hit>,
+}
+
+impl Best {
+    pub(super) fn new(k: usize) -> Self {
+        Self { k, heap: BinaryHeap::with_capacity(k + 1) }
+    }
+
+    /// The distance that a hit must not exceed; infinite until there are k.
+    pub(super) fn limit(&self) -> f64 {
+        if self.heap.len() < self.k {
+            f64::INFINITY
+        } else {
+            self.heap.peek().map_or(f64::INFINITY, |h| h.distance)
+        }
+    }
+
+    pub(super) fn k(&self) -> usize {
+        self.k
+    }
+
+    pub(super) fn push(&mut self, hit: Hit) {
+        self.heap.push(hit);
+        if self.heap.len() > self.k {
+            self.heap.pop();
+        }
+    }
+
+    /// Best first.
+    pub(super) fn into_hits(self) -> Vec<Hit> {
+        self.heap.into_sorted_vec()
+    }
+}
+
 /// The distance of the item in a slot; `None` once its partial sum exceeds `limit`.
 pub(super) fn score(terms: &[QueryTerm<'_>], slot: Slot, limit: f64) -> Option<f64> {
     let mut sum = 0.0;
@@ -42,27 +79,135 @@ pub(super) fn score(terms: &[QueryTerm<'_>], slot: Slot, limit: f64) -> Option<f
     Some(sum)
 }
 
-/// The `k` best of `slots`, best first.
-pub(super) fn best(terms: &[QueryTerm<'_>], slots: impl Iterator<Item = Slot>, k: usize) -> Vec<Hit> {
-    let mut kept: BinaryHeap<Hit> = BinaryHeap::with_capacity(k + 1);
-    for slot in slots {
-        let limit =
-            if kept.len() < k { f64::INFINITY } else { kept.peek().map_or(f64::INFINITY, |h| h.distance) };
-        if let Some(distance) = score(terms, slot, limit) {
-            kept.push(Hit { slot, distance });
-            if kept.len() > k {
-                kept.pop();
+/// How much further than the limit a sum in single precision may be and still belong to a hit.
+const ROUNDING: f32 = 1e-5;
+/// Items of a group from which on scoring the whole group is cheaper than looking for the wanted ones.
+const DENSE_MIN: u32 = 16;
+
+/// The `k` best of the blocks in `range`, by the exact formula.
+pub(super) fn exact(
+    terms: &[QueryTerm<'_>],
+    allowed: &Allowed<'_>,
+    range: std::ops::Range<usize>,
+    level: Level,
+    k: usize,
+) -> Vec<Hit> {
+    let mut best = Best::new(k);
+    for number in range {
+        let bits = allowed.block(number);
+        for (group, wanted) in bits.iter().enumerate().filter(|(_, wanted)| **wanted != 0) {
+            let mut left = *wanted;
+            let mut sums = [0.0; GROUP];
+            if wanted.count_ones() >= DENSE_MIN {
+                terms.iter().for_each(|term| add_exact(term, number, group, level, &mut sums));
+            }
+            while left != 0 {
+                let at = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let limit = best.limit();
+                if f64::from(sums[at] * (1.0 - ROUNDING)) > limit {
+                    continue;
+                }
+                let slot = (number * BLOCK + group * GROUP + at) as Slot;
+                if let Some(distance) = score(terms, slot, limit) {
+                    best.push(Hit { slot, distance });
+                }
             }
         }
     }
-    kept.into_sorted_vec()
+    best.into_hits()
 }
 
-/// How many of `slots` lack a signature of a head in play, in a catalogue of `items`.
-pub(super) fn missing(terms: &[QueryTerm<'_>], slots: &RoaringBitmap, items: u64) -> u64 {
-    // Complete columns, the usual case, need no second look at every item.
-    if terms.iter().all(|t| t.column.count() == items) {
-        return 0;
+/// Adds a head's exact terms to the sums of one group.
+fn add_exact(term: &QueryTerm<'_>, number: usize, group: usize, level: Level, sums: &mut [f32; GROUP]) {
+    let weight = term.weight as f32;
+    let exact = ExactTerm { query: &term.vector, weight, missing: weight * term.expected };
+    let block = term.column.block(number);
+    match block.and_then(|block| Some((block.rows(group)?, block.present()[group]))) {
+        Some((rows, present)) => kernels::add_distances(level, &exact, rows, present, sums),
+        None => sums.iter_mut().for_each(|sum| *sum += exact.missing),
     }
-    slots.iter().filter(|slot| terms.iter().any(|t| t.column.get(*slot).is_none())).count() as u64
+}
+
+/// Estimated distances of every slot: infinite where it may not be returned.
+#[derive(Default)]
+pub(super) struct Estimates {
+    /// By slot.
+    pub(super) sums: Vec<Sums>,
+    /// The least of each group.
+    pub(super) minima: Vec<[f32; GROUPS]>,
+    /// How many of the terms are heavy.
+    pub(super) heavy: usize,
+    /// By slot, what the heavy terms add; empty when all terms are heavy.
+    heavy_sums: Vec<Sums>,
+}
+
+/// One block of estimates.
+pub(super) struct BlockEstimates<'e> {
+    sums: &'e mut Sums,
+    minima: &'e mut [f32; GROUPS],
+    heavy: usize,
+    heavy_sums: Option<&'e mut Sums>,
+}
+
+impl Estimates {
+    /// Makes room for a search in which `heavy` of `all` terms are heavy.
+    pub(super) fn prepare(&mut self, blocks: usize, heavy: usize, all: usize) {
+        self.sums.resize(blocks, [0.0; BLOCK]);
+        self.minima.resize(blocks, [0.0; GROUPS]);
+        self.heavy_sums.resize(if heavy < all { blocks } else { 0 }, [0.0; BLOCK]);
+        self.heavy = heavy;
+    }
+
+    /// What the heavy terms add to the estimate of a slot.
+    pub(super) fn heavy_sum(&self, slot: Slot, estimate: f32) -> f32 {
+        let block = self.heavy_sums.get(slot as usize / BLOCK);
+        block.map_or(estimate, |sums| sums[slot as usize % BLOCK])
+    }
+
+    /// The blocks, to be filled.
+    pub(super) fn blocks(&mut self) -> Vec<BlockEstimates<'_>> {
+        let heavy = self.heavy;
+        let mut heavy_sums = self.heavy_sums.iter_mut();
+        let blocks = self.sums.iter_mut().zip(&mut self.minima);
+        blocks
+            .map(|(sums, minima)| BlockEstimates { sums, minima, heavy, heavy_sums: heavy_sums.next() })
+            .collect()
+    }
+}
+
+/// A query's terms with what the kernels need of each; `None` for a column without codes, which is read in full.
+pub(super) type CodedTerms<'q, 'a> = [(&'q QueryTerm<'a>, Option<Tables>)];
+
+/// Estimates one block.
+pub(super) fn estimate(
+    terms: &CodedTerms<'_, '_>,
+    number: usize,
+    allowed: &Bits,
+    level: Level,
+    out: &mut BlockEstimates<'_>,
+) {
+    let BlockEstimates { sums, minima, heavy, heavy_sums } = out;
+    sums.fill(0.0);
+    for (at, (term, tables)) in terms.iter().enumerate() {
+        if at == *heavy
+            && let Some(heavy_sums) = heavy_sums
+        {
+            heavy_sums.copy_from_slice(*sums);
+        }
+        let (next_term, next_number) =
+            if at + 1 < terms.len() { (terms[at + 1].0, number) } else { (terms[0].0, number + 1) };
+        let next = next_term.column.block(next_number).and_then(|block| block.codes()).unwrap_or_default();
+        let codes = term.column.block(number).and_then(|block| Some((block.codes()?, block.present())));
+        match (tables, codes) {
+            (Some(tables), Some((codes, present))) => {
+                kernels::add_estimates(level, tables, codes, (present, allowed), next, sums);
+            }
+            _ => {
+                let groups = sums.as_chunks_mut::<GROUP>().0.iter_mut().enumerate();
+                groups.for_each(|(group, sums)| add_exact(term, number, group, level, sums));
+            }
+        }
+    }
+    kernels::finish(level, allowed, sums, minima);
 }

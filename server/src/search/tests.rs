@@ -1,12 +1,15 @@
 use super::*;
-use crate::catalogue::Column;
+use crate::catalogue::{Column, Precision};
+use crate::config::SearchConfig;
 use crate::store::ItemRecord;
 use crate::testing::external_head;
-use lapel_heads::{Labels, distance};
+use lapel_heads::{Labels, Signature, distance};
 use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
 
 const HEADS: [&str; 3] = ["color", "pattern", "shape"];
-const DIM: usize = 8;
+const DIM: usize = 16;
 
 /// A unit vector decided by a number.
 fn vector(seed: u64) -> Vec<f32> {
@@ -19,7 +22,7 @@ fn vector(seed: u64) -> Vec<f32> {
 fn snapshot(count: u64, missing: impl Fn(u64, usize) -> bool) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for head in HEADS {
-        snapshot.add_pending(Column::new(head, external_head(head, DIM, &["a", "b"])));
+        snapshot.add_pending(Column::new(head, external_head(head, DIM, &["a", "b"]), Precision::F32));
         snapshot.activate(head);
     }
     for i in 0..count {
@@ -47,8 +50,17 @@ fn named(weights: &[(&str, f64)], only_named: bool) -> Weighting {
     Weighting::Named { by_name: weights.iter().map(|(n, w)| ((*n).to_owned(), *w)).collect(), only_named }
 }
 
-fn config() -> SearchConfig {
-    SearchConfig { hnsw_items_min: 1, ..SearchConfig::default() }
+fn search(
+    s: &Snapshot,
+    view: QueryView,
+    spec: &SearchSpec,
+    planner: &Planner,
+) -> Result<SearchAnswer, Error> {
+    search_batch(s, vec![(view, spec.clone())], planner, 1).remove(0)
+}
+
+fn planner() -> Planner {
+    Planner::new(&SearchConfig::default())
 }
 
 fn spec(weighting: Weighting, k: usize) -> SearchSpec {
@@ -61,7 +73,7 @@ fn by_hand(s: &Snapshot, view: &QueryView, weights: &BTreeMap<String, f64>, slot
         let column = s.column(head).expect("active");
         let d = column
             .get(slot)
-            .map_or(column.expected_distance(&view.vectors[head]), |r| distance(&view.vectors[head], r));
+            .map_or(column.expected_distance(&view.vectors[head]), |r| distance(&view.vectors[head], &r));
         weight * f64::from(d)
     };
     weights.iter().map(term).sum()
@@ -75,7 +87,7 @@ proptest! {
         prop_assume!(w.iter().any(|w| *w > 0.0));
         let s = snapshot(80, |i, h| i % hole == h as u64);
         let weighting = named(&[("color", w[0]), ("pattern", w[1]), ("shape", w[2])], false);
-        let answer = search(&s, view(seed), &spec(weighting, k), &config()).expect("answers");
+        let answer = search(&s, view(seed), &spec(weighting, k), &planner()).expect("answers");
         let sum: f64 = answer.weights.values().sum();
         prop_assert!((sum - answer.weights.len() as f64).abs() < 1e-9, "weights sum to the heads in play");
         let mut wanted: Vec<f64> = s.items().live().iter().map(|slot| by_hand(&s, &view(seed), &answer.weights, slot)).collect();
@@ -93,13 +105,13 @@ proptest! {
 #[test]
 fn uniform_weights_are_equation_4() {
     let s = snapshot(50, |_, _| false);
-    let answer = search(&s, view(4), &spec(Weighting::Uniform, 5), &config()).expect("answers");
+    let answer = search(&s, view(4), &spec(Weighting::Uniform, 5), &planner()).expect("answers");
     assert!(answer.weights.values().all(|w| (w - 1.0).abs() < 1e-12));
     let same = search(
         &s,
         view(4),
         &spec(named(&[("color", 2.0), ("pattern", 2.0), ("shape", 2.0)], false), 5),
-        &config(),
+        &planner(),
     );
     let slots = |a: &SearchAnswer| a.matches.iter().map(|m| m.slot).collect::<Vec<_>>();
     assert_eq!(slots(&answer), slots(&same.expect("answers")));
@@ -108,15 +120,19 @@ fn uniform_weights_are_equation_4() {
 #[test]
 fn one_head_goes_to_its_index_and_agrees_with_the_scan() {
     let s = snapshot(3000, |_, _| false);
-    let one = spec(named(&[("pattern", 1.0)], true), 10);
-    let before = search(&s, view(9), &one, &config()).expect("answers");
+    let one = SearchSpec { plan: Some(PlanKind::Hnsw), ..spec(named(&[("pattern", 1.0)], true), 10) };
+    let before = search(&s, view(9), &one, &planner()).expect("answers");
     assert_eq!(before.plan.kind, PlanKind::ExactScan, "an index that is behind is not used");
-    s.column("pattern").expect("active").index().follow(s.column("pattern").expect("active")).expect("built");
-    let exact = SearchSpec { exact: true, ..one.clone() };
+    s.column("pattern")
+        .expect("active")
+        .index()
+        .follow(s.column("pattern").expect("active"), &|| false)
+        .expect("built");
+    let exact = SearchSpec { plan: Some(PlanKind::ExactScan), ..one.clone() };
     let (mut found, mut wanted) = (0, 0);
     for seed in 0..40 {
-        let by_index = search(&s, view(seed), &one, &config()).expect("answers");
-        let by_scan = search(&s, view(seed), &exact, &config()).expect("answers");
+        let by_index = search(&s, view(seed), &one, &planner()).expect("answers");
+        let by_scan = search(&s, view(seed), &exact, &planner()).expect("answers");
         assert_eq!((by_index.plan.kind, by_scan.plan.kind), (PlanKind::Hnsw, PlanKind::ExactScan));
         wanted += by_scan.matches.len();
         // By distance: the numbers behind these vectors repeat, and equally near items may stand for each other.
@@ -131,13 +147,13 @@ fn one_head_goes_to_its_index_and_agrees_with_the_scan() {
 fn an_index_follows_writes() {
     let mut s = snapshot(100, |_, _| false);
     let column = s.column("pattern").expect("active").clone();
-    column.index().follow(&column).expect("built");
+    column.index().follow(&column, &|| false).expect("built");
     s.remove("i3");
     let record = s.items().get(5).expect("there").record.clone();
     s.put("i5", record, &[("pattern".to_owned(), vector(777))]);
     let column = s.column("pattern").expect("active").clone();
     assert!(!column.index().is_current(&column));
-    column.index().follow(&column).expect("followed");
+    column.index().follow(&column, &|| false).expect("followed");
     let nearest = column.index().nearest(&column, &vector(777), 1).expect("current");
     assert_eq!(nearest, [5]);
     let all = column.index().nearest(&column, &vector(1), 100).expect("current");
@@ -149,9 +165,9 @@ fn items_the_index_cannot_know_are_not_hidden() {
     // Only two items have the signature; the others are scored by the expected distance.
     let s = snapshot(20, |i, h| h == 1 && i > 1);
     let column = s.column("pattern").expect("active");
-    column.index().follow(column).expect("built");
+    column.index().follow(column, &|| false).expect("built");
     let answer =
-        search(&s, view(2), &spec(named(&[("pattern", 1.0)], true), 10), &config()).expect("answers");
+        search(&s, view(2), &spec(named(&[("pattern", 1.0)], true), 10), &planner()).expect("answers");
     assert_eq!(answer.plan.kind, PlanKind::ExactScan);
     assert_eq!((answer.matches.len(), answer.plan.missing), (10, 18));
 }
@@ -164,7 +180,7 @@ fn filters_and_exclusions_are_honoured() {
         exclude: vec!["i1".into(), "nobody".into()],
         ..spec(Weighting::Uniform, 60)
     };
-    let answer = search(&s, view(1), &filtered, &config()).expect("answers");
+    let answer = search(&s, view(1), &filtered, &planner()).expect("answers");
     assert_eq!(answer.matches.len(), 29);
     assert!(answer.matches.iter().all(|m| m.slot % 2 == 1 && m.slot != 1));
 }
@@ -174,7 +190,7 @@ fn a_manipulation_puts_the_prototype_in_place() {
     let s = snapshot(60, |_, _| false);
     let edit = Manipulation { attribute: "color".into(), label: "b".into() };
     let edited = SearchSpec { manipulations: vec![edit.clone()], ..spec(Weighting::Uniform, 3) };
-    let answer = search(&s, view(1), &edited, &config()).expect("answers");
+    let answer = search(&s, view(1), &edited, &planner()).expect("answers");
     assert_eq!(answer.effects[0].prototype_count, 30);
     assert!(answer.effects[0].prototype_from_catalogue);
     assert_eq!((answer.effects[0].items_with_label, answer.items_with_all_labels), (30, 30));
@@ -182,7 +198,7 @@ fn a_manipulation_puts_the_prototype_in_place() {
     let prototype =
         s.column("color").expect("active").prototypes().sum("color", "b").expect("labelled").prototype();
     by_prototype.vectors.insert("color".into(), prototype.expect("30 items").into_values());
-    let wanted = search(&s, by_prototype, &spec(Weighting::Uniform, 3), &config()).expect("answers");
+    let wanted = search(&s, by_prototype, &spec(Weighting::Uniform, 3), &planner()).expect("answers");
     let distances = |a: &SearchAnswer| a.matches.iter().map(|m| m.distance).collect::<Vec<_>>();
     assert_eq!(distances(&answer), distances(&wanted));
     let first = &answer.matches[0];
@@ -191,13 +207,13 @@ fn a_manipulation_puts_the_prototype_in_place() {
     assert_eq!((color.attribute.as_str(), color.outcome), ("color", label));
     assert_eq!(first.matches_all, label == Outcome::Changed);
     let twice = SearchSpec { manipulations: vec![edit.clone(), edit], ..edited };
-    assert!(matches!(search(&s, view(1), &twice, &config()), Err(Error::Invalid(_))));
+    assert!(matches!(search(&s, view(1), &twice, &planner()), Err(Error::Invalid(_))));
 }
 
 #[test]
 fn bad_names_and_weights_are_typed_errors() {
     let s = snapshot(10, |_, _| false);
-    let run = |spec: SearchSpec| search(&s, view(1), &spec, &config()).err();
+    let run = |spec: SearchSpec| search(&s, view(1), &spec, &planner()).err();
     let edit = |attribute: &str, label: &str| SearchSpec {
         manipulations: vec![Manipulation { attribute: attribute.into(), label: label.into() }],
         ..spec(Weighting::Uniform, 1)
@@ -214,6 +230,244 @@ fn bad_names_and_weights_are_typed_errors() {
     let zeros = named(&[("color", 0.0), ("pattern", 0.0), ("shape", 0.0)], false);
     assert!(matches!(run(spec(zeros, 1)), Some(Error::Invalid(_))));
     let huge = named(&[("color", f64::MAX), ("pattern", f64::MAX)], true);
-    let answer = search(&s, view(1), &spec(huge, 1), &config()).expect("scaled without overflow");
+    let answer = search(&s, view(1), &spec(huge, 1), &planner()).expect("scaled without overflow");
     assert!(answer.weights.values().all(|w| (w - 1.0).abs() < 1e-9));
+}
+
+/// Clustered signatures, coded: the labels of item i are decided by i, and so are its signatures.
+fn coded_snapshot(count: u64, missing: impl Fn(u64, usize) -> bool) -> Snapshot {
+    let mut s = snapshot(0, |_, _| false);
+    for i in 0..count {
+        put_clustered(&mut s, i, i, &missing);
+    }
+    code(&mut s);
+    s
+}
+
+fn put_clustered(s: &mut Snapshot, id: u64, seed: u64, missing: &impl Fn(u64, usize) -> bool) {
+    let signature = |h: usize| {
+        let label = (seed * 31 + h as u64 * 17) % 5;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed * 8 + h as u64);
+        let near = vector(label * 1000 + h as u64).into_iter().map(|c| c + rng.random_range(-0.3..0.3));
+        Signature::new(near.collect()).expect("not zero").into_values()
+    };
+    let present = (0..HEADS.len()).filter(|h| !missing(id, *h));
+    let signatures: Vec<_> = present.map(|h| (HEADS[h].to_owned(), signature(h))).collect();
+    let record = ItemRecord {
+        labels: Labels::from([("color".to_owned(), if id.is_multiple_of(2) { "a" } else { "b" }.to_owned())]),
+        has_image: false,
+        parts_case: None,
+        updated_ms: 0,
+    };
+    s.put(&format!("i{id}"), record, &signatures);
+}
+
+fn code(s: &mut Snapshot) {
+    for column in s.columns().to_vec() {
+        let coded = column.coded();
+        assert!(s.adopt_codes(&column, &coded));
+    }
+}
+
+/// Share of the true best that the scan of codes finds; every distance must be the exact one.
+fn recall(s: &Snapshot, spec: &SearchSpec, queries: u64) -> f64 {
+    let (mut found, mut wanted) = (0, 0);
+    for seed in 0..queries {
+        let exact = SearchSpec { plan: Some(PlanKind::ExactScan), ..spec.clone() };
+        let coded = SearchSpec { plan: Some(PlanKind::CodeScan), ..spec.clone() };
+        let exact = search(s, view(seed * 77), &exact, &planner()).expect("answers");
+        let coded = search(s, view(seed * 77), &coded, &planner()).expect("answers");
+        assert_eq!((exact.plan.kind, coded.plan.kind), (PlanKind::ExactScan, PlanKind::CodeScan));
+        assert_eq!((exact.plan.scanned, exact.plan.missing), (coded.plan.scanned, coded.plan.missing));
+        assert_eq!(coded.matches.len(), exact.matches.len());
+        for m in &coded.matches {
+            let by_hand = by_hand(s, &view(seed * 77), &coded.weights, m.slot);
+            assert!((m.distance - by_hand).abs() < 1e-5, "{} {by_hand}", m.distance);
+        }
+        let last = exact.matches.last().map_or(0.0, |m| m.distance);
+        found += coded.matches.iter().filter(|m| m.distance <= last + 1e-9).count();
+        wanted += exact.matches.len();
+    }
+    found as f64 / wanted as f64
+}
+
+#[test]
+fn the_scan_of_codes_finds_the_true_best() {
+    let s = coded_snapshot(6000, |_, _| false);
+    for weighting in [
+        Weighting::Uniform,
+        named(&[("color", 30.0)], false),
+        named(&[("pattern", 2.0), ("shape", 1.0)], true),
+        named(&[("shape", 1.0)], true),
+    ] {
+        for k in [1, 10, 100] {
+            let share = recall(&s, &spec(weighting.clone(), k), 100);
+            assert!(share >= 0.99, "{weighting:?} k {k}: {share}");
+        }
+    }
+}
+
+#[test]
+fn the_scan_of_codes_honours_filters_exclusions_deletions_and_holes() {
+    let mut s = coded_snapshot(5000, |i, h| i % 4 == h as u64);
+    for i in (0..5000).step_by(9) {
+        s.remove(&format!("i{i}"));
+    }
+    for i in (1..5000).step_by(7) {
+        put_clustered(&mut s, i, i + 90_000, &|i, h| i % 3 == h as u64);
+    }
+    let holes = spec(Weighting::Uniform, 20);
+    assert!(recall(&s, &holes, 20) >= 0.99);
+    let filtered = SearchSpec {
+        filters: vec![("color".into(), vec!["b".into()])],
+        exclude: vec!["i1".into(), "i15".into()],
+        ..holes
+    };
+    assert!(recall(&s, &filtered, 20) >= 0.99);
+    let coded = SearchSpec { plan: Some(PlanKind::CodeScan), k: 1000, ..filtered };
+    let answer = search(&s, view(3), &coded, &planner()).expect("answers");
+    let id = |m: &Match| s.items().get(m.slot).expect("live").id.to_string();
+    assert!(answer.matches.iter().map(id).all(|id| id != "i1" && id != "i15"));
+    assert!(
+        answer.matches.iter().all(|m| { s.items().get(m.slot).expect("live").record.labels["color"] == "b" })
+    );
+}
+
+#[test]
+fn few_items_may_pass_and_more_be_wanted_than_there_are() {
+    let s = coded_snapshot(3000, |_, _| false);
+    let exclude = (0..2990).map(|i| format!("i{i}")).collect();
+    let few = SearchSpec { exclude, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Uniform, 50) };
+    let answer = search(&s, view(5), &few, &planner()).expect("answers");
+    assert_eq!((answer.matches.len(), answer.plan.kind), (10, PlanKind::CodeScan));
+    let filters = vec![("color".to_owned(), vec!["nothing".to_owned()])];
+    let none = SearchSpec { filters, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Uniform, 5) };
+    assert!(search(&s, view(5), &none, &planner()).expect("answers").matches.is_empty());
+}
+
+#[test]
+fn a_column_without_codes_is_read_in_full_beside_coded_ones() {
+    let mut s = coded_snapshot(4000, |_, _| false);
+    s.add_pending(Column::new("new", external_head("new", DIM, &["a"]), Precision::F32));
+    s.activate("new");
+    for slot in 0..4000u32 {
+        let item = s.items().get(slot).expect("there").clone();
+        s.add_signature("new", (slot, &item), &vector(u64::from(slot) + 5));
+    }
+    let mut with_new = view(8);
+    with_new.vectors.insert("new".into(), vector(4242));
+    let ask = |plan| SearchSpec { plan: Some(plan), ..spec(Weighting::Uniform, 10) };
+    let exact = search(&s, with_new.clone(), &ask(PlanKind::ExactScan), &planner()).expect("answers");
+    let coded = search(&s, with_new, &ask(PlanKind::CodeScan), &planner()).expect("answers");
+    let slots = |a: &SearchAnswer| a.matches.iter().map(|m| m.slot).collect::<Vec<_>>();
+    assert_eq!((slots(&exact), coded.plan.kind), (slots(&coded), PlanKind::CodeScan));
+}
+
+#[test]
+fn a_batch_answers_as_its_queries_do_alone_and_two_threads_as_one() {
+    let s = coded_snapshot(5000, |i, h| i % 11 == h as u64);
+    let specs = [
+        spec(Weighting::Uniform, 10),
+        spec(named(&[("color", 9.0)], false), 3),
+        SearchSpec { filters: vec![("color".into(), vec!["a".into()])], ..spec(Weighting::Uniform, 7) },
+        SearchSpec { k: 0, ..spec(Weighting::Uniform, 1) },
+        SearchSpec { plan: Some(PlanKind::ExactScan), ..spec(Weighting::Uniform, 10) },
+    ];
+    let queries: Vec<_> = (0..24)
+        .map(|i| {
+            let spec = specs[i % specs.len()].clone();
+            (view(i as u64), SearchSpec { plan: spec.plan.or(Some(PlanKind::CodeScan)), ..spec })
+        })
+        .collect();
+    // Costs so high that every scan is shared.
+    let mut planner = planner();
+    planner.costs.exact_number = 1e6;
+    planner.costs.residual_code = 1e6;
+    let hits = |answer: &Result<SearchAnswer, Error>| {
+        let answer = answer.as_ref().ok()?;
+        Some((answer.plan, answer.matches.iter().map(|m| (m.slot, m.distance)).collect::<Vec<_>>()))
+    };
+    let alone: Vec<_> =
+        queries.iter().map(|(view, spec)| hits(&search(&s, view.clone(), spec, &planner))).collect();
+    for threads in [1, 2] {
+        let together = search_batch(&s, queries.clone(), &planner, threads);
+        assert_eq!(together.iter().map(hits).collect::<Vec<_>>(), alone, "{threads} threads");
+    }
+}
+
+#[test]
+fn half_precision_is_exact_for_what_it_keeps() {
+    let mut s = Snapshot::default();
+    s.add_pending(Column::new("pattern", external_head("pattern", DIM, &["a"]), Precision::F16));
+    s.activate("pattern");
+    for i in 0..3000 {
+        put_clustered(&mut s, i, i, &|_, h| h != 1);
+    }
+    code(&mut s);
+    let stored = s.columns()[0].get(7).expect("there");
+    let mut original = snapshot(0, |_, _| false);
+    put_clustered(&mut original, 7, 7, &|_, _| false);
+    let original = original.column("pattern").expect("active").get(0).expect("there").into_owned();
+    assert!(distance(&stored, &original) < 1e-3 && *stored != *original);
+    let mut only = view(3);
+    only.vectors.retain(|head, _| head == "pattern");
+    let ask = |plan| SearchSpec { plan: Some(plan), ..spec(Weighting::Uniform, 10) };
+    let exact = search(&s, only.clone(), &ask(PlanKind::ExactScan), &planner()).expect("answers");
+    let coded = search(&s, only.clone(), &ask(PlanKind::CodeScan), &planner()).expect("answers");
+    let distances = |a: &SearchAnswer| a.matches.iter().map(|m| m.distance).collect::<Vec<_>>();
+    assert_eq!(distances(&exact), distances(&coded));
+    let first =
+        distance(&only.vectors["pattern"], &s.columns()[0].get(exact.matches[0].slot).expect("there"));
+    assert!((f64::from(first) - exact.matches[0].distance).abs() < 1e-6);
+}
+
+#[test]
+fn codes_follow_writes_and_are_made_anew_when_the_column_grows() {
+    let mut s = coded_snapshot(100, |_, _| false);
+    let column = s.column("shape").expect("active");
+    assert!(!column.wants_coding(50) && column.codec().is_some());
+    let before = column.clone();
+    let coded = before.coded();
+    for i in 100..1000 {
+        put_clustered(&mut s, i, i, &|_, _| false);
+    }
+    assert!(s.column("shape").expect("active").wants_coding(50), "ten times as many signatures");
+    // Writes that came while the codes were made are coded when they are adopted.
+    assert!(s.adopt_codes(&before, &coded));
+    assert!(recall(&s, &spec(Weighting::Uniform, 10), 10) >= 0.99);
+    s.drop_column("shape");
+    assert!(!s.adopt_codes(&before, &coded), "a head that is gone takes no codes");
+}
+
+#[test]
+fn the_planner_takes_the_cheapest_plan_that_can_run() {
+    let s = coded_snapshot(6000, |_, _| false);
+    let column = s.column("pattern").expect("active");
+    let kind =
+        |planner: &Planner, spec: &SearchSpec| search(&s, view(1), spec, planner).expect("answers").plan.kind;
+    let (uniform, one) = (spec(Weighting::Uniform, 10), spec(named(&[("pattern", 1.0)], true), 10));
+    let mut dear_exact = planner();
+    (dear_exact.costs.exact_number, dear_exact.costs.random_row) = (1e3, 1e3);
+    let mut dear_codes = planner();
+    dear_codes.costs.residual_code = 1e6;
+    assert_eq!(kind(&dear_exact, &uniform), PlanKind::CodeScan);
+    assert_eq!(kind(&dear_codes, &uniform), PlanKind::ExactScan);
+    column.index().follow(column, &|| false).expect("built");
+    let mut dear_scans = dear_codes;
+    (dear_scans.costs.exact_number, dear_scans.costs.random_row) = (1e3, 1e2);
+    assert_eq!(kind(&dear_scans, &one), PlanKind::Hnsw);
+    assert_eq!(kind(&dear_scans, &uniform), PlanKind::ExactScan, "an index knows one head");
+    // A filter that lets few items pass is served best by looking at just those.
+    let exclude = (0..5990).map(|i| format!("i{i}")).collect();
+    assert_eq!(kind(&planner(), &SearchSpec { exclude, ..uniform }), PlanKind::ExactScan);
+}
+
+#[test]
+fn an_index_that_is_stopped_is_not_used() {
+    let s = coded_snapshot(3000, |_, _| false);
+    let column = s.column("pattern").expect("active");
+    assert!(matches!(column.index().follow(column, &|| true), Err(FollowError::Stopped)));
+    assert!(!column.index().is_current(column) && column.index().search_ns().is_none());
+    column.index().follow(column, &|| false).expect("built");
+    assert!(column.index().is_current(column) && column.index().search_ns().is_some());
 }

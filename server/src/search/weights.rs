@@ -3,7 +3,7 @@
 use super::query::{QueryView, unknown_head};
 use crate::catalogue::{Column, Slot, Snapshot};
 use crate::error::{Error, Violation};
-use lapel_heads::distance;
+use crate::kernels::{self, Level, Tables};
 use std::collections::BTreeMap;
 
 /// How much each head counts.
@@ -31,9 +31,16 @@ pub(super) struct QueryTerm<'a> {
 }
 
 impl QueryTerm<'_> {
+    /// What the compressed scan needs; `None` when the column has no codes.
+    pub(super) fn tables(&self) -> Option<Tables> {
+        let codec = self.column.codec()?;
+        Some(codec.tables(&self.vector, self.weight as f32, self.expected))
+    }
+
     /// The distance of the item in a slot: the expected one when it has no signature.
     pub(super) fn distance(&self, slot: Slot) -> f32 {
-        self.column.get(slot).map_or(self.expected, |r| distance(&self.vector, r))
+        let squared = |row| kernels::squared_distance(Level::best(), &self.vector, row);
+        self.column.row(slot).map_or(self.expected, |row| squared(row).sqrt())
     }
 }
 

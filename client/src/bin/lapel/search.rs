@@ -79,6 +79,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         k: options.results.k,
         explain: options.results.explained(),
         exact: options.exact,
+        plan: v1::PlanKind::Unspecified.into(),
     };
     let answer = client.search.search(request).await?.into_inner();
     if let Some(file) = &options.results.html {

@@ -1,0 +1,422 @@
+//! A column's codec: trained on a sample of its signatures, codes every one of them.
+
+use super::kmeans::{Centroids, kmeans};
+use crate::kernels::{CELLS, CODES, GAINS, GROUP, Tables, group_bytes};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
+
+/// Residual codes and the numbers that they stand for: 18 codes for 64. With 16, one-head queries rescored twice as
+/// many items in their worst cases.
+const CODES_A_NUMBER: (usize, usize) = (9, 32);
+/// Rounds of k-means for cells and for residual codes.
+const ROUNDS: usize = 8;
+/// Largest entry of a look-up table: two of them fit in a byte.
+const LUT_MAX: f32 = 127.0;
+/// A code whose squared error is this many times the mean is a bad one.
+const BAD_ERROR: f32 = 3.0;
+/// Estimates are lowered up to this many times a twin's, at least.
+const NEAR_MIN: f32 = 1.6;
+/// Residuals shorter than the median by more than this (natural logarithm) count as if they were not.
+const LENGTHS_RANGE: f32 = 3.0;
+/// Least length of a residual; a signature on its cell's centre has none.
+const LENGTH_MIN: f32 = 1e-6;
+
+/// How the signatures of one column are coded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Codec {
+    dim: usize,
+    cells: Centroids,
+    /// Ascending.
+    gains: [f32; GAINS],
+    /// One codebook a part of the residual over its gain; an even number.
+    books: Vec<Centroids>,
+    share_min: f32,
+    share_step: f32,
+    /// In squared gains: squared distances that strangers hardly ever fall below, and those of twins.
+    near: f32,
+    twin: f32,
+    trained_on: u64,
+    error: f32,
+}
+
+/// A coded signature, before it is laid out in its group.
+struct Code {
+    cell: u8,
+    gain: u8,
+    /// How many times the cell's centre the reconstruction contains.
+    share: f32,
+    residuals: Vec<u8>,
+    /// Squared distance from the reconstruction.
+    error: f32,
+}
+
+impl Codec {
+    /// Trains on `[n, dim]` signatures, a sample of a column of `of` signatures. The same sample gives the same
+    /// codec.
+    #[must_use]
+    pub fn train(sample: &[f32], dim: usize, of: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(0x1a9e1);
+        let subs = (dim * CODES_A_NUMBER.0).div_ceil(CODES_A_NUMBER.1).next_multiple_of(2);
+        let cells = kmeans(sample, dim, CELLS, ROUNDS, &mut rng);
+        let mut scratch = [0.0; CELLS];
+        let mut residuals = Vec::with_capacity(sample.len());
+        let mut lengths = Vec::with_capacity(sample.len() / dim);
+        for row in sample.chunks_exact(dim) {
+            let cell = cells.nearest(row, &mut scratch);
+            let start = residuals.len();
+            residuals.extend_from_slice(row);
+            cells.project_out(cell, &mut residuals[start..]);
+            lengths.push(length(&residuals[start..]));
+        }
+        let gains = gain_levels(&lengths);
+        for (residual, length) in residuals.chunks_exact_mut(dim).zip(&lengths) {
+            let gain = gains[nearest_gain(&gains, *length)];
+            residual.iter_mut().for_each(|v| *v /= gain);
+        }
+        let book = |sub: usize| {
+            let part = part(dim, subs, sub);
+            let parts = residuals.chunks_exact(dim).flat_map(|r| &r[part.clone()]);
+            kmeans(&parts.copied().collect::<Vec<_>>(), part.len(), CODES, ROUNDS, &mut rng.clone())
+        };
+        let books = (0..subs).map(book).collect();
+        let mut codec = Self {
+            dim,
+            cells,
+            gains,
+            books,
+            share_min: 0.0,
+            share_step: 0.0,
+            near: 0.0,
+            twin: 0.0,
+            trained_on: of,
+            error: f32::INFINITY,
+        };
+        codec.fit_shares(sample);
+        codec.fit_near(sample);
+        codec
+    }
+
+    /// Spreads the 256 steps of the share over what the sample needs, and measures the error.
+    fn fit_shares(&mut self, sample: &[f32]) {
+        let (mut least, mut most, mut error) = (f32::INFINITY, f32::NEG_INFINITY, 0.0f64);
+        for row in sample.chunks_exact(self.dim) {
+            let code = self.code(row);
+            (least, most) = (least.min(code.share), most.max(code.share));
+            error += f64::from(code.error);
+        }
+        self.error = (error / (sample.len() / self.dim).max(1) as f64) as f32;
+        if least <= most {
+            // Some room for signatures that the sample did not have.
+            let room = (most - least) * 0.05 + 1e-3;
+            self.share_min = least - room;
+            self.share_step = (most - least + 2.0 * room) / 255.0;
+        }
+    }
+
+    /// Learns where twins and strangers lie; see [`Codec::lowering`].
+    fn fit_near(&mut self, sample: &[f32]) {
+        let mut last: [Option<&[f32]>; CELLS] = [None; CELLS];
+        let (mut strangers, mut twins) = (Moments::default(), Moments::default());
+        for row in sample.chunks_exact(self.dim) {
+            let code = self.code(row);
+            let squared_gain = self.gains[usize::from(code.gain)].powi(2);
+            twins.add(self.estimate(row, &code), squared_gain);
+            if let Some(other) = last[usize::from(code.cell)].replace(row) {
+                strangers.add(self.estimate(other, &code), squared_gain);
+            }
+        }
+        self.near = strangers.mean() - 2.5 * strangers.deviation();
+        self.twin = twins.mean() + twins.deviation();
+    }
+
+    /// By gain, below which squared distance estimates are lowered, and how steeply.
+    ///
+    /// Between strangers, even of one label, the coding error has nothing to do with the query, and estimates are
+    /// right but for their spread. Between a signature and its twin the error is all there is: the estimate is
+    /// twice its square, and the truth is nought. So squared distances that strangers hardly ever reach (2.5
+    /// deviations below their mean) are lowered, down to nought where twins lie.
+    fn lowering(&self) -> ([f32; GAINS], f32) {
+        let twin = self.twin.max(f32::MIN_POSITIVE);
+        let near = self.near.max(twin * NEAR_MIN);
+        (self.gains.map(|gain| near * gain * gain), twin / (near - twin))
+    }
+
+    /// Dimension of the signatures.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Signatures that the column had when this was trained.
+    #[must_use]
+    pub fn trained_on(&self) -> u64 {
+        self.trained_on
+    }
+
+    /// Mean squared distance of the training sample from its reconstruction.
+    #[must_use]
+    pub fn error(&self) -> f32 {
+        self.error
+    }
+
+    /// Bytes of one group's codes.
+    #[must_use]
+    pub fn group_bytes(&self) -> usize {
+        group_bytes(self.books.len())
+    }
+
+    /// Codes a signature into position `at` of a group, and returns the squared distance of the signature from its
+    /// reconstruction.
+    pub fn encode(&self, signature: &[f32], group: &mut [u8], at: usize) -> f32 {
+        let code = self.code(signature);
+        let share = ((code.share - self.share_min) / self.share_step).round();
+        group[at] = code.cell | code.gain << 6;
+        group[GROUP + at] = share.clamp(0.0, 255.0) as u8;
+        // The first half of the group lies in even bytes, the second in odd ones: see the kernels.
+        let byte = at % (GROUP / 2) * 2 + at / (GROUP / 2);
+        for (pair, codes) in group[2 * GROUP..].chunks_exact_mut(GROUP).zip(code.residuals.chunks_exact(2)) {
+            pair[byte] = codes[0] | codes[1] << 4;
+        }
+        code.error
+    }
+
+    /// The code of a signature. One that comes out badly is tried with every gain.
+    fn code(&self, signature: &[f32]) -> Code {
+        let mut scratch = [0.0; CELLS];
+        let cell = self.cells.nearest(signature, &mut scratch);
+        let mut residual = signature.to_vec();
+        self.cells.project_out(cell, &mut residual);
+        let first =
+            self.code_at(signature, cell, residual.clone(), nearest_gain(&self.gains, length(&residual)));
+        if first.error <= self.error * BAD_ERROR {
+            return first;
+        }
+        let all = (0..GAINS).map(|gain| self.code_at(signature, cell, residual.clone(), gain));
+        all.min_by(|a, b| a.error.total_cmp(&b.error)).unwrap_or(first)
+    }
+
+    fn code_at(&self, signature: &[f32], cell: usize, mut residual: Vec<f32>, gain: usize) -> Code {
+        let mut scratch = [0.0; CODES];
+        let level = self.gains[gain];
+        residual.iter_mut().for_each(|v| *v /= level);
+        let (mut codes, mut error) = (Vec::with_capacity(self.books.len()), 0.0);
+        let mut coded = 0.0;
+        for (sub, book) in self.books.iter().enumerate() {
+            let part = self.part(sub);
+            let code = book.nearest(&residual[part.clone()], &mut scratch);
+            for (at, d) in part.enumerate() {
+                let value = book.value(code, at);
+                error += (residual[d] - value).powi(2);
+                coded += value * self.cells.value(cell, d);
+            }
+            codes.push(code as u8);
+        }
+        // The share of the centre makes good what the residual's code has added along it.
+        let (product, squared) = self.cells.product_and_square(cell, signature);
+        let share = if squared > 0.0 { (product - level * coded) / squared } else { 0.0 };
+        Code { cell: cell as u8, gain: gain as u8, share, residuals: codes, error: error * level * level }
+    }
+
+    /// The estimate of the squared distance of a vector to a coded signature, before it is lowered.
+    fn estimate(&self, vector: &[f32], code: &Code) -> f32 {
+        let cell = usize::from(code.cell);
+        let mut product = code.share * self.cells.product_and_square(cell, vector).0;
+        for (sub, (book, residual)) in self.books.iter().zip(&code.residuals).enumerate() {
+            let values =
+                self.part(sub).enumerate().map(|(at, d)| book.value(usize::from(*residual), at) * vector[d]);
+            product += self.gains[usize::from(code.gain)] * values.sum::<f32>();
+        }
+        2.0 - 2.0 * product
+    }
+
+    fn part(&self, sub: usize) -> Range<usize> {
+        part(self.dim, self.books.len(), sub)
+    }
+
+    /// What the kernels need to estimate distances of a unit `query` to coded signatures.
+    #[must_use]
+    pub fn tables(&self, query: &[f32], weight: f32, expected: f32) -> Tables {
+        let squared: f32 = query.iter().map(|v| v * v).sum();
+        let mut cells = [0.0; CELLS];
+        self.cells.products(query, &mut cells);
+        cells.iter_mut().for_each(|c| *c *= -2.0);
+        let mut products = vec![[0.0f32; CODES]; self.books.len()];
+        for (sub, (book, out)) in self.books.iter().zip(&mut products).enumerate() {
+            book.products(&query[self.part(sub)], out);
+        }
+        let least = |row: &[f32; CODES]| row.iter().copied().fold(f32::INFINITY, f32::min);
+        let most = |row: &[f32; CODES]| row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let range = products.iter().map(|row| most(row) - least(row)).fold(1e-9, f32::max);
+        let step = range / LUT_MAX;
+        let offset = products.iter().map(least).sum::<f32>() / step;
+        let entry = |row: &[f32; CODES]| row.map(|p| ((p - least(row)) / step).round().min(LUT_MAX) as u8);
+        let (near, near_slope) = self.lowering();
+        Tables {
+            base: 1.0 + squared,
+            cells,
+            gains: self.gains.map(|g| -2.0 * g * step),
+            offset,
+            share_min: self.share_min,
+            share_step: self.share_step,
+            near,
+            near_slope,
+            luts: products.iter().map(entry).collect(),
+            weight,
+            missing: weight * expected,
+        }
+    }
+}
+
+/// The numbers that a residual code stands for: the codes share the dimension as evenly as they can.
+fn part(dim: usize, subs: usize, sub: usize) -> Range<usize> {
+    sub * dim / subs..(sub + 1) * dim / subs
+}
+
+/// Mean and deviation of numbers in units of their own, each counting by its unit: signatures on their cell's
+/// centre, with hardly any residual, then say hardly anything.
+#[derive(Default)]
+struct Moments {
+    units: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f32, unit: f32) {
+        let (value, unit) = (f64::from(value), f64::from(unit).max(f64::MIN_POSITIVE));
+        self.units += unit;
+        self.sum += value;
+        self.squares += value * value / unit;
+    }
+
+    fn mean(&self) -> f32 {
+        (self.sum / self.units.max(f64::MIN_POSITIVE)) as f32
+    }
+
+    fn deviation(&self) -> f32 {
+        let mean = f64::from(self.mean());
+        (self.squares / self.units.max(f64::MIN_POSITIVE) - mean * mean).max(0.0).sqrt() as f32
+    }
+}
+
+fn length(vector: &[f32]) -> f32 {
+    vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(LENGTH_MIN)
+}
+
+/// Four levels that the lengths lie close to, by ratio.
+fn gain_levels(lengths: &[f32]) -> [f32; GAINS] {
+    let mut logs: Vec<f32> = lengths.iter().map(|l| l.ln()).collect();
+    if logs.is_empty() {
+        return [1.0; GAINS];
+    }
+    logs.sort_by(f32::total_cmp);
+    // A signature alone in its cell has no residual; that is not worth a level.
+    let least = logs[logs.len() / 2] - LENGTHS_RANGE;
+    logs.iter_mut().for_each(|log| *log = log.max(least));
+    let mut levels: [f32; GAINS] = std::array::from_fn(|at| logs[(2 * at + 1) * logs.len() / (2 * GAINS)]);
+    for _ in 0..ROUNDS {
+        let mut sums = [(0.0f64, 0u32); GAINS];
+        for log in &logs {
+            let nearest =
+                (0..GAINS).min_by(|a, b| (levels[*a] - log).abs().total_cmp(&(levels[*b] - log).abs()));
+            let sum = &mut sums[nearest.unwrap_or(0)];
+            *sum = (sum.0 + f64::from(*log), sum.1 + 1);
+        }
+        for (level, (sum, count)) in levels.iter_mut().zip(sums).filter(|(_, (_, count))| *count > 0) {
+            *level = (sum / f64::from(count)) as f32;
+        }
+    }
+    levels.map(f32::exp)
+}
+
+fn nearest_gain(gains: &[f32; GAINS], length: f32) -> usize {
+    let ratio = |gain: f32| (length / gain).ln().abs();
+    (0..GAINS).min_by(|a, b| ratio(gains[*a]).total_cmp(&ratio(gains[*b]))).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{BLOCK, GROUPS, Level, add_estimates};
+    use rand::prelude::*;
+
+    /// Unit vectors around a few centres.
+    fn clustered(count: usize, dim: usize, seed: u64) -> Vec<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut draw = |scale: f32| (0..dim).map(|_| scale * (rng.random::<f32>() - 0.5)).collect::<Vec<_>>();
+        let centres: Vec<Vec<f32>> = (0..6).map(|_| draw(2.0)).collect();
+        let mut all = Vec::new();
+        for at in 0..count {
+            let noise = draw(0.8);
+            let row: Vec<f32> = centres[at % 6].iter().zip(noise).map(|(c, n)| c + n).collect();
+            let long = length(&row);
+            all.extend(row.iter().map(|v| v / long));
+        }
+        all
+    }
+
+    fn estimates(codec: &Codec, signatures: &[f32], query: &[f32]) -> Vec<f32> {
+        let bytes = codec.group_bytes();
+        let mut codes = vec![0; bytes * GROUPS];
+        for (at, signature) in signatures.chunks_exact(codec.dim()).take(BLOCK).enumerate() {
+            codec.encode(signature, &mut codes[at / GROUP * bytes..][..bytes], at % GROUP);
+        }
+        let all = [u64::MAX; GROUPS];
+        let mut sums = [0.0; BLOCK];
+        add_estimates(Level::Portable, &codec.tables(query, 1.0, 9.0), &codes, (&all, &all), &[], &mut sums);
+        sums.to_vec()
+    }
+
+    #[test]
+    fn estimates_follow_true_distances() {
+        for dim in [2, 7, 16, 64, 100] {
+            let signatures = clustered(BLOCK, dim, dim as u64);
+            let codec = Codec::train(&signatures, dim, BLOCK as u64);
+            let query = clustered(1, dim, dim as u64);
+            let estimates = estimates(&codec, &signatures, &query);
+            let pairs = signatures.chunks_exact(dim).zip(&estimates);
+            let error = pairs.map(|(row, e)| (lapel_heads::distance(&query, row) - e).powi(2)).sum::<f32>();
+            let error = (error / BLOCK as f32).sqrt();
+            assert!(error < 0.1, "dim {dim}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_twin_is_estimated_near() {
+        let signatures = clustered(BLOCK, 64, 3);
+        let codec = Codec::train(&signatures, 64, BLOCK as u64);
+        for at in [5, 100, 1000] {
+            let estimates = estimates(&codec, &signatures, &signatures[at * 64..][..64]);
+            let least = estimates.iter().copied().fold(f32::INFINITY, f32::min);
+            assert!(estimates[at] <= least + 1e-6, "{} {least}", estimates[at]);
+        }
+    }
+
+    #[test]
+    fn odd_samples_train_a_codec() {
+        let same = [0.6, 0.8].repeat(50);
+        for (sample, dim) in [(&[][..], 3), (&same, 2), (&same[..2], 2), (&[1.0], 1)] {
+            let codec = Codec::train(sample, dim, 1);
+            let mut group = vec![0; codec.group_bytes()];
+            let error = codec.encode(&vec![0.3; dim], &mut group, 63);
+            assert!(error.is_finite() && codec.error().is_finite());
+            let tables = codec.tables(&vec![0.3; dim], 1.0, 1.0);
+            assert!(
+                tables.cells.iter().chain(&tables.gains).all(|v| v.is_finite()) && tables.offset.is_finite()
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_sample_gives_the_same_codec() {
+        let signatures = clustered(500, 16, 8);
+        assert_eq!(Codec::train(&signatures, 16, 500), Codec::train(&signatures, 16, 500));
+    }
+
+    #[test]
+    fn sixty_four_numbers_take_eleven_bytes() {
+        let codec = Codec::train(&clustered(100, 64, 1), 64, 100);
+        assert_eq!(codec.group_bytes(), 11 * GROUP);
+    }
+}

@@ -1,0 +1,115 @@
+//! Lloyd's k-means on small vectors, from a seed.
+
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+
+/// Centroids kept with their dimensions outermost, so that all products of one vector are one pass.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Centroids {
+    pub(super) count: usize,
+    /// `[dim, count]`.
+    values: Vec<f32>,
+    /// Half the squared length of each.
+    halves: Vec<f32>,
+}
+
+impl Centroids {
+    fn new(rows: &[Vec<f32>]) -> Self {
+        let (count, dim) = (rows.len(), rows.first().map_or(0, Vec::len));
+        let mut values = vec![0.0; dim * count];
+        for (at, row) in rows.iter().enumerate() {
+            for (d, value) in row.iter().enumerate() {
+                values[d * count + at] = *value;
+            }
+        }
+        let halves = rows.iter().map(|row| row.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
+        Self { count, values, halves }
+    }
+
+    /// Products of `vector` with every centroid.
+    pub(super) fn products(&self, vector: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        for (value, row) in vector.iter().zip(self.values.chunks_exact(self.count.max(1))) {
+            for (product, centre) in out.iter_mut().zip(row) {
+                *product += value * centre;
+            }
+        }
+    }
+
+    /// The nearest centroid; `scratch` has one float a centroid.
+    pub(super) fn nearest(&self, vector: &[f32], scratch: &mut [f32]) -> usize {
+        self.products(vector, scratch);
+        let mut best = (0, f32::NEG_INFINITY);
+        for (at, (product, half)) in scratch.iter().zip(&self.halves).enumerate() {
+            if product - half > best.1 {
+                best = (at, product - half);
+            }
+        }
+        best.0
+    }
+
+    /// The product of a vector with a centroid, and the centroid's squared length.
+    pub(super) fn product_and_square(&self, at: usize, vector: &[f32]) -> (f32, f32) {
+        let product = vector.iter().enumerate().map(|(d, v)| v * self.value(at, d)).sum();
+        (product, 2.0 * self.halves[at])
+    }
+
+    /// Takes away what a vector has along a centroid.
+    pub(super) fn project_out(&self, at: usize, vector: &mut [f32]) {
+        let (product, square) = self.product_and_square(at, vector);
+        if square > 0.0 {
+            let share = product / square;
+            vector.iter_mut().enumerate().for_each(|(d, v)| *v -= share * self.value(at, d));
+        }
+    }
+
+    /// One number of one centroid.
+    pub(super) fn value(&self, at: usize, d: usize) -> f32 {
+        self.values[d * self.count + at]
+    }
+}
+
+/// `count` centroids of `[n, dim]` points after `rounds` rounds. Fewer distinct points than centroids leave some
+/// centroids on the same spot, which does no harm.
+pub(super) fn kmeans(
+    points: &[f32],
+    dim: usize,
+    count: usize,
+    rounds: usize,
+    rng: &mut ChaCha8Rng,
+) -> Centroids {
+    let n = points.len().checked_div(dim).unwrap_or(0);
+    let point = |at: usize| &points[at * dim..][..dim];
+    let mut rows: Vec<Vec<f32>> = if n == 0 {
+        vec![vec![0.0; dim]; count]
+    } else {
+        let chosen: Vec<usize> = sample(rng, n, count.min(n)).into_vec();
+        (0..count).map(|at| point(chosen[at % chosen.len()]).to_vec()).collect()
+    };
+    let mut scratch = vec![0.0; count];
+    for _ in 0..rounds {
+        let centroids = Centroids::new(&rows);
+        let mut sums = vec![vec![0.0f64; dim]; count];
+        let mut counts = vec![0u64; count];
+        let mut farthest = (0, 0.0f32);
+        for at in 0..n {
+            let nearest = centroids.nearest(point(at), &mut scratch);
+            counts[nearest] += 1;
+            sums[nearest].iter_mut().zip(point(at)).for_each(|(s, v)| *s += f64::from(*v));
+            let gap = centroids.halves[nearest] - scratch[nearest]
+                + point(at).iter().map(|v| v * v).sum::<f32>() / 2.0;
+            if gap > farthest.1 {
+                farthest = (at, gap);
+            }
+        }
+        for ((row, sum), count) in rows.iter_mut().zip(&sums).zip(&counts) {
+            if *count > 0 {
+                row.iter_mut().zip(sum).for_each(|(r, s)| *r = (s / *count as f64) as f32);
+            } else if n > 0 {
+                // An empty cell moves to the point that is served worst.
+                row.copy_from_slice(point(farthest.0));
+            }
+        }
+    }
+    Centroids::new(&rows)
+}

@@ -1,0 +1,92 @@
+//! The slots that a search may return: live, past the filters, not excluded.
+
+use super::SearchSpec;
+use crate::catalogue::{BLOCK, Items, Slot, Snapshot};
+use crate::kernels::{Bits, GROUP, GROUPS};
+use roaring::RoaringBitmap;
+
+/// The slots that a search may return.
+pub(super) struct Allowed<'a> {
+    items: &'a Items,
+    /// By block, when there is a filter; otherwise every live slot passes.
+    passing: Option<Vec<Bits>>,
+    excluded: Vec<Slot>,
+    count: u64,
+}
+
+impl<'a> Allowed<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, spec: &SearchSpec) -> Self {
+        let items = snapshot.items();
+        // Labels are those of live items, so whatever carries one is live.
+        let carrying = |(attribute, labels): &(String, Vec<String>)| {
+            let slots = labels.iter().filter_map(|label| items.with_label(attribute, label));
+            slots.fold(RoaringBitmap::new(), |any, slots| any | slots.as_ref())
+        };
+        let passing = spec.filters.iter().map(carrying).reduce(|all, slots| all & slots);
+        let passes = |slot: &Slot| passing.as_ref().is_none_or(|passing| passing.contains(*slot));
+        let mut excluded: Vec<Slot> =
+            spec.exclude.iter().filter_map(|id| items.slot(id)).filter(passes).collect();
+        excluded.sort_unstable();
+        excluded.dedup();
+        let count = passing.as_ref().map_or(items.len() as u64, RoaringBitmap::len) - excluded.len() as u64;
+        Self { items, passing: passing.map(|passing| bits(&passing, items.blocks())), excluded, count }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether labels keep items out.
+    pub(super) fn is_filtered(&self) -> bool {
+        self.passing.is_some()
+    }
+
+    /// How many are left out by name.
+    pub(super) fn excluded(&self) -> usize {
+        self.excluded.len()
+    }
+
+    /// Items of the catalogue, allowed or not.
+    pub(super) fn items(&self) -> u64 {
+        self.items.len() as u64
+    }
+
+    /// Blocks that there are.
+    pub(super) fn blocks(&self) -> usize {
+        self.items.blocks()
+    }
+
+    /// Whether a slot is one of them.
+    pub(super) fn contains(&self, slot: Slot) -> bool {
+        let at = slot as usize % BLOCK;
+        self.block(slot as usize / BLOCK)[at / GROUP] >> (at % GROUP) & 1 == 1
+    }
+
+    /// Those of a block.
+    pub(super) fn block(&self, number: usize) -> Bits {
+        let mut bits = match &self.passing {
+            None => self.items.live_bits(number),
+            Some(passing) => passing.get(number).copied().unwrap_or([0; GROUPS]),
+        };
+        let from = self.excluded.partition_point(|slot| (*slot as usize) < number * BLOCK);
+        for slot in &self.excluded[from..] {
+            let Some(at) = (*slot as usize).checked_sub(number * BLOCK).filter(|at| *at < BLOCK) else {
+                break;
+            };
+            bits[at / GROUP] &= !(1 << (at % GROUP));
+        }
+        bits
+    }
+}
+
+fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
+    let mut bits = vec![[0; GROUPS]; blocks];
+    for slot in slots {
+        let (block, at) = (slot as usize / BLOCK, slot as usize % BLOCK);
+        if let Some(block) = bits.get_mut(block) {
+            block[at / GROUP] |= 1 << (at % GROUP);
+        }
+    }
+    bits
+}

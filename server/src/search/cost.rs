@@ -1,0 +1,125 @@
+//! What the parts of a scan cost on this machine, measured once, and the estimates that plans are chosen by.
+
+use super::hnsw::EXPANSION_SEARCH;
+use super::rescore;
+use crate::codes::Codec;
+use crate::kernels::{self, BLOCK, ExactTerm, GROUP, GROUPS, Level, Rows, Sums};
+use std::hint::black_box;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// Nanoseconds of each kind of work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Costs {
+    /// One number of an exact row, rows one after the other.
+    pub exact_number: f64,
+    /// One exact row at a random place, fetched ahead, and each of its numbers.
+    pub random_row: f64,
+    /// One residual code of an item in a scan of codes.
+    pub residual_code: f64,
+    /// The look-up tables of one head.
+    pub tables: f64,
+}
+
+/// What a plan has to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    /// Items that may be returned.
+    pub(super) allowed: u64,
+    /// Groups of 64 slots that hold at least one of them, at most.
+    pub(super) groups: u64,
+    /// Heads in play.
+    pub(super) heads: u64,
+    /// Sum of their dimensions.
+    pub(super) numbers: u64,
+    /// Results wanted.
+    pub(super) k: u64,
+}
+
+const DIM: usize = 64;
+/// Rows measured: 16 MiB, more than a core's own caches hold.
+const ROWS: usize = 1 << 16;
+/// The fastest of so many passes counts; others were disturbed.
+const PASSES: usize = 4;
+
+impl Costs {
+    /// Measured on first use, in about 30 milliseconds, for the best kernels of this processor.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        static COSTS: OnceLock<Costs> = OnceLock::new();
+        *COSTS.get_or_init(|| Self::measure(Level::best()))
+    }
+
+    fn measure(level: Level) -> Self {
+        let rows: Vec<f32> = (0..ROWS * DIM).map(|i| (i % 251) as f32 / 2000.0).collect();
+        let query = &rows[7..7 + DIM];
+        let term = ExactTerm { query, weight: 1.0, missing: 0.0 };
+        let mut sums: Sums = [0.0; BLOCK];
+        let exact = fastest(|| {
+            for group in rows.chunks_exact(GROUP * DIM) {
+                let sums = &mut sums.as_chunks_mut::<GROUP>().0[0];
+                kernels::add_distances(level, &term, Rows::F32(group), u64::MAX, sums);
+            }
+            black_box(&sums);
+        });
+        let random = fastest(|| {
+            let mut sum = 0.0;
+            let row = |i: usize| Rows::F32(&rows[i * 40_503 % ROWS * DIM..][..DIM]);
+            for i in 0..ROWS / 16 {
+                kernels::prefetch(row(i + 4));
+                sum += kernels::squared_distance(level, query, row(i));
+            }
+            black_box(sum);
+        });
+        let codec = Codec::train(&rows[..GROUP * DIM], DIM, 0);
+        let codes = vec![0x5a; codec.group_bytes() * GROUPS];
+        let all = [u64::MAX; GROUPS];
+        let tables = codec.tables(query, 1.0, 0.0);
+        let coded = fastest(|| {
+            for _ in 0..ROWS / BLOCK {
+                kernels::add_estimates(level, &tables, &codes, (&all, &all), &codes, &mut sums);
+            }
+            black_box(&sums);
+        });
+        let prepared = fastest(|| {
+            black_box(codec.tables(black_box(query), 1.0, 0.0));
+        });
+        Self {
+            exact_number: exact / (ROWS * DIM) as f64,
+            random_row: random / (ROWS / 16) as f64,
+            residual_code: coded / (ROWS * DIM / 4) as f64,
+            tables: prepared,
+        }
+    }
+
+    /// The exact scan: wanted rows in full, one after the other where most of a group is wanted.
+    pub(super) fn exact(&self, work: &Work) -> f64 {
+        let dense = work.groups as f64 * GROUP as f64 * work.numbers as f64 * self.exact_number;
+        let sparse = (work.allowed * work.heads) as f64 * self.random_row;
+        dense.min(sparse)
+    }
+
+    /// The compressed scan: every code of the wanted groups, then the candidates in full.
+    pub(super) fn codes(&self, work: &Work) -> f64 {
+        let residual_codes = work.groups as f64 * GROUP as f64 * work.numbers as f64 / 4.0;
+        let candidates = rescore::candidates(work.k).min(work.allowed) * work.heads;
+        residual_codes * self.residual_code
+            + candidates as f64 * self.random_row
+            + work.heads as f64 * self.tables
+    }
+
+    /// One head's index, of which a search for a few takes `search_ns`: its candidates in full.
+    pub(super) fn hnsw(&self, work: &Work, search_ns: f64) -> f64 {
+        let wider = (work.k as f64 / EXPANSION_SEARCH as f64).max(1.0);
+        search_ns * wider + work.k as f64 * self.random_row
+    }
+}
+
+fn fastest(mut work: impl FnMut()) -> f64 {
+    let pass = |_| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_nanos() as f64
+    };
+    (0..PASSES).map(pass).fold(f64::INFINITY, f64::min)
+}
