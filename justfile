@@ -25,6 +25,20 @@ train WARDROBE:
 evaluate WARDROBE:
     cargo run --release --bin lapel-train -- evaluate --wardrobe {{WARDROBE}}
 
+# Recall and speed of the search, beside the exact scan in the same run (minutes), then the same over gRPC.
+bench-search *ARGS:
+    cargo run --release --bin lapel-server -- bench-search --changes --levels --hnsw --html target/bench-search.html {{ARGS}}
+    cargo run --release --bin lapel-bench-grpc
+
+# Every size, number of heads and change that docs/figures.md reports, on a seed of its own (about an hour).
+bench-search-all:
+    cargo build --release --workspace --bins
+    for heads in 6 13; do for items in 20000 100000 1000000; do \
+      target/release/lapel-server bench-search --items $items --heads $heads --seed $((items / 1000 + heads)) --changes; \
+      target/release/lapel-server bench-search --items $items --heads $heads --seed $((items / 1000 + heads + 1)) --missing 0.3; \
+    done; done
+    target/release/lapel-bench-grpc
+
 # Check licences, sources and advisories.
 deny:
     cargo deny check

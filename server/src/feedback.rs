@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::catalogue::Column;
     use crate::catalogue::Precision;
-    use crate::store::ItemRecord;
+    use crate::store::{ItemChange, ItemRecord};
     use crate::testing::external_head;
     use lapel_heads::Labels;
 
@@ -115,7 +115,8 @@ mod tests {
                 .collect();
             let record =
                 ItemRecord { labels: Labels::new(), has_image: false, parts_case: None, updated_ms: 0 };
-            snapshot.put(id, record, &signatures);
+            let id = (*id).to_owned();
+            snapshot.apply(&[ItemChange::Put { id, record, image: None, signatures, replaces: true }]);
         }
         snapshot
     }

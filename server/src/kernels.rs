@@ -186,11 +186,24 @@ pub fn squared_distance(level: Level, query: &[f32], row: Rows<'_>) -> f32 {
     }
 }
 
+/// Products of a vector with the columns of a `[vector.len(), out.len()]` matrix.
+pub fn products(level: Level, vector: &[f32], matrix: &[f32], out: &mut [f32]) {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512::products(vector, matrix, out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2::products(vector, matrix, out),
+        _ => portable::products(vector, matrix, out),
+    }
+}
+
 /// Sets the sums of items that are not allowed to infinity, and writes the least of each group.
 pub fn finish(level: Level, allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => avx512::finish(allowed, sums, minima),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2::finish(allowed, sums, minima),
         _ => portable::finish(allowed, sums, minima),
     }
 }
@@ -201,6 +214,8 @@ pub fn between(level: Level, sums: &[f32; GROUP], bounds: (f32, f32)) -> u64 {
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => avx512::between(sums, bounds),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2::between(sums, bounds),
         _ => portable::between(sums, bounds),
     }
 }

@@ -1,5 +1,6 @@
 //! The Lapel server: a catalogue of items with attribute signatures, searched over gRPC.
 
+pub mod bench;
 mod catalogue;
 mod codes;
 mod config;

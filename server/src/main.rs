@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use lapel_server::{Config, Server, demo};
+use lapel_server::{Config, Server, bench, demo};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ struct Arguments {
 enum Verb {
     /// Serve a catalogue.
     Serve,
+    /// Measure recall and speed of the search on clustered signatures, beside the exact scan in the same run.
+    BenchSearch(Box<bench::Options>),
     /// Render a catalogue of garments, ingest it, and serve it.
     Demo(demo::Options),
 }
@@ -47,6 +49,7 @@ async fn main() -> anyhow::Result<()> {
         config.listen = listen;
     }
     match arguments.verb {
+        Verb::BenchSearch(options) => tokio::task::block_in_place(|| bench::run(&options)),
         Verb::Serve => {
             if let Some(data) = arguments.data {
                 config.data = data;

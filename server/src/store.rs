@@ -84,6 +84,8 @@ pub enum ItemChange {
         image: Option<Vec<u8>>,
         /// Signatures by head key.
         signatures: Vec<(String, Vec<f32>)>,
+        /// Whether the item may be there already; what it had then is removed.
+        replaces: bool,
     },
     /// Removes an item.
     Delete {
@@ -138,11 +140,12 @@ impl Store {
             let mut images = transaction.open_table(IMAGES)?;
             for change in changes {
                 match change {
-                    ItemChange::Put { id, record, image, .. } => {
+                    ItemChange::Put { id, record, image, replaces, .. } => {
                         items.insert(id.as_str(), encode(record).as_slice())?;
                         match image {
                             Some(image) => images.insert(id.as_str(), image.as_slice())?,
-                            None => images.remove(id.as_str())?,
+                            None if *replaces => images.remove(id.as_str())?,
+                            None => None,
                         };
                     }
                     ItemChange::Delete { id } => {
@@ -155,15 +158,16 @@ impl Store {
                 let name = format!("{SIGNATURES}{key}");
                 let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
                 for change in changes {
-                    let (id, values) = match change {
-                        ItemChange::Put { id, signatures, .. } => {
-                            (id, signatures.iter().find(|(k, _)| k == key).map(|(_, v)| v))
+                    let (id, values, replaces) = match change {
+                        ItemChange::Put { id, signatures, replaces, .. } => {
+                            (id, signatures.iter().find(|(k, _)| k == key).map(|(_, v)| v), *replaces)
                         }
-                        ItemChange::Delete { id } => (id, None),
+                        ItemChange::Delete { id } => (id, None, true),
                     };
                     match values {
                         Some(values) => table.insert(id.as_str(), to_bytes(values).as_slice())?,
-                        None => table.remove(id.as_str())?,
+                        None if replaces => table.remove(id.as_str())?,
+                        None => None,
                     };
                 }
             }
@@ -402,6 +406,7 @@ mod tests {
             record: ItemRecord { labels: Labels::new(), has_image: true, parts_case: None, updated_ms: 5 },
             image: Some(vec![1, 2, 3]),
             signatures: vec![("h".into(), vec![signature, 0.0])],
+            replaces: true,
         }
     }
 

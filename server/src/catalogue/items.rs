@@ -2,7 +2,7 @@
 
 use super::BLOCK;
 use crate::kernels::{Bits, GROUP, GROUPS};
-use crate::store::ItemRecord;
+use crate::store::{ItemChange, ItemRecord};
 use imbl::OrdMap;
 use lapel_heads::Labels;
 use roaring::RoaringBitmap;
@@ -19,6 +19,15 @@ pub struct Item {
     pub id: Arc<str>,
     /// What the store holds of it.
     pub record: ItemRecord,
+}
+
+/// What a change did to a slot.
+pub(super) struct SlotWrite {
+    pub(super) slot: Slot,
+    /// The item before.
+    pub(super) old: Option<Arc<Item>>,
+    /// The item after.
+    pub(super) new: Option<Arc<Item>>,
 }
 
 /// The items of one block of slots.
@@ -109,8 +118,22 @@ impl Items {
         self.by_label.iter()
     }
 
+    /// Applies a change; `None` when there was nothing to delete.
+    pub(super) fn apply(&mut self, change: &ItemChange) -> Option<SlotWrite> {
+        match change {
+            ItemChange::Put { id, record, .. } => {
+                let old = self.slot(id).and_then(|slot| self.get(slot).cloned());
+                let slot = self.put(id, record.clone());
+                Some(SlotWrite { slot, old, new: self.get(slot).cloned() })
+            }
+            ItemChange::Delete { id } => {
+                self.remove(id).map(|(slot, old)| SlotWrite { slot, old: Some(old), new: None })
+            }
+        }
+    }
+
     /// Puts an item into its slot, the one it had before or a free one.
-    pub(super) fn put(&mut self, id: &str, record: ItemRecord) -> Slot {
+    fn put(&mut self, id: &str, record: ItemRecord) -> Slot {
         let slot = match self.slot(id) {
             Some(slot) => {
                 self.unlabel(slot);
@@ -128,7 +151,7 @@ impl Items {
     }
 
     /// Empties the slot of an id and returns what was there.
-    pub(super) fn remove(&mut self, id: &str) -> Option<(Slot, Arc<Item>)> {
+    fn remove(&mut self, id: &str) -> Option<(Slot, Arc<Item>)> {
         let slot = self.by_id.remove(id)?;
         self.unlabel(slot);
         Arc::make_mut(&mut self.live).remove(slot);

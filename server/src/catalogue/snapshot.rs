@@ -2,8 +2,9 @@
 
 use super::column::Column;
 use super::items::{Item, Items, Slot};
-use crate::store::ItemRecord;
+use crate::store::ItemChange;
 use lapel_heads::Head;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Items and columns as a query sees them. Cloning is cheap.
@@ -78,24 +79,24 @@ impl Snapshot {
         self.computing = self.all_columns().map(Column::head).filter(|h| h.has_network()).cloned().collect();
     }
 
-    /// Puts an item with its signatures by head key; signatures it had before are gone.
-    pub fn put(&mut self, id: &str, record: ItemRecord, signatures: &[(String, Vec<f32>)]) {
-        let old = self.items.slot(id).and_then(|slot| self.items.get(slot).cloned());
-        let slot = self.items.put(id, record);
-        let new = self.items.get(slot).cloned();
-        for column in self.active.iter_mut().chain(&mut self.pending) {
-            let signature = signatures.iter().find(|(key, _)| **key == **column.key());
-            column.set(slot, (old.as_ref(), new.as_ref()), signature.map(|(_, v)| v.as_slice()));
-        }
-    }
-
-    /// Removes an item; false when there was none.
-    pub fn remove(&mut self, id: &str) -> bool {
-        let Some((slot, old)) = self.items.remove(id) else { return false };
-        for column in self.active.iter_mut().chain(&mut self.pending) {
-            column.set(slot, (Some(&old), None), None);
-        }
-        true
+    /// Applies changes in their order; an item that is put has the signatures given, and no other. Columns are
+    /// independent, and are written side by side.
+    pub fn apply(&mut self, changes: &[ItemChange]) {
+        let place = |change| self.items.apply(change);
+        let writes: Vec<_> = changes.iter().map(place).collect();
+        let columns: Vec<&mut Column> = self.active.iter_mut().chain(&mut self.pending).collect();
+        columns.into_par_iter().for_each(|column| {
+            for (change, write) in changes.iter().zip(&writes) {
+                let Some(write) = write else { continue };
+                let signature = match change {
+                    ItemChange::Put { signatures, .. } => {
+                        signatures.iter().find(|(key, _)| **key == **column.key()).map(|(_, v)| v.as_slice())
+                    }
+                    ItemChange::Delete { .. } => None,
+                };
+                column.set(write.slot, (write.old.as_ref(), write.new.as_ref()), signature);
+            }
+        });
     }
 
     /// Adds a signature of one head to the item in a slot, if it is still the same item.
@@ -153,6 +154,7 @@ impl Snapshot {
 mod tests {
     use super::*;
     use crate::catalogue::{BLOCK, Precision};
+    use crate::store::ItemRecord;
     use crate::testing::external_head;
     use lapel_heads::{Labels, Signature};
     use proptest::prelude::*;
@@ -162,8 +164,13 @@ mod tests {
         if label == 0 { Labels::new() } else { Labels::from([("style".into(), format!("s{label}"))]) }
     }
 
-    fn record(label: u8) -> ItemRecord {
-        ItemRecord { labels: labels(label), has_image: false, parts_case: None, updated_ms: 0 }
+    fn put(id: &str, label: u8, signatures: Vec<(String, Vec<f32>)>) -> ItemChange {
+        let record = ItemRecord { labels: labels(label), has_image: false, parts_case: None, updated_ms: 0 };
+        ItemChange::Put { id: id.into(), record, image: None, signatures, replaces: true }
+    }
+
+    fn delete(id: &str) -> ItemChange {
+        ItemChange::Delete { id: id.into() }
     }
 
     fn vector(angle: f32) -> Vec<f32> {
@@ -183,11 +190,12 @@ mod tests {
             for (id, label, angle) in writes {
                 let id = format!("i{id}");
                 if label == 3 {
-                    prop_assert_eq!(snapshot.remove(&id), model.remove(&id).is_some());
+                    prop_assert_eq!(snapshot.items().slot(&id).is_some(), model.remove(&id).is_some());
+                    snapshot.apply(&[delete(&id)]);
                     continue;
                 }
                 let signatures: Vec<_> = angle.iter().map(|a| ("k".to_owned(), vector(*a))).collect();
-                snapshot.put(&id, record(label), &signatures);
+                snapshot.apply(&[put(&id, label, signatures)]);
                 model.insert(id, (label, angle));
             }
             let column = &snapshot.columns()[0];
@@ -219,11 +227,11 @@ mod tests {
         snapshot.add_pending(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));
         snapshot.activate("k");
         for i in 0..BLOCK + 5 {
-            snapshot.put(&format!("{i}"), record(1), &[("k".into(), vector(0.1))]);
+            snapshot.apply(&[put(&format!("{i}"), 1, vec![("k".into(), vector(0.1))])]);
         }
         let old = snapshot.clone();
-        snapshot.remove("7");
-        snapshot.put("8", record(0), &[("k".into(), vector(1.0))]);
+        snapshot.apply(&[delete("7")]);
+        snapshot.apply(&[put("8", 0, vec![("k".into(), vector(1.0))])]);
         let slot = old.items().slot("8").expect("there");
         assert!(old.items().slot("7").is_some() && snapshot.items().slot("7").is_none());
         assert_eq!(old.columns()[0].get(slot).as_deref(), Some(vector(0.1).as_slice()));
@@ -247,7 +255,7 @@ mod tests {
         snapshot.activate("k");
         let angles = [0.1f32, 0.9, 2.0, 4.0];
         for (i, angle) in angles.iter().enumerate() {
-            snapshot.put(&format!("{i}"), record(0), &[("k".into(), vector(*angle))]);
+            snapshot.apply(&[put(&format!("{i}"), 0, vec![("k".into(), vector(*angle))])]);
         }
         let query = Signature::new(vector(1.3)).expect("unit");
         let squares = angles.iter().map(|a| lapel_heads::distance(query.values(), &vector(*a)).powi(2));

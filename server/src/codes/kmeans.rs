@@ -1,5 +1,6 @@
 //! Lloyd's k-means on small vectors, from a seed.
 
+use crate::kernels::{self, Level};
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
@@ -7,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Centroids {
     pub(super) count: usize,
+    level: Level,
     /// `[dim, count]`.
     values: Vec<f32>,
     /// Half the squared length of each.
@@ -23,17 +25,12 @@ impl Centroids {
             }
         }
         let halves = rows.iter().map(|row| row.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
-        Self { count, values, halves }
+        Self { count, level: Level::best(), values, halves }
     }
 
     /// Products of `vector` with every centroid.
     pub(super) fn products(&self, vector: &[f32], out: &mut [f32]) {
-        out.fill(0.0);
-        for (value, row) in vector.iter().zip(self.values.chunks_exact(self.count.max(1))) {
-            for (product, centre) in out.iter_mut().zip(row) {
-                *product += value * centre;
-            }
-        }
+        kernels::products(self.level, vector, &self.values, out);
     }
 
     /// The nearest centroid; `scratch` has one float a centroid.

@@ -7,7 +7,7 @@ use crate::engine::{Engine, EngineConfig};
 use crate::error::Error;
 use crate::heads::{HeadState, HeadStatus, Progress, Registry, spawn_backfill};
 use crate::search::Planner;
-use crate::store::{HeadRecord, Store, StoreError, StoredState};
+use crate::store::{HeadRecord, ItemChange, Store, StoreError, StoredState};
 use arc_swap::ArcSwap;
 use lapel_heads::{AlexNet, AlexNetError, Backbone, Bundle, BundleError, EmbedError, Embedder, Head};
 use std::collections::HashMap;
@@ -173,10 +173,12 @@ fn load(store: &Store, backbone: &dyn Backbone, precision: Precision) -> Result<
         }
         registry.insert(status);
     }
-    for (id, record) in store.items()? {
-        let own = signatures.remove(&id).unwrap_or_default();
-        snapshot.put(&id, record, &own);
-    }
+    let put = |(id, record): (String, _)| {
+        let signatures = signatures.remove(&id).unwrap_or_default();
+        ItemChange::Put { id, record, image: None, signatures, replaces: false }
+    };
+    let all: Vec<ItemChange> = store.items()?.into_iter().map(put).collect();
+    snapshot.apply(&all);
     snapshot.generation = store.generation()?;
     tracing::info!(items = snapshot.items().len(), heads = snapshot.columns().len(), "catalogue loaded");
     Ok(Loaded { snapshot, registry })

@@ -7,6 +7,7 @@ use crate::error::{Error, Violation};
 use crate::store::{ItemChange, ItemRecord};
 use futures_util::future::join_all;
 use lapel_heads::{Head, Labels, PartsCase, Signature, is_name};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Longest id, in bytes.
@@ -55,15 +56,15 @@ impl Core {
                 break (prepared, writer);
             }
         };
-        let mut next = Snapshot::clone(&self.snapshot());
+        let next = Snapshot::clone(&self.snapshot());
         let mut changes = Vec::new();
         let mut outcomes = Vec::with_capacity(prepared.len());
+        let mut ids = HashSet::new();
         for (item, prepared) in items.into_iter().zip(prepared) {
             outcomes.push(prepared.and_then(|embedded| {
                 let (id, record, image, signatures) = resolve(&next, item, embedded)?;
-                let replaced = next.items().slot(&id).is_some();
-                next.put(&id, record.clone(), &signatures);
-                changes.push(ItemChange::Put { id, record, image, signatures });
+                let replaced = !ids.insert(id.clone()) || next.items().slot(&id).is_some();
+                changes.push(ItemChange::Put { id, record, image, signatures, replaces: replaced });
                 Ok(Upserted { replaced })
             }));
         }
@@ -80,8 +81,9 @@ impl Core {
     /// When the store failed; nothing was deleted then.
     pub async fn delete(&self, ids: Vec<String>) -> Result<Vec<String>, Error> {
         let _writer = self.writer.lock().await;
-        let mut next = Snapshot::clone(&self.snapshot());
-        let (found, missing): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| next.remove(id));
+        let next = Snapshot::clone(&self.snapshot());
+        let (found, missing): (Vec<_>, Vec<_>) =
+            ids.into_iter().partition(|id| next.items().slot(id).is_some());
         if !found.is_empty() {
             let changes = found.into_iter().map(|id| ItemChange::Delete { id }).collect();
             self.commit(changes, next).await?;
@@ -89,12 +91,20 @@ impl Core {
         Ok(missing)
     }
 
-    /// Commits changes, then publishes the snapshot they lead to. The caller holds the writer's lock.
-    async fn commit(&self, changes: Vec<ItemChange>, next: Snapshot) -> Result<(), Error> {
+    /// Commits changes and works out what they lead to at the same time, and publishes that when both are done.
+    /// The caller holds the writer's lock.
+    async fn commit(&self, changes: Vec<ItemChange>, mut next: Snapshot) -> Result<(), Error> {
         let keys: Vec<String> = next.all_columns().map(|c| c.key().to_string()).collect();
-        let store = self.store.clone();
-        tokio::task::spawn_blocking(move || store.apply(&changes, &keys)).await??;
-        self.publish(next);
+        let changes: Arc<[ItemChange]> = changes.into();
+        let (store, committed) = (self.store.clone(), changes.clone());
+        let commit = tokio::task::spawn_blocking(move || store.apply(&committed, &keys));
+        let apply = tokio::task::spawn_blocking(move || {
+            next.apply(&changes);
+            next
+        });
+        let (committed, next) = tokio::join!(commit, apply);
+        committed??;
+        self.publish(next?);
         Ok(())
     }
 

@@ -11,8 +11,10 @@ use std::collections::HashSet;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, Streaming};
 
-/// Items of a stream that are embedded and committed together.
-const BATCH: usize = 64;
+/// Items with images that are embedded and committed together.
+const BATCH_IMAGES: usize = 64;
+/// Items, with images or without, that are committed together.
+const BATCH: usize = 1024;
 /// Bytes of images from which on a batch is full; two batches are in memory at a time.
 const BATCH_BYTES: usize = 32 << 20;
 
@@ -32,6 +34,7 @@ impl CatalogService for Services {
             ids: HashSet::new(),
             results: Vec::new(),
             batch: Vec::new(),
+            images: (0, 0),
             running: None,
         };
         while let Some(message) = stream.message().await? {
@@ -143,6 +146,8 @@ struct Upsert<'a> {
     results: Vec<v1::UpsertResult>,
     /// Items with the places of their results.
     batch: Vec<(usize, NewItem)>,
+    /// Images of the batch, and their bytes.
+    images: (usize, usize),
     running: Option<(Vec<usize>, JoinHandle<Batch>)>,
 }
 
@@ -158,12 +163,16 @@ impl Upsert<'_> {
         });
         self.results.push(v1::UpsertResult { id: id.clone(), replaced: false, error });
         if !twice {
+            if !image.is_empty() {
+                self.images = (self.images.0 + 1, self.images.1 + image.len());
+            }
             let image = (!image.is_empty()).then_some(image);
             let item = NewItem { id, image, labels, signatures: convert::signatures(signatures) };
             self.batch.push((self.results.len() - 1, item));
         }
-        let bytes: usize = self.batch.iter().filter_map(|(_, item)| Some(item.image.as_ref()?.len())).sum();
-        if self.batch.len() >= BATCH || bytes >= BATCH_BYTES { self.flush().await } else { Ok(()) }
+        let (images, bytes) = self.images;
+        let is_full = self.batch.len() >= BATCH || images >= BATCH_IMAGES || bytes >= BATCH_BYTES;
+        if is_full { self.flush().await } else { Ok(()) }
     }
 
     /// Waits until everything taken is durable.
@@ -186,6 +195,7 @@ impl Upsert<'_> {
         }
         if !self.batch.is_empty() {
             let (places, items) = std::mem::take(&mut self.batch).into_iter().unzip();
+            self.images = (0, 0);
             let core = self.services.core.clone();
             self.running = Some((places, tokio::spawn(async move { core.upsert(items).await })));
         }

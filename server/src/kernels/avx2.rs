@@ -4,7 +4,7 @@
     reason = "intrinsics that read and write memory, and calls that need the processor's word"
 )]
 
-use super::{ExactTerm, GROUP, Rows, Tables, portable};
+use super::{Bits, ExactTerm, GROUP, GROUPS, Rows, Sums, Tables, portable};
 use half::f16;
 use std::arch::x86_64::*;
 
@@ -32,6 +32,23 @@ pub(super) fn squared_distance(query: &[f32], row: Rows<'_>) -> f32 {
     on_avx2!(squared_inner(query, row))
 }
 
+pub(super) fn products(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
+    on_avx2!(products_inner(vector, matrix, out));
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn products_inner(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
+    portable::products(vector, matrix, out);
+}
+
+pub(super) fn finish(allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
+    on_avx2!(finish_inner(allowed, sums, minima));
+}
+
+pub(super) fn between(sums: &[f32; GROUP], bounds: (f32, f32)) -> u64 {
+    on_avx2!(between_inner(sums, bounds))
+}
+
 /// Fetches the lines of a row into the cache.
 pub(super) fn prefetch<T>(row: &[T]) {
     let bytes = size_of_val(row);
@@ -45,7 +62,7 @@ pub(super) fn prefetch<T>(row: &[T]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn estimates_inner(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32; GROUP]) {
     let (head, residuals) = codes.split_at(2 * GROUP);
-    let words = products(&tables.luts, residuals);
+    let words = look_up(&tables.luts, residuals);
     let gain_table = broadcast_floats(&tables.gains);
     let near_table = broadcast_floats(&tables.near);
     let near_slope = _mm256_set1_ps(tables.near_slope);
@@ -80,7 +97,7 @@ fn estimates_inner(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32;
 
 /// Sums of the look-ups of all residual codes, in words: items 0 to 15, 16 to 31, 32 to 47, 48 to 63.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn products(luts: &[[u8; 16]], residuals: &[u8]) -> [__m256i; 4] {
+fn look_up(luts: &[[u8; 16]], residuals: &[u8]) -> [__m256i; 4] {
     let low = _mm256_set1_epi8(15);
     let mut all = [_mm256_setzero_si256(); 2];
     let mut odd = [_mm256_setzero_si256(); 2];
@@ -139,6 +156,34 @@ fn squared_inner(query: &[f32], row: Rows<'_>) -> f32 {
     };
     let sum = total(_mm256_add_ps(sums[0], sums[1]));
     if rest.is_empty() { sum } else { sum + portable::squared_distance(rest, tail) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn finish_inner(allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
+    let infinity = _mm256_set1_ps(f32::INFINITY);
+    for ((bits, sums), least) in allowed.iter().zip(sums.as_chunks_mut::<GROUP>().0).zip(minima) {
+        let mut all = infinity;
+        for (eighth, sums) in sums.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let kept = _mm256_blendv_ps(infinity, load8(sums), lanes((bits >> (8 * eighth)) as u8));
+            store8(sums, kept);
+            all = _mm256_min_ps(all, kept);
+        }
+        let mut lanes = [0.0; 8];
+        store8(&mut lanes, all);
+        *least = lanes.into_iter().fold(f32::INFINITY, f32::min);
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn between_inner(sums: &[f32; GROUP], (above, up_to): (f32, f32)) -> u64 {
+    let (above, up_to) = (_mm256_set1_ps(above), _mm256_set1_ps(up_to));
+    let eighths = sums.as_chunks::<8>().0.iter().enumerate();
+    eighths.fold(0, |bits, (eighth, sums)| {
+        let sums = load8(sums);
+        let is_above = _mm256_cmp_ps::<_CMP_GT_OQ>(sums, above);
+        let found = _mm256_and_ps(is_above, _mm256_cmp_ps::<_CMP_LE_OQ>(sums, up_to));
+        bits | u64::from(_mm256_movemask_ps(found) as u8) << (8 * eighth)
+    })
 }
 
 /// Sum of the eight lanes.

@@ -29,6 +29,15 @@ pub(super) fn squared_distance(query: &[f32], row: Rows<'_>) -> f32 {
     on_avx512!(squared_inner(query, row))
 }
 
+pub(super) fn products(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
+    on_avx512!(products_inner(vector, matrix, out));
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn products_inner(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
+    portable::products(vector, matrix, out);
+}
+
 pub(super) fn finish(allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
     on_avx512!(finish_inner(allowed, sums, minima));
 }
@@ -52,7 +61,7 @@ fn between_inner(sums: &[f32; GROUP], (above, up_to): (f32, f32)) -> u64 {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn estimates_inner(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32; GROUP]) {
     let (head, residuals) = codes.split_at(2 * GROUP);
-    let (first, second) = products(&tables.luts, residuals);
+    let (first, second) = look_up(&tables.luts, residuals);
     let wide = [
         _mm512_cvtepu16_epi32(_mm512_castsi512_si256(first)),
         _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(first)),
@@ -93,7 +102,7 @@ fn estimates_inner(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32;
 
 /// Sums of the look-ups of all residual codes: words of items 0 to 31, and of items 32 to 63.
 #[target_feature(enable = "avx512f,avx512bw")]
-fn products(luts: &[[u8; 16]], residuals: &[u8]) -> (__m512i, __m512i) {
+fn look_up(luts: &[[u8; 16]], residuals: &[u8]) -> (__m512i, __m512i) {
     let low = _mm512_set1_epi8(15);
     let (mut all, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
     for (pair, bytes) in luts.as_chunks::<2>().0.iter().zip(residuals.as_chunks::<GROUP>().0) {

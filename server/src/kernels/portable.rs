@@ -1,6 +1,6 @@
 //! The kernels in plain Rust: what runs without vector instructions, and what the others are tested against.
 
-use super::{Bits, ExactTerm, GROUP, GROUPS, Rows, Sums, Tables};
+use super::{Bits, CELLS, CODES, ExactTerm, GROUP, GROUPS, Rows, Sums, Tables};
 
 pub(super) fn estimates(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32; GROUP]) {
     let (cells, rest) = codes.split_at(GROUP);
@@ -64,6 +64,33 @@ fn squared<T>(query: &[f32], row: &[T], value: impl Fn(&T) -> f32) -> f32 {
     }
     let rest = queries.1.iter().zip(rows.1).map(|(q, r)| (q - value(r)).powi(2));
     sums.iter().sum::<f32>() + rest.sum::<f32>()
+}
+
+/// Inlined into the other levels too, where the compiler makes it of their registers.
+#[inline(always)]
+pub(super) fn products(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
+    match out.len() {
+        CELLS => products_of::<CELLS>(vector, matrix, out),
+        CODES => products_of::<CODES>(vector, matrix, out),
+        columns => {
+            out.fill(0.0);
+            for (value, row) in vector.iter().zip(matrix.chunks_exact(columns.max(1))) {
+                out.iter_mut().zip(row).for_each(|(sum, entry)| *sum += value * entry);
+            }
+        }
+    }
+}
+
+/// A known number of columns keeps the sums in registers.
+#[inline(always)]
+fn products_of<const COLUMNS: usize>(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
+    let mut sums = [0.0f32; COLUMNS];
+    for (value, row) in vector.iter().zip(matrix.as_chunks::<COLUMNS>().0) {
+        for (sum, entry) in sums.iter_mut().zip(row) {
+            *sum += value * entry;
+        }
+    }
+    out.copy_from_slice(&sums);
 }
 
 pub(super) fn finish(allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {

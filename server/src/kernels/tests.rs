@@ -92,6 +92,24 @@ proptest! {
     }
 
     #[test]
+    fn products_agree_with_plain_rust(seed: u64, rows in 0usize..80, columns in 0usize..130) {
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let (vector, matrix) = (floats(rng, rows, 1.0), floats(rng, rows * columns, 1.0));
+        let run = |level| {
+            let mut out = vec![7.0; columns];
+            products(level, &vector, &matrix, &mut out);
+            out
+        };
+        for level in others() {
+            close(&run(level), &run(Level::Portable), 1e-5)?;
+        }
+        for (column, found) in run(Level::Portable).iter().enumerate() {
+            let by_hand: f32 = (0..rows).map(|row| vector[row] * matrix[row * columns + column]).sum();
+            prop_assert!((found - by_hand).abs() < 1e-4);
+        }
+    }
+
+    #[test]
     fn masks_and_minima_are_the_same(seed: u64) {
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let (allowed, start) = (bits(rng), floats(rng, BLOCK, 1.0));

@@ -13,7 +13,7 @@ use std::time::Instant;
 pub struct Costs {
     /// One number of an exact row, rows one after the other.
     pub exact_number: f64,
-    /// One exact row at a random place, fetched ahead, and each of its numbers.
+    /// One exact row at a random place.
     pub random_row: f64,
     /// One residual code of an item in a scan of codes.
     pub residual_code: f64,
@@ -37,13 +37,17 @@ pub(super) struct Work {
 }
 
 const DIM: usize = 64;
-/// Rows measured: 16 MiB, more than a core's own caches hold.
-const ROWS: usize = 1 << 16;
+/// Items of which codes are scanned.
+const CODED: usize = 1 << 16;
+/// Rows measured: 64 MiB, more than most caches hold.
+const ROWS: usize = 1 << 18;
+/// One row in so many is read at random.
+const RANDOM_SHARE: usize = 64;
 /// The fastest of so many passes counts; others were disturbed.
 const PASSES: usize = 4;
 
 impl Costs {
-    /// Measured on first use, in about 30 milliseconds, for the best kernels of this processor.
+    /// Measured on first use, in about 100 milliseconds, for the best kernels of this processor.
     #[must_use]
     pub fn of_this_machine() -> Self {
         static COSTS: OnceLock<Costs> = OnceLock::new();
@@ -64,10 +68,11 @@ impl Costs {
         });
         let random = fastest(|| {
             let mut sum = 0.0;
-            let row = |i: usize| Rows::F32(&rows[i * 40_503 % ROWS * DIM..][..DIM]);
-            for i in 0..ROWS / 16 {
-                kernels::prefetch(row(i + 4));
-                sum += kernels::squared_distance(level, query, row(i));
+            let mut state = 1u64;
+            for _ in 0..ROWS / RANDOM_SHARE {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = (state >> 33) as usize % ROWS;
+                sum += kernels::squared_distance(level, query, Rows::F32(&rows[at * DIM..][..DIM]));
             }
             black_box(sum);
         });
@@ -76,7 +81,7 @@ impl Costs {
         let all = [u64::MAX; GROUPS];
         let tables = codec.tables(query, 1.0, 0.0);
         let coded = fastest(|| {
-            for _ in 0..ROWS / BLOCK {
+            for _ in 0..CODED / BLOCK {
                 kernels::add_estimates(level, &tables, &codes, (&all, &all), &codes, &mut sums);
             }
             black_box(&sums);
@@ -86,8 +91,8 @@ impl Costs {
         });
         Self {
             exact_number: exact / (ROWS * DIM) as f64,
-            random_row: random / (ROWS / 16) as f64,
-            residual_code: coded / (ROWS * DIM / 4) as f64,
+            random_row: random / (ROWS / RANDOM_SHARE) as f64,
+            residual_code: coded / (CODED * DIM / 4) as f64,
             tables: prepared,
         }
     }

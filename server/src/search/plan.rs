@@ -2,7 +2,7 @@
 
 use super::allowed::Allowed;
 use super::cost::{Costs, Work};
-use super::rescore::{heavy, rescore};
+use super::rescore::{MISSES_DEFAULT, heavy, rescore};
 use super::scan::{self, Best, BlockEstimates, Estimates, Hit};
 use super::weights::QueryTerm;
 use crate::config::SearchConfig;
@@ -40,6 +40,8 @@ pub struct Planner {
     pub costs: Costs,
     /// The instructions that the scans use.
     pub level: Level,
+    /// Results that a scan of codes may miss on average, as a share of k.
+    pub misses: f64,
     /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
     pub prototype_items_min: u64,
 }
@@ -51,6 +53,7 @@ impl Planner {
         Self {
             costs: Costs::of_this_machine(),
             level: Level::best(),
+            misses: MISSES_DEFAULT,
             prototype_items_min: config.prototype_items_min,
         }
     }
@@ -183,8 +186,7 @@ pub(super) fn run(queries: &[Query<'_>], planner: &Planner, threads: usize) -> V
         let queries: Vec<_> = pass.iter().map(|(_, query, _)| *query).collect();
         let ns: f64 = pass.iter().map(|(_, _, ns)| ns).sum();
         let threads = if ns >= SHARED_NS_MIN { threads } else { 1 };
-        for ((at, query, _), (hits, rescored)) in pass.iter().zip(by_codes(&queries, planner.level, threads))
-        {
+        for ((at, query, _), (hits, rescored)) in pass.iter().zip(by_codes(&queries, planner, threads)) {
             answers[*at] = Some((hits, query.plan(PlanKind::CodeScan, rescored)));
         }
     }
@@ -197,7 +199,7 @@ thread_local! {
 }
 
 /// Scans the codes once for all queries, then rescores each.
-fn by_codes(queries: &[&Query<'_>], level: Level, threads: usize) -> Vec<(Vec<Hit>, u64)> {
+fn by_codes(queries: &[&Query<'_>], planner: &Planner, threads: usize) -> Vec<(Vec<Hit>, u64)> {
     ESTIMATES.with_borrow_mut(|pool| {
         pool.resize_with(queries.len().max(pool.len()), Estimates::default);
         let mut first = Vec::with_capacity(queries.len());
@@ -208,12 +210,12 @@ fn by_codes(queries: &[&Query<'_>], level: Level, threads: usize) -> Vec<(Vec<Hi
         }
         if threads > 1 {
             let second: Vec<_> = first.iter_mut().map(Scan::split).collect();
-            rayon::join(|| pass(first, level), || pass(second, level));
+            rayon::join(|| pass(first, planner.level), || pass(second, planner.level));
         } else {
-            pass(first, level);
+            pass(first, planner.level);
         }
         let rescored = queries.iter().zip(pool.iter());
-        rescored.map(|(query, estimates)| rescore(&query.terms, estimates, query.k, level)).collect()
+        rescored.map(|(query, estimates)| rescore(&query.terms, estimates, query.k, planner)).collect()
     })
 }
 

@@ -1,6 +1,7 @@
 //! From estimates to exact answers: candidates are scored in the order of their estimates, until the error bar that
 //! this very query has shown says that no better one can follow.
 
+use super::plan::Planner;
 use super::scan::{Best, Estimates, Hit, score};
 use super::weights::QueryTerm;
 use crate::catalogue::Slot;
@@ -13,7 +14,7 @@ const SEEN_MIN: u64 = 128;
 /// After those, one in so many is scored in full to keep the error bar honest; the others are given up early.
 const SAMPLED: usize = 8;
 /// Results that may be missing from an answer on average, as a share of k.
-const MISSES: f64 = 0.002;
+pub(super) const MISSES_DEFAULT: f64 = 0.002;
 /// How many times more candidates each further round looks at.
 const GROWTH: usize = 4;
 /// How far ahead rows are fetched.
@@ -102,6 +103,8 @@ pub(super) fn candidates(k: u64) -> u64 {
 struct Rescorer<'q, 'a> {
     terms: &'q [QueryTerm<'a>],
     estimates: &'q Estimates,
+    /// Results that may be missing on average, as a share of k.
+    misses: f64,
     best: Best,
     scored: u64,
     /// From the estimate to the distance.
@@ -117,7 +120,7 @@ impl Rescorer<'_, '_> {
     /// Length of the error bar: about as many candidates as were scored lie in the next deviation's worth of
     /// estimates, and of those no more than the allowed share may turn out to be results.
     fn deviations(&self) -> f64 {
-        normal_tail(MISSES * self.best.k() as f64 / self.scored as f64)
+        normal_tail(self.misses * self.best.k() as f64 / self.scored as f64)
     }
 
     /// Scores a candidate: heavy heads first, the others only if that still looks good, or `in_full` to learn
@@ -165,11 +168,12 @@ pub(super) fn rescore(
     terms: &[QueryTerm<'_>],
     estimates: &Estimates,
     k: usize,
-    level: Level,
+    planner: &Planner,
 ) -> (Vec<Hit>, u64) {
     let mut rescorer = Rescorer {
         terms,
         estimates,
+        misses: planner.misses,
         best: Best::new(k),
         scored: 0,
         bar: ErrorBar::default(),
@@ -180,7 +184,7 @@ pub(super) fn rescore(
     let mut take = FIRST_MIN.max(2 * k);
     let mut range = (f32::NEG_INFINITY, bound(estimates, take));
     loop {
-        let mut candidates = collect(level, estimates, range);
+        let mut candidates = collect(planner.level, estimates, range);
         if rescorer.scored < SEEN_MIN {
             // What is learned from should come from where the answer is.
             candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

@@ -1,7 +1,7 @@
 use super::*;
 use crate::catalogue::{Column, Precision};
 use crate::config::SearchConfig;
-use crate::store::ItemRecord;
+use crate::store::{ItemChange, ItemRecord};
 use crate::testing::external_head;
 use lapel_heads::{Labels, Signature, distance};
 use proptest::prelude::*;
@@ -35,9 +35,17 @@ fn snapshot(count: u64, missing: impl Fn(u64, usize) -> bool) -> Snapshot {
             parts_case: None,
             updated_ms: 0,
         };
-        snapshot.put(&format!("i{i}"), record, &signatures);
+        snapshot.apply(&[put(&format!("i{i}"), record, signatures)]);
     }
     snapshot
+}
+
+fn put(id: &str, record: ItemRecord, signatures: Vec<(String, Vec<f32>)>) -> ItemChange {
+    ItemChange::Put { id: id.into(), record, image: None, signatures, replaces: true }
+}
+
+fn delete(id: &str) -> ItemChange {
+    ItemChange::Delete { id: id.into() }
 }
 
 fn view(seed: u64) -> QueryView {
@@ -148,9 +156,9 @@ fn an_index_follows_writes() {
     let mut s = snapshot(100, |_, _| false);
     let column = s.column("pattern").expect("active").clone();
     column.index().follow(&column, &|| false).expect("built");
-    s.remove("i3");
+    s.apply(&[delete("i3")]);
     let record = s.items().get(5).expect("there").record.clone();
-    s.put("i5", record, &[("pattern".to_owned(), vector(777))]);
+    s.apply(&[put("i5", record, vec![("pattern".to_owned(), vector(777))])]);
     let column = s.column("pattern").expect("active").clone();
     assert!(!column.index().is_current(&column));
     column.index().follow(&column, &|| false).expect("followed");
@@ -259,7 +267,7 @@ fn put_clustered(s: &mut Snapshot, id: u64, seed: u64, missing: &impl Fn(u64, us
         parts_case: None,
         updated_ms: 0,
     };
-    s.put(&format!("i{id}"), record, &signatures);
+    s.apply(&[put(&format!("i{id}"), record, signatures)]);
 }
 
 fn code(s: &mut Snapshot) {
@@ -311,7 +319,7 @@ fn the_scan_of_codes_finds_the_true_best() {
 fn the_scan_of_codes_honours_filters_exclusions_deletions_and_holes() {
     let mut s = coded_snapshot(5000, |i, h| i % 4 == h as u64);
     for i in (0..5000).step_by(9) {
-        s.remove(&format!("i{i}"));
+        s.apply(&[delete(&format!("i{i}"))]);
     }
     for i in (1..5000).step_by(7) {
         put_clustered(&mut s, i, i + 90_000, &|i, h| i % 3 == h as u64);
