@@ -72,7 +72,7 @@ fn rendered(seed: u64, batch: &[u64], id: impl Fn(u64) -> String + Sync) -> Vec<
             id: id(*index),
             image: Some(to_jpeg(&garment.photo)),
             labels: garment.labels,
-            signatures: Vec::new(),
+            ..NewItem::default()
         }
     };
     batch.par_iter().map(one).collect()

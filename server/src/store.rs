@@ -87,11 +87,31 @@ pub enum ItemChange {
         /// Whether the item may be there already; what it had then is removed.
         replaces: bool,
     },
+    /// Adds signatures by head key to an item that is there.
+    Sign {
+        /// The item's id.
+        id: String,
+        /// Signatures by head key.
+        signatures: Vec<(String, Vec<f32>)>,
+    },
     /// Removes an item.
     Delete {
         /// The item's id.
         id: String,
     },
+}
+
+impl ItemChange {
+    /// The signature that it gives the item for a head.
+    #[must_use]
+    pub fn signature(&self, head_key: &str) -> Option<&[f32]> {
+        match self {
+            Self::Put { signatures, .. } | Self::Sign { signatures, .. } => {
+                signatures.iter().find(|(key, _)| key == head_key).map(|(_, values)| values.as_slice())
+            }
+            Self::Delete { .. } => None,
+        }
+    }
 }
 
 /// The database.
@@ -148,6 +168,7 @@ impl Store {
                             None => None,
                         };
                     }
+                    ItemChange::Sign { .. } => {}
                     ItemChange::Delete { id } => {
                         items.remove(id.as_str())?;
                         images.remove(id.as_str())?;
@@ -158,13 +179,12 @@ impl Store {
                 let name = format!("{SIGNATURES}{key}");
                 let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
                 for change in changes {
-                    let (id, values, replaces) = match change {
-                        ItemChange::Put { id, signatures, replaces, .. } => {
-                            (id, signatures.iter().find(|(k, _)| k == key).map(|(_, v)| v), *replaces)
-                        }
-                        ItemChange::Delete { id } => (id, None, true),
+                    let (id, replaces) = match change {
+                        ItemChange::Put { id, replaces, .. } => (id, *replaces),
+                        ItemChange::Sign { id, .. } => (id, false),
+                        ItemChange::Delete { id } => (id, true),
                     };
-                    match values {
+                    match change.signature(key) {
                         Some(values) => table.insert(id.as_str(), to_bytes(values).as_slice())?,
                         None if replaces => table.remove(id.as_str())?,
                         None => None,

@@ -104,7 +104,7 @@ pub fn item(id: &str, garment: &Rendered) -> v1::UpsertItemsRequest {
         id: id.to_owned(),
         image: to_jpeg(&garment.photo),
         labels: garment.labels.clone(),
-        signatures: Vec::new(),
+        ..v1::UpsertItemsRequest::default()
     }
 }
 

@@ -146,6 +146,51 @@ async fn an_external_head_takes_signatures_that_come_with_the_items() {
 }
 
 #[tokio::test]
+async fn a_whole_catalogue_is_given_signatures_of_a_new_head() {
+    let mut server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 41, 10).await;
+    client.register_bundle(&external_bundle("mood", 4, &["calm", "loud"])).await.expect("registered");
+    let sign = |id: &str, head: &str, values: Vec<f32>| v1::UpsertItemsRequest {
+        id: id.to_owned(),
+        signatures: vec![v1::Signature { head: head.to_owned(), values }],
+        signatures_only: true,
+        ..v1::UpsertItemsRequest::default()
+    };
+    let before = client.catalog.get_item(v1::GetItemRequest { id: "g3".into() }).await.expect("there");
+    let mut messages: Vec<_> =
+        (0..10).map(|i| sign(&format!("g{i}"), "mood", vec![1.0, i as f32, 0.0, 0.0])).collect();
+    messages.push(sign("nobody", "mood", vec![1.0; 4]));
+    let results = client.upsert(messages).await.expect("answered");
+    assert!(results[..10].iter().all(|r| r.error.is_none() && r.replaced), "{results:?}");
+    assert_eq!(results[10].error.as_ref().expect("refused").reason, "NOT_FOUND");
+    let labelled = v1::UpsertItemsRequest {
+        labels: BTreeMap::from([("mood".to_owned(), "calm".to_owned())]),
+        ..sign("g1", "mood", vec![1.0; 4])
+    };
+    let results = client.upsert(vec![labelled, sign("g2", "color", vec![1.0; 64])]).await.expect("answered");
+    for refused in &results {
+        assert_eq!(refused.error.as_ref().expect("refused").reason, "INVALID_FIELD", "{results:?}");
+    }
+    for _ in 0..2 {
+        let stats =
+            client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+        assert!(stats.heads.iter().all(|h| (h.signatures, h.missing) == (10, 0)), "{:?}", stats.heads);
+        let after = client.catalog.get_item(v1::GetItemRequest { id: "g3".into() }).await.expect("there");
+        let (before, after) = (before.get_ref().item.clone(), after.into_inner().item.expect("there"));
+        let before = before.expect("there");
+        assert_eq!((before.labels, before.has_image), (after.labels, after.has_image));
+        assert!(after.heads.contains(&"mood".to_owned()));
+        let alone = v1::SearchRequest { weighting: weights(&[("mood", 1.0)], true), ..by_item("g3", 2) };
+        let found = client.search.search(alone).await.expect("answers").into_inner().results;
+        assert_eq!((found[0].item_id.as_str(), found[1].item_id.as_str()), ("g3", "g4"));
+        server.restart().await;
+        client = server.client().await;
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn heads_retire_and_their_names_are_free_again() {
     let mut server = TestServer::start().await;
     let mut client = server.client().await;

@@ -282,7 +282,7 @@ async fn manipulated_real_photos_are_found() {
         id: p.name.clone(),
         image: load(p),
         labels: p.labels.clone(),
-        signatures: Vec::new(),
+        ..v1::UpsertItemsRequest::default()
     });
     let results = client.upsert(items.collect()).await.expect("stored");
     assert!(results.iter().all(|r| r.error.is_none()));

@@ -118,13 +118,18 @@ impl Items {
         self.by_label.iter()
     }
 
-    /// Applies a change; `None` when there was nothing to delete.
+    /// Applies a change; `None` when there was no item to change.
     pub(super) fn apply(&mut self, change: &ItemChange) -> Option<SlotWrite> {
         match change {
             ItemChange::Put { id, record, .. } => {
                 let old = self.slot(id).and_then(|slot| self.get(slot).cloned());
                 let slot = self.put(id, record.clone());
                 Some(SlotWrite { slot, old, new: self.get(slot).cloned() })
+            }
+            ItemChange::Sign { id, .. } => {
+                let slot = self.slot(id)?;
+                let item = self.get(slot).cloned();
+                Some(SlotWrite { slot, old: item.clone(), new: item })
             }
             ItemChange::Delete { id } => {
                 self.remove(id).map(|(slot, old)| SlotWrite { slot, old: Some(old), new: None })

@@ -88,12 +88,10 @@ impl Snapshot {
         columns.into_par_iter().for_each(|column| {
             for (change, write) in changes.iter().zip(&writes) {
                 let Some(write) = write else { continue };
-                let signature = match change {
-                    ItemChange::Put { signatures, .. } => {
-                        signatures.iter().find(|(key, _)| **key == **column.key()).map(|(_, v)| v.as_slice())
-                    }
-                    ItemChange::Delete { .. } => None,
-                };
+                let signature = change.signature(column.key());
+                if signature.is_none() && matches!(change, ItemChange::Sign { .. }) {
+                    continue;
+                }
                 column.set(write.slot, (write.old.as_ref(), write.new.as_ref()), signature);
             }
         });

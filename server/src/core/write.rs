@@ -24,6 +24,8 @@ pub struct NewItem {
     pub labels: Labels,
     /// Signatures by head, computed elsewhere.
     pub signatures: Vec<(String, Vec<f32>)>,
+    /// Whether the signatures are added to the item that is there, and all else stays as it is.
+    pub signatures_only: bool,
 }
 
 /// What became of an accepted item.
@@ -62,9 +64,8 @@ impl Core {
         let mut ids = HashSet::new();
         for (item, prepared) in items.into_iter().zip(prepared) {
             outcomes.push(prepared.and_then(|embedded| {
-                let (id, record, image, signatures) = resolve(&next, item, embedded)?;
-                let replaced = !ids.insert(id.clone()) || next.items().slot(&id).is_some();
-                changes.push(ItemChange::Put { id, record, image, signatures, replaces: replaced });
+                let replaced = !ids.insert(item.id.clone()) || next.items().slot(&item.id).is_some();
+                changes.push(resolve(&next, item, embedded, replaced)?);
                 Ok(Upserted { replaced })
             }));
         }
@@ -128,6 +129,10 @@ impl Core {
             violations
                 .push(Violation::new("image", "an item needs an image, or signatures computed elsewhere"));
         }
+        if item.signatures_only && (item.image.is_some() || !item.labels.is_empty()) {
+            let wanted = "the item keeps its image and its labels; send signatures alone";
+            violations.push(Violation::new("signatures_only", wanted));
+        }
         let most = self.config.limits.item_labels_max;
         if item.labels.len() > most {
             let found = item.labels.len();
@@ -151,11 +156,19 @@ fn is_id(id: &str) -> bool {
     (1..=ID_LEN_MAX).contains(&id.len()) && !id.chars().any(char::is_control)
 }
 
-type Resolved = (String, ItemRecord, Option<Vec<u8>>, Vec<(String, Vec<f32>)>);
-
 /// Joins computed and given signatures under the heads' keys.
-fn resolve(snapshot: &Snapshot, item: NewItem, embedded: Embedded) -> Result<Resolved, Error> {
-    let NewItem { id, image, labels, signatures: given } = item;
+fn resolve(
+    snapshot: &Snapshot,
+    item: NewItem,
+    embedded: Embedded,
+    replaces: bool,
+) -> Result<ItemChange, Error> {
+    let NewItem { id, image, labels, signatures: given, signatures_only } = item;
+    let mut has_image = image.is_some();
+    if signatures_only {
+        let there = snapshot.items().slot(&id).and_then(|slot| snapshot.items().get(slot));
+        has_image = there.ok_or_else(|| Error::not_found("item", &id))?.record.has_image;
+    }
     let mut signatures = Vec::new();
     for (head, values) in embedded.computed {
         let column = snapshot.all_columns().find(|c| Arc::ptr_eq(c.head(), &head));
@@ -169,7 +182,7 @@ fn resolve(snapshot: &Snapshot, item: NewItem, embedded: Embedded) -> Result<Res
             name: name.clone(),
             valid: snapshot.all_columns().map(|c| c.head().name().to_owned()).collect(),
         })?;
-        if image.is_some() && column.head().has_network() {
+        if has_image && column.head().has_network() {
             let wanted = "the server computes this head's signature from the image; send one or the other";
             return Err(Error::invalid(field, wanted));
         }
@@ -180,11 +193,14 @@ fn resolve(snapshot: &Snapshot, item: NewItem, embedded: Embedded) -> Result<Res
             Signature::of_dim(values, column.head().dim()).map_err(|e| Error::signature(field, e))?;
         signatures.push((column.key().to_string(), signature.into_values()));
     }
+    if signatures_only {
+        return Ok(ItemChange::Sign { id, signatures });
+    }
     let record = ItemRecord {
         labels,
         has_image: image.is_some(),
         parts_case: embedded.parts_case,
         updated_ms: now_ms(),
     };
-    Ok((id, record, image, signatures))
+    Ok(ItemChange::Put { id, record, image, signatures, replaces })
 }

@@ -153,7 +153,7 @@ struct Upsert<'a> {
 
 impl Upsert<'_> {
     async fn take(&mut self, message: v1::UpsertItemsRequest) -> Result<(), Error> {
-        let v1::UpsertItemsRequest { id, image, labels, signatures } = message;
+        let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only } = message;
         let twice = !self.ids.insert(id.clone());
         let error = twice.then(|| {
             convert::item_error(Error::invalid(
@@ -167,7 +167,8 @@ impl Upsert<'_> {
                 self.images = (self.images.0 + 1, self.images.1 + image.len());
             }
             let image = (!image.is_empty()).then_some(image);
-            let item = NewItem { id, image, labels, signatures: convert::signatures(signatures) };
+            let signatures = convert::signatures(signatures);
+            let item = NewItem { id, image, labels, signatures, signatures_only };
             self.batch.push((self.results.len() - 1, item));
         }
         let (images, bytes) = self.images;

@@ -70,7 +70,10 @@ async fn main() {
     })
     .expect("a sound shape");
     ingest(&client, &generator, &options).await;
-    coded(&mut client, &options).await;
+    let start = Instant::now();
+    coded(&mut client, options.heads).await;
+    println!("searchable by codes {:.2} s after the last item", start.elapsed().as_secs_f64());
+    add_a_head(&mut client, &generator, &labels, &options).await;
     agree(&mut client, &options).await;
     for (connections, in_flight) in [(1, 1), (1, 8), (2, 8), (4, 16)] {
         throughput(&address, &options, (connections, in_flight), Some(server.0.id())).await;
@@ -135,6 +138,7 @@ fn message(at: usize, sample: Sample) -> v1::UpsertItemsRequest {
         signatures: signatures
             .filter_map(|(head, values)| Some(v1::Signature { head: name(head), values: values? }))
             .collect(),
+        signatures_only: false,
     }
 }
 
@@ -188,15 +192,48 @@ async fn query_on(mut client: Client, heads: usize, stop: Arc<AtomicBool>) -> Ve
     times
 }
 
-/// Waits until the planner can scan codes.
-async fn coded(client: &mut Client, options: &Options) {
+/// Teaches the running server one more head, with a signature for every item.
+async fn add_a_head(client: &mut Client, generator: &Generator, labels: &[&str], options: &Options) {
+    let head = name(options.heads);
+    let samples = generator.items(0, options.items).into_iter().enumerate();
+    let messages: Vec<_> = samples
+        .map(|(at, sample)| v1::UpsertItemsRequest {
+            id: id(at),
+            signatures: vec![v1::Signature {
+                head: head.clone(),
+                values: sample.signatures.into_iter().next().flatten().unwrap_or_default(),
+            }],
+            signatures_only: true,
+            ..v1::UpsertItemsRequest::default()
+        })
+        .collect();
+    let start = Instant::now();
+    client.register_bundle(&external_bundle(&head, options.dim, labels)).await.expect("registered");
+    let results = client.upsert(messages).await.expect("stored");
+    assert!(results.iter().all(|r| r.error.is_none()));
+    let durable = start.elapsed().as_secs_f64();
+    let one_head = v1::SearchRequest { weighting: weights(&[(&head, 1.0)], true), ..by_item(&id(0), 10) };
+    coded_for(client, one_head).await;
+    println!(
+        "a head added to {} items with their signatures: durable after {durable:.2} s, searchable by codes after {:.2} s",
+        options.items,
+        start.elapsed().as_secs_f64()
+    );
+    client.heads.retire_head(v1::RetireHeadRequest { name: head }).await.expect("retired");
+}
+
+/// Waits until the planner can scan codes of the bench's heads.
+async fn coded(client: &mut Client, heads: usize) {
+    coded_for(client, request(0, 10, &vec![1.0; heads])).await;
+}
+
+async fn coded_for(client: &mut Client, ask: v1::SearchRequest) {
     let start = Instant::now();
     let wanted = v1::PlanKind::CodeScan;
-    let ask = v1::SearchRequest { plan: wanted.into(), ..request(0, 10, &vec![1.0; options.heads]) };
+    let ask = v1::SearchRequest { plan: wanted.into(), ..ask };
     while start.elapsed() < Duration::from_secs(300) {
         let answer = client.search.search(ask.clone()).await.expect("answers").into_inner();
         if answer.plan.expect("named").kind() == wanted {
-            println!("searchable by codes {:.2} s after the last item", start.elapsed().as_secs_f64());
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

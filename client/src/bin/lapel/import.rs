@@ -71,7 +71,12 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
 
 fn request(photo: &Photo) -> anyhow::Result<v1::UpsertItemsRequest> {
     let (id, labels) = (photo.id.clone(), photo.labels.clone());
-    Ok(v1::UpsertItemsRequest { id, image: fs_err::read(&photo.path)?, labels, signatures: Vec::new() })
+    Ok(v1::UpsertItemsRequest {
+        id,
+        image: fs_err::read(&photo.path)?,
+        labels,
+        ..v1::UpsertItemsRequest::default()
+    })
 }
 
 fn photos(options: &Options) -> anyhow::Result<Vec<Photo>> {

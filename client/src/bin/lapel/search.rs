@@ -134,7 +134,9 @@ pub(crate) fn summary(
     let plan = plan.map_or(String::new(), |p| {
         let kind = p.kind().as_str_name().trim_start_matches("PLAN_KIND_").to_lowercase().replace('_', " ");
         let missing = if p.missing > 0 { format!(", {} lack a signature", p.missing) } else { String::new() };
-        format!("; plan: {kind} of {} items{missing}", p.scanned)
+        let rescored =
+            if p.rescored > 0 { format!(", {} scored exactly", p.rescored) } else { String::new() };
+        format!("; plan: {kind} of {} items{rescored}{missing}", p.scanned)
     });
     output::say(format!("weights: {}{plan}; generation {generation}", output::weights(weights)))
 }
