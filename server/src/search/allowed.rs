@@ -82,11 +82,21 @@ impl<'a> Allowed<'a> {
 
 fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
     let mut bits = vec![[0; GROUPS]; blocks];
+    let words = bits.as_flattened_mut();
+    // By word: one write for what lies together, in place of one a slot.
+    let (mut at, mut word) = (0, 0);
     for slot in slots {
-        let (block, at) = (slot as usize / BLOCK, slot as usize % BLOCK);
-        if let Some(block) = bits.get_mut(block) {
-            block[at / GROUP] |= 1 << (at % GROUP);
+        let place = slot as usize / GROUP;
+        if place != at {
+            if let Some(there) = words.get_mut(at) {
+                *there = word;
+            }
+            (at, word) = (place, 0);
         }
+        word |= 1 << (slot as usize % GROUP);
+    }
+    if let Some(there) = words.get_mut(at) {
+        *there = word;
     }
     bits
 }

@@ -194,7 +194,7 @@ pub(super) fn run(queries: &[Query<'_>], planner: &Planner, threads: usize) -> V
 }
 
 thread_local! {
-    /// Estimates of this thread's last pass: 4 bytes a slot and query that need not be allocated each time.
+    /// Estimates of this thread's last search: 4 to 8 bytes a slot that need not be allocated each time.
     static ESTIMATES: RefCell<Vec<Estimates>> = RefCell::default();
 }
 
@@ -215,7 +215,11 @@ fn by_codes(queries: &[&Query<'_>], planner: &Planner, threads: usize) -> Vec<(V
             pass(first, planner.level);
         }
         let rescored = queries.iter().zip(pool.iter());
-        rescored.map(|(query, estimates)| rescore(&query.terms, estimates, query.k, planner)).collect()
+        let answers =
+            rescored.map(|(query, estimates)| rescore(&query.terms, estimates, query.k, planner)).collect();
+        // What a batch needed beyond a single search is given back.
+        pool.truncate(1);
+        answers
     })
 }
 
