@@ -162,7 +162,7 @@ impl Core {
     }
 
     /// Searches a snapshot with several queries, which share the pass over memory, off the threads that serve
-    /// connections. While no other search runs, a second thread helps.
+    /// connections. While no other search runs and the model is idle, a second thread helps.
     ///
     /// # Errors
     /// When the search as a whole failed; the inner errors are those of one query.
@@ -173,7 +173,8 @@ impl Core {
     ) -> Result<Vec<Result<SearchAnswer, Error>>, Error> {
         let permit =
             self.searches.clone().acquire_owned().await.map_err(|e| Error::Internal(e.to_string()))?;
-        let threads = if self.searches.available_permits() == SEARCHES_MAX - 1 { 2 } else { 1 };
+        let is_alone = self.searches.available_permits() == SEARCHES_MAX - 1;
+        let threads = if is_alone && self.engine.is_idle() { 2 } else { 1 };
         let (snapshot, planner) = (snapshot.clone(), self.planner);
         let answers = tokio::task::spawn_blocking(move || {
             let _permit = permit;

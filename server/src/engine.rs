@@ -68,6 +68,7 @@ pub struct Engine {
     /// One a core: a large photo takes a hundred megabytes while it is decoded.
     decoders: Semaphore,
     query_max: usize,
+    bulk_max: usize,
     limits: PhotoLimits,
     side: usize,
 }
@@ -100,6 +101,7 @@ impl Engine {
             bulk_permits: Arc::new(Semaphore::new(config.bulk_max)),
             decoders: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             query_max: config.query_max,
+            bulk_max: config.bulk_max,
             limits: config.photo,
             side,
         })
@@ -131,6 +133,13 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         self.shared.push(Job { canvas, heads, reply, _permit: permit }, priority)?;
         Ok(answer.await.map_err(|_| EngineError::Stopped)??)
+    }
+
+    /// Whether no picture is being embedded or waits.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.query_permits.available_permits() == self.query_max
+            && self.bulk_permits.available_permits() == self.bulk_max
     }
 
     /// Whether the model works: it has not panicked several times in a row.

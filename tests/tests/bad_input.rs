@@ -206,6 +206,23 @@ async fn bad_items_and_picks_are_refused_alone() {
 }
 
 #[tokio::test]
+async fn a_plan_that_does_not_exist_is_refused() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 3).await;
+    let error = refused(&mut client, v1::SearchRequest { plan: 99, ..by_item("g1", 2) }).await;
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("plan"), "{}", error.message());
+    // Plans that cannot run for so few items give way to one that can.
+    for plan in [v1::PlanKind::CodeScan, v1::PlanKind::Hnsw] {
+        let asked = v1::SearchRequest { plan: plan.into(), ..by_item("g1", 2) };
+        let answer = client.search.search(asked).await.expect("answers").into_inner();
+        assert_eq!(answer.plan.expect("named").kind(), v1::PlanKind::ExactScan);
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn a_message_beyond_every_limit_is_refused_and_the_server_goes_on() {
     let server = TestServer::start_with(|c| c.limits.image_bytes_max = ByteSize(1 << 20)).await;
     let mut client = server.client().await;

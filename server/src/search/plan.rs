@@ -8,6 +8,8 @@ use super::weights::QueryTerm;
 use crate::config::SearchConfig;
 use crate::kernels::{GROUPS, Level, Tables};
 use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 
 /// The plans there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +71,7 @@ pub(super) struct Query<'a> {
     pub(super) wanted: Option<PlanKind>,
 }
 
-/// Estimated work, in nanoseconds, from which on a scan is shared between two threads: waking one costs about 20
+/// Estimated work, in nanoseconds, from which on a scan is shared between two threads: starting one costs about 30
 /// microseconds.
 const SHARED_NS_MIN: f64 = 200_000.0;
 /// Queries that share one pass over the codes: their estimates, 4 bytes a slot each, are in memory together.
@@ -130,9 +132,9 @@ impl Query<'_> {
         let blocks = self.allowed.blocks();
         let run = |range| scan::exact(&self.terms, &self.allowed, range, planner.level, self.k);
         let hits = if threads > 1 && planner.costs.exact(&self.work()) >= SHARED_NS_MIN {
-            let (first, second) = rayon::join(|| run(0..blocks / 2), || run(blocks / 2..blocks));
+            let (first, second) = on_two_threads(|| run(0..blocks / 2), || run(blocks / 2..blocks));
             let mut best = Best::new(self.k);
-            first.into_iter().chain(second).for_each(|hit| best.push(hit));
+            first.into_iter().chain(second.into_iter().flatten()).for_each(|hit| best.push(hit));
             best.into_hits()
         } else {
             run(0..blocks)
@@ -210,7 +212,7 @@ fn by_codes(queries: &[&Query<'_>], planner: &Planner, threads: usize) -> Vec<(V
         }
         if threads > 1 {
             let second: Vec<_> = first.iter_mut().map(Scan::split).collect();
-            rayon::join(|| pass(first, planner.level), || pass(second, planner.level));
+            on_two_threads(|| pass(first, planner.level), || pass(second, planner.level));
         } else {
             pass(first, planner.level);
         }
@@ -220,6 +222,24 @@ fn by_codes(queries: &[&Query<'_>], planner: &Planner, threads: usize) -> Vec<(V
         // What a batch needed beyond a single search is given back.
         pool.truncate(1);
         answers
+    })
+}
+
+/// Runs both, the second on a thread of its own: one of a pool might be busy embedding pictures. Where the system
+/// gives no thread, one after the other. The second is always there; only the type does not say so.
+fn on_two_threads<T: Send>(first: impl FnOnce() -> T, second: impl FnOnce() -> T + Send) -> (T, Option<T>) {
+    let second = Mutex::new(Some(second));
+    let run_second = || Some(second.lock().unwrap_or_else(PoisonError::into_inner).take()?());
+    std::thread::scope(|scope| {
+        let spawned = std::thread::Builder::new().name("scan".into()).spawn_scoped(scope, run_second);
+        let first = first();
+        let second = match spawned.map(ScopedJoinHandle::join) {
+            Ok(Ok(second)) => second,
+            // As if it had happened here: the caller's thread is the one that is watched.
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(_) => run_second(),
+        };
+        (first, second)
     })
 }
 
