@@ -1,6 +1,5 @@
 //! What the parts of a scan cost on this machine, measured once, and the estimates that plans are chosen by.
 
-use super::hnsw::EXPANSION_SEARCH;
 use super::rescore;
 use crate::codes::Codec;
 use crate::kernels::{self, BLOCK, ExactTerm, GROUP, GROUPS, Level, Rows, Sums};
@@ -36,6 +35,8 @@ pub(super) struct Work {
     pub(super) k: u64,
 }
 
+/// Results from which on an index must keep more candidates than it does anyway.
+const WIDER_FROM: f64 = 256.0;
 const DIM: usize = 64;
 /// Items of which codes are scanned.
 const CODED: usize = 1 << 16;
@@ -115,7 +116,7 @@ impl Costs {
 
     /// One head's index, of which a search for a few takes `search_ns`: its candidates in full.
     pub(super) fn hnsw(&self, work: &Work, search_ns: f64) -> f64 {
-        let wider = (work.k as f64 / EXPANSION_SEARCH as f64).max(1.0);
+        let wider = (work.k as f64 / WIDER_FROM).max(1.0);
         search_ns * wider + work.k as f64 * self.random_row
     }
 }

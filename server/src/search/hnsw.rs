@@ -4,6 +4,7 @@
 //! searches are told so and scan instead: an answer never comes from a stale index.
 
 use crate::catalogue::{BLOCK, Column, ColumnBlock, Slot};
+use crate::kernels::{self, Level};
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
@@ -11,9 +12,14 @@ use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 /// Threads that may search at once; usearch fails beyond what was reserved, so callers are bounded below it.
 pub(super) const SEARCH_THREADS_MAX: usize = 64;
 
-/// Candidates a search keeps (its ef), or the number asked for where that is more; below 256 one result in
-/// fifty was missed. Fixed when the index is made: changing it would race with searches.
-pub(super) const EXPANSION_SEARCH: usize = 256;
+/// Candidates a search keeps (its ef), or the number asked for where that is more: at first; an index that misses too
+/// much with that is given more.
+const EXPANSION_SEARCH: usize = 256;
+/// Most that an index is given; one that needs more is not used, a scan is faster.
+const EXPANSION_SEARCH_MAX: usize = 4096;
+/// Share of the true ten that an index must find. The queries it is measured with are signatures of its own, which
+/// are found more easily than others.
+const RECALL_MIN: f64 = 0.99;
 
 /// An HNSW index over the signatures of one column, keyed by slot.
 pub struct Hnsw {
@@ -28,12 +34,13 @@ struct State {
     blocks: Vec<Arc<ColumnBlock>>,
     /// The column's version that the index equals; `None`: never built, or a write to it failed.
     version: Option<u64>,
-    /// Nanoseconds of a search, measured when the index was last brought up.
+    /// Nanoseconds of a search, measured when the index was last brought up; `None` when it finds too little.
     search_ns: Option<f64>,
 }
 
-/// Searches by which the index's own cost is measured.
-const MEASURED: usize = 16;
+/// Searches by which the index's recall and cost are measured, and their results.
+const MEASURED: usize = 32;
+const MEASURED_K: usize = 10;
 
 /// Why an index was not brought up to its column.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +124,7 @@ impl Hnsw {
                 self.follow_block(&index, number, old, block)?;
             }
         }
-        state.search_ns = measure(&index, column);
+        state.search_ns = tune(&index, column);
         state.index = Some(index);
         state.blocks = column.blocks().to_vec();
         state.version = Some(column.version());
@@ -149,16 +156,40 @@ impl Hnsw {
     }
 }
 
-/// Nanoseconds of a search: the mean over signatures spread over the column.
-fn measure(index: &Index, column: &Column) -> Option<f64> {
+/// Gives the index the expansion that it needs, and returns the nanoseconds that a search then takes; `None` when no
+/// expansion is enough. The queries are signatures spread over the column. The caller holds the lock exclusively: an
+/// expansion must not change under a search.
+fn tune(index: &Index, column: &Column) -> Option<f64> {
     let slots = (column.blocks().len() * BLOCK) as Slot;
     let spread = (0..slots).step_by((slots as usize / MEASURED).max(1));
     let queries: Vec<_> = spread.filter_map(|slot| Some(column.get(slot)?.into_owned())).collect();
-    let start = Instant::now();
-    for query in &queries {
-        index.search(query, 10).ok()?;
+    let squared = |query: &[f32], slot: Slot| {
+        Some(kernels::squared_distance(Level::best(), query, column.row(slot)?))
+    };
+    let last = |query: &Vec<f32>| {
+        let mut all: Vec<f32> = (0..slots).filter_map(|slot| squared(query, slot)).collect();
+        let at = MEASURED_K.min(all.len()).checked_sub(1)?;
+        Some((*all.select_nth_unstable_by(at, f32::total_cmp).1, at + 1))
+    };
+    let truth: Vec<(f32, usize)> = queries.iter().filter_map(last).collect();
+    let wanted: usize = truth.iter().map(|(_, count)| count).sum();
+    let mut expansion = EXPANSION_SEARCH;
+    while expansion <= EXPANSION_SEARCH_MAX {
+        index.change_expansion_search(expansion);
+        let (mut found, mut ns) = (0, 0.0);
+        for (query, (last, _)) in queries.iter().zip(&truth) {
+            let start = Instant::now();
+            let keys = index.search(query, MEASURED_K).ok()?.keys;
+            ns += start.elapsed().as_nanos() as f64;
+            let is_true = |key: &&u64| squared(query, **key as Slot).is_some_and(|d| d <= last * 1.000_01);
+            found += keys.iter().filter(is_true).count();
+        }
+        if found as f64 >= RECALL_MIN * wanted as f64 {
+            return (!queries.is_empty()).then(|| ns / queries.len() as f64);
+        }
+        expansion *= 2;
     }
-    (!queries.is_empty()).then(|| start.elapsed().as_nanos() as f64 / queries.len() as f64)
+    None
 }
 
 fn options(dim: usize) -> IndexOptions {
