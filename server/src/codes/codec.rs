@@ -17,6 +17,8 @@ const LUT_MAX: f32 = 127.0;
 const BAD_ERROR: f32 = 3.0;
 /// Estimates are lowered up to this many times a twin's, at least.
 const NEAR_MIN: f32 = 1.6;
+/// Least squared residual of a query, in squared gains, that has a twin among signatures of that gain.
+const TWIN_RESIDUAL: f32 = 0.6;
 /// Residuals shorter than the median by more than this (natural logarithm) count as if they were not.
 const LENGTHS_RANGE: f32 = 3.0;
 /// Least length of a residual; a signature on its cell's centre has none.
@@ -136,10 +138,19 @@ impl Codec {
     /// right but for their spread. Between a signature and its twin the error is all there is: the estimate is
     /// twice its square, and the truth is nought. So squared distances that strangers hardly ever reach (2.5
     /// deviations below their mean) are lowered, down to nought where twins lie.
-    fn lowering(&self) -> ([f32; GAINS], f32) {
+    ///
+    /// A twin has the query's own residual. A query that lies close to its cell's centre, as prototypes do, has no twin
+    /// among signatures that lie well away from theirs, and is nearer to all of those than they are to each other:
+    /// their gains are left alone.
+    fn lowering(&self, query: &[f32]) -> ([f32; GAINS], f32) {
         let twin = self.twin.max(f32::MIN_POSITIVE);
         let near = self.near.max(twin * NEAR_MIN);
-        (self.gains.map(|gain| near * gain * gain), twin / (near - twin))
+        let mut residual = query.to_vec();
+        let cell = self.cells.nearest(query, &mut [0.0; CELLS]);
+        self.cells.project_out(cell, &mut residual);
+        let own = residual.iter().map(|v| v * v).sum::<f32>();
+        let of_gain = |gain: f32| if own < TWIN_RESIDUAL * gain * gain { 0.0 } else { near * gain * gain };
+        (self.gains.map(of_gain), twin / (near - twin))
     }
 
     /// Dimension of the signatures.
@@ -251,7 +262,7 @@ impl Codec {
         let step = range / LUT_MAX;
         let offset = products.iter().map(least).sum::<f32>() / step;
         let entry = |row: &[f32; CODES]| row.map(|p| ((p - least(row)) / step).round().min(LUT_MAX) as u8);
-        let (near, near_slope) = self.lowering();
+        let (near, near_slope) = self.lowering(query);
         Tables {
             base: 1.0 + squared,
             cells,

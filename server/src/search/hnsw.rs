@@ -163,9 +163,8 @@ fn tune(index: &Index, column: &Column) -> Option<f64> {
     let slots = (column.blocks().len() * BLOCK) as Slot;
     let spread = (0..slots).step_by((slots as usize / MEASURED).max(1));
     let queries: Vec<_> = spread.filter_map(|slot| Some(column.get(slot)?.into_owned())).collect();
-    let squared = |query: &[f32], slot: Slot| {
-        Some(kernels::squared_distance(Level::best(), query, column.row(slot)?))
-    };
+    let squared =
+        |query: &[f32], slot: Slot| Some(kernels::squared_distance(Level::best(), query, column.row(slot)?));
     let last = |query: &Vec<f32>| {
         let mut all: Vec<f32> = (0..slots).filter_map(|slot| squared(query, slot)).collect();
         let at = MEASURED_K.min(all.len()).checked_sub(1)?;

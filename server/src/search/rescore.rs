@@ -10,8 +10,10 @@ use crate::kernels::{self, Level};
 /// Candidates looked at first; more follow where they are needed.
 const FIRST_MIN: usize = 256;
 /// Candidates scored in full before the error bar is believed.
-const SEEN_MIN: u64 = 128;
-/// After those, one in so many is scored in full to keep the error bar honest; the others are given up early.
+const SEEN_MIN: f64 = 128.0;
+/// Candidates after which the error bar learns from items that lack a signature too: there are few others.
+const COMPLETE_MAX: u64 = 4096;
+/// After the first, one in so many is scored in full to keep the error bar honest; the others are given up early.
 const SAMPLED: usize = 8;
 /// Results that may be missing from an answer on average, as a share of k, were the errors normal and alike. They have
 /// longer tails, since signatures of looser labels are coded worse: at 0.0005 about 0.002 were missed of a million.
@@ -51,7 +53,7 @@ impl ErrorBar {
 
     /// The line through what was seen; `None` until that is enough.
     fn line(&self) -> Option<Line> {
-        let (x0, y0) = self.origin.filter(|_| self.count >= SEEN_MIN as f64)?;
+        let (x0, y0) = self.origin.filter(|_| self.count >= SEEN_MIN)?;
         let n = self.count;
         let (mx, my) = (self.x / n, self.y / n);
         let (vx, vy, cov) = (self.xx / n - mx * mx, self.yy / n - my * my, self.xy / n - mx * my);
@@ -141,7 +143,7 @@ impl Rescorer<'_, '_> {
         let Some(rest) = score(light, slot, limit - sum) else { return };
         let distance = sum + rest;
         self.best.push(Hit { slot, distance });
-        if in_full {
+        if in_full && self.teaches(slot) {
             self.bar.add(f64::from(estimate), distance);
             if let Some(line) = self.bar.line() {
                 self.stop_at = line.reach(self.best.limit(), self.deviations()) as f32;
@@ -151,6 +153,17 @@ impl Rescorer<'_, '_> {
                 self.refined_line = self.refined_bar.line();
             }
         }
+    }
+
+    /// Whether the error bar may learn from an item. A missing signature is scored without any error, so a bar
+    /// learned from items that lack some would be too short for those that have all.
+    fn teaches(&self, slot: Slot) -> bool {
+        self.scored > COMPLETE_MAX || self.terms.iter().all(|term| term.column.has(slot))
+    }
+
+    /// Whether the error bar still has to learn.
+    fn is_learning(&self) -> bool {
+        self.bar.count < SEEN_MIN
     }
 
     fn prefetch(&self, slot: Slot, in_full: bool) {
@@ -186,19 +199,20 @@ pub(super) fn rescore(
     let mut range = (f32::NEG_INFINITY, bound(estimates, take));
     loop {
         let mut candidates = collect(planner.level, estimates, range);
-        if rescorer.scored < SEEN_MIN {
+        if rescorer.is_learning() {
             // What is learned from should come from where the answer is.
             candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         }
         for (at, (estimate, slot)) in candidates.iter().enumerate() {
-            let in_full = |at: usize, scored: u64| scored < SEEN_MIN || at.is_multiple_of(SAMPLED);
+            let in_full = |at: usize| rescorer.is_learning() || at.is_multiple_of(SAMPLED);
             if let Some((estimate, ahead)) = candidates.get(at + AHEAD)
                 && *estimate <= rescorer.stop_at
             {
-                rescorer.prefetch(*ahead, in_full(at + AHEAD, rescorer.scored + AHEAD as u64));
+                rescorer.prefetch(*ahead, in_full(at + AHEAD));
             }
             if *estimate <= rescorer.stop_at {
-                rescorer.score(*estimate, *slot, in_full(at, rescorer.scored));
+                let in_full = in_full(at);
+                rescorer.score(*estimate, *slot, in_full);
             }
         }
         if rescorer.stop_at <= range.1 || range.1 == f32::INFINITY {
