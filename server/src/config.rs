@@ -173,7 +173,7 @@ impl Default for Limits {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { signatures: Precision::F32, hnsw_items_min: 50_000, prototype_items_min: 5 }
+        Self { signatures: Precision::F32, hnsw_items_min: 1_000_000, prototype_items_min: 5 }
     }
 }
 

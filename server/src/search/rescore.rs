@@ -11,8 +11,10 @@ use crate::kernels::{self, Level};
 const FIRST_MIN: usize = 256;
 /// Candidates scored in full before the error bar is believed.
 const SEEN_MIN: f64 = 128.0;
-/// Candidates after which the error bar learns from items that lack a signature too: there are few others.
-const COMPLETE_MAX: u64 = 4096;
+/// Share of the weight that an item's signatures must carry for the error bar to learn from it.
+const COMPLETE_SHARE: f64 = 0.7;
+/// Candidates after which it learns from all: there are few others.
+const COMPLETE_MAX: u64 = 2048;
 /// After the first, one in so many is scored in full to keep the error bar honest; the others are given up early.
 const SAMPLED: usize = 8;
 /// Results that may be missing from an answer on average, as a share of k, were the errors normal and alike. They have
@@ -156,9 +158,11 @@ impl Rescorer<'_, '_> {
     }
 
     /// Whether the error bar may learn from an item. A missing signature is scored without any error, so a bar
-    /// learned from items that lack some would be too short for those that have all.
+    /// learned from items that lack many would be too short for those that have all.
     fn teaches(&self, slot: Slot) -> bool {
-        self.scored > COMPLETE_MAX || self.terms.iter().all(|term| term.column.has(slot))
+        let there = self.terms.iter().filter(|term| term.column.has(slot)).map(|term| term.weight);
+        // Weights sum to the number of terms.
+        self.scored > COMPLETE_MAX || there.sum::<f64>() >= COMPLETE_SHARE * self.terms.len() as f64
     }
 
     /// Whether the error bar still has to learn.
