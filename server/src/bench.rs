@@ -184,7 +184,7 @@ fn levels(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
     }
 }
 
-/// Recall and latency for error bars of several lengths: misses allowed, worst recall, mean recall, p50, p99.
+/// What the regimes reach with error bars of several lengths, by the share of misses allowed.
 fn curve(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) -> Vec<(f64, Vec<Outcome>)> {
     let allowed = [0.3, 0.1, 0.03, 0.01, 0.002, 0.0005, 0.00005];
     allowed.map(|misses| (misses, measure(snapshot, &Planner { misses, ..*planner }, regimes, None))).into()

@@ -28,12 +28,12 @@ pub(super) fn label_name(label: usize) -> String {
 }
 
 /// The id of an item.
-pub(super) fn id(at: usize) -> String {
+fn id(at: usize) -> String {
     format!("item{at:08}")
 }
 
 /// Labels of an item: those of its attributes, and those that filters look at.
-pub(super) fn labels(at: usize, sample: &Sample) -> Labels {
+fn labels(at: usize, sample: &Sample) -> Labels {
     let own = sample.labels.iter().enumerate().map(|(head, label)| (head_name(head), label_name(*label)));
     let mut rng = ChaCha8Rng::seed_from_u64(at as u64);
     let passes = FILTERS.iter().filter(|(_, share)| rng.random_bool(*share));
@@ -41,7 +41,7 @@ pub(super) fn labels(at: usize, sample: &Sample) -> Labels {
 }
 
 /// A bundle of an external head for the bench.
-pub(super) fn bundle(head: usize, dim: usize, labels: usize) -> anyhow::Result<Vec<u8>> {
+fn bundle(head: usize, dim: usize, labels: usize) -> anyhow::Result<Vec<u8>> {
     let name = head_name(head);
     let labels = (0..labels).map(label_name).collect();
     let manifest = Manifest::external(&name, dim, vec![Attribute { name: name.clone(), labels }]);

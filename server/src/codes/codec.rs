@@ -141,12 +141,11 @@ impl Codec {
     ///
     /// A twin has the query's own residual. A query that lies close to its cell's centre, as prototypes do, has no twin
     /// among signatures that lie well away from theirs, and is nearer to all of those than they are to each other:
-    /// their gains are left alone.
-    fn lowering(&self, query: &[f32]) -> ([f32; GAINS], f32) {
+    /// their gains are left alone. `cell` is the query's own.
+    fn lowering(&self, query: &[f32], cell: usize) -> ([f32; GAINS], f32) {
         let twin = self.twin.max(f32::MIN_POSITIVE);
         let near = self.near.max(twin * NEAR_MIN);
         let mut residual = query.to_vec();
-        let cell = self.cells.nearest(query, &mut [0.0; CELLS]);
         self.cells.project_out(cell, &mut residual);
         let own = residual.iter().map(|v| v * v).sum::<f32>();
         let of_gain = |gain: f32| if own < TWIN_RESIDUAL * gain * gain { 0.0 } else { near * gain * gain };
@@ -250,7 +249,8 @@ impl Codec {
     pub fn tables(&self, query: &[f32], weight: f32, expected: f32) -> Tables {
         let squared: f32 = query.iter().map(|v| v * v).sum();
         let mut cells = [0.0; CELLS];
-        self.cells.products(query, &mut cells);
+        // The products with all centres are what the nearest is found by.
+        let cell = self.cells.nearest(query, &mut cells);
         cells.iter_mut().for_each(|c| *c *= -2.0);
         let mut products = vec![[0.0f32; CODES]; self.books.len()];
         for (sub, (book, out)) in self.books.iter().zip(&mut products).enumerate() {
@@ -262,7 +262,7 @@ impl Codec {
         let step = range / LUT_MAX;
         let offset = products.iter().map(least).sum::<f32>() / step;
         let entry = |row: &[f32; CODES]| row.map(|p| ((p - least(row)) / step).round().min(LUT_MAX) as u8);
-        let (near, near_slope) = self.lowering(query);
+        let (near, near_slope) = self.lowering(query, cell);
         Tables {
             base: 1.0 + squared,
             cells,

@@ -74,7 +74,6 @@ impl Hnsw {
         if query.len() != self.dim || query.iter().any(|v| !v.is_finite()) {
             return None;
         }
-
         let found = index.search(query, count.min(index.size())).ok()?;
         Some(found.keys.into_iter().map(|key| key as u32).collect())
     }
