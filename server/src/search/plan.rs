@@ -88,16 +88,20 @@ impl Query<'_> {
         }
     }
 
+    /// Whether a scan of codes can run: a column without them is read in full beside the others.
+    fn is_coded(&self) -> bool {
+        self.terms.iter().any(|term| term.column.codec().is_some())
+    }
+
     /// The cheapest of the plans that can run, or the one that was asked for if it can.
     fn choose(&self, planner: &Planner) -> (PlanKind, f64) {
         let work = self.work();
-        let coded = self.terms.iter().any(|term| term.column.codec().is_some());
         let index = self.terms[0].column.index().search_ns().filter(|_| {
             self.terms.len() == 1 && !self.allowed.is_filtered() && self.k <= work.allowed as usize
         });
         let plans = [
             (PlanKind::ExactScan, Some(planner.costs.exact(&work))),
-            (PlanKind::CodeScan, coded.then(|| planner.costs.codes(&work))),
+            (PlanKind::CodeScan, self.is_coded().then(|| planner.costs.codes(&work))),
             (PlanKind::Hnsw, index.map(|ns| planner.costs.hnsw(&work, ns))),
         ];
         let possible = plans.into_iter().filter_map(|(kind, ns)| Some((kind, ns?)));
@@ -177,8 +181,7 @@ pub(super) fn run(queries: &[Query<'_>], planner: &Planner, threads: usize) -> V
             *answer = query.by_index();
             kind = PlanKind::CodeScan;
         }
-        let coded = query.terms.iter().any(|term| term.column.codec().is_some());
-        if answer.is_none() && kind == PlanKind::CodeScan && coded {
+        if answer.is_none() && kind == PlanKind::CodeScan && query.is_coded() {
             scans.push((at, query, ns));
         } else if answer.is_none() {
             *answer = Some(query.by_exact_scan(planner, threads));
