@@ -1,10 +1,17 @@
 //! The convolutional network that turns a canvas into one feature map.
 
 mod alexnet;
+mod autograd;
+mod cloth;
 mod conv;
+mod trainable;
+mod window;
 
+pub(crate) use alexnet::CONV5;
 pub use alexnet::{AlexNet, AlexNetError};
+pub(crate) use autograd::max_pool;
 pub(crate) use conv::max_pool_plane;
+pub use trainable::TrainableAlexNet;
 
 use crate::photo::Canvas;
 use candle_core::Tensor;

@@ -35,6 +35,7 @@ pub struct Prototype {
 /// A head ready to compute signatures and label scores.
 pub struct Head {
     id: String,
+    inputs: usize,
     manifest: Manifest,
     network: Option<Network>,
     classifiers: HashMap<String, Classifier>,
@@ -70,9 +71,19 @@ impl Head {
             let found = backbone.fingerprint().to_owned();
             return Err(BundleError::Backbone { wanted: wanted.clone(), found });
         }
+        Self::reading(bundle, id, inputs)
+    }
+
+    /// As [`Head::new`] for a pooled region of `inputs` numbers, whatever backbone they come from.
+    ///
+    /// # Errors
+    /// As [`Head::from_bytes`].
+    pub(crate) fn reading(bundle: &Bundle, id: String, inputs: usize) -> Result<Self, BundleError> {
+        let manifest = bundle.manifest.clone();
         check_tensors(bundle, inputs)?;
         let head = Self {
             id,
+            inputs,
             network: build_network(bundle, inputs)?,
             classifiers: classifiers(bundle),
             prototypes: prototypes(bundle),
@@ -104,6 +115,11 @@ impl Head {
     #[must_use]
     pub fn dim(&self) -> usize {
         self.manifest.dim
+    }
+
+    /// Numbers of a pooled region that it reads.
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
     }
 
     /// Whether it computes signatures itself; otherwise they come with the items.

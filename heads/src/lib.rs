@@ -6,8 +6,10 @@
 
 mod backbone;
 mod bundle;
+pub mod dataset;
 mod embedder;
 pub mod evaluate;
+mod feedback;
 mod hash;
 mod head;
 mod labels;
@@ -20,14 +22,16 @@ pub mod render;
 mod roi;
 mod shipped;
 mod signature;
+pub mod systems;
 #[cfg(test)]
 mod testing;
 pub mod train;
 pub mod wardrobe;
 
-pub use backbone::{AlexNet, AlexNetError, Backbone, MapShape};
+pub use backbone::{AlexNet, AlexNetError, Backbone, MapShape, TrainableAlexNet};
 pub use bundle::{Bundle, BundleError, Weights};
 pub use embedder::{EmbedError, Embedder, Embedding, PARTS_ATTRIBUTE};
+pub use feedback::personalised_weights;
 pub use hash::sha256_hex;
 pub use head::{Head, LabelScore, Network, NetworkConfig, Prototype, store_prototypes};
 pub use labels::Labels;

@@ -18,7 +18,7 @@ pub fn extract_parts(canvas: &Canvas, case: PartsCase) -> Parts {
     if case == PartsCase::LowerBody {
         return Parts::none();
     }
-    parts_of(&Silhouette::of(canvas), case)
+    parts_of(canvas.silhouette(), case)
 }
 
 /// The parts of a silhouette.

@@ -1,8 +1,11 @@
 //! Decoding of photos and fitting them to the square canvas the backbone reads.
 
+use crate::parts::Silhouette;
 use fast_image_resize::{PixelType, ResizeAlg, ResizeOptions, Resizer, images::Image, images::ImageRef};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use serde::{Deserialize, Serialize};
 use std::io::Cursor;
+use std::sync::OnceLock;
 
 /// Bounds on what [`Photo::decode`] accepts.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +137,7 @@ impl Photo {
                 rgb.extend_from_slice(&small[at..at + 3]);
             }
         }
-        Canvas { side, content: Content { left, top, width, height }, rgb }
+        Canvas::new(side, Content { left, top, width, height }, rgb)
     }
 
     fn resized(&self, width: u32, height: u32) -> Vec<u8> {
@@ -195,10 +198,11 @@ pub struct Canvas {
     side: usize,
     content: Content,
     rgb: Vec<u8>,
+    silhouette: OnceLock<Silhouette>,
 }
 
 /// Where on the canvas the photo itself lies, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// First column.
     pub left: usize,
@@ -211,6 +215,16 @@ pub struct Content {
 }
 
 impl Canvas {
+    /// Wraps pixels `[side, side, 3]` of which `content` is the photo.
+    pub(crate) fn new(side: usize, content: Content, rgb: Vec<u8>) -> Self {
+        Self { side, content, rgb, silhouette: OnceLock::new() }
+    }
+
+    /// The garment's silhouette, found on the first call.
+    pub(crate) fn silhouette(&self) -> &Silhouette {
+        self.silhouette.get_or_init(|| Silhouette::of(self))
+    }
+
     /// Side in pixels.
     #[must_use]
     pub fn side(&self) -> usize {

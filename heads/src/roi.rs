@@ -57,6 +57,26 @@ fn add_pooled(map: &[f32], shape: MapShape, rect: &Rect, share: f32, total: &mut
     }
 }
 
+/// The crop of `rect` as a matrix: `[cells of the map, cells of the crop]`, so that a map `[channels, cells]` times
+/// it is the crop. Training differentiates through it.
+pub(crate) fn crop_matrix(shape: MapShape, rect: &Rect) -> Vec<f32> {
+    let rows = Samples::along(rect.y0, rect.y1, shape.height);
+    let columns = Samples::along(rect.x0, rect.x1, shape.width);
+    let cells = shape.height * shape.width;
+    let mut matrix = vec![0.0; cells * cells];
+    for (y, (above, below, down)) in rows.0.iter().enumerate() {
+        for (x, (left, right, across)) in columns.0.iter().enumerate() {
+            for (row, row_share) in [(above, 1.0 - down), (below, *down)] {
+                for (column, share) in [(left, 1.0 - across), (right, *across)] {
+                    let source = row * shape.width + column;
+                    matrix[source * cells + y * shape.width + x] += row_share * share;
+                }
+            }
+        }
+    }
+    matrix
+}
+
 /// For each output cell: lower and upper source cell and the share of the upper.
 struct Samples(Vec<(usize, usize, f32)>);
 
@@ -78,6 +98,7 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Tensor;
 
     const SHAPE: MapShape = MapShape { channels: 2, height: 13, width: 13 };
 
@@ -99,6 +120,20 @@ mod tests {
         let pooled = pool_region(&map, SHAPE, &parts, Region::Collar);
         // Cells run from 3 to 9; each maximum is the rightmost of three crop columns half a cell apart.
         assert!((pooled[0] - 4.0).abs() < 1e-5 && (pooled[5] - 9.0).abs() < 1e-5, "{:?}", &pooled[..6]);
+    }
+
+    #[test]
+    fn the_crop_as_a_matrix_pools_to_the_same_numbers() -> candle_core::Result<()> {
+        let map: Vec<f32> = (0..2 * 169).map(|i| (i * 31 % 97) as f32).collect();
+        let chest = Rect { x0: 0.21, y0: 0.3, x1: 0.83, y1: 0.72 };
+        let parts = Parts { chest: Some(chest), ..Parts::none() };
+        let direct = pool_region(&map, SHAPE, &parts, Region::Chest);
+        let cpu = candle_core::Device::Cpu;
+        let matrix = Tensor::from_vec(crop_matrix(SHAPE, &chest), (169, 169), &cpu)?;
+        let crop = Tensor::from_vec(map, (2, 169), &cpu)?.matmul(&matrix)?.reshape((1, 2, 13, 13))?;
+        let pooled = crate::backbone::max_pool(&crop)?.flatten_all()?.to_vec1::<f32>()?;
+        assert!(pooled.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-3));
+        Ok(())
     }
 
     #[test]

@@ -3,14 +3,23 @@
 //! Photos and rendered garments become [`Example`]s; their feature maps and parts are computed once and cached
 //! on disk ([`FeatureCache`]); each head is then trained in two stages ([`train_head`]) and written as a bundle.
 
+mod backbone_trainer;
+mod canvases;
 mod examples;
 mod features;
 mod head_trainer;
+mod loss;
+mod prepared;
 mod recipe;
 mod sgd;
 mod triplets;
 
+pub use backbone_trainer::{BackboneData, BackboneSchedule, train_backbone};
+pub use canvases::CanvasCache;
 pub use examples::{Example, Source, examples_of_photos, examples_of_renders, parts_case};
-pub use features::FeatureCache;
-pub use head_trainer::{Progress, Schedule, TrainError, train_head};
-pub use recipe::{HeadRecipe, recipes};
+pub use features::{FeatureCache, Pooled};
+pub use head_trainer::{HeadData, Progress, Schedule, TrainError, Trained, train_head};
+pub use prepared::Prepared;
+pub(crate) use loss::hinge;
+pub(crate) use sgd::Sgd;
+pub use recipe::{HeadRecipe, Input, Ranking, is_special};

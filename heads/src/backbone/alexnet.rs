@@ -1,10 +1,11 @@
 //! AlexNet, conv1 to conv5, as torchvision defines it.
 
 use super::conv::{Activations, ConvRelu, max_pool_3_2};
-use super::{Backbone, MapShape};
+use super::{Backbone, MapShape, cloth};
 use crate::photo::Canvas;
 use candle_core::{DType, Device, Tensor};
 use half::f16;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,13 +16,16 @@ const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Position in torchvision's `features`, stride and padding of each convolution, with its weight's shape.
-const LAYERS: [(usize, usize, usize, [usize; 4]); 5] = [
+pub(super) const LAYERS: [(usize, usize, usize, [usize; 4]); 5] = [
     (0, 4, 2, [64, 3, 11, 11]),
     (3, 1, 2, [192, 64, 5, 5]),
     (6, 1, 1, [384, 192, 3, 3]),
     (8, 1, 1, [256, 384, 3, 3]),
     (10, 1, 1, [256, 256, 3, 3]),
 ];
+
+/// The map of conv5.
+pub(crate) const CONV5: MapShape = MapShape { channels: 256, height: 13, width: 13 };
 
 /// Why a file is no AlexNet.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +48,8 @@ pub enum AlexNetError {
     },
 }
 
-/// AlexNet conv1 to conv5 with ReLU; one `[256, 13, 13]` map for a 224 x 224 canvas.
+/// AlexNet conv1 to conv5 with ReLU, and the cloth's own channels beside: one `[329, 13, 13]` map for a 224 x 224
+/// canvas.
 pub struct AlexNet {
     layers: Vec<ConvRelu>,
     fingerprint: String,
@@ -90,7 +95,16 @@ impl AlexNet {
             })
             .collect::<Result<Vec<_>, AlexNetError>>()?;
         let digest = crate::hash::hex(&hash.finalize()[..8]);
-        Ok(Self { layers, fingerprint: format!("alexnet/conv5/{digest}") })
+        Ok(Self { layers, fingerprint: format!("alexnet/conv5+cloth/{digest}") })
+    }
+
+    /// What conv1 reads: `[3, batch, 224, 224]`, normalised by ImageNet's mean and deviation.
+    pub(super) fn input(batch: &[&Canvas]) -> candle_core::Result<Tensor> {
+        if let Some(canvas) = batch.iter().find(|c| c.side() != INPUT_SIDE) {
+            candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side());
+        }
+        let x = Self::normalised(batch);
+        Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)
     }
 
     fn normalised(batch: &[&Canvas]) -> Activations {
@@ -118,7 +132,7 @@ impl Backbone for AlexNet {
     }
 
     fn map_shape(&self) -> MapShape {
-        MapShape { channels: 256, height: 13, width: 13 }
+        MapShape { channels: CONV5.channels + cloth::CHANNELS, ..CONV5 }
     }
 
     fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
@@ -132,8 +146,9 @@ impl Backbone for AlexNet {
                 x = max_pool_3_2(&x);
             }
         }
-        Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)?
-            .transpose(0, 1)?
-            .contiguous()
+        let conv5 = Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)?;
+        let shape = (batch.len(), cloth::CHANNELS, CONV5.height, CONV5.width);
+        let cloth: Vec<f32> = batch.par_iter().flat_map_iter(|canvas| cloth::channels(canvas, CONV5)).collect();
+        Tensor::cat(&[conv5.transpose(0, 1)?, Tensor::from_vec(cloth, shape, &Device::Cpu)?], 1)
     }
 }

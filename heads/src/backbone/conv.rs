@@ -3,6 +3,7 @@
 //! With the batch inside the channel, one im2col and one matrix product serve the whole batch and no
 //! transposition is needed between layers. It runs about twice as fast as candle's own `conv2d` here.
 
+use super::window::{Planes, Window};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
@@ -15,14 +16,18 @@ pub(super) struct Activations {
     pub(super) width: usize,
 }
 
+impl Activations {
+    fn planes(&self) -> Planes {
+        Planes { channels: self.channels, batch: self.batch, height: self.height, width: self.width }
+    }
+}
+
 /// A convolution followed by ReLU.
 pub(super) struct ConvRelu {
     /// `[out, in * kernel * kernel]`.
     weight: Tensor,
     bias: Vec<f32>,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
+    window: Window,
 }
 
 impl ConvRelu {
@@ -37,18 +42,16 @@ impl ConvRelu {
         Ok(Self {
             weight: weight.reshape((out, inputs * kernel * kernel))?,
             bias: bias.to_vec1()?,
-            kernel,
-            stride,
-            padding,
+            window: Window { kernel, stride, padding },
         })
     }
 
     pub(super) fn forward(&self, input: &Activations) -> candle_core::Result<Activations> {
-        let height = (input.height + 2 * self.padding - self.kernel) / self.stride + 1;
-        let width = (input.width + 2 * self.padding - self.kernel) / self.stride + 1;
-        let rows = input.channels * self.kernel * self.kernel;
+        let planes = input.planes();
+        let (height, width) = self.window.positions(planes);
+        let rows = input.channels * self.window.kernel * self.window.kernel;
         let columns = Tensor::from_vec(
-            self.im2col(input, height, width),
+            self.window.im2col(&input.data, planes),
             (rows, input.batch * height * width),
             &Device::Cpu,
         )?;
@@ -62,44 +65,6 @@ impl ConvRelu {
             }
         });
         Ok(Activations { data, channels: self.bias.len(), batch: input.batch, height, width })
-    }
-
-    /// `[in * kernel * kernel, batch * height * width]`.
-    fn im2col(&self, input: &Activations, height: usize, width: usize) -> Vec<f32> {
-        let area = self.kernel * self.kernel;
-        let plane = input.height * input.width;
-        let mut columns = vec![0.0; input.channels * area * input.batch * height * width];
-        columns.par_chunks_mut(input.batch * height * width).enumerate().for_each(|(row, target)| {
-            let (channel, ky, kx) = (row / area, row % area / self.kernel, row % self.kernel);
-            for (image, target) in target.chunks_mut(height * width).enumerate() {
-                let source = &input.data[(channel * input.batch + image) * plane..][..plane];
-                for (y, target) in target.chunks_mut(width).enumerate() {
-                    let Some(sy) = (y * self.stride + ky).checked_sub(self.padding) else { continue };
-                    if sy < input.height {
-                        self.copy_row(&source[sy * input.width..][..input.width], kx, target);
-                    }
-                }
-            }
-        });
-        columns
-    }
-
-    fn copy_row(&self, source: &[f32], kx: usize, target: &mut [f32]) {
-        if self.stride == 1 {
-            // The columns whose source lies inside the row are one run.
-            let first = self.padding.saturating_sub(kx);
-            let last = (source.len() + self.padding - kx).min(target.len());
-            let from = first + kx - self.padding;
-            target[first..last].copy_from_slice(&source[from..from + last - first]);
-            return;
-        }
-        for (x, value) in target.iter_mut().enumerate() {
-            if let Some(sx) = (x * self.stride + kx).checked_sub(self.padding)
-                && let Some(pixel) = source.get(sx)
-            {
-                *value = *pixel;
-            }
-        }
     }
 }
 

@@ -38,6 +38,17 @@ impl Silhouette {
         Self { mask, found, content: canvas.content(), side: canvas.side() }
     }
 
+    /// Every second pixel of the photo in both directions, in canvas coordinates, and whether it is inside.
+    pub(crate) fn grid(&self) -> impl Iterator<Item = (usize, usize, bool)> + '_ {
+        let Content { left, top, width, height } = self.content;
+        (0..self.mask.height()).flat_map(move |y| {
+            (0..self.mask.width()).map(move |x| {
+                let (px, py) = (left + (2 * x).min(width - 1), top + (2 * y).min(height - 1));
+                (px, py, self.mask.get(x, y))
+            })
+        })
+    }
+
     /// Whether a believable silhouette was found; otherwise it is the usual rectangle.
     #[must_use]
     pub(super) fn is_found(&self) -> bool {

@@ -1,18 +1,20 @@
 //! Two-stage training of one head (section 6).
 
 use super::examples::Example;
-use super::recipe::HeadRecipe;
+use super::features::Pooled;
+use super::loss::{cross_entropy, hinge};
+use super::recipe::{HeadRecipe, Input, Ranking};
 use super::sgd::Sgd;
 use super::triplets::Targets;
-use crate::backbone::Backbone;
+use crate::backbone::CONV5;
 use crate::bundle::{Bundle, BundleError, Weights};
 use crate::hash::sha256_hex;
-use crate::head::{Network, NetworkConfig, store_prototypes};
+use crate::head::{Head, Network, NetworkConfig, store_prototypes};
 use crate::manifest::{Attribute, FORMAT, HeadKind, Manifest};
 use crate::prototype::PrototypeSum;
-use candle_core::{D, DType, Device, IndexOp, Tensor, Var};
+use crate::roi::pooled_len;
+use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
-use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -26,6 +28,8 @@ const REAL_MIN: usize = 8;
 const RENDERED_MIN: usize = 40;
 /// What the unit signature is multiplied by before the classifier.
 const SCALE: f64 = 12.0;
+/// Examples of each label in a batch that triplets are mined from.
+const BATCH_EACH: usize = 6;
 
 /// Why training stopped.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,9 @@ pub enum TrainError {
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// A picture cannot be read.
+    #[error("{0:#}")]
+    Examples(anyhow::Error),
     /// No label occurs often enough.
     #[error("no label of {attribute} has {REAL_MIN} photos or {RENDERED_MIN} rendered garments")]
     NoLabels {
@@ -70,6 +77,8 @@ pub struct Schedule {
     pub margin: f64,
     /// Seed of everything random.
     pub seed: u64,
+    /// Where it is computed.
+    pub device: Device,
 }
 
 impl Default for Schedule {
@@ -85,6 +94,7 @@ impl Default for Schedule {
             dropout: 0.5,
             margin: 0.5,
             seed: 1,
+            device: Device::Cpu,
         }
     }
 }
@@ -98,36 +108,77 @@ pub struct Progress {
     pub epochs: usize,
     /// Mean loss of the epoch.
     pub loss: f32,
+    /// Share of the validation labels told right, where that is measured.
+    pub validation: Option<f32>,
 }
 
-/// Trains one head on pooled features and gives its bundle.
+/// What a head learns from.
+#[derive(Clone, Copy)]
+pub struct HeadData<'a> {
+    /// The examples.
+    pub examples: &'a [Example],
+    /// Their pooled region.
+    pub pooled: &'a Pooled,
+    /// Which of them choose the best epoch and are not learnt from.
+    pub validation: &'a [bool],
+}
+
+impl Trained {
+    /// The head itself, for pooled regions as it was trained on.
+    ///
+    /// # Errors
+    /// When the bundle is not sound.
+    pub fn head(&self) -> Result<Head, BundleError> {
+        let inputs = self.bundle.tensors.get("fc6.weight").and_then(|w| w.shape.get(1)).copied().unwrap_or(0);
+        Head::reading(&self.bundle, String::new(), inputs)
+    }
+}
+
+/// A trained head.
+pub struct Trained {
+    /// Its bundle.
+    pub bundle: Bundle,
+    /// By epoch: mean loss, and share of the validation labels told right.
+    pub trace: Vec<[f32; 2]>,
+}
+
+/// Trains one head on pooled features and gives the weights of the epoch of its last stage that told most labels
+/// of the validation examples right.
 ///
-/// `pooled` is `[examples * inputs]`, f16. After each epoch a checkpoint is written under `checkpoints`; a
-/// later call with the same arguments goes on from it and ends with the same weights as an uninterrupted one.
+/// After each epoch a checkpoint is written under `checkpoints`; a later call with the same arguments goes on
+/// from it and ends with the same weights as an uninterrupted one.
 ///
 /// # Errors
 /// [`TrainError`].
 pub fn train_head(
     recipe: &HeadRecipe,
-    (examples, pooled): (&[Example], &[f16]),
-    backbone: &dyn Backbone,
+    data: HeadData<'_>,
+    fingerprint: &str,
     (schedule, checkpoints): (&Schedule, &Path),
     mut told: impl FnMut(Progress),
-) -> Result<Bundle, TrainError> {
-    let mut run = Run::new(recipe, examples, pooled, schedule)?;
-    let path = checkpoints.join(format!("{}-{}.safetensors", recipe.name, run.key(recipe, examples)));
-    let epochs = schedule.epochs_1 + schedule.epochs_2;
-    let first = run.resume(&path)?;
-    for epoch in first..epochs {
+) -> Result<Trained, TrainError> {
+    let mut run = Run::new(recipe, data, schedule)?;
+    let path = checkpoints.join(format!("{}-{}.safetensors", recipe.name, run.key(fingerprint)));
+    let epochs = run.epochs();
+    for epoch in run.resume(&path)?..epochs {
         let loss = run.epoch(epoch)?;
-        told(Progress { epoch: epoch + 1, epochs, loss });
+        let validation = run.validate()?;
+        run.trace.push([loss, validation]);
+        // Without validation examples the last epoch is the best.
+        if epoch >= run.last_stage() && validation >= run.best_score {
+            run.best_score = validation;
+            run.best = run.sgd.weights()?;
+        }
+        told(Progress { epoch: epoch + 1, epochs, loss, validation: Some(validation) });
         run.save(&path, epoch + 1)?;
     }
-    run.bundle(recipe, backbone.fingerprint(), examples)
+    run.sgd.set(&run.best)?;
+    Ok(Trained { bundle: run.bundle(fingerprint)?, trace: run.trace })
 }
 
 struct Run<'a> {
-    pooled: &'a [f16],
+    recipe: &'a HeadRecipe,
+    data: HeadData<'a>,
     inputs: usize,
     /// Inputs are divided by their root mean square, so that one rate suits every region.
     input_rms: f32,
@@ -137,25 +188,18 @@ struct Run<'a> {
     sgd: Sgd,
     schedule: Schedule,
     config: NetworkConfig,
+    best_score: f32,
+    best: HashMap<String, Tensor>,
+    trace: Vec<[f32; 2]>,
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        recipe: &HeadRecipe,
-        examples: &[Example],
-        pooled: &'a [f16],
-        schedule: &Schedule,
-    ) -> Result<Self, TrainError> {
-        let inputs = pooled.len() / examples.len().max(1);
-        let attributes = recipe.attributes.iter().map(|a| labels_of(a, recipe, examples));
-        let attributes = attributes.collect::<Result<Vec<_>, _>>()?;
-        let number = |a: &Attribute, e: &Example| {
-            let label = e.labels.get(&a.name).filter(|_| recipe.real || !e.is_real())?;
-            a.labels.iter().position(|l| l == label).map(|at| at as u32)
+    fn new(recipe: &'a HeadRecipe, data: HeadData<'a>, schedule: &Schedule) -> Result<Self, TrainError> {
+        let inputs = match recipe.input {
+            Input::Conv5 => pooled_len(CONV5),
+            Input::All => data.pooled.row(0).len(),
         };
-        let by_attribute =
-            attributes.iter().map(|a| examples.iter().map(|e| number(a, e)).collect()).collect();
-        let sizes: Vec<usize> = attributes.iter().map(|a| a.labels.len()).collect();
+        let (attributes, targets) = attributes_of(recipe, data.examples, data.validation)?;
         let config = NetworkConfig {
             inputs,
             hidden: recipe.hidden,
@@ -164,25 +208,47 @@ impl<'a> Run<'a> {
             attributes: attributes.iter().map(|a| (a.name.clone(), a.labels.len())).collect(),
         };
         let weights = VarMap::new();
-        let network = Network::new(&config, &VarBuilder::from_varmap(&weights, DType::F32, &Device::Cpu))?;
+        let network = Network::new(&config, &VarBuilder::from_varmap(&weights, DType::F32, &schedule.device))?;
         let variables = seeded(&weights, schedule.seed)?;
-        Ok(Self {
-            pooled,
+        let mut run = Self {
+            recipe,
+            data,
             inputs,
-            input_rms: rms(pooled),
-            targets: Targets::new(by_attribute, &sizes),
+            input_rms: 1.0,
+            targets,
             attributes,
             network,
             sgd: Sgd::new(variables, schedule.momentum, schedule.weight_decay)?,
             schedule: schedule.clone(),
             config,
-        })
+            best_score: -1.0,
+            best: HashMap::new(),
+            trace: Vec::new(),
+        };
+        run.input_rms = run.rms();
+        run.best = run.sgd.weights()?;
+        Ok(run)
     }
 
-    /// Tells runs apart: a checkpoint of other settings, labels or examples is not gone on from.
-    fn key(&self, recipe: &HeadRecipe, examples: &[Example]) -> String {
-        let sources: String = examples.iter().map(|e| format!("{:?}/{};", e.source, e.variant)).collect();
-        let all = format!("{recipe:?} {:?} {:?} {sources}", self.schedule, self.attributes);
+    fn epochs(&self) -> usize {
+        match self.recipe.ranking {
+            Ranking::Off => self.schedule.epochs_1,
+            Ranking::Random | Ranking::BatchHard | Ranking::SemiHard => {
+                self.schedule.epochs_1 + self.schedule.epochs_2
+            }
+        }
+    }
+
+    /// The first epoch whose weights may be the result.
+    fn last_stage(&self) -> usize {
+        if self.recipe.ranking == Ranking::Off { self.schedule.epochs_1 / 2 } else { self.schedule.epochs_1 }
+    }
+
+    /// Tells runs apart: a checkpoint of other settings, labels, examples or backbone is not gone on from.
+    fn key(&self, fingerprint: &str) -> String {
+        let examples = self.data.examples.iter().zip(self.data.validation);
+        let sources: String = examples.map(|(e, held)| format!("{:?}/{}/{held};", e.source, e.variant)).collect();
+        let all = format!("{fingerprint} {:?} {:?} {:?} {sources}", self.recipe, self.schedule, self.attributes);
         sha256_hex(all.as_bytes())[..12].to_owned()
     }
 
@@ -193,17 +259,34 @@ impl<'a> Run<'a> {
         let second = epoch >= self.schedule.epochs_1;
         let (mut sum, mut steps) = (0.0, 0);
         for batch in order.chunks(self.schedule.batch) {
-            let loss = if second {
-                self.stage_2(batch.len() / 2, &mut rng)?
-            } else {
-                self.cross_entropy(batch, &mut rng)?.1
-            };
+            let loss = if second { self.stage_2(batch.len(), &mut rng)? } else { self.stage_1(batch, &mut rng)? };
             let Some(loss) = loss else { continue };
             self.sgd.step(&loss.backward()?, self.rate(epoch))?;
             sum += loss.to_scalar::<f32>()?;
             steps += 1;
         }
         Ok(sum / steps.max(1) as f32)
+    }
+
+    /// Share of the held-out labels told right: mean over attributes, photos and rendered garments counting alike.
+    fn validate(&self) -> Result<f32, TrainError> {
+        let rows = self.targets.held_out();
+        let mut counts: BTreeMap<(usize, bool), (f32, f32)> = BTreeMap::new();
+        for rows in rows.chunks(256) {
+            let signatures = Network::normalise(&self.network.fc7(&self.input(rows, None)?)?)?;
+            for (attribute, (_, logits)) in self.network.logits(&signatures)?.iter().enumerate() {
+                let told = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+                for (row, told) in rows.iter().zip(told) {
+                    if let Some(label) = self.targets.by_attribute[attribute][*row] {
+                        let real = self.data.examples[*row].is_real();
+                        let (right, all) = counts.entry((attribute, real)).or_default();
+                        *right += f32::from(u8::from(label == told));
+                        *all += 1.0;
+                    }
+                }
+            }
+        }
+        Ok(counts.values().map(|(right, all)| right / all).sum::<f32>() / counts.len().max(1) as f32)
     }
 
     /// Falls to a tenth over each stage, along a cosine.
@@ -217,61 +300,59 @@ impl<'a> Run<'a> {
         rate * (0.1 + 0.9 * 0.5 * (1.0 + (at * std::f64::consts::PI).cos()))
     }
 
-    /// Stage 2: the sum of both losses over `count` triplets (Eq. 1 and Eq. 3, the hinge with a positive sign).
+    /// Stage 1: cross entropy alone.
+    fn stage_1(&self, rows: &[usize], rng: &mut ChaCha8Rng) -> Result<Option<Tensor>, TrainError> {
+        let signatures = self.learning_signatures(rows, rng)?;
+        Ok(cross_entropy(&self.network, &signatures, &self.targets, rows)?)
+    }
+
+    /// Stage 2: the sum of both losses (Eq. 1 and Eq. 3) over about `count` examples.
     fn stage_2(&self, count: usize, rng: &mut ChaCha8Rng) -> Result<Option<Tensor>, TrainError> {
-        let triplets: Vec<[usize; 3]> = (0..count).filter_map(|_| self.targets.triplet(rng)).collect();
+        let (rows, triplets, signatures) = match self.recipe.ranking {
+            Ranking::Off | Ranking::Random => {
+                let drawn: Vec<[usize; 3]> = (0..count / 2).filter_map(|_| self.targets.triplet(rng)).collect();
+                let n = drawn.len() as u32;
+                let rows: Vec<usize> = (0..3).flat_map(|part| drawn.iter().map(move |t| t[part])).collect();
+                let signatures = self.learning_signatures(&rows, rng)?;
+                (rows, (0..n).map(|i| [i, i + n, i + 2 * n]).collect::<Vec<_>>(), signatures)
+            }
+            Ranking::BatchHard | Ranking::SemiHard => {
+                let rows = self.targets.balanced(count, BATCH_EACH, rng);
+                let signatures = self.learning_signatures(&rows, rng)?;
+                let products = signatures.detach().matmul(&signatures.detach().t()?)?;
+                // Farther is a smaller product of unit vectors.
+                let distances = products.neg()?.to_vec2::<f32>()?;
+                let semi_hard = self.recipe.ranking == Ranking::SemiHard;
+                let triplets = self.targets.mined(&rows, &distances, semi_hard);
+                (rows, triplets, signatures)
+            }
+        };
         if triplets.is_empty() {
             return Ok(None);
         }
-        let rows: Vec<usize> = (0..3).flat_map(|part| triplets.iter().map(move |t| t[part])).collect();
-        let (signatures, entropy) = self.cross_entropy(&rows, rng)?;
-        let n = triplets.len();
-        let (anchor, positive, negative) =
-            (signatures.i(..n)?, signatures.i(n..2 * n)?, signatures.i(2 * n..)?);
-        let gap = |a: &Tensor, b: &Tensor| ((a - b)?.sqr()?.sum(D::Minus1)? + 1e-8)?.sqrt();
-        let hinge =
-            ((gap(&anchor, &positive)? - gap(&anchor, &negative)?)? + self.schedule.margin)?.relu()?;
-        let ranking = hinge.mean_all()?;
-        Ok(Some(match entropy {
+        let part = |part: usize| -> candle_core::Result<Tensor> {
+            let at: Vec<u32> = triplets.iter().map(|t| t[part]).collect();
+            signatures.index_select(&Tensor::new(at, signatures.device())?, 0)
+        };
+        let ranking = hinge(&part(0)?, &part(1)?, &part(2)?, self.schedule.margin)?;
+        Ok(Some(match cross_entropy(&self.network, &signatures, &self.targets, &rows)? {
             Some(entropy) => (entropy + ranking)?,
             None => ranking,
         }))
     }
 
-    /// Signatures of the rows, and the cross entropy over all attributes, missing labels masked (Eq. 1, 2).
-    fn cross_entropy(
-        &self,
-        rows: &[usize],
-        rng: &mut ChaCha8Rng,
-    ) -> Result<(Tensor, Option<Tensor>), TrainError> {
-        let input = self.input(rows, Some(rng))?;
-        let hidden = self.network.fc6(&input)?;
-        let hidden = (hidden.clone() * mask(hidden.dims2()?, self.schedule.dropout, rng)?)?;
-        let signatures = Network::normalise(&self.network.fc7_of_hidden(&hidden)?)?;
-        let mut total: Option<Tensor> = None;
-        for ((_, logits), labels) in self.network.logits(&signatures)?.iter().zip(&self.targets.by_attribute)
-        {
-            let known: Vec<(u32, u32)> =
-                rows.iter().enumerate().filter_map(|(at, e)| Some((at as u32, labels[*e]?))).collect();
-            if known.is_empty() {
-                continue;
-            }
-            let (at, wanted): (Vec<u32>, Vec<u32>) = known.into_iter().unzip();
-            let logits = logits.index_select(&Tensor::new(at, &Device::Cpu)?, 0)?;
-            let entropy = candle_nn::loss::cross_entropy(&logits, &Tensor::new(wanted, &Device::Cpu)?)?;
-            total = Some(match total {
-                Some(sum) => (sum + entropy)?,
-                None => entropy,
-            });
-        }
-        Ok((signatures, total))
+    /// Signatures of the rows, `[rows, dim]`, with dropout.
+    fn learning_signatures(&self, rows: &[usize], rng: &mut ChaCha8Rng) -> Result<Tensor, TrainError> {
+        let hidden = self.network.fc6(&self.input(rows, Some(rng))?)?;
+        let hidden = (&hidden * mask(hidden.dims2()?, self.schedule.dropout, rng, &self.schedule.device)?)?;
+        Ok(Network::normalise(&self.network.fc7_of_hidden(&hidden)?)?)
     }
 
     /// `[rows, inputs]`, scaled, with dropout when a generator is given.
     fn input(&self, rows: &[usize], rng: Option<&mut ChaCha8Rng>) -> Result<Tensor, TrainError> {
         let mut data = vec![0.0f32; rows.len() * self.inputs];
         for (row, target) in rows.iter().zip(data.chunks_exact_mut(self.inputs)) {
-            self.pooled[row * self.inputs..][..self.inputs].convert_to_f32_slice(target);
+            self.data.pooled.row(*row)[..self.inputs].convert_to_f32_slice(target);
         }
         let keep = 1.0 - self.schedule.dropout;
         let factor = 1.0 / self.input_rms;
@@ -287,7 +368,20 @@ impl<'a> Run<'a> {
             }
             None => data.iter_mut().for_each(|value| *value *= factor),
         }
-        Ok(Tensor::from_vec(data, (rows.len(), self.inputs), &Device::Cpu)?)
+        Ok(Tensor::from_vec(data, (rows.len(), self.inputs), &self.schedule.device)?)
+    }
+
+    /// Root mean square of the inputs, of one row in eight.
+    fn rms(&self) -> f32 {
+        let rows = (0..self.data.pooled.examples()).step_by(8);
+        let (mut sum, mut count) = (0.0, 0.0);
+        for row in rows {
+            for value in &self.data.pooled.row(row)[..self.inputs] {
+                sum += f64::from(value.to_f32()).powi(2);
+                count += 1.0;
+            }
+        }
+        ((sum / f64::max(count, 1.0)).sqrt() as f32).max(1e-6)
     }
 
     fn signatures(&self, rows: &[usize]) -> Result<Vec<Vec<f32>>, TrainError> {
@@ -297,7 +391,8 @@ impl<'a> Run<'a> {
 
     /// Means over the training pictures as they are: over real photos where there are enough of a label, over
     /// rendered garments otherwise.
-    fn prototypes(&self, examples: &[Example]) -> Result<HashMap<String, Vec<PrototypeSum>>, TrainError> {
+    fn prototypes(&self) -> Result<HashMap<String, Vec<PrototypeSum>>, TrainError> {
+        let examples = self.data.examples;
         let plain: Vec<usize> = (0..examples.len()).filter(|e| examples[*e].variant == 0).collect();
         let empty = |a: &Attribute| vec![PrototypeSum::new(self.config.dim); a.labels.len()];
         let mut real: Vec<_> = self.attributes.iter().map(empty).collect();
@@ -317,17 +412,10 @@ impl<'a> Run<'a> {
         Ok(self.attributes.iter().map(|a| a.name.clone()).zip(chosen).collect())
     }
 
-    fn bundle(
-        &self,
-        recipe: &HeadRecipe,
-        fingerprint: &str,
-        examples: &[Example],
-    ) -> Result<Bundle, TrainError> {
+    fn bundle(&self, fingerprint: &str) -> Result<Bundle, TrainError> {
+        let (recipe, examples) = (self.recipe, self.data.examples);
         let mut tensors = BTreeMap::new();
-        for (name, tensor) in self.sgd.state() {
-            if name.starts_with("velocity.") {
-                continue;
-            }
+        for (name, tensor) in self.sgd.weights()? {
             let mut data = tensor.flatten_all()?.to_vec1::<f32>()?;
             if name == "fc6.weight" {
                 data.iter_mut().for_each(|v| *v /= self.input_rms);
@@ -340,7 +428,7 @@ impl<'a> Run<'a> {
         let mut bundle = Bundle {
             manifest: Manifest {
                 format: FORMAT,
-                name: recipe.name.into(),
+                name: recipe.name.clone(),
                 kind: HeadKind::Network,
                 backbone: Some(fingerprint.into()),
                 region: recipe.region,
@@ -353,12 +441,16 @@ impl<'a> Run<'a> {
             },
             tensors,
         };
-        store_prototypes(&mut bundle, &self.prototypes(examples)?);
+        store_prototypes(&mut bundle, &self.prototypes()?);
         Ok(bundle)
     }
 
     fn save(&self, path: &Path, epochs_done: usize) -> Result<(), TrainError> {
         let mut state = self.sgd.state();
+        state.extend(self.best.iter().map(|(name, t)| (format!("best.{name}"), t.clone())));
+        let cpu = &Device::Cpu;
+        state.insert("best".into(), Tensor::new(self.best_score, cpu)?);
+        state.insert("trace".into(), Tensor::from_slice(self.trace.as_flattened(), (self.trace.len(), 2), cpu)?);
         state.insert("epochs_done".into(), Tensor::new(epochs_done as u32, &Device::Cpu)?);
         let temporary = path.with_extension("tmp");
         candle_core::safetensors::save(&state, &temporary)?;
@@ -371,14 +463,40 @@ impl<'a> Run<'a> {
         if !path.exists() {
             return Ok(0);
         }
-        let state = candle_core::safetensors::load(path, &Device::Cpu)?;
+        let state = candle_core::safetensors::load(path, &self.schedule.device)?;
         self.sgd.restore(&state)?;
-        Ok(state.get("epochs_done").map_or(Ok(0), Tensor::to_scalar::<u32>)? as usize)
+        let find = |name: &str| {
+            state.get(name).ok_or_else(|| candle_core::Error::Msg(format!("the checkpoint lacks {name}")))
+        };
+        self.best_score = find("best")?.to_scalar()?;
+        for (name, tensor) in &mut self.best {
+            *tensor = find(&format!("best.{name}"))?.clone();
+        }
+        self.trace = find("trace")?.to_vec2::<f32>()?.into_iter().map(|row| [row[0], row[1]]).collect();
+        Ok(find("epochs_done")?.to_scalar::<u32>()? as usize)
     }
 }
 
+/// The attributes that a head learns, with the labels that occur often enough, and each example's labels.
+pub(super) fn attributes_of(
+    recipe: &HeadRecipe,
+    examples: &[Example],
+    validation: &[bool],
+) -> Result<(Vec<Attribute>, Targets), TrainError> {
+    let attributes = recipe.attributes.iter().map(|a| labels_of(a, recipe, examples));
+    let attributes = attributes.collect::<Result<Vec<_>, _>>()?;
+    let number = |a: &Attribute, e: &Example| {
+        let label = e.labels.get(&a.name).filter(|_| recipe.real || !e.is_real())?;
+        a.labels.iter().position(|l| l == label).map(|at| at as u32)
+    };
+    let by_attribute =
+        attributes.iter().map(|a| examples.iter().map(|e| number(a, e)).collect()).collect();
+    let sizes: Vec<usize> = attributes.iter().map(|a| a.labels.len()).collect();
+    Ok((attributes, Targets::new(by_attribute, &sizes, validation.iter().map(|held| !held).collect())))
+}
+
 /// Replaces candle's unseeded start values by seeded ones of the same law, in the order of the names.
-fn seeded(weights: &VarMap, seed: u64) -> Result<Vec<(String, Var)>, TrainError> {
+pub(super) fn seeded(weights: &VarMap, seed: u64) -> Result<Vec<(String, Var)>, TrainError> {
     let data = weights.data().lock().map_err(|_| candle_core::Error::Msg("a poisoned lock".into()))?;
     let sorted: BTreeMap<String, Var> = data.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -416,15 +534,19 @@ fn labels_of(attribute: &str, recipe: &HeadRecipe, examples: &[Example]) -> Resu
     }
 }
 
-fn rms(values: &[f16]) -> f32 {
-    let sum: f64 = values.iter().step_by(7).map(|v| f64::from(v.to_f32()).powi(2)).sum();
-    ((sum / (values.len() as f64 / 7.0).max(1.0)).sqrt() as f32).max(1e-6)
-}
-
-fn mask((rows, columns): (usize, usize), dropout: f32, rng: &mut ChaCha8Rng) -> candle_core::Result<Tensor> {
+/// 1 / keep or 0, by chance.
+pub(super) fn mask(
+    (rows, columns): (usize, usize),
+    dropout: f32,
+    rng: &mut ChaCha8Rng,
+    device: &Device,
+) -> candle_core::Result<Tensor> {
     let keep = 1.0 - dropout;
-    let coin = |_| if rng.random::<f32>() < keep { 1.0 / keep } else { 0.0 };
-    Tensor::from_vec((0..rows * columns).map(coin).collect::<Vec<f32>>(), (rows, columns), &Device::Cpu)
+    let threshold = (keep * 256.0) as u16;
+    let mut coins = vec![0u8; rows * columns];
+    rng.fill(&mut coins[..]);
+    let factor = |coin| if u16::from(coin) < threshold { 1.0 / keep } else { 0.0 };
+    Tensor::from_vec(coins.into_iter().map(factor).collect::<Vec<f32>>(), (rows, columns), device)
 }
 
 #[cfg(test)]

@@ -1,18 +1,39 @@
-//! The heads that are trained: the paper's six special attributes, the general ones together, "Extract
-//! Parts?", and one more as an example of a head that is taught to a running server.
+//! What a head looks at, tells apart and learns by; the heads of the paper's system.
 
 use crate::embedder::PARTS_ATTRIBUTE;
 use crate::region::{PartsCase, Region};
 
-/// What a head looks at and tells apart.
+/// Which triplets stage 2 learns from (section 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ranking {
+    /// None: cross entropy alone.
+    Off,
+    /// Positive and negative drawn at random, as in the paper.
+    Random,
+    /// For each example of a batch balanced over labels, the farthest positive and the nearest negative.
+    BatchHard,
+    /// The farthest positive, and the nearest negative that is farther than it, if there is one.
+    SemiHard,
+}
+
+/// What of the feature map a head reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// conv5 alone, as in the paper.
+    Conv5,
+    /// conv5 and the cloth's own channels.
+    All,
+}
+
+/// What a head looks at, tells apart and learns by.
 #[derive(Clone, Debug)]
 pub struct HeadRecipe {
     /// The head's name.
-    pub name: &'static str,
+    pub name: String,
     /// Where it looks.
     pub region: Region,
     /// Its attributes.
-    pub attributes: &'static [&'static str],
+    pub attributes: Vec<String>,
     /// Outputs of fc6.
     pub hidden: usize,
     /// Dimension of the signature.
@@ -21,30 +42,71 @@ pub struct HeadRecipe {
     pub real: bool,
     /// Labels in a fixed order; empty: those that occur often enough.
     pub labels: Vec<String>,
+    /// Triplets of stage 2.
+    pub ranking: Ranking,
+    /// What of the map it reads.
+    pub input: Input,
 }
 
-/// Every head, the one for "Extract Parts?" first, since the others' regions depend on it.
+/// Special attributes of which the place on the garment is known (sections 4.3 and 6).
+const PLACES: [(&str, Region); 6] = [
+    ("color", Region::Chest),
+    ("pattern", Region::Chest),
+    ("sleeve_length", Region::Sleeves),
+    ("neckline", Region::Collar),
+    ("collar", Region::Collar),
+    ("fastening", Region::Fastening),
+];
+/// Attributes that say what a garment is; they share one head.
+const GENERAL: [&str; 7] = ["category", "fabric", "fit", "length", "pocket", "gender", "sport"];
+
+/// Whether an attribute has a head of its own: every one that is not known to be general.
 #[must_use]
-pub fn recipes() -> Vec<HeadRecipe> {
-    let head = |name, region, attributes, hidden, dim| HeadRecipe {
-        name,
-        region,
-        attributes,
-        hidden,
-        dim,
-        real: true,
-        labels: Vec::new(),
-    };
-    let cases = PartsCase::ALL.map(|case| case.name().to_owned()).to_vec();
-    vec![
-        HeadRecipe { labels: cases, ..head("extract_parts", Region::Whole, &[PARTS_ATTRIBUTE], 32, 16) },
-        head("color", Region::Chest, &["color"], 128, 64),
-        head("pattern", Region::Chest, &["pattern"], 128, 64),
-        head("sleeve_length", Region::Sleeves, &["sleeve_length"], 128, 64),
-        head("neckline", Region::Collar, &["neckline"], 128, 64),
-        head("collar", Region::Collar, &["collar"], 128, 64),
-        head("fastening", Region::Fastening, &["fastening"], 128, 64),
-        head("general", Region::Whole, &["category", "fabric", "fit", "length", "pocket"], 192, 64),
-        HeadRecipe { real: false, ..head("sport", Region::Chest, &["sport"], 32, 32) },
-    ]
+pub fn is_special(attribute: &str) -> bool {
+    !GENERAL.contains(&attribute)
+}
+
+impl HeadRecipe {
+    /// A special head for one attribute, in the paper's way; an attribute of unknown place reads the whole map.
+    #[must_use]
+    pub fn special(attribute: &str) -> Self {
+        let place = PLACES.iter().find(|(name, _)| *name == attribute);
+        Self {
+            name: attribute.to_owned(),
+            region: place.map_or(Region::Whole, |(_, region)| *region),
+            attributes: vec![attribute.to_owned()],
+            hidden: 128,
+            dim: 64,
+            real: true,
+            labels: Vec::new(),
+            ranking: Ranking::Random,
+            input: Input::Conv5,
+        }
+    }
+
+    /// One head for several attributes, on the whole map.
+    #[must_use]
+    pub fn joint(name: &str, attributes: &[&str]) -> Self {
+        let attributes = attributes.iter().map(|&a| a.to_owned()).collect();
+        Self { name: name.into(), region: Region::Whole, attributes, hidden: 192, ..Self::special("") }
+    }
+
+    /// The head of "Extract Parts?" (section 4.3).
+    #[must_use]
+    pub fn extract_parts() -> Self {
+        let labels = PartsCase::ALL.map(|case| case.name().to_owned()).to_vec();
+        Self { hidden: 32, dim: 16, labels, input: Input::All, ..Self::joint("extract_parts", &[PARTS_ATTRIBUTE]) }
+    }
+
+    /// The heads of the paper's system for a list of attributes: one each for the special ones, and one for the
+    /// general ones together.
+    #[must_use]
+    pub fn proposed(attributes: &[&str]) -> Vec<Self> {
+        let (special, general): (Vec<&str>, Vec<&str>) = attributes.iter().partition(|a| is_special(a));
+        let mut recipes: Vec<Self> = special.into_iter().map(Self::special).collect();
+        if !general.is_empty() {
+            recipes.push(Self::joint("general", &general));
+        }
+        recipes
+    }
 }

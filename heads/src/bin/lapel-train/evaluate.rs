@@ -1,10 +1,9 @@
 //! The verb `evaluate`.
 
-use crate::train::is_held_out;
 use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
-use lapel_heads::evaluate::{Measured, RetrievalSpec, accuracies, fresh_seed, measure, retrieval};
+use lapel_heads::evaluate::{Measured, accuracies, fresh_seed, measure};
 use lapel_heads::wardrobe::LabelledPhoto;
 use lapel_heads::{
     AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head, Labels, Photo, PhotoLimits,
@@ -65,10 +64,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 fn photos(folder: &Path, hold_out: usize) -> anyhow::Result<Vec<LabelledPhoto>> {
     let mut photos = wardrobe::read(folder)?;
-    let split = if hold_out == 0 { "val" } else { "train" };
-    photos.retain(|p| p.split == split || p.split.is_empty());
-    let chosen = |(at, _): &(usize, LabelledPhoto)| hold_out == 0 || is_held_out(*at, hold_out);
-    Ok(photos.into_iter().enumerate().filter(chosen).map(|(_, photo)| photo).collect())
+    photos.retain(|p| p.split == "val" || p.split.is_empty());
+    let _ = hold_out;
+    Ok(photos)
 }
 
 fn report(
@@ -112,21 +110,6 @@ fn report(
         "\npart extraction {parts_ms:.2} ms a picture (median, one thread); {per_second:.0} pictures a second from"
     )?;
     writeln!(out, "decoded photo to parts and all signatures")?;
-    retrieval_table(&mut out, &measured, heads)
-}
-
-fn retrieval_table(out: &mut impl Write, measured: &[Measured], heads: &[Arc<Head>]) -> anyhow::Result<()> {
-    writeln!(out, "\ntop-20 after one manipulation\n")?;
-    writeln!(
-        out,
-        "{:<14} {:>8} {:>12} {:>14} {:>8}",
-        "attribute", "queries", "manipulated", "unmanipulated", "random"
-    )?;
-    for (attribute, r) in retrieval(measured, heads, RetrievalSpec { special: &SPECIAL, k: 20, seed: 1 }) {
-        let [m, u, c] = [r.manipulated, r.unmanipulated, r.random].map(|share| 100.0 * share);
-        writeln!(out, "{attribute:<14} {:>8} {m:>11.1}% {u:>13.1}% {c:>7.1}%", r.queries)?;
-    }
-    writeln!(out)?;
     Ok(())
 }
 

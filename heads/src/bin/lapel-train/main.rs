@@ -1,10 +1,19 @@
 //! Trains and evaluates Lapel's heads.
 
+mod backbone;
+mod compare;
+mod data;
 mod evaluate;
+mod export;
 mod external;
 mod train;
 
 use clap::{Parser, Subcommand};
+
+/// Training allocates and frees the same large tensors each step, which the system's allocator returns to the
+/// kernel every time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Trains and evaluates Lapel's heads.
 #[derive(Parser)]
@@ -16,6 +25,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Train and measure the systems of the paper side by side.
+    Compare(compare::Options),
+    /// Write data sets in the field's file format.
+    Export(export::Options),
+    /// Fine-tune the backbone on labelled photos and rendered garments.
+    Backbone(backbone::Options),
     /// Train heads on labelled photos and rendered garments, and write their bundles.
     Train(train::Options),
     /// Measure shipped or given bundles on labelled photos and rendered garments.
@@ -26,6 +41,9 @@ enum Verb {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
+        Verb::Compare(options) => compare::run(&options),
+        Verb::Export(options) => export::run(&options),
+        Verb::Backbone(options) => backbone::run(&options),
         Verb::Train(options) => train::run(&options),
         Verb::Evaluate(options) => evaluate::run(&options),
         Verb::External(options) => external::run(&options),

@@ -1,0 +1,80 @@
+//! Data sets: labelled pictures with a training and a test part.
+
+mod field;
+mod field_writer;
+mod photos;
+mod renders;
+
+pub use field::{FieldError, FieldSet, Manipulation, ManipulationTriplet};
+pub(crate) use field_writer::every_change;
+pub use field_writer::write_field_set;
+pub use photos::PhotoSet;
+pub use renders::RenderSet;
+
+use crate::labels::Labels;
+use crate::manifest::Attribute;
+use crate::train::Example;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Labelled pictures with a training and a test part.
+pub trait DataSet {
+    /// What reports call it.
+    fn name(&self) -> &str;
+
+    /// Its attributes, with their labels.
+    fn attributes(&self) -> &[Attribute];
+
+    /// What is learnt from.
+    fn training(&self) -> &[Example];
+
+    /// What is measured on; never learnt from or chosen by.
+    fn test(&self) -> &[Example];
+
+    /// The manipulations of test pictures that come with the set; empty where protocols draw their own.
+    fn manipulations(&self) -> &[Manipulation] {
+        &[]
+    }
+
+    /// The manipulations of training pictures that come with the set.
+    fn triplets(&self) -> &[ManipulationTriplet] {
+        &[]
+    }
+}
+
+/// The number of each attribute's label; `None` where it is missing or not one of the attribute's.
+#[must_use]
+pub fn label_numbers(labels: &Labels, attributes: &[Attribute]) -> Vec<Option<u16>> {
+    let number = |a: &Attribute| {
+        let label = labels.get(&a.name)?;
+        a.labels.iter().position(|l| l == label).map(|at| at as u16)
+    };
+    attributes.iter().map(number).collect()
+}
+
+/// The attributes that occur in `examples`, in the given order, with their labels in alphabetical order.
+fn vocabulary(examples: &[&[Example]], order: &[&str]) -> Vec<Attribute> {
+    let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (attribute, label) in examples.iter().copied().flatten().flat_map(|e| &e.labels) {
+        labels.entry(attribute).or_default().insert(label);
+    }
+    let attribute = |name: &&str| {
+        let labels = labels.get(name)?.iter().map(|&l| l.to_owned()).collect();
+        Some(Attribute { name: (*name).to_owned(), labels })
+    };
+    order.iter().filter_map(attribute).collect()
+}
+
+/// The attributes of garments, the special ones first.
+pub const GARMENT_ATTRIBUTES: [&str; 11] = [
+    "color",
+    "pattern",
+    "sleeve_length",
+    "neckline",
+    "collar",
+    "fastening",
+    "category",
+    "fabric",
+    "fit",
+    "length",
+    "pocket",
+];

@@ -1,0 +1,41 @@
+//! Rendered garments as a data set.
+
+use super::{DataSet, GARMENT_ATTRIBUTES, vocabulary};
+use crate::evaluate::fresh_seed;
+use crate::manifest::Attribute;
+use crate::train::{Example, examples_of_renders};
+
+/// Rendered garments: one seed to learn from, another, which no training uses, to measure on.
+pub struct RenderSet {
+    attributes: Vec<Attribute>,
+    training: Vec<Example>,
+    test: Vec<Example>,
+}
+
+impl RenderSet {
+    /// `training` garments of `seed` and `test` garments of a seed of their own.
+    #[must_use]
+    pub fn new(seed: u64, training: u64, test: u64) -> Self {
+        let (training, test) = (examples_of_renders(seed, training), examples_of_renders(fresh_seed(), test));
+        let attributes = vocabulary(&[&training, &test], &GARMENT_ATTRIBUTES);
+        Self { attributes, training, test }
+    }
+}
+
+impl DataSet for RenderSet {
+    fn name(&self) -> &str {
+        "rendered"
+    }
+
+    fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
+
+    fn training(&self) -> &[Example] {
+        &self.training
+    }
+
+    fn test(&self) -> &[Example] {
+        &self.test
+    }
+}

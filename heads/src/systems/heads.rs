@@ -1,0 +1,157 @@
+//! Systems of one head an attribute: the paper's own, its variants without parts or ranking, and Lapel.
+
+use super::fitted::Prototypes;
+use super::signatures::normalise;
+use super::{Change, Labelled, Query, Searcher, Signatures, System};
+use crate::head::Head;
+use crate::train::Prepared;
+use std::ops::Range;
+
+/// How a changed label moves a special head's part of the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The wanted label's prototype takes its place (section 4.6).
+    Replace,
+    /// The difference of the wanted and the present label's prototype is added.
+    Residual,
+    /// As `Replace`, with the mean over those training pictures of the label that resemble the query in the other
+    /// parts.
+    Conditioned,
+}
+
+/// How a system of heads searches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchRules {
+    /// Editing.
+    pub edit: Edit,
+    /// One weight a head, in their order; empty: all 1 (Eq. 4).
+    pub weights: Vec<f32>,
+    /// What the weight of a changed head is multiplied by.
+    pub changed: f32,
+}
+
+impl Default for SearchRules {
+    fn default() -> Self {
+        Self { edit: Edit::Replace, weights: Vec::new(), changed: 1.0 }
+    }
+}
+
+/// One head an attribute, and one for the general ones together.
+pub struct HeadSystem {
+    name: String,
+    heads: std::sync::Arc<Vec<Head>>,
+    rules: SearchRules,
+}
+
+impl HeadSystem {
+    /// Heads with the rules by which they are searched.
+    #[must_use]
+    pub fn new(name: &str, heads: std::sync::Arc<Vec<Head>>, rules: SearchRules) -> Self {
+        Self { name: name.into(), heads, rules }
+    }
+}
+
+impl System for HeadSystem {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signatures(&self, of: &Prepared) -> anyhow::Result<Signatures> {
+        signatures_of(&self.heads, of)
+    }
+
+    fn fit<'a>(&'a self, training: Labelled<'a>) -> anyhow::Result<Box<dyn Searcher + 'a>> {
+        let owner = |name: &str| self.heads.iter().position(|h| h.manifest().attribute(name).is_some());
+        let owners: Vec<Option<usize>> = training.attributes.iter().map(|a| owner(&a.name)).collect();
+        let range = |at: usize| owners[at].map(|head| training.signatures.range(head));
+        let prototypes = Prototypes::of(&training, range);
+        Ok(Box::new(Fitted { system: self, owners, prototypes, training }))
+    }
+}
+
+/// Signatures by several heads, one part each; a head that gives none leaves zeros.
+pub(super) fn signatures_of(heads: &[Head], of: &Prepared) -> anyhow::Result<Signatures> {
+    let parts: Vec<usize> = heads.iter().map(Head::dim).collect();
+    let width: usize = parts.iter().sum();
+    let mut data = vec![0.0; of.examples().len() * width];
+    let mut from = 0;
+    for head in heads {
+        for (row, signature) in data.chunks_exact_mut(width).zip(of.signatures(head)?) {
+            if let Some(signature) = signature {
+                row[from..from + head.dim()].copy_from_slice(&signature);
+            }
+        }
+        from += head.dim();
+    }
+    Ok(Signatures::new(parts, data))
+}
+
+struct Fitted<'a> {
+    system: &'a HeadSystem,
+    /// The head of each attribute.
+    owners: Vec<Option<usize>>,
+    prototypes: Prototypes,
+    training: Labelled<'a>,
+}
+
+impl Searcher for Fitted<'_> {
+    fn query(&self, signature: &[f32], changes: &[Change]) -> Query {
+        let rules = &self.system.rules;
+        let mut vector = signature.to_vec();
+        let mut weights =
+            if rules.weights.is_empty() { vec![1.0; self.system.heads.len()] } else { rules.weights.clone() };
+        for change in changes {
+            let Some(head) = self.owners[change.attribute] else { continue };
+            let range = self.training.signatures.range(head);
+            let Some(wanted) = self.prototypes.get(change.attribute, change.to) else { continue };
+            // A head of several attributes would forget the others if its whole part were replaced.
+            let several = self.system.heads[head].manifest().attributes.len() > 1;
+            let part = match rules.edit {
+                Edit::Conditioned if !several => self.conditioned(signature, change, &range),
+                Edit::Replace if !several => wanted.to_vec(),
+                Edit::Replace | Edit::Residual | Edit::Conditioned => {
+                    self.moved(&vector[range.clone()], wanted, change)
+                }
+            };
+            vector[range].copy_from_slice(&part);
+            weights[head] *= rules.changed;
+        }
+        Query { vector, weights }
+    }
+}
+
+impl Fitted<'_> {
+    /// The part, moved from the present label's prototype to the wanted one's.
+    fn moved(&self, part: &[f32], wanted: &[f32], change: &Change) -> Vec<f32> {
+        let present = change.from.or_else(|| self.prototypes.nearest(change.attribute, part));
+        let present = present.and_then(|label| self.prototypes.get(change.attribute, label));
+        let Some(present) = present else { return wanted.to_vec() };
+        let mut moved: Vec<f32> = part.iter().zip(wanted).zip(present).map(|((p, w), o)| p + w - o).collect();
+        normalise(&mut moved);
+        moved
+    }
+
+    /// Mean over the training pictures of the wanted label, weighted by their nearness in the other parts.
+    fn conditioned(&self, signature: &[f32], change: &Change, range: &Range<usize>) -> Vec<f32> {
+        const SPREAD: f32 = 0.7;
+        let signatures = &self.training.signatures;
+        let weights: Vec<f32> = (0..signatures.parts().len())
+            .map(|part| f32::from(u8::from(&signatures.range(part) != range)))
+            .collect();
+        let carry = |p: &usize| self.training.labels[*p][change.attribute] == Some(change.to);
+        let carriers: Vec<(usize, f32)> = (0..signatures.len())
+            .filter(carry)
+            .map(|p| (p, signatures.distance(signature, signatures.row(p), &weights)))
+            .collect();
+        let least = carriers.iter().map(|(_, d)| *d).fold(f32::INFINITY, f32::min);
+        let mut mean = vec![0.0; range.len()];
+        for (picture, distance) in carriers {
+            let share = ((least - distance) / SPREAD).exp();
+            for (sum, value) in mean.iter_mut().zip(&signatures.row(picture)[range.clone()]) {
+                *sum += share * value;
+            }
+        }
+        normalise(&mut mean);
+        mean
+    }
+}

@@ -1,0 +1,123 @@
+//! Examples made ready for heads: canvases, feature maps, the case of "Extract Parts?" and pooled regions.
+
+use super::canvases::CanvasCache;
+use super::examples::Example;
+use super::features::{FeatureCache, Pooled};
+use crate::backbone::Backbone;
+use crate::embedder::PARTS_ATTRIBUTE;
+use crate::head::Head;
+use crate::region::{PartsCase, Region};
+use candle_core::{Device, Tensor};
+use half::slice::HalfFloatSliceExt;
+use indicatif::ProgressBar;
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A list of examples with everything that heads read of them.
+pub struct Prepared {
+    examples: Vec<Example>,
+    canvases: Arc<CanvasCache>,
+    features: FeatureCache,
+    cases: Vec<PartsCase>,
+    pooled: Mutex<HashMap<Region, Arc<Pooled>>>,
+}
+
+impl Prepared {
+    /// Prepares `examples`, keeping what is computed under `cache`.
+    ///
+    /// Until [`Prepared::find_cases`] every example counts as lower-body clothing, whose regions are the whole map.
+    ///
+    /// # Errors
+    /// When a picture cannot be read, the model fails or the disk does.
+    pub fn new(
+        examples: Vec<Example>,
+        backbone: &dyn Backbone,
+        cache: &Path,
+        (canvas_bar, feature_bar): (&ProgressBar, &ProgressBar),
+    ) -> anyhow::Result<Self> {
+        let side = backbone.input_side();
+        let canvases = Arc::new(CanvasCache::build(&cache.join("canvases"), &examples, side, canvas_bar)?);
+        let features = FeatureCache::build(&cache.join("features"), canvases.clone(), backbone, feature_bar)?;
+        let cases = vec![PartsCase::LowerBody; examples.len()];
+        Ok(Self { examples, canvases, features, cases, pooled: Mutex::default() })
+    }
+
+    /// The examples.
+    #[must_use]
+    pub fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+
+    /// Their canvases.
+    #[must_use]
+    pub fn canvases(&self) -> &CanvasCache {
+        &self.canvases
+    }
+
+    /// The case of each, as "Extract Parts?" sees it.
+    #[must_use]
+    pub fn cases(&self) -> &[PartsCase] {
+        &self.cases
+    }
+
+    /// Has "Extract Parts?" tell the case of each example, so that training and serving agree.
+    ///
+    /// # Errors
+    /// When the features cannot be read or the model fails.
+    pub fn find_cases(&mut self, extract_parts: &Head) -> anyhow::Result<()> {
+        let pooled = self.pooled(Region::Whole)?;
+        let attribute = extract_parts.manifest().attribute(PARTS_ATTRIBUTE);
+        let attribute = attribute.ok_or_else(|| anyhow::anyhow!("the head tells no {PARTS_ATTRIBUTE}"))?;
+        let case = |signature: Option<Vec<f32>>| {
+            let told = signature.and_then(|s| extract_parts.predict(attribute, &s));
+            let told = told.and_then(|t| PartsCase::ALL.into_iter().find(|c| c.name() == t.label));
+            told.unwrap_or(PartsCase::LowerBody)
+        };
+        self.cases = signatures(extract_parts, &pooled)?.into_iter().map(case).collect();
+        self.pooled.lock().unwrap_or_else(PoisonError::into_inner).retain(|region, _| *region == Region::Whole);
+        Ok(())
+    }
+
+    /// The pooled `region` of every example; computed once.
+    ///
+    /// # Errors
+    /// When the features cannot be read.
+    pub fn pooled(&self, region: Region) -> anyhow::Result<Arc<Pooled>> {
+        let mut known = self.pooled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pooled) = known.get(&region) {
+            return Ok(pooled.clone());
+        }
+        let pooled = Arc::new(self.features.pooled(region, &self.cases)?);
+        known.insert(region, pooled.clone());
+        Ok(pooled)
+    }
+
+    /// Signatures of every example by one head, from its region or, `whole`, from the whole map.
+    ///
+    /// # Errors
+    /// When the features cannot be read or the model fails.
+    pub fn signatures(&self, head: &Head) -> anyhow::Result<Vec<Option<Vec<f32>>>> {
+        signatures(head, self.pooled(head.manifest().region)?.as_ref())
+    }
+}
+
+/// Signatures of pooled rows, of which the head reads as many numbers as its fc6 has inputs.
+fn signatures(head: &Head, pooled: &Pooled) -> anyhow::Result<Vec<Option<Vec<f32>>>> {
+    let inputs = head.inputs();
+    let rows: Vec<usize> = (0..pooled.examples()).collect();
+    let batches = rows
+        .par_chunks(128)
+        .map(|rows| {
+            let mut data = vec![0.0f32; rows.len() * inputs];
+            for (row, target) in rows.iter().zip(data.chunks_exact_mut(inputs)) {
+                pooled.row(*row)[..inputs].convert_to_f32_slice(target);
+            }
+            let pooled = Tensor::from_vec(data, (rows.len(), inputs), &Device::Cpu)?;
+            let signatures = head.signatures(&pooled)?;
+            Ok(signatures.into_iter().map(|s| s.map(crate::signature::Signature::into_values)).collect())
+        })
+        .collect::<candle_core::Result<Vec<Vec<_>>>>()?;
+    Ok(batches.into_iter().flatten().collect())
+}
