@@ -7,6 +7,8 @@ mod conv;
 mod trainable;
 mod window;
 
+#[cfg(test)]
+pub(crate) use alexnet::LAYERS as BACKBONE_LAYERS;
 pub(crate) use alexnet::CONV5;
 pub use alexnet::{AlexNet, AlexNetError};
 pub(crate) use autograd::max_pool;

@@ -11,6 +11,7 @@ pub use field_writer::write_field_set;
 pub use photos::PhotoSet;
 pub use renders::RenderSet;
 
+use crate::embedder::PARTS_ATTRIBUTE;
 use crate::labels::Labels;
 use crate::manifest::Attribute;
 use crate::train::Example;
@@ -51,17 +52,26 @@ pub fn label_numbers(labels: &Labels, attributes: &[Attribute]) -> Vec<Option<u1
     attributes.iter().map(number).collect()
 }
 
-/// The attributes that occur in `examples`, in the given order, with their labels in alphabetical order.
-fn vocabulary(examples: &[&[Example]], order: &[&str]) -> Vec<Attribute> {
+/// The attributes that occur in `examples`: those of garments first, then others by name; labels by name.
+fn vocabulary(examples: &[&[Example]]) -> Vec<Attribute> {
     let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (attribute, label) in examples.iter().copied().flatten().flat_map(|e| &e.labels) {
-        labels.entry(attribute).or_default().insert(label);
+        if attribute != PARTS_ATTRIBUTE {
+            labels.entry(attribute).or_default().insert(label);
+        }
     }
-    let attribute = |name: &&str| {
-        let labels = labels.get(name)?.iter().map(|&l| l.to_owned()).collect();
-        Some(Attribute { name: (*name).to_owned(), labels })
+    in_order(labels)
+}
+
+/// Attributes with their labels: those of garments first, then others by name; labels by name.
+#[must_use]
+pub fn in_order(mut labels: BTreeMap<&str, BTreeSet<&str>>) -> Vec<Attribute> {
+    let attribute = |(name, labels): (&str, BTreeSet<&str>)| Attribute {
+        name: name.to_owned(),
+        labels: labels.into_iter().map(str::to_owned).collect(),
     };
-    order.iter().filter_map(attribute).collect()
+    let garment: Vec<_> = GARMENT_ATTRIBUTES.iter().filter_map(|name| Some((*name, labels.remove(name)?))).collect();
+    garment.into_iter().chain(labels).map(attribute).collect()
 }
 
 /// The attributes of garments, the special ones first.

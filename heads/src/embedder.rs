@@ -2,6 +2,7 @@
 
 use crate::backbone::Backbone;
 use crate::head::Head;
+use crate::manifest::Manifest;
 use crate::parts::extract_parts;
 use crate::photo::Canvas;
 use crate::region::{Parts, PartsCase, Region};
@@ -76,11 +77,18 @@ impl Embedder {
         let mut pooled: HashMap<Region, Tensor> = HashMap::new();
         let mut by_head = Vec::with_capacity(heads.len());
         for head in heads.iter().filter(|h| h.has_network()) {
-            let region = head.manifest().region;
-            if let std::collections::hash_map::Entry::Vacant(entry) = pooled.entry(region) {
-                entry.insert(self.pool(&maps, &parts, region)?);
+            let Manifest { region, context, .. } = *head.manifest();
+            for region in std::iter::once(region).chain(context.then_some(Region::Whole)) {
+                if let std::collections::hash_map::Entry::Vacant(entry) = pooled.entry(region) {
+                    entry.insert(self.pool(&maps, &parts, region)?);
+                }
             }
-            by_head.push(head.signatures(&pooled[&region])?.into_iter());
+            let signatures = if context {
+                head.signatures(&Tensor::cat(&[&pooled[&region], &pooled[&Region::Whole]], 1)?)?
+            } else {
+                head.signatures(&pooled[&region])?
+            };
+            by_head.push(signatures.into_iter());
         }
         let mut embeddings = Vec::with_capacity(parts.len());
         for parts in parts {

@@ -9,9 +9,11 @@ mod run;
 
 pub use accuracy::{Accuracy, Measured, accuracies, measure};
 pub use interval::{Interval, Observation, bootstrap, bootstrap_difference};
-pub use personalisation::{PersonalisationRow, Shopper, personalisation, shoppers};
+pub use personalisation::{
+    PersonalisationRow, PersonalisedExample, Shopper, personalisation, personalised_example, shoppers,
+};
 pub use protocol::{Asked, Trial, adde_trial, seed_trials, special_attributes};
-pub use ranking::{Gains, Outcome, gains, outcomes};
+pub use ranking::{Gains, Outcome, gains, outcomes, ranked};
 pub use run::{ProtocolScores, SetReport, SystemScores, Table, TestSet, evaluate_systems};
 
 use rand::{RngExt, SeedableRng};

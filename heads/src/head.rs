@@ -4,7 +4,7 @@ mod network;
 
 pub use network::{Network, NetworkConfig};
 
-use crate::backbone::Backbone;
+use crate::backbone::{Backbone, max_pool};
 use crate::bundle::{Bundle, BundleError, Weights};
 use crate::manifest::{Attribute, HeadKind, Manifest};
 use crate::prototype::PrototypeSum;
@@ -33,6 +33,7 @@ pub struct Prototype {
 }
 
 /// A head ready to compute signatures and label scores.
+#[derive(Clone)]
 pub struct Head {
     id: String,
     inputs: usize,
@@ -43,6 +44,7 @@ pub struct Head {
 }
 
 /// A linear layer on `scale * signature`; small enough to run without the tensor library.
+#[derive(Clone)]
 struct Classifier {
     /// `[labels, dim]`, already multiplied by the scale.
     weight: Vec<f32>,
@@ -64,7 +66,7 @@ impl Head {
     /// As [`Head::from_bytes`].
     pub fn new(bundle: &Bundle, id: String, backbone: &dyn Backbone) -> Result<Self, BundleError> {
         let manifest = bundle.manifest.clone();
-        let inputs = pooled_len(backbone.map_shape());
+        let inputs = manifest.inputs(pooled_len(backbone.map_shape()));
         if let (HeadKind::Network, Some(wanted)) = (manifest.kind, &manifest.backbone)
             && wanted != backbone.fingerprint()
         {
@@ -137,6 +139,14 @@ impl Head {
         let Some(network) = &self.network else { return Ok(vec![None; pooled.dim(0)?]) };
         let fc7 = network.fc7(pooled)?.to_vec2::<f32>()?;
         Ok(fc7.into_iter().map(|row| Signature::new(row).ok()).collect())
+    }
+
+    /// Signatures of whole maps `[batch, channels, height, width]`, pooled as AlexNet does.
+    ///
+    /// # Errors
+    /// When the tensor library fails.
+    pub fn embed_whole(&self, maps: &Tensor) -> candle_core::Result<Vec<Option<Signature>>> {
+        self.signatures(&max_pool(maps)?.flatten_from(1)?)
     }
 
     /// Label scores of a signature for an attribute (Eq. 2), in the manifest's order of labels; `None` when

@@ -19,6 +19,7 @@ mod photo;
 mod prototype;
 mod region;
 pub mod render;
+pub mod report;
 mod roi;
 mod shipped;
 mod signature;

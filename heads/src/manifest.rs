@@ -14,6 +14,7 @@ const HIDDEN_MAX: usize = 8192;
 const LABELS_MAX: usize = 1000;
 const ATTRIBUTES_MAX: usize = 64;
 const NAME_LEN_MAX: usize = 64;
+const WEIGHT_MAX: f32 = 100.0;
 
 /// Where a head's signatures come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,16 @@ pub struct Manifest {
     /// The region its signature is pooled from; ignored for an external head.
     #[serde(default = "whole")]
     pub region: Region,
+    /// Whether the head reads the whole map beside its region.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub context: bool,
+    /// The head's weight in a search that gives no weights.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: f32,
+    /// What that weight is multiplied by where one of the head's attributes is changed: what was asked for counts
+    /// more than what was only there.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub changed_weight: f32,
     /// Outputs of fc6; 0 for an external head.
     #[serde(default)]
     pub hidden: usize,
@@ -77,6 +88,12 @@ fn one() -> f32 {
     1.0
 }
 
+/// Serde asks by reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_one(weight: &f32) -> bool {
+    *weight == 1.0
+}
+
 impl Manifest {
     /// The manifest of an external head: no network, signatures of dimension `dim` that come with the items.
     #[must_use]
@@ -87,6 +104,9 @@ impl Manifest {
             kind: HeadKind::External,
             backbone: None,
             region: Region::Whole,
+            context: false,
+            weight: 1.0,
+            changed_weight: 1.0,
             hidden: 0,
             dim,
             scale: 1.0,
@@ -94,6 +114,12 @@ impl Manifest {
             prototype_counts: BTreeMap::new(),
             description: String::new(),
         }
+    }
+
+    /// Numbers that fc6 reads when a pooled region has `pooled`.
+    #[must_use]
+    pub fn inputs(&self, pooled: usize) -> usize {
+        pooled * (1 + usize::from(self.context))
     }
 
     /// The attribute of that name.
@@ -118,6 +144,12 @@ impl Manifest {
             self.scale.is_finite() && self.scale > 0.0,
             format!("scale is {}; a positive number is wanted", self.scale),
         );
+        for (name, weight) in [("weight", self.weight), ("changed_weight", self.changed_weight)] {
+            check(
+                weight.is_finite() && (0.0..=WEIGHT_MAX).contains(&weight),
+                format!("{name} is {weight}; 0 to {WEIGHT_MAX} is accepted"),
+            );
+        }
         if self.kind == HeadKind::Network {
             check(
                 (1..=HIDDEN_MAX).contains(&self.hidden),
@@ -194,6 +226,9 @@ mod tests {
             kind: HeadKind::Network,
             backbone: Some("alexnet/conv5/0".into()),
             region: Region::Collar,
+            context: false,
+            weight: 1.0,
+            changed_weight: 1.0,
             hidden: 8,
             dim: 4,
             scale: 8.0,

@@ -19,7 +19,7 @@ pub use amnet::Amnet;
 pub use classic::Classic;
 pub use fitted::Prototypes;
 pub use heads::{Edit, HeadSystem, SearchRules};
-pub use line_up::{Group, LineUp, Member, Progresses, Trace};
+pub use line_up::{Group, LineUp, Member, Progresses, Trace, TrainedLineUp, lapel_recipes};
 pub use signatures::Signatures;
 
 use crate::manifest::Attribute;

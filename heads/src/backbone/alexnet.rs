@@ -16,7 +16,7 @@ const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Position in torchvision's `features`, stride and padding of each convolution, with its weight's shape.
-pub(super) const LAYERS: [(usize, usize, usize, [usize; 4]); 5] = [
+pub(crate) const LAYERS: [(usize, usize, usize, [usize; 4]); 5] = [
     (0, 4, 2, [64, 3, 11, 11]),
     (3, 1, 2, [192, 64, 5, 5]),
     (6, 1, 1, [384, 192, 3, 3]),
@@ -122,6 +122,26 @@ impl AlexNet {
     }
 }
 
+impl AlexNet {
+    /// The map of conv5 alone, `[batch, 256, 13, 13]`, without the cloth's channels.
+    ///
+    /// # Errors
+    /// As [`Backbone::forward`].
+    pub fn conv5(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
+        if let Some(canvas) = batch.iter().find(|c| c.side() != INPUT_SIDE) {
+            candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side());
+        }
+        let mut x = Self::normalised(batch);
+        for (at, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x)?;
+            if at < 2 {
+                x = max_pool_3_2(&x);
+            }
+        }
+        Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)?.transpose(0, 1)?.contiguous()
+    }
+}
+
 impl Backbone for AlexNet {
     fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -136,19 +156,9 @@ impl Backbone for AlexNet {
     }
 
     fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
-        if let Some(canvas) = batch.iter().find(|c| c.side() != INPUT_SIDE) {
-            candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side());
-        }
-        let mut x = Self::normalised(batch);
-        for (at, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x)?;
-            if at < 2 {
-                x = max_pool_3_2(&x);
-            }
-        }
-        let conv5 = Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)?;
+        let conv5 = self.conv5(batch)?;
         let shape = (batch.len(), cloth::CHANNELS, CONV5.height, CONV5.width);
         let cloth: Vec<f32> = batch.par_iter().flat_map_iter(|canvas| cloth::channels(canvas, CONV5)).collect();
-        Tensor::cat(&[conv5.transpose(0, 1)?, Tensor::from_vec(cloth, shape, &Device::Cpu)?], 1)
+        Tensor::cat(&[conv5, Tensor::from_vec(cloth, shape, &Device::Cpu)?], 1)
     }
 }

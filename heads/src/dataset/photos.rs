@@ -1,6 +1,6 @@
 //! A folder of labelled photos as a data set.
 
-use super::{DataSet, GARMENT_ATTRIBUTES, vocabulary};
+use super::{DataSet, vocabulary};
 use crate::manifest::Attribute;
 use crate::train::{Example, examples_of_photos};
 use crate::wardrobe::{self, LabelledPhoto, WardrobeError};
@@ -25,7 +25,7 @@ impl PhotoSet {
             examples_of_photos(&photos, 1)
         };
         let (training, test) = (part("train"), part("val"));
-        let attributes = vocabulary(&[&training, &test], &GARMENT_ATTRIBUTES);
+        let attributes = vocabulary(&[&training, &test]);
         Ok(Self { attributes, training, test })
     }
 }

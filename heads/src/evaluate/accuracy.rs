@@ -1,11 +1,10 @@
 //! How well labels are told apart.
 
-use crate::embedder::{EmbedError, Embedder};
 use crate::head::Head;
 use crate::labels::Labels;
-use crate::photo::Photo;
 use crate::region::PartsCase;
 use crate::signature::Signature;
+use crate::train::{Example, Prepared};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,33 +20,23 @@ pub struct Measured {
     pub signatures: Vec<Option<Signature>>,
 }
 
-/// Embeds labelled photos, eight at a time; `done` is told how many.
+/// What several heads see in prepared pictures.
 ///
 /// # Errors
-/// When the model fails.
-pub fn measure(
-    embedder: &Embedder,
-    heads: &[Arc<Head>],
-    photos: impl Iterator<Item = (Photo, Labels)>,
-    mut done: impl FnMut(usize),
-) -> Result<Vec<Measured>, EmbedError> {
-    let side = embedder.backbone().input_side();
-    let mut photos = photos.map(|(photo, labels)| (photo.fit(side), labels));
-    let mut measured = Vec::new();
-    loop {
-        let (canvases, labels): (Vec<_>, Vec<_>) = photos.by_ref().take(8).unzip();
-        if canvases.is_empty() {
-            return Ok(measured);
+/// When features cannot be read or the model fails.
+pub fn measure(pictures: &Prepared, heads: &[Arc<Head>]) -> anyhow::Result<Vec<Measured>> {
+    let blank = |(example, case): (&Example, &PartsCase)| Measured {
+        labels: example.labels.clone(),
+        case: *case,
+        signatures: Vec::with_capacity(heads.len()),
+    };
+    let mut measured: Vec<Measured> = pictures.examples().iter().zip(pictures.cases()).map(blank).collect();
+    for head in heads {
+        for (picture, signature) in measured.iter_mut().zip(pictures.signatures(head)?) {
+            picture.signatures.push(signature.and_then(|s| Signature::new(s).ok()));
         }
-        let embeddings = embedder.embed(&canvases.iter().collect::<Vec<_>>(), heads)?;
-        done(embeddings.len());
-        let joined = labels.into_iter().zip(embeddings);
-        measured.extend(joined.map(|(labels, e)| Measured {
-            labels,
-            case: e.parts.case,
-            signatures: e.signatures,
-        }));
     }
+    Ok(measured)
 }
 
 /// How well an attribute's label is told.

@@ -91,6 +91,32 @@ pub fn personalisation(
     }
 }
 
+/// One shopper's searches.
+pub struct PersonalisedExample {
+    /// What uniform weights show.
+    pub shown: Vec<usize>,
+    /// What was picked of it.
+    pub picks: Vec<usize>,
+    /// The next search with the weights of Eq. 5.
+    pub next: Vec<usize>,
+}
+
+/// One shopper who picks three results.
+#[must_use]
+pub fn personalised_example(
+    signatures: &Signatures,
+    labels: &[Vec<Option<u16>>],
+    attributes: &[usize],
+    shopper: &Shopper,
+) -> PersonalisedExample {
+    let store = Store::new(signatures, labels, attributes, shopper);
+    let query = signatures.row(shopper.picture);
+    let shown = store.search(query, &vec![1.0; signatures.parts().len()], &[]);
+    let picks = store.picks(&shown, 3);
+    let next = store.search(query, &weights(signatures, &picks), &picks);
+    PersonalisedExample { shown, picks, next }
+}
+
 /// Precision and gain of the three ways for one shopper.
 fn one(
     signatures: &Signatures,
@@ -98,48 +124,76 @@ fn one(
     attributes: &[usize],
     (shopper, picks): (&Shopper, usize),
 ) -> [(f64, f64); 3] {
-    let own = &labels[shopper.picture];
-    let matches = |p: usize, at: usize| labels[p][attributes[at]] == own[attributes[at]];
-    let total: f64 = shopper.cares.iter().sum();
-    let pleases = |p: usize| -> f64 {
-        (0..attributes.len()).filter(|at| matches(p, *at)).map(|at| shopper.cares[at]).sum::<f64>() / total
-    };
-    let gallery: Vec<usize> = (0..labels.len())
-        .filter(|p| *p != shopper.picture && attributes.iter().all(|a| labels[*p][*a].is_some()))
-        .collect();
-    let search = |query: &[f32], weights: &[f32], without: &[usize]| -> Vec<usize> {
-        let mut scored: Vec<(f32, usize)> = gallery
-            .iter()
-            .filter(|p| !without.contains(p))
-            .map(|p| (signatures.distance(query, signatures.row(*p), weights), *p))
-            .collect();
-        scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-        scored.into_iter().map(|(_, p)| p).collect()
-    };
+    let store = Store::new(signatures, labels, attributes, shopper);
     let uniform = vec![1.0; signatures.parts().len()];
     let query = signatures.row(shopper.picture);
-    let mut shown = search(query, &uniform, &[]);
-    shown.truncate(SHOWN);
-    // A stable sort: of what pleases alike, the first shown is picked.
-    shown.sort_by(|a, b| pleases(*b).total_cmp(&pleases(*a)));
-    shown.truncate(picks);
-    let mean = mean(signatures, &shown);
-    let weights = weights(signatures, &shown);
+    let picked = store.picks(&store.search(query, &uniform, &[]), picks);
     // With one pick the query becomes that item (section 5).
-    let personal = if picks == 1 { signatures.row(shown[0]) } else { query };
-    let judge = |results: Vec<usize>| {
-        let cared: Vec<usize> = (0..attributes.len()).filter(|at| shopper.cares[*at] > 0.0).collect();
-        let first = &results[..JUDGED.min(results.len())];
-        let right = first.iter().filter(|p| cared.iter().all(|at| matches(**p, *at))).count();
-        let found: Vec<f64> = first.iter().map(|p| pleases(*p)).collect();
-        let all = results.iter().map(|p| pleases(*p)).collect();
-        (right as f64 / first.len().max(1) as f64, ndcg(&found, all))
-    };
+    let personal = if picks == 1 { signatures.row(picked[0]) } else { query };
     [
-        judge(search(query, &uniform, &shown)),
-        judge(search(&mean, &uniform, &shown)),
-        judge(search(personal, &weights, &shown)),
+        store.judge(&store.search(query, &uniform, &picked)),
+        store.judge(&store.search(&mean(signatures, &picked), &uniform, &picked)),
+        store.judge(&store.search(personal, &weights(signatures, &picked), &picked)),
     ]
+}
+
+/// What one shopper searches and how it pleases.
+struct Store<'a> {
+    signatures: &'a Signatures,
+    labels: &'a [Vec<Option<u16>>],
+    attributes: &'a [usize],
+    shopper: &'a Shopper,
+    gallery: Vec<usize>,
+}
+
+impl<'a> Store<'a> {
+    fn new(
+        signatures: &'a Signatures,
+        labels: &'a [Vec<Option<u16>>],
+        attributes: &'a [usize],
+        shopper: &'a Shopper,
+    ) -> Self {
+        let whole = |p: &usize| attributes.iter().all(|a| labels[*p][*a].is_some());
+        let gallery = (0..labels.len()).filter(|p| *p != shopper.picture && whole(p)).collect();
+        Self { signatures, labels, attributes, shopper, gallery }
+    }
+
+    fn search(&self, query: &[f32], weights: &[f32], without: &[usize]) -> Vec<usize> {
+        let wanted = self.gallery.iter().filter(|p| !without.contains(p));
+        let scored = |p: &usize| (self.signatures.distance(query, self.signatures.row(*p), weights), *p);
+        let mut scored: Vec<(f32, usize)> = wanted.map(scored).collect();
+        scored.sort_by(|a, b| a.0.total_cmp(&b.0));
+        scored.into_iter().map(|(_, p)| p).collect()
+    }
+
+    /// The results among the first that please most; of what pleases alike, the first shown.
+    fn picks(&self, shown: &[usize], count: usize) -> Vec<usize> {
+        let mut first = shown[..SHOWN.min(shown.len())].to_vec();
+        first.sort_by(|a, b| self.pleases(*b).total_cmp(&self.pleases(*a)));
+        first.truncate(count);
+        first
+    }
+
+    fn matches(&self, picture: usize, at: usize) -> bool {
+        let attribute = self.attributes[at];
+        self.labels[picture][attribute] == self.labels[self.shopper.picture][attribute]
+    }
+
+    fn pleases(&self, picture: usize) -> f64 {
+        let cares = &self.shopper.cares;
+        let right = (0..cares.len()).filter(|at| self.matches(picture, *at)).map(|at| cares[at]).sum::<f64>();
+        right / cares.iter().sum::<f64>()
+    }
+
+    /// Precision and normalised gain of the first results.
+    fn judge(&self, results: &[usize]) -> (f64, f64) {
+        let cared: Vec<usize> = (0..self.attributes.len()).filter(|at| self.shopper.cares[*at] > 0.0).collect();
+        let first = &results[..JUDGED.min(results.len())];
+        let right = first.iter().filter(|p| cared.iter().all(|at| self.matches(**p, *at))).count();
+        let found: Vec<f64> = first.iter().map(|p| self.pleases(*p)).collect();
+        let all = results.iter().map(|p| self.pleases(*p)).collect();
+        (right as f64 / first.len().max(1) as f64, ndcg(&found, all))
+    }
 }
 
 /// Eq. 5 over the picks.

@@ -105,8 +105,17 @@ pub(super) fn ndcg(found: &[f64], mut all: Vec<f64>) -> f64 {
     if best > 0.0 { sum(found) / best } else { 1.0 }
 }
 
+/// The gallery, nearest first.
+#[must_use]
+pub fn ranked(searcher: &dyn Searcher, signatures: &Signatures, trial: &Trial, asked: &Asked) -> Vec<usize> {
+    let distances = distances(searcher, signatures, trial, asked);
+    let mut order: Vec<usize> = (0..distances.len()).collect();
+    order.sort_by(|a, b| distances[*a].total_cmp(&distances[*b]));
+    order.into_iter().map(|at| trial.gallery[at]).collect()
+}
+
 /// D of the changed query to each picture of the gallery.
-pub(super) fn distances(
+fn distances(
     searcher: &dyn Searcher,
     signatures: &Signatures,
     trial: &Trial,

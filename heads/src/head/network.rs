@@ -60,7 +60,13 @@ impl Network {
     /// # Errors
     /// When the tensor library fails.
     pub fn fc6(&self, pooled: &Tensor) -> Result<Tensor> {
-        self.fc6.forward(pooled)?.relu()
+        // As W x^T: the weights are by far the larger factor, and their gradient comes out in their own layout.
+        let product = self.fc6.weight().matmul(&pooled.t()?)?;
+        let hidden = match self.fc6.bias() {
+            Some(bias) => product.broadcast_add(&bias.unsqueeze(1)?)?,
+            None => product,
+        };
+        hidden.relu()?.t()?.contiguous()
     }
 
     /// fc7 of a hidden layer, not normalised: `[batch, hidden]` to `[batch, dim]`.

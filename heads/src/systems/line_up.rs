@@ -4,12 +4,24 @@ use super::{Adde, Amnet, Classic, Edit, HeadSystem, SearchRules, System};
 use crate::dataset::label_numbers;
 use crate::head::Head;
 use crate::manifest::Attribute;
+use crate::region::Region;
 use crate::train::{HeadData, HeadRecipe, Input, Prepared, Ranking, Schedule, Trained, train_head};
 use anyhow::Context;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
+
+/// The heads of Lapel: as Proposed, with the cloth's own channels, and the whole map beside each region.
+#[must_use]
+pub fn lapel_recipes(attributes: &[&str]) -> Vec<HeadRecipe> {
+    let mut recipes = HeadRecipe::proposed(attributes);
+    for recipe in &mut recipes {
+        recipe.input = Input::All;
+        recipe.context = recipe.region != Region::Whole;
+    }
+    recipes
+}
 
 /// What a system shows in a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +41,18 @@ pub struct Member {
     pub fine_tuned: bool,
     /// Where it is shown.
     pub group: Group,
+}
+
+/// All systems, trained.
+pub struct TrainedLineUp {
+    /// The systems, Lapel last.
+    pub members: Vec<Member>,
+    /// How each head's training went.
+    pub traces: Vec<Trace>,
+    /// Classic's network.
+    pub classic: Head,
+    /// Lapel's heads.
+    pub lapel: Arc<Vec<Head>>,
 }
 
 /// How training is told of: a recipe's system and head, epoch, epochs, loss.
@@ -70,7 +94,7 @@ impl LineUp<'_> {
     ///
     /// # Errors
     /// When training fails.
-    pub fn train(&self) -> anyhow::Result<(Vec<Member>, Vec<Trace>)> {
+    pub fn train(&self) -> anyhow::Result<TrainedLineUp> {
         let names: Vec<&str> = self.attributes.iter().map(|a| a.name.as_str()).collect();
         let proposed = HeadRecipe::proposed(&names);
         let with = |change: &dyn Fn(&mut HeadRecipe)| -> Vec<HeadRecipe> {
@@ -78,7 +102,7 @@ impl LineUp<'_> {
             recipes.iter_mut().for_each(change);
             recipes
         };
-        let whole = crate::region::Region::Whole;
+        let whole = Region::Whole;
         let mut traces = Vec::new();
         let mut heads = |system: &str, recipes: &[HeadRecipe], tuned: bool| -> anyhow::Result<Arc<Vec<Head>>> {
             let trained = self.heads(system, recipes, tuned)?;
@@ -99,14 +123,17 @@ impl LineUp<'_> {
             Ok(trained[0].head()?)
         };
         let plain_rules = SearchRules::default();
-        let unranked = heads("without ranking and parts", &with(&|r| (r.region, r.ranking) = (whole, Ranking::Off)), false)?;
+        let unranked =
+            heads("without ranking and parts", &with(&|r| (r.region, r.ranking) = (whole, Ranking::Off)), false)?;
         let no_parts = heads("without parts", &with(&|r| r.region = whole), false)?;
         let paper = heads("Proposed", &proposed, false)?;
         let cloth = heads("cloth", &with(&|r| r.input = Input::All), false)?;
-        let hard = |r: &mut HeadRecipe| (r.input, r.ranking) = (Input::All, Ranking::BatchHard);
-        let hard_heads = heads("hard triplets", &with(&hard), false)?;
-        let tuned_paper = heads("Proposed, fine-tuned", &proposed, true)?;
-        let lapel = heads("Lapel", &with(&hard), true)?;
+        let context = heads("context", &with(&|r| r.context = r.region != whole), false)?;
+        let hard = heads("hard triplets", &with(&|r| r.ranking = Ranking::BatchHard), false)?;
+        let tuned = heads("fine-tuned", &proposed, true)?;
+        let no_parts_tuned = heads("fine-tuned, no parts", &with(&|r| (r.region, r.input) = (whole, Input::All)), true)?;
+        let lapel_hard = heads("Lapel, hard", &lapel_recipes(&names).into_iter().map(|r| HeadRecipe { ranking: Ranking::BatchHard, ..r }).collect::<Vec<_>>(), true)?;
+        let lapel = heads("Lapel", &lapel_recipes(&names), true)?;
         let labels: Vec<Vec<Option<u16>>> =
             self.plain.examples().iter().map(|e| label_numbers(&e.labels, self.attributes)).collect();
         let learnt: Vec<usize> = (0..labels.len()).filter(|e| !self.validation[*e]).collect();
@@ -129,23 +156,27 @@ impl LineUp<'_> {
             member(Box::new(adde), false, Compared),
             member(system("Proposed", &paper, &plain_rules), false, Compared),
             member(system("Proposed + cloth channels", &cloth, &plain_rules), false, Ablation),
-            member(system("... + hard triplets", &hard_heads, &plain_rules), false, Ablation),
-            member(system("Proposed + fine-tuning", &tuned_paper, &plain_rules), true, Ablation),
-            member(system("all three, residual", &lapel, &residual), true, Ablation),
-            member(system("all three, conditioned", &lapel, &conditioned), true, Ablation),
-            member(system("all three, changed head x 1.5", &lapel, &changed), true, Ablation),
-            member(system("Lapel", &lapel, &plain_rules), true, Compared),
+            member(system("Proposed + whole map beside", &context, &plain_rules), false, Ablation),
+            member(system("Proposed + hard triplets", &hard, &plain_rules), false, Ablation),
+            member(system("Proposed + fine-tuning", &tuned, &plain_rules), true, Ablation),
+            member(system("Proposed + residual", &paper, &residual), false, Ablation),
+            member(system("Proposed + conditioned prototypes", &paper, &conditioned), false, Ablation),
+            member(system("Proposed + changed head x 1.5", &paper, &changed), false, Ablation),
+            member(system("Lapel without parts, equal weights", &no_parts_tuned, &plain_rules), true, Ablation),
+            member(system("Lapel, hard triplets, equal weights", &lapel_hard, &plain_rules), true, Ablation),
+            member(system("Lapel, equal weights", &lapel, &plain_rules), true, Ablation),
+            member(system("Lapel", &lapel, &changed), true, Compared),
         ];
-        Ok((members, traces))
+        Ok(TrainedLineUp { members, traces, classic: classic()?, lapel })
     }
 
     fn heads(&self, system: &str, recipes: &[HeadRecipe], tuned: bool) -> anyhow::Result<Vec<Trained>> {
         let prepared = if tuned { self.tuned } else { self.plain };
         for recipe in recipes {
-            prepared.pooled(recipe.region)?;
+            prepared.inputs(recipe.region, recipe.context)?;
         }
         let train = |recipe: &HeadRecipe| -> anyhow::Result<Trained> {
-            let pooled = prepared.pooled(recipe.region)?;
+            let pooled = prepared.inputs(recipe.region, recipe.context)?;
             let data = HeadData { examples: prepared.examples(), pooled: &pooled, validation: self.validation };
             let fingerprint = self.fingerprints[usize::from(tuned)];
             let trained = train_head(recipe, data, fingerprint, (self.schedule, self.checkpoints), |p| {

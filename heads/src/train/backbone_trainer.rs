@@ -12,6 +12,7 @@ use super::sgd::Sgd;
 use super::triplets::Targets;
 use crate::backbone::{CONV5 as MAP, TrainableAlexNet, max_pool};
 use crate::head::{Network, NetworkConfig};
+use crate::hash::sha256_hex;
 use crate::photo::Canvas;
 use crate::region::{Parts, PartsCase, Rect, Region};
 use crate::roi::{crop_matrix, pooled_len};
@@ -56,7 +57,7 @@ pub struct BackboneSchedule {
 impl Default for BackboneSchedule {
     fn default() -> Self {
         Self {
-            epochs: 12,
+            epochs: 10,
             batch: 32,
             rate: 0.002,
             head_rate: 0.01,
@@ -84,19 +85,20 @@ pub struct BackboneData<'a> {
 
 /// Trains and gives the weights of the epoch that told most labels of the validation examples right.
 ///
-/// After each epoch `checkpoint` is written; a later call with the same arguments goes on from it and ends with
-/// the same weights as an uninterrupted one.
+/// After each epoch a checkpoint is written under `checkpoints`; a later call with the same arguments goes on from
+/// it and ends with the same weights as an uninterrupted one.
 ///
 /// # Errors
 /// [`TrainError`].
 pub fn train_backbone(
     data: &BackboneData<'_>,
     start: &HashMap<String, Tensor>,
-    (schedule, checkpoint, device): (&BackboneSchedule, &Path, &Device),
+    (schedule, checkpoints, device): (&BackboneSchedule, &Path, &Device),
     mut told: impl FnMut(Progress),
 ) -> Result<HashMap<String, Tensor>, TrainError> {
     let mut run = Run::new(data, start, schedule, device)?;
-    let first = run.resume(checkpoint)?;
+    let checkpoint = checkpoints.join(format!("backbone-{}.safetensors", run.key()));
+    let first = run.resume(&checkpoint)?;
     for epoch in first..schedule.epochs {
         let loss = run.epoch(epoch, |step, steps| {
             told(Progress { epoch, epochs: schedule.epochs, loss: step as f32 / steps as f32, validation: None });
@@ -107,7 +109,7 @@ pub fn train_backbone(
         }
         run.trace.push([loss, validation]);
         told(Progress { epoch: epoch + 1, epochs: schedule.epochs, loss, validation: Some(validation) });
-        run.save(checkpoint, epoch + 1)?;
+        run.save(&checkpoint, epoch + 1)?;
     }
     Ok(run.best.1)
 }
@@ -167,6 +169,14 @@ impl<'a> Run<'a> {
             backbone,
             heads,
         })
+    }
+
+    /// Tells runs apart: a checkpoint of other settings, heads or examples is not gone on from.
+    fn key(&self) -> String {
+        let examples = self.data.examples.iter().zip(self.data.validation);
+        let sources: String = examples.map(|(e, held)| format!("{:?}/{}/{held};", e.source, e.variant)).collect();
+        let all = format!("{:?} {:?} {sources}", self.schedule, self.data.recipes);
+        sha256_hex(all.as_bytes())[..12].to_owned()
     }
 
     fn epoch(&mut self, epoch: usize, mut told: impl FnMut(usize, usize)) -> Result<f32, TrainError> {
@@ -323,3 +333,6 @@ impl<'a> Run<'a> {
 fn progress(epoch: usize, step: usize, steps: usize, epochs: usize) -> f64 {
     (epoch as f64 + step as f64 / steps as f64) / epochs as f64
 }
+
+#[cfg(test)]
+mod tests;

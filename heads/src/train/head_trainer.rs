@@ -21,6 +21,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Real photos that a label needs to be learnt, or ...
 const REAL_MIN: usize = 8;
@@ -117,8 +118,8 @@ pub struct Progress {
 pub struct HeadData<'a> {
     /// The examples.
     pub examples: &'a [Example],
-    /// Their pooled region.
-    pub pooled: &'a Pooled,
+    /// Their pooled region, and the whole map's if the head reads both.
+    pub pooled: &'a [Arc<Pooled>],
     /// Which of them choose the best epoch and are not learnt from.
     pub validation: &'a [bool],
 }
@@ -195,10 +196,11 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(recipe: &'a HeadRecipe, data: HeadData<'a>, schedule: &Schedule) -> Result<Self, TrainError> {
-        let inputs = match recipe.input {
+        let each = match recipe.input {
             Input::Conv5 => pooled_len(CONV5),
-            Input::All => data.pooled.row(0).len(),
+            Input::All => data.pooled[0].row(0).len(),
         };
+        let inputs = each * data.pooled.len();
         let (attributes, targets) = attributes_of(recipe, data.examples, data.validation)?;
         let config = NetworkConfig {
             inputs,
@@ -352,7 +354,7 @@ impl<'a> Run<'a> {
     fn input(&self, rows: &[usize], rng: Option<&mut ChaCha8Rng>) -> Result<Tensor, TrainError> {
         let mut data = vec![0.0f32; rows.len() * self.inputs];
         for (row, target) in rows.iter().zip(data.chunks_exact_mut(self.inputs)) {
-            self.data.pooled.row(*row)[..self.inputs].convert_to_f32_slice(target);
+            fill(self.data.pooled, *row, target);
         }
         let keep = 1.0 - self.schedule.dropout;
         let factor = 1.0 / self.input_rms;
@@ -373,13 +375,12 @@ impl<'a> Run<'a> {
 
     /// Root mean square of the inputs, of one row in eight.
     fn rms(&self) -> f32 {
-        let rows = (0..self.data.pooled.examples()).step_by(8);
         let (mut sum, mut count) = (0.0, 0.0);
-        for row in rows {
-            for value in &self.data.pooled.row(row)[..self.inputs] {
-                sum += f64::from(value.to_f32()).powi(2);
-                count += 1.0;
-            }
+        let mut values = vec![0.0f32; self.inputs];
+        for row in (0..self.data.examples.len()).step_by(8) {
+            fill(self.data.pooled, row, &mut values);
+            sum += values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+            count += values.len() as f64;
         }
         ((sum / f64::max(count, 1.0)).sqrt() as f32).max(1e-6)
     }
@@ -432,6 +433,9 @@ impl<'a> Run<'a> {
                 kind: HeadKind::Network,
                 backbone: Some(fingerprint.into()),
                 region: recipe.region,
+                context: recipe.context,
+                weight: 1.0,
+                changed_weight: 1.0,
                 hidden: recipe.hidden,
                 dim: recipe.dim,
                 scale: SCALE as f32,
@@ -531,6 +535,14 @@ fn labels_of(attribute: &str, recipe: &HeadRecipe, examples: &[Example]) -> Resu
         Err(TrainError::NoLabels { attribute: name })
     } else {
         Ok(Attribute { name, labels })
+    }
+}
+
+/// The numbers of an example that a head reads: as many of each pooled part as it has room for.
+pub(super) fn fill(pooled: &[Arc<Pooled>], example: usize, target: &mut [f32]) {
+    let each = target.len() / pooled.len().max(1);
+    for (pooled, target) in pooled.iter().zip(target.chunks_exact_mut(each)) {
+        pooled.row(example)[..each].convert_to_f32_slice(target);
     }
 }
 

@@ -3,12 +3,12 @@
 use super::canvases::CanvasCache;
 use super::examples::Example;
 use super::features::{FeatureCache, Pooled};
+use super::head_trainer::fill;
 use crate::backbone::Backbone;
 use crate::embedder::PARTS_ATTRIBUTE;
 use crate::head::Head;
 use crate::region::{PartsCase, Region};
 use candle_core::{Device, Tensor};
-use half::slice::HalfFloatSliceExt;
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -67,7 +67,6 @@ impl Prepared {
     /// # Errors
     /// When the features cannot be read or the model fails.
     pub fn find_cases(&mut self, extract_parts: &Head) -> anyhow::Result<()> {
-        let pooled = self.pooled(Region::Whole)?;
         let attribute = extract_parts.manifest().attribute(PARTS_ATTRIBUTE);
         let attribute = attribute.ok_or_else(|| anyhow::anyhow!("the head tells no {PARTS_ATTRIBUTE}"))?;
         let case = |signature: Option<Vec<f32>>| {
@@ -75,7 +74,7 @@ impl Prepared {
             let told = told.and_then(|t| PartsCase::ALL.into_iter().find(|c| c.name() == t.label));
             told.unwrap_or(PartsCase::LowerBody)
         };
-        self.cases = signatures(extract_parts, &pooled)?.into_iter().map(case).collect();
+        self.cases = self.signatures(extract_parts)?.into_iter().map(case).collect();
         self.pooled.lock().unwrap_or_else(PoisonError::into_inner).retain(|region, _| *region == Region::Whole);
         Ok(())
     }
@@ -94,25 +93,35 @@ impl Prepared {
         Ok(pooled)
     }
 
-    /// Signatures of every example by one head, from its region or, `whole`, from the whole map.
+    /// What a head of `region` reads: the region, and the whole map beside it for one with `context`.
+    ///
+    /// # Errors
+    /// When the features cannot be read.
+    pub fn inputs(&self, region: Region, context: bool) -> anyhow::Result<Vec<Arc<Pooled>>> {
+        let regions = if context { vec![region, Region::Whole] } else { vec![region] };
+        regions.into_iter().map(|r| self.pooled(r)).collect()
+    }
+
+    /// Signatures of every example by one head.
     ///
     /// # Errors
     /// When the features cannot be read or the model fails.
     pub fn signatures(&self, head: &Head) -> anyhow::Result<Vec<Option<Vec<f32>>>> {
-        signatures(head, self.pooled(head.manifest().region)?.as_ref())
+        let pooled = self.inputs(head.manifest().region, head.manifest().context)?;
+        signatures(head, &pooled, self.examples.len())
     }
 }
 
 /// Signatures of pooled rows, of which the head reads as many numbers as its fc6 has inputs.
-fn signatures(head: &Head, pooled: &Pooled) -> anyhow::Result<Vec<Option<Vec<f32>>>> {
+fn signatures(head: &Head, pooled: &[Arc<Pooled>], count: usize) -> anyhow::Result<Vec<Option<Vec<f32>>>> {
     let inputs = head.inputs();
-    let rows: Vec<usize> = (0..pooled.examples()).collect();
+    let rows: Vec<usize> = (0..count).collect();
     let batches = rows
         .par_chunks(128)
         .map(|rows| {
             let mut data = vec![0.0f32; rows.len() * inputs];
             for (row, target) in rows.iter().zip(data.chunks_exact_mut(inputs)) {
-                pooled.row(*row)[..inputs].convert_to_f32_slice(target);
+                fill(pooled, *row, target);
             }
             let pooled = Tensor::from_vec(data, (rows.len(), inputs), &Device::Cpu)?;
             let signatures = head.signatures(&pooled)?;

@@ -32,6 +32,8 @@ pub struct HeadRecipe {
     pub name: String,
     /// Where it looks.
     pub region: Region,
+    /// Whether it reads the whole map beside its region.
+    pub context: bool,
     /// Its attributes.
     pub attributes: Vec<String>,
     /// Outputs of fc6.
@@ -74,6 +76,7 @@ impl HeadRecipe {
         Self {
             name: attribute.to_owned(),
             region: place.map_or(Region::Whole, |(_, region)| *region),
+            context: false,
             attributes: vec![attribute.to_owned()],
             hidden: 128,
             dim: 64,
@@ -89,6 +92,12 @@ impl HeadRecipe {
     pub fn joint(name: &str, attributes: &[&str]) -> Self {
         let attributes = attributes.iter().map(|&a| a.to_owned()).collect();
         Self { name: name.into(), region: Region::Whole, attributes, hidden: 192, ..Self::special("") }
+    }
+
+    /// A special head for an attribute that only rendered garments are labelled for; it looks at the chest.
+    #[must_use]
+    pub fn rendered_only(attribute: &str) -> Self {
+        Self { region: Region::Chest, hidden: 32, dim: 32, real: false, input: Input::All, ..Self::special(attribute) }
     }
 
     /// The head of "Extract Parts?" (section 4.3).

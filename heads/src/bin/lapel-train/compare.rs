@@ -1,115 +1,149 @@
 //! The verb `compare`.
 
 use crate::data::{Data, attributes_of, progress_bar};
+use crate::report::{command, print, run_time, write};
+use crate::train::Settings;
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar};
-use lapel_heads::evaluate::{SetReport, TestSet, evaluate_systems};
-use lapel_heads::systems::{LineUp, System};
-use lapel_heads::train::{HeadData, HeadRecipe, Prepared, Schedule, train_head};
-use lapel_heads::{AlexNet, Backbone};
+use lapel_heads::evaluate::{TestSet, accuracies, evaluate_systems, measure};
+use lapel_heads::report::{Content, PartsSheet, confusions, figures};
+use lapel_heads::systems::{LineUp, Member, System};
+use lapel_heads::train::{HeadData, HeadRecipe, Prepared, train_head};
+use lapel_heads::{AlexNet, Backbone, Canvas, Embedder, Head};
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Upper-body garments whose parts are shown.
+const PARTS_SHOWN: usize = 100;
 
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     data: Data,
-    /// The backbone as ImageNet left it.
+    /// The backbone as ImageNet left it, with torchvision's names.
     #[arg(long)]
     imagenet: PathBuf,
-    /// The fine-tuned backbone (`lapel-train backbone` makes it).
-    #[arg(long)]
+    /// The fine-tuned backbone, as `lapel-train train --imagenet` makes it.
+    #[arg(long, default_value = "heads/bundles/alexnet_features.safetensors")]
     tuned: PathBuf,
-    /// Epochs of stage 1 (cross entropy).
-    #[arg(long, default_value_t = Schedule::default().epochs_1)]
-    epochs_1: usize,
-    /// Epochs of stage 2 (cross entropy and triplets).
-    #[arg(long, default_value_t = Schedule::default().epochs_2)]
-    epochs_2: usize,
-    /// Where the report goes.
+    #[command(flatten)]
+    settings: Settings,
+    /// Folder for report.html and report.json.
     #[arg(long)]
-    json: PathBuf,
+    out: PathBuf,
+}
+
+/// One backbone with everything that is read of it.
+struct Side {
+    backbone: Arc<AlexNet>,
+    extract_parts: Head,
+    training: Prepared,
+    tests: Vec<Prepared>,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let sets = options.data.sets()?;
     let attributes = attributes_of(&sets);
-    let schedule = Schedule {
-        epochs_1: options.epochs_1,
-        epochs_2: options.epochs_2,
-        seed: options.data.seed,
-        ..Schedule::default()
-    };
+    let schedule = options.settings.schedule(options.data.seed)?;
     let checkpoints = options.data.checkpoints()?;
     let training = options.data.training(&sets);
-    let mut sides = Vec::new();
-    for (name, path) in [("plain", &options.imagenet), ("tuned", &options.tuned)] {
+    let side = |name: &str, path: &PathBuf| -> anyhow::Result<Side> {
         let backbone = AlexNet::load(path)?;
         let mut prepared = options.data.prepare(name, training.examples.clone(), &backbone)?;
         let recipe = HeadRecipe::extract_parts();
-        let pooled = prepared.pooled(recipe.region)?;
+        let pooled = prepared.inputs(recipe.region, recipe.context)?;
         let data = HeadData { examples: prepared.examples(), pooled: &pooled, validation: &training.validation };
-        let parts = train_head(&recipe, data, backbone.fingerprint(), (&schedule, &checkpoints), |_| {})?.head()?;
-        prepared.find_cases(&parts)?;
+        let trained = train_head(&recipe, data, backbone.fingerprint(), (&schedule, &checkpoints), |_| {})?;
+        let extract_parts = trained.head()?;
+        prepared.find_cases(&extract_parts)?;
         let tests = sets.iter().map(|set| {
             let label = format!("{name} {}", set.name());
-            options.data.prepare_with_cases(&label, set.test().to_vec(), (&backbone, &parts))
+            options.data.prepare_with_cases(&label, set.test().to_vec(), (&backbone, &extract_parts))
         });
-        let tests = tests.collect::<anyhow::Result<Vec<Prepared>>>()?;
-        sides.push((backbone, prepared, tests));
-    }
-    let bars = MultiProgress::new();
-    let shown: Mutex<HashMap<(String, String), ProgressBar>> = Mutex::default();
+        let tests = tests.collect::<anyhow::Result<_>>()?;
+        Ok(Side { backbone: Arc::new(backbone), extract_parts, training: prepared, tests })
+    };
+    let sides = [side("ImageNet", &options.imagenet)?, side("fine-tuned", &options.tuned)?];
+    let bars = Bars::default();
     let told = |system: &str, head: &str, epoch: usize, epochs: usize, loss: f32| {
-        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar = shown.entry((system.into(), head.into())).or_insert_with(|| bars.add(progress_bar(head)));
-        bar.set_length(epochs as u64);
-        bar.set_position(epoch as u64);
-        bar.set_message(format!("{system}: loss {loss:.3}"));
+        bars.told(system, head, (epoch, epochs, loss));
     };
     let line_up = LineUp {
-        plain: &sides[0].1,
-        tuned: &sides[1].1,
-        fingerprints: [sides[0].0.fingerprint(), sides[1].0.fingerprint()],
+        plain: &sides[0].training,
+        tuned: &sides[1].training,
+        fingerprints: [sides[0].backbone.fingerprint(), sides[1].backbone.fingerprint()],
         validation: &training.validation,
         attributes: &attributes,
         schedule: &schedule,
         checkpoints: &checkpoints,
         told: &told,
     };
-    let (members, traces) = line_up.train()?;
-    for t in &traces {
-        let best = t.epochs.iter().map(|e| e[1]).fold(0.0, f32::max);
-        eprintln!("{:28} {:14} best {best:.3} loss {:.3} -> {:.3}", t.system, t.head, t.epochs[0][0], t.epochs.last().unwrap_or(&[0.0; 2])[0]);
-    }
-    let mut reports: Vec<SetReport> = Vec::new();
+    let trained = line_up.train()?;
+    let members = &trained.members;
+    let groups: Vec<_> = members.iter().map(|m| m.group).collect();
+    let lapel = &members[members.len() - 1];
+    let lapel_heads: Vec<Arc<Head>> = trained.lapel.iter().cloned().map(Arc::new).collect();
+    let (mut reports, mut grids, mut sheets, mut told, mut confused) = (vec![], vec![], vec![], vec![], vec![]);
+    let mut out = std::io::stdout().lock();
     for (at, set) in sets.iter().enumerate() {
-        let systems: Vec<(&dyn System, TestSet<'_>)> = members
-            .iter()
-            .map(|m| {
-                let side = &sides[usize::from(m.fine_tuned)];
-                let test = TestSet { set: set.as_ref(), training: &side.1, rows: &training.rows[at], test: &side.2[at] };
-                (m.system.as_ref(), test)
-            })
-            .collect();
-        let report = evaluate_systems(&systems, &[members.len() - 1], |_| {})?;
-        eprintln!("{} {} of {}", report.name, report.eligible, report.pictures);
-        for s in &report.systems {
-            let c = &s.scores;
-            let rows: Vec<String> = c.one.by_attribute.iter().map(|(a, i)| format!("{a} {:.1}", 100.0 * i.mean)).collect();
-            eprintln!(
-                "{:30} direct {:.1} one {:.1} [{:.1} {:.1}] two {:.1} adde20 {:.1} ndcg {:.3} {:.3} {:.3} | {} | behind {:.1} [{:.1} {:.1}]",
-                s.name, 100.0 * c.direct.top_20.mean, 100.0 * c.one.top_20.mean, 100.0 * c.one.top_20.low, 100.0 * c.one.top_20.high,
-                100.0 * c.two.top_20.mean, 100.0 * c.adde.top_20.mean, c.gains[0].mean, c.gains[1].mean, c.gains[2].mean, rows.join(" "),
-                100.0 * s.behind_last["all"].mean, 100.0 * s.behind_last["all"].low, 100.0 * s.behind_last["all"].high
-            );
-            for r in &s.personalisation {
-                eprintln!("   picks {} uniform {:.3} mean {:.3} personal {:.3} ahead {:.3} [{:.3} {:.3}] gains {:.3} {:.3} {:.3}", r.picks, r.uniform.mean, r.mean_of_picks.mean, r.personalised.mean, r.ahead_of_uniform.mean, r.ahead_of_uniform.low, r.ahead_of_uniform.high, r.gain[0].mean, r.gain[1].mean, r.gain[2].mean);
-            }
-        }
+        let test_set = |m: &Member| {
+            let side = &sides[usize::from(m.fine_tuned)];
+            TestSet { set: set.as_ref(), training: &side.training, rows: &training.rows[at], test: &side.tests[at] }
+        };
+        let systems: Vec<(&dyn System, TestSet<'_>)> =
+            members.iter().map(|m| (m.system.as_ref(), test_set(m))).collect();
+        let bar = progress_bar(&format!("measuring {}", set.name()));
+        bar.set_length(members.len() as u64);
+        let report = evaluate_systems(&systems, &[members.len() - 1], |_| bar.inc(1))?;
+        bar.finish();
+        print(&mut out, &report)?;
         reports.push(report);
+        let test = &sides[1].tests[at];
+        let measured = measure(test, &lapel_heads)?;
+        let name = set.name().to_owned();
+        grids.push(figures(lapel.system.as_ref(), &test_set(lapel))?);
+        sheets.push((name.clone(), PartsSheet::new(test, PARTS_SHOWN)?));
+        told.push((name.clone(), accuracies(&measured, &lapel_heads)));
+        confused.push((name, confusions(&measured, &lapel_heads)));
     }
-    fs_err::write(&options.json, serde_json::to_vec_pretty(&reports)?)?;
+    let embedder = Embedder::new(sides[1].backbone.clone(), sides[1].extract_parts.clone())?;
+    let classic = |batch: &[&Canvas]| -> anyhow::Result<()> {
+        trained.classic.embed_whole(&sides[0].backbone.conv5(batch)?)?;
+        Ok(())
+    };
+    let speeds = run_time(sides[1].tests[0].examples(), &embedder, &lapel_heads, Some(&classic))?;
+    let content = Content {
+        title: "Lapel beside the paper's systems",
+        sets: &reports,
+        groups: &groups,
+        accuracies: &told,
+        run_time: Some(speeds),
+        figures: &grids,
+        parts: &sheets,
+        confusions: &confused,
+        traces: &trained.traces,
+        command: &command(),
+    };
+    write(&options.out, &content)?;
+    writeln!(out, "\nwrote {}", options.out.join("report.html").display())?;
     Ok(())
+}
+
+/// One progress bar a head, taken over by the next system's head of the same name.
+#[derive(Default)]
+struct Bars {
+    all: MultiProgress,
+    shown: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Bars {
+    fn told(&self, system: &str, head: &str, (epoch, epochs, loss): (usize, usize, f32)) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = shown.entry(head.to_owned()).or_insert_with(|| self.all.add(progress_bar(head)));
+        bar.set_length(epochs as u64);
+        bar.set_position(epoch as u64);
+        bar.set_message(format!("{system}: loss {loss:.3}"));
+    }
 }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use lapel_heads::dataset::{DataSet, FieldSet, GARMENT_ATTRIBUTES, PhotoSet, RenderSet};
+use lapel_heads::dataset::{DataSet, FieldSet, PhotoSet, RenderSet, in_order};
 use lapel_heads::train::{Example, Prepared, Source};
 use lapel_heads::{Attribute, Backbone, Head};
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,13 +123,7 @@ pub(crate) fn attributes_of(sets: &[Box<dyn DataSet>]) -> Vec<Attribute> {
         let known = labels.entry(&attribute.name).or_default();
         known.extend(attribute.labels.iter().map(String::as_str));
     }
-    let attribute = |name: &str, labels: &BTreeSet<&str>| Attribute {
-        name: name.to_owned(),
-        labels: labels.iter().map(|&l| l.to_owned()).collect(),
-    };
-    let garment = GARMENT_ATTRIBUTES.iter().filter_map(|name| Some(attribute(name, labels.get(name)?)));
-    let others = labels.iter().filter(|(name, _)| !GARMENT_ATTRIBUTES.contains(name));
-    garment.chain(others.map(|(name, labels)| attribute(name, labels))).collect()
+    in_order(labels)
 }
 
 pub(crate) fn progress_bar(name: &str) -> ProgressBar {

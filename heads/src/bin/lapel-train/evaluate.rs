@@ -1,136 +1,106 @@
 //! The verb `evaluate`.
 
+use crate::data::Data;
+use crate::report::{command, print, run_time, write};
 use anyhow::Context;
 use clap::Args;
-use indicatif::ProgressBar;
-use lapel_heads::evaluate::{Measured, accuracies, fresh_seed, measure};
-use lapel_heads::wardrobe::LabelledPhoto;
-use lapel_heads::{
-    AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head, Labels, Photo, PhotoLimits,
-};
-use lapel_heads::{PartsCase, extract_parts, render, train, wardrobe};
+use lapel_heads::evaluate::{Accuracy, TestSet, accuracies, evaluate_systems, measure};
+use lapel_heads::report::{Confusion, Content, Figures, PartsSheet, confusions, figures};
+use lapel_heads::systems::{HeadSystem, SearchRules, System};
+use lapel_heads::{AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
-/// The heads of special attributes, and the one of the general ones.
-const HEADS: [&str; 7] = ["color", "pattern", "sleeve_length", "neckline", "collar", "fastening", "general"];
-const SPECIAL: [&str; 6] = ["color", "pattern", "sleeve_length", "neckline", "collar", "fastening"];
+/// Upper-body garments whose parts are shown.
+const PARTS_SHOWN: usize = 100;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Folder with labels.csv and images/; its `val` rows are measured, or all where there is no column `split`.
-    /// Without a folder: rendered garments alone.
-    #[arg(long)]
-    wardrobe: Option<PathBuf>,
-    /// Measure the photos that `train --hold-out` of the same number left out, instead of the `val` rows.
-    #[arg(long, default_value_t = 0)]
-    hold_out: usize,
-    /// Rendered garments to measure, of a seed that no training uses.
-    #[arg(long, default_value_t = 1000)]
-    rendered: u64,
-    /// Folder of the backbone's weights and the bundles.
+    #[command(flatten)]
+    data: Data,
+    /// Folder of the backbone's weights and the bundles; every head in it is measured together.
     #[arg(long, default_value = "heads/bundles")]
     bundles: PathBuf,
+    /// Folder for report.html and report.json; without it the figures are only printed.
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let backbone: Arc<dyn Backbone> = Arc::new(AlexNet::load(&options.bundles.join(BACKBONE_FILE))?);
-    let head = |name: &str| {
-        let path = options.bundles.join(name);
-        let bytes = fs_err::read(&path)?;
-        Head::from_bytes(&bytes, backbone.as_ref()).with_context(|| path.display().to_string())
-    };
-    let embedder = Embedder::new(backbone.clone(), head(EXTRACT_PARTS_FILE)?)?;
-    let heads = HEADS.iter().map(|name| Ok(Arc::new(head(&format!("{name}.safetensors"))?)));
-    let heads = heads.collect::<anyhow::Result<Vec<_>>>()?;
-    if let Some(folder) = &options.wardrobe {
-        let photos = photos(folder, options.hold_out)?;
-        let loaded = photos
-            .iter()
-            .map(|p| Ok((Photo::decode(&fs_err::read(&p.path)?, PhotoLimits::default())?, p.labels.clone())))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let title = if options.hold_out == 0 { "validation photos" } else { "held-out training photos" };
-        report(title, &embedder, &heads, loaded.into_iter())?;
-    }
-    let seed = fresh_seed();
-    let rendered = (0..options.rendered).map(|index| {
-        let r = render::render(seed, index);
-        (r.photo, r.truth)
-    });
-    report("rendered garments", &embedder, &heads, rendered)
-}
-
-fn photos(folder: &Path, hold_out: usize) -> anyhow::Result<Vec<LabelledPhoto>> {
-    let mut photos = wardrobe::read(folder)?;
-    photos.retain(|p| p.split == "val" || p.split.is_empty());
-    let _ = hold_out;
-    Ok(photos)
-}
-
-fn report(
-    title: &str,
-    embedder: &Embedder,
-    heads: &[Arc<Head>],
-    photos: impl Iterator<Item = (Photo, Labels)>,
-) -> anyhow::Result<()> {
-    let bar = ProgressBar::new_spinner().with_message(title.to_owned());
-    let photos: Vec<_> = photos.collect();
-    let parts_ms = part_extraction_ms(embedder, &photos);
-    let started = Instant::now();
-    let measured = measure(embedder, heads, photos.into_iter(), |n| bar.inc(n as u64))?;
-    let per_second = measured.len() as f64 / started.elapsed().as_secs_f64();
-    bar.finish_and_clear();
+    let (extract_parts, heads) = bundles(&options.bundles, backbone.as_ref())?;
+    let shared: Vec<Arc<Head>> = heads.iter().cloned().map(Arc::new).collect();
+    let system = HeadSystem::new("Lapel", Arc::new(heads), SearchRules::default());
+    let (mut sets_done, mut told, mut sheets, mut grids, mut confused) = (vec![], vec![], vec![], vec![], vec![]);
+    let mut speeds = None;
     let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{title}: {} pictures; \"Extract Parts?\" right on {:.1} %\n",
-        measured.len(),
-        100.0 * case_accuracy(&measured)
-    )?;
-    writeln!(
-        out,
-        "{:<14} {:>8} {:>9} {:>9} {:>9}",
-        "attribute", "labelled", "accuracy", "balanced", "majority"
-    )?;
-    for a in accuracies(&measured, heads) {
+    for set in options.data.sets()? {
+        let name = set.name().to_owned();
+        let parts = (backbone.as_ref(), &extract_parts);
+        let training = options.data.prepare_with_cases(&format!("{name} training"), set.training().to_vec(), parts)?;
+        let test = options.data.prepare_with_cases(&format!("{name} test"), set.test().to_vec(), parts)?;
+        let rows: Vec<usize> = (0..training.examples().len()).collect();
+        let of = || TestSet { set: set.as_ref(), training: &training, rows: &rows, test: &test };
+        let report = evaluate_systems(&[(&system as &dyn System, of())], &[0], |_| {})?;
+        let measured = measure(&test, &shared)?;
+        let rows_told: Vec<Accuracy> = accuracies(&measured, &shared);
+        print(&mut out, &report)?;
+        for a in &rows_told {
+            let [told, balanced, majority] = [a.accuracy, a.balanced, a.majority].map(|share| 100.0 * share);
+            writeln!(out, "{:<14} {:>5} labelled: {told:.1} % told, {balanced:.1} % balanced, {majority:.1} % majority", a.attribute, a.labelled)?;
+        }
+        if options.out.is_some() {
+            let grid: Figures = figures(&system, &of())?;
+            grids.push(grid);
+            sheets.push((name.clone(), PartsSheet::new(&test, PARTS_SHOWN)?));
+            let confusion: Vec<Confusion> = confusions(&measured, &shared);
+            confused.push((name.clone(), confusion));
+        }
+        if speeds.is_none() {
+            let embedder = Embedder::new(backbone.clone(), extract_parts.clone())?;
+            speeds = Some(run_time(test.examples(), &embedder, &shared, None)?);
+        }
+        told.push((name, rows_told));
+        sets_done.push(report);
+    }
+    if let Some(speeds) = speeds {
         writeln!(
             out,
-            "{:<14} {:>8} {:>8.1}% {:>8.1}% {:>8.1}%",
-            a.attribute,
-            a.labelled,
-            100.0 * a.accuracy,
-            100.0 * a.balanced,
-            100.0 * a.majority
+            "\n{:.0} pictures a minute, {:.0} with parts known; part extraction {:.2} ms",
+            speeds.with_parts, speeds.without_parts, speeds.parts_ms
         )?;
     }
-    writeln!(
-        out,
-        "\npart extraction {parts_ms:.2} ms a picture (median, one thread); {per_second:.0} pictures a second from"
-    )?;
-    writeln!(out, "decoded photo to parts and all signatures")?;
+    let Some(folder) = &options.out else { return Ok(()) };
+    let content = Content {
+        title: "Lapel: the shipped heads",
+        sets: &sets_done,
+        accuracies: &told,
+        run_time: speeds,
+        figures: &grids,
+        parts: &sheets,
+        confusions: &confused,
+        command: &command(),
+        ..Content::default()
+    };
+    write(folder, &content)?;
+    writeln!(out, "wrote {}", folder.join("report.html").display())?;
     Ok(())
 }
 
-/// Median milliseconds that part extraction takes, sleeves included.
-fn part_extraction_ms(embedder: &Embedder, photos: &[(Photo, Labels)]) -> f64 {
-    let side = embedder.backbone().input_side();
-    let time = |(photo, _): &(Photo, Labels)| {
-        let canvas = photo.fit(side);
-        let started = Instant::now();
-        std::hint::black_box(extract_parts(&canvas, PartsCase::Sleeved));
-        started.elapsed().as_secs_f64() * 1000.0
+/// The head of "Extract Parts?" and all others, by name.
+fn bundles(folder: &Path, backbone: &dyn Backbone) -> anyhow::Result<(Head, Vec<Head>)> {
+    let load = |path: &Path| {
+        Head::from_bytes(&fs_err::read(path)?, backbone).with_context(|| path.display().to_string())
     };
-    let mut times: Vec<f64> = photos.iter().map(time).collect();
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
-/// Share of the pictures whose case is known that "Extract Parts?" gets right.
-fn case_accuracy(measured: &[Measured]) -> f64 {
-    let known = measured.iter().filter_map(|m| Some(train::parts_case(&m.labels)? == m.case));
-    let (right, all) =
-        known.fold((0.0, 0.0), |(right, all), same| (right + f64::from(u8::from(same)), all + 1.0));
-    right / f64::max(all, 1.0)
+    let mut paths: Vec<PathBuf> =
+        fs_err::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    paths.sort();
+    let is_head = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".safetensors") && name != BACKBONE_FILE && name != EXTRACT_PARTS_FILE
+    };
+    let heads = paths.iter().filter(|p| is_head(p)).map(|p| load(p)).collect::<anyhow::Result<Vec<Head>>>()?;
+    anyhow::ensure!(!heads.is_empty(), "{} holds no head; `lapel-train train` makes them", folder.display());
+    Ok((load(&folder.join(EXTRACT_PARTS_FILE))?, heads))
 }

@@ -1,11 +1,11 @@
 //! Trains and evaluates Lapel's heads.
 
-mod backbone;
 mod compare;
 mod data;
 mod evaluate;
 mod export;
 mod external;
+mod report;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -29,9 +29,7 @@ enum Verb {
     Compare(compare::Options),
     /// Write data sets in the field's file format.
     Export(export::Options),
-    /// Fine-tune the backbone on labelled photos and rendered garments.
-    Backbone(backbone::Options),
-    /// Train heads on labelled photos and rendered garments, and write their bundles.
+    /// Fine-tune the backbone, train Lapel's heads on it, and write their bundles.
     Train(train::Options),
     /// Measure shipped or given bundles on labelled photos and rendered garments.
     Evaluate(evaluate::Options),
@@ -43,7 +41,6 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Compare(options) => compare::run(&options),
         Verb::Export(options) => export::run(&options),
-        Verb::Backbone(options) => backbone::run(&options),
         Verb::Train(options) => train::run(&options),
         Verb::Evaluate(options) => evaluate::run(&options),
         Verb::External(options) => external::run(&options),

@@ -1,8 +1,10 @@
 use super::*;
+use crate::backbone::Backbone;
 use crate::head::Head;
 use crate::region::Region;
 use crate::testing::TinyBackbone;
 use crate::train::Source;
+use half::f16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Four pooled numbers a picture.
@@ -10,7 +12,7 @@ const TINY: TinyBackbone = TinyBackbone { channels: 4 };
 const LABELS: [&str; 3] = ["red", "green", "blue"];
 
 /// Examples whose label is the largest of the first three numbers; every fifth has no label.
-fn examples() -> (Vec<Example>, Vec<f16>) {
+fn examples() -> (Vec<Example>, Pooled) {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut pooled = Vec::new();
     let one = |index: u64| {
@@ -22,18 +24,17 @@ fn examples() -> (Vec<Example>, Vec<f16>) {
         Example { source: Source::Render(1, index), variant: 0, labels: labels.into_iter().collect() }
     };
     let examples = (0..300).map(one).collect();
-    (examples, pooled)
+    (examples, Pooled::new(pooled, 4))
 }
 
-fn recipe() -> HeadRecipe {
+fn recipe(ranking: Ranking) -> HeadRecipe {
     HeadRecipe {
-        name: "color",
         region: Region::Whole,
-        attributes: &["color"],
         hidden: 16,
         dim: 8,
-        real: true,
-        labels: Vec::new(),
+        ranking,
+        input: Input::All,
+        ..HeadRecipe::special("color")
     }
 }
 
@@ -49,48 +50,73 @@ fn schedule() -> Schedule {
     }
 }
 
-fn train(checkpoints: &Path, told: impl FnMut(Progress)) -> Bundle {
+fn train(ranking: Ranking, checkpoints: &Path, told: impl FnMut(Progress)) -> Trained {
     let (examples, pooled) = examples();
-    train_head(&recipe(), (&examples, &pooled), &TINY, (&schedule(), checkpoints), told).expect("trained")
+    let validation: Vec<bool> = (0..examples.len()).map(|at| at % 10 == 0).collect();
+    let data = HeadData { examples: &examples, pooled: &[Arc::new(pooled)], validation: &validation };
+    train_head(&recipe(ranking), data, TINY.fingerprint(), (&schedule(), checkpoints), told).expect("trained")
 }
 
 #[test]
-fn a_head_learns_and_its_prototypes_carry_their_labels() {
-    let folder = tempfile::tempdir().expect("folder");
-    let mut losses = Vec::new();
-    let bundle = train(folder.path(), |p| losses.push(p.loss));
-    assert!(losses.len() == 16 && losses[11] < 0.5 * losses[0], "{losses:?}");
-    let head = Head::from_bytes(&bundle.to_bytes().expect("written"), &TINY).expect("sound");
-    let attribute = &head.manifest().attributes[0];
-    let (examples, pooled) = examples();
-    let rows: Vec<f32> = pooled.iter().map(|v| v.to_f32()).collect();
-    let tensor = Tensor::from_vec(rows, (examples.len(), 4), &Device::Cpu).expect("tensor");
-    let signatures = head.signatures(&tensor).expect("computed");
-    let right = signatures.iter().enumerate().filter(|(i, s)| {
-        let told = s.as_ref().and_then(|s| head.predict(attribute, s.values()));
-        told.is_some_and(|t| t.label == LABELS[i % LABELS.len()])
-    });
-    let right = right.count();
-    assert!(right > 255, "{right} of 300");
-    for label in LABELS {
-        let prototype = head.prototype("color", label).expect("80 examples");
-        assert_eq!(prototype.count, 80);
-        assert_eq!(head.predict(attribute, prototype.signature.values()).expect("told").label, label);
+fn a_head_learns_by_every_kind_of_triplet_and_its_prototypes_carry_their_labels() {
+    for ranking in [Ranking::Off, Ranking::Random, Ranking::BatchHard, Ranking::SemiHard] {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut losses = Vec::new();
+        let trained = train(ranking, folder.path(), |p| losses.push(p.loss));
+        let epochs = if ranking == Ranking::Off { 12 } else { 16 };
+        assert!(losses.len() == epochs && losses[11] < 0.5 * losses[0], "{losses:?}");
+        let head = Head::from_bytes(&trained.bundle.to_bytes().expect("written"), &TINY).expect("sound");
+        let attribute = &head.manifest().attributes[0];
+        let (examples, pooled) = examples();
+        let rows: Vec<f32> = (0..300).flat_map(|i| pooled.row(i).iter().map(|v| v.to_f32())).collect();
+        let tensor = Tensor::from_vec(rows, (examples.len(), 4), &Device::Cpu).expect("tensor");
+        let signatures = head.signatures(&tensor).expect("computed");
+        let right = signatures.iter().enumerate().filter(|(i, s)| {
+            let told = s.as_ref().and_then(|s| head.predict(attribute, s.values()));
+            told.is_some_and(|t| t.label == LABELS[i % LABELS.len()])
+        });
+        let right = right.count();
+        assert!(right > 255, "{ranking:?}: {right} of 300");
+        for label in LABELS {
+            let prototype = head.prototype("color", label).expect("80 examples");
+            assert_eq!(prototype.count, 80);
+            assert_eq!(head.predict(attribute, prototype.signature.values()).expect("told").label, label);
+        }
     }
+}
+
+#[test]
+fn the_best_epoch_is_the_one_that_told_most_held_out_labels_right() {
+    let folder = tempfile::tempdir().expect("folder");
+    let trained = train(Ranking::Random, folder.path(), |_| {});
+    let (examples, pooled) = examples();
+    let head = trained.head().expect("sound");
+    let held: Vec<usize> = (0..300).filter(|i| i % 10 == 0 && i % 5 != 4).collect();
+    let rows: Vec<f32> = held.iter().flat_map(|i| pooled.row(*i).iter().map(|v| v.to_f32())).collect();
+    let signatures = head.signatures(&Tensor::from_vec(rows, (held.len(), 4), &Device::Cpu).expect("tensor"));
+    let attribute = &head.manifest().attributes[0];
+    let right = held.iter().zip(signatures.expect("computed")).filter(|(i, s)| {
+        let told = s.as_ref().and_then(|s| head.predict(attribute, s.values()));
+        told.is_some_and(|t| Some(&t.label) == examples[**i].labels.get("color"))
+    });
+    let share = right.count() as f32 / held.len() as f32;
+    let best = trained.trace[12..].iter().map(|t| t[1]).fold(0.0, f32::max);
+    assert!((share - best).abs() < 0.02, "{share} {best}");
 }
 
 #[test]
 fn an_interrupted_run_ends_with_the_same_weights() {
     let (whole, cut) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
-    let wanted = train(whole.path(), |_| {});
+    let wanted = train(Ranking::Random, whole.path(), |_| {});
     for stop in [3, 13] {
         let interrupted = catch_unwind(AssertUnwindSafe(|| {
-            train(cut.path(), |p| assert!(p.epoch < stop, "interrupted"));
+            train(Ranking::Random, cut.path(), |p| assert!(p.epoch < stop, "interrupted"));
         }));
         assert!(interrupted.is_err());
     }
     let mut epochs = Vec::new();
-    let found = train(cut.path(), |p| epochs.push(p.epoch));
+    let found = train(Ranking::Random, cut.path(), |p| epochs.push(p.epoch));
     assert_eq!(epochs, [13, 14, 15, 16], "it went on where it was cut off");
-    assert_eq!(found, wanted);
+    assert_eq!(found.bundle, wanted.bundle);
+    assert_eq!(found.trace, wanted.trace);
 }
