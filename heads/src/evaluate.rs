@@ -13,7 +13,7 @@ pub use personalisation::{
     PersonalisationRow, PersonalisedExample, Shopper, personalisation, personalised_example, shoppers,
 };
 pub use protocol::{Asked, Trial, adde_trial, seed_trials, special_attributes};
-pub use ranking::{Gains, Outcome, gains, outcomes, ranked};
+pub use ranking::{Gains, Outcome, Pictures, gains, outcomes, ranked};
 pub use run::{ProtocolScores, SetReport, SystemScores, Table, TestSet, evaluate_systems};
 
 use rand::{RngExt, SeedableRng};

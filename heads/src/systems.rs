@@ -12,6 +12,7 @@ mod fitted;
 mod heads;
 mod line_up;
 mod manipulator;
+mod rules;
 mod signatures;
 
 pub use adde::Adde;
@@ -20,6 +21,7 @@ pub use classic::Classic;
 pub use fitted::Prototypes;
 pub use heads::{Edit, HeadSystem, SearchRules};
 pub use line_up::{Group, LineUp, Member, Progresses, Trace, TrainedLineUp, lapel_recipes};
+pub use rules::{Lesson, learn_rules};
 pub use signatures::Signatures;
 
 use crate::manifest::Attribute;
@@ -43,6 +45,16 @@ pub struct Query {
     pub vector: Vec<f32>,
     /// One weight a part.
     pub weights: Vec<f32>,
+    /// Whether the parts' distances are squared before they are added, which is not the paper's Eq. 4.
+    pub squared: bool,
+}
+
+impl Query {
+    /// A query by the paper's distance.
+    #[must_use]
+    pub fn new(vector: Vec<f32>, weights: Vec<f32>) -> Self {
+        Self { vector, weights, squared: false }
+    }
 }
 
 /// Labelled signatures: a data set's training part as a system sees it.
@@ -77,4 +89,12 @@ pub trait System: Sync {
 pub trait Searcher: Sync {
     /// The query for a picture whose labels are changed; unchanged when `changes` is empty.
     fn query(&self, signature: &[f32], changes: &[Change]) -> Query;
+
+    /// What is added to the distance of each picture, whatever the query; `None` for nothing.
+    fn penalties(&self, _pictures: &Signatures) -> Option<Vec<f32>> {
+        None
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,13 @@ mod canvases;
 mod examples;
 mod features;
 mod head_trainer;
+mod inputs;
 mod loss;
 mod prepared;
 mod recipe;
 mod sgd;
 mod triplets;
+mod vocabulary;
 
 pub use backbone_trainer::{BackboneData, BackboneSchedule, train_backbone};
 pub use canvases::CanvasCache;

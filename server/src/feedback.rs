@@ -3,11 +3,8 @@
 use crate::catalogue::{Slot, Snapshot};
 use crate::error::Error;
 use crate::search::QueryView;
-use lapel_heads::{Signature, distance};
+use lapel_heads::{Signature, distance, personalised_weights};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Keeps the weight of a head finite on which all picks are the same item in disguise.
-const EPSILON: f64 = 0.01;
 
 /// What picks say.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +33,7 @@ pub fn picked_slots(snapshot: &Snapshot, ids: &[String], picks_max: usize) -> Re
     ids.iter().map(slot).collect()
 }
 
-/// Eq. 5: w_v = 1 / (epsilon + sum over unordered pairs of d_v), scaled to sum to the number of heads.
+/// Eq. 5 over the picks; [`personalised_weights`] is the formula.
 ///
 /// A pair in which an item lacks the head's signature is left out and the sum scaled up to all pairs; a head
 /// with no whole pair says nothing and gets the mean weight.
@@ -58,12 +55,8 @@ pub fn feedback(snapshot: &Snapshot, picks: &[Slot]) -> Feedback {
     if picks.len() < 2 {
         return Feedback { weights: None, pair_distances };
     }
-    let raw: BTreeMap<&String, Option<f64>> =
-        sums.iter().map(|(h, s)| (h, s.map(|s| 1.0 / (EPSILON + s)))).collect();
-    let known: Vec<f64> = raw.values().copied().flatten().collect();
-    let mean = if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / known.len() as f64 };
-    // Each weight over the mean: they then sum to the number of heads.
-    let weights = raw.into_iter().map(|(head, w)| (head.clone(), w.unwrap_or(mean) / mean)).collect();
+    let known: Vec<Option<f64>> = sums.values().copied().collect();
+    let weights = sums.keys().cloned().zip(personalised_weights(&known)).collect();
     Feedback { weights: Some(weights), pair_distances }
 }
 

@@ -121,7 +121,7 @@ fn prepare<'a>(
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
     }
     let effects = manipulate::apply(snapshot, &mut view, &spec.manipulations, planner.prototype_items_min)?;
-    let terms = weights::terms(snapshot, &view, &spec.weighting)?;
+    let terms = weights::terms(snapshot, &view, (&spec.weighting, &effects))?;
     let allowed = Allowed::new(snapshot, spec);
     let prepared = Prepared {
         wanted: Wanted::new(snapshot, &view, &spec.manipulations),

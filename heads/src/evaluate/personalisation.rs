@@ -38,8 +38,10 @@ pub struct PersonalisationRow {
     pub mean_of_picks: Interval,
     /// The same: weights of Eq. 5, the query as it was.
     pub personalised: Interval,
-    /// Normalised gain of the same three searches, relevance by the hidden weights.
-    pub gain: [Interval; 3],
+    /// The same: weights of Eq. 5, with the mean of the picks as the query.
+    pub both: Interval,
+    /// Normalised gain of the same four searches, relevance by the hidden weights.
+    pub gain: [Interval; 4],
     /// Personalised minus uniform, shopper by shopper.
     pub ahead_of_uniform: Interval,
     /// Personalised minus mean of picks, shopper by shopper.
@@ -73,10 +75,10 @@ pub fn personalisation(
     attributes: &[usize],
     (shoppers, picks): (&[Shopper], usize),
 ) -> PersonalisationRow {
-    let judged: Vec<[(f64, f64); 3]> =
+    let judged: Vec<[(f64, f64); 4]> =
         shoppers.par_iter().map(|s| one(signatures, labels, attributes, (s, picks))).collect();
     let observed = |way: usize, part: fn(&(f64, f64)) -> f64| -> Vec<Observation> {
-        let of = |(s, j): (&Shopper, &[(f64, f64); 3])| Observation { cluster: s.picture, value: part(&j[way]) };
+        let of = |(s, j): (&Shopper, &[(f64, f64); 4])| Observation { cluster: s.picture, value: part(&j[way]) };
         shoppers.iter().zip(&judged).map(of).collect()
     };
     let precision = |way| observed(way, |p| p.0);
@@ -85,7 +87,8 @@ pub fn personalisation(
         uniform: bootstrap(&precision(0)),
         mean_of_picks: bootstrap(&precision(1)),
         personalised: bootstrap(&precision(2)),
-        gain: [0, 1, 2].map(|way| bootstrap(&observed(way, |p| p.1))),
+        both: bootstrap(&precision(3)),
+        gain: [0, 1, 2, 3].map(|way| bootstrap(&observed(way, |p| p.1))),
         ahead_of_uniform: bootstrap_difference(&precision(2), &precision(0)),
         ahead_of_mean: bootstrap_difference(&precision(2), &precision(1)),
     }
@@ -117,13 +120,13 @@ pub fn personalised_example(
     PersonalisedExample { shown, picks, next }
 }
 
-/// Precision and gain of the three ways for one shopper.
+/// Precision and gain of the four ways for one shopper.
 fn one(
     signatures: &Signatures,
     labels: &[Vec<Option<u16>>],
     attributes: &[usize],
     (shopper, picks): (&Shopper, usize),
-) -> [(f64, f64); 3] {
+) -> [(f64, f64); 4] {
     let store = Store::new(signatures, labels, attributes, shopper);
     let uniform = vec![1.0; signatures.parts().len()];
     let query = signatures.row(shopper.picture);
@@ -134,6 +137,7 @@ fn one(
         store.judge(&store.search(query, &uniform, &picked)),
         store.judge(&store.search(&mean(signatures, &picked), &uniform, &picked)),
         store.judge(&store.search(personal, &weights(signatures, &picked), &picked)),
+        store.judge(&store.search(&mean(signatures, &picked), &weights(signatures, &picked), &picked)),
     ]
 }
 

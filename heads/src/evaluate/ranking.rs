@@ -5,6 +5,16 @@ use crate::systems::{Searcher, Signatures};
 use rayon::prelude::*;
 use serde::Serialize;
 
+/// What is searched.
+pub struct Pictures<'a> {
+    /// One row a picture.
+    pub signatures: Signatures,
+    /// Their labels, as numbers.
+    pub labels: &'a [Vec<Option<u16>>],
+    /// What a system adds to each one's distance.
+    pub penalties: Option<Vec<f32>>,
+}
+
 /// How one question was answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -39,13 +49,13 @@ pub struct Gains {
 #[must_use]
 pub fn outcomes(
     searcher: &dyn Searcher,
-    (signatures, labels): (&Signatures, &[Vec<Option<u16>>]),
+    pictures: &Pictures<'_>,
     trial: &Trial,
     questions: &[Asked],
 ) -> Vec<Outcome> {
     let outcome = |asked: &Asked| {
-        let distances = distances(searcher, signatures, trial, asked);
-        let hit = |p: &usize| trial.attributes.iter().zip(&asked.wanted).all(|(a, w)| labels[*p][*a] == *w);
+        let distances = distances(searcher, pictures, trial, asked);
+        let hit = |p: &usize| trial.attributes.iter().zip(&asked.wanted).all(|(a, w)| pictures.labels[*p][*a] == *w);
         let hits = trial.gallery.iter().zip(&distances).filter(|(p, _)| hit(p));
         let nearest = hits.map(|(_, d)| *d).fold(f32::INFINITY, f32::min);
         Outcome {
@@ -61,12 +71,12 @@ pub fn outcomes(
 #[must_use]
 pub fn gains(
     searcher: &dyn Searcher,
-    (signatures, labels): (&Signatures, &[Vec<Option<u16>>]),
+    pictures: &Pictures<'_>,
     trial: &Trial,
     (questions, k): (&[Asked], usize),
 ) -> Vec<Gains> {
     let gain = |asked: &Asked| {
-        let distances = distances(searcher, signatures, trial, asked);
+        let distances = distances(searcher, pictures, trial, asked);
         let mut order: Vec<usize> = (0..distances.len()).collect();
         order.sort_by(|a, b| distances[*a].total_cmp(&distances[*b]));
         let is_changed = |a: &usize| asked.changes.iter().any(|c| c.attribute == *a);
@@ -74,7 +84,7 @@ pub fn gains(
         let share = |picture: usize, counted: &dyn Fn(&usize) -> bool| {
             let attributes = trial.attributes.iter().zip(&asked.wanted).filter(|(a, _)| counted(a));
             let (right, all) = attributes.fold((0.0, 0.0), |(right, all), (a, wanted)| {
-                (right + f64::from(u8::from(labels[picture][*a] == *wanted)), all + 1.0)
+                (right + f64::from(u8::from(pictures.labels[picture][*a] == *wanted)), all + 1.0)
             });
             right / f64::max(all, 1.0)
         };
@@ -107,8 +117,8 @@ pub(super) fn ndcg(found: &[f64], mut all: Vec<f64>) -> f64 {
 
 /// The gallery, nearest first.
 #[must_use]
-pub fn ranked(searcher: &dyn Searcher, signatures: &Signatures, trial: &Trial, asked: &Asked) -> Vec<usize> {
-    let distances = distances(searcher, signatures, trial, asked);
+pub fn ranked(searcher: &dyn Searcher, pictures: &Pictures<'_>, trial: &Trial, asked: &Asked) -> Vec<usize> {
+    let distances = distances(searcher, pictures, trial, asked);
     let mut order: Vec<usize> = (0..distances.len()).collect();
     order.sort_by(|a, b| distances[*a].total_cmp(&distances[*b]));
     order.into_iter().map(|at| trial.gallery[at]).collect()
@@ -117,12 +127,17 @@ pub fn ranked(searcher: &dyn Searcher, signatures: &Signatures, trial: &Trial, a
 /// D of the changed query to each picture of the gallery.
 fn distances(
     searcher: &dyn Searcher,
-    signatures: &Signatures,
+    pictures: &Pictures<'_>,
     trial: &Trial,
     asked: &Asked,
 ) -> Vec<f32> {
+    let signatures = &pictures.signatures;
     let query = searcher.query(signatures.row(asked.picture), &asked.changes);
-    let distance = |p: &usize| signatures.distance(&query.vector, signatures.row(*p), &query.weights);
+    let of = if query.squared { Signatures::squared_distance } else { Signatures::distance };
+    let distance = |p: &usize| {
+        let penalty = pictures.penalties.as_ref().map_or(0.0, |all| all[*p]);
+        of(signatures, &query.vector, signatures.row(*p), &query.weights) + penalty
+    };
     trial.gallery.iter().map(distance).collect()
 }
 
@@ -137,7 +152,7 @@ mod tests {
     impl Searcher for Plain {
         fn query(&self, signature: &[f32], changes: &[Change]) -> Query {
             let vector = changes.first().map_or(signature.to_vec(), |c| vec![f32::from(c.to)]);
-            Query { vector, weights: vec![1.0] }
+            Query::new(vector, vec![1.0])
         }
     }
 
@@ -156,14 +171,17 @@ mod tests {
             one: vec![asked],
             two: vec![],
         };
-        let found = outcomes(&Plain, (&signatures, &labels), &trial, &trial.one);
+        let pictures = Pictures { signatures, labels: &labels, penalties: None };
+        let found = outcomes(&Plain, &pictures, &trial, &trial.one);
         assert_eq!(found, [Outcome { picture: 0, changed: vec![0], rank: 2 }]);
         assert!(!found[0].hit(1) && found[0].hit(2));
-        let found = gains(&Plain, (&signatures, &labels), &trial, (&trial.one, 2))[0];
+        let found = gains(&Plain, &pictures, &trial, (&trial.one, 2))[0];
         assert!((found.changed - 1.0).abs() < 1e-12);
         // Kept: relevances 0, 1 where 1, 1 is possible.
         let (first, second) = (1.0, 1.0 / 3f64.log2());
         assert!((found.kept - second / (first + second)).abs() < 1e-12);
+        let pushed = Pictures { penalties: Some(vec![0.0, 5.0, 0.0, 0.0]), ..pictures };
+        assert_eq!(outcomes(&Plain, &pushed, &trial, &trial.one)[0].rank, 1, "a penalty moves a picture back");
         let half = 0.5f64.exp2() - 1.0;
         assert!((found.all - (half * first + second) / (first + second)).abs() < 1e-12);
     }

@@ -3,7 +3,7 @@
 use super::interval::{Interval, Observation, bootstrap, bootstrap_difference};
 use super::personalisation::{PersonalisationRow, personalisation, shoppers};
 use super::protocol::{Asked, Trial, adde_trial, seed_trials, special_attributes};
-use super::ranking::{Gains, Outcome, gains, outcomes};
+use super::ranking::{Gains, Outcome, Pictures, gains, outcomes};
 use crate::dataset::{DataSet, label_numbers};
 use crate::systems::{Labelled, System};
 use crate::train::{Example, Prepared};
@@ -115,20 +115,22 @@ pub fn evaluate_systems(
         let signatures = system.signatures(set.test)?;
         let training = system.signatures(set.training)?.select(set.rows);
         let searcher = system.fit(Labelled { signatures: training, labels: &training_labels, attributes })?;
+        let penalties = searcher.penalties(&signatures);
+        let pictures = Pictures { signatures, labels: &labels, penalties };
         let of = |part: fn(&Trial) -> &Vec<Asked>| -> Vec<Outcome> {
-            let one = |t: &Trial| outcomes(searcher.as_ref(), (&signatures, &labels), t, part(t));
+            let one = |t: &Trial| outcomes(searcher.as_ref(), &pictures, t, part(t));
             trials.iter().flat_map(one).collect()
         };
         let outcome = Found {
             direct: of(|t| &t.direct),
             one: of(|t| &t.one),
             two: of(|t| &t.two),
-            adde: outcomes(searcher.as_ref(), (&signatures, &labels), &adde, &adde.one),
-            gains: gains(searcher.as_ref(), (&signatures, &labels), &adde, (&adde.one, ADDE_TOP)),
+            adde: outcomes(searcher.as_ref(), &pictures, &adde, &adde.one),
+            gains: gains(searcher.as_ref(), &pictures, &adde, (&adde.one, ADDE_TOP)),
         };
         let rows_of = |picks: &usize| {
             let shoppers = shoppers(&labels, &special, SHOPPERS, SEED);
-            personalisation(&signatures, &labels, &special, (&shoppers, *picks))
+            personalisation(&pictures.signatures, &labels, &special, (&shoppers, *picks))
         };
         rows.push(if personal.contains(&at) { PICKS.iter().map(rows_of).collect() } else { Vec::new() });
         found.push((system.name().to_owned(), outcome));

@@ -2,7 +2,7 @@
 
 use super::picture::{small, with_parts};
 use crate::dataset::label_numbers;
-use crate::evaluate::{Asked, Measured, TestSet, personalised_example, ranked, seed_trials, shoppers, special_attributes};
+use crate::evaluate::{Asked, Measured, Pictures, TestSet, personalised_example, ranked, seed_trials, shoppers, special_attributes};
 use crate::head::Head;
 use crate::systems::{Labelled, System};
 use crate::train::{Prepared, parts_case};
@@ -99,6 +99,8 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
     let signatures = system.signatures(set.test)?;
     let training = system.signatures(set.training)?.select(set.rows);
     let searcher = system.fit(Labelled { signatures: training, labels: &training_labels, attributes })?;
+    let penalties = searcher.penalties(&signatures);
+    let pictures = Pictures { signatures, labels: &labels, penalties };
     let special = special_attributes(attributes);
     let trials = seed_trials(&labels, &special, SEED);
     let text = |p: usize| -> String {
@@ -122,7 +124,7 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
             let name = |l: u16| attributes[change.attribute].labels[usize::from(l)].as_str();
             let own = labels[asked.picture][change.attribute].map_or("?", name);
             let hit = |p: usize| special.iter().zip(&asked.wanted).all(|(a, w)| labels[p][*a] == *w);
-            let answers = ranked(searcher.as_ref(), &signatures, trial, asked);
+            let answers = ranked(searcher.as_ref(), &pictures, trial, asked);
             manipulations.push(Row {
                 query: cell(asked.picture, false, false)?,
                 asked: format!("{}: {own} → {}", attributes[change.attribute].name, name(change.to)),
@@ -136,7 +138,7 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
             .filter(|at| shopper.cares[*at] > 0.0)
             .map(|at| attributes[special[at]].name.as_str())
             .collect();
-        let example = personalised_example(&signatures, &labels, &special, &shopper);
+        let example = personalised_example(&pictures.signatures, &labels, &special, &shopper);
         let pleases = |p: usize| {
             (0..special.len()).all(|at| shopper.cares[at] == 0.0 || labels[p][special[at]] == labels[shopper.picture][special[at]])
         };

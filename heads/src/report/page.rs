@@ -169,13 +169,14 @@ fn personal_table(system: &SystemScores) -> String {
     let mut out = format!(
         "<h3>Personalisation with {}</h3><p>Simulated shoppers with hidden weights on two attributes pick among the first 30 \
          results. Share of the next 20 results that match in both, and normalised gain.</p><table><tr><th>picks</th>\
-         <th>uniform</th><th>mean of picks</th><th>Eq. 5</th><th>Eq. 5 minus uniform</th><th>minus mean of picks</th>\
-         <th>NDCG uniform</th><th>mean of picks</th><th>Eq. 5</th></tr>",
+         <th>uniform</th><th>mean of picks</th><th>Eq. 5</th><th>both</th><th>Eq. 5 minus uniform</th><th>minus mean of picks</th>\
+         <th>NDCG uniform</th><th>mean of picks</th><th>Eq. 5</th><th>both</th></tr>",
         escaped(&system.name)
     );
     for row in &system.personalisation {
         let _ = write!(out, "<tr><td>{}</td>", row.picks);
-        let cells = [row.uniform, row.mean_of_picks, row.personalised, row.ahead_of_uniform, row.ahead_of_mean];
+        let cells =
+            [row.uniform, row.mean_of_picks, row.personalised, row.both, row.ahead_of_uniform, row.ahead_of_mean];
         for cell in cells.into_iter().chain(row.gain) {
             out += &percent(cell);
         }

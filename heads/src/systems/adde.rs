@@ -135,6 +135,6 @@ impl Searcher for Fitted<'_> {
             }
         }
         normalise(&mut vector);
-        Query { vector, weights: vec![1.0] }
+        Query::new(vector, vec![1.0])
     }
 }

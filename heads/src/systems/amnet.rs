@@ -132,6 +132,6 @@ impl Searcher for Fitted<'_> {
             normalise(&mut fused);
             vector = fused;
         }
-        Query { vector, weights: vec![1.0] }
+        Query::new(vector, vec![1.0])
     }
 }

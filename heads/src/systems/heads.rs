@@ -5,7 +5,11 @@ use super::signatures::normalise;
 use super::{Change, Labelled, Query, Searcher, Signatures, System};
 use crate::head::Head;
 use crate::train::Prepared;
+use rayon::prelude::*;
 use std::ops::Range;
+
+/// Training pictures that tell how much of a hub a picture is.
+const NEAREST: usize = 10;
 
 /// How a changed label moves a special head's part of the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +32,16 @@ pub struct SearchRules {
     pub weights: Vec<f32>,
     /// What the weight of a changed head is multiplied by.
     pub changed: f32,
+    /// Whether distances are squared before they are added.
+    pub squared: bool,
+    /// How much of a picture's mean distance to its nearest training pictures is taken off: pictures that are near
+    /// to everything ("hubs") would otherwise come up too often.
+    pub hubness: f32,
 }
 
 impl Default for SearchRules {
     fn default() -> Self {
-        Self { edit: Edit::Replace, weights: Vec::new(), changed: 1.0 }
+        Self { edit: Edit::Replace, weights: Vec::new(), changed: 1.0, squared: false, hubness: 0.0 }
     }
 }
 
@@ -48,6 +57,29 @@ impl HeadSystem {
     #[must_use]
     pub fn new(name: &str, heads: std::sync::Arc<Vec<Head>>, rules: SearchRules) -> Self {
         Self { name: name.into(), heads, rules }
+    }
+
+    /// The same heads with other rules.
+    #[must_use]
+    pub fn with_rules(&self, rules: SearchRules) -> Self {
+        Self { name: self.name.clone(), heads: self.heads.clone(), rules }
+    }
+
+    /// The heads.
+    #[must_use]
+    pub fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    /// The rules that the heads' own manifests state.
+    #[must_use]
+    pub fn own_rules(heads: &[Head]) -> SearchRules {
+        let manifests = || heads.iter().map(Head::manifest);
+        SearchRules {
+            weights: manifests().map(|m| m.weight).collect(),
+            changed: manifests().map(|m| m.changed_weight).fold(1.0, f32::max),
+            ..SearchRules::default()
+        }
     }
 }
 
@@ -116,7 +148,24 @@ impl Searcher for Fitted<'_> {
             vector[range].copy_from_slice(&part);
             weights[head] *= rules.changed;
         }
-        Query { vector, weights }
+        Query { vector, weights, squared: rules.squared }
+    }
+
+    fn penalties(&self, pictures: &Signatures) -> Option<Vec<f32>> {
+        let share = self.system.rules.hubness;
+        (share > 0.0).then(|| {
+            let weights = vec![1.0; self.system.heads.len()];
+            let training = &self.training.signatures;
+            let penalty = |picture: usize| {
+                let row = pictures.row(picture);
+                let mut near: Vec<f32> =
+                    (0..training.len()).map(|t| training.distance(row, training.row(t), &weights)).collect();
+                near.sort_by(f32::total_cmp);
+                let nearest = &near[..NEAREST.min(near.len())];
+                -share * nearest.iter().sum::<f32>() / nearest.len().max(1) as f32
+            };
+            (0..pictures.len()).into_par_iter().map(penalty).collect()
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The systems that are compared, trained side by side.
 
-use super::{Adde, Amnet, Classic, Edit, HeadSystem, SearchRules, System};
+use super::{Adde, Amnet, Classic, Edit, HeadSystem, Lesson, SearchRules, System, learn_rules};
 use crate::dataset::label_numbers;
 use crate::head::Head;
 use crate::manifest::Attribute;
@@ -53,6 +53,8 @@ pub struct TrainedLineUp {
     pub classic: Head,
     /// Lapel's heads.
     pub lapel: Arc<Vec<Head>>,
+    /// Lapel's weights.
+    pub rules: SearchRules,
 }
 
 /// How training is told of: a recipe's system and head, epoch, epochs, loss.
@@ -74,6 +76,8 @@ pub struct LineUp<'a> {
     pub schedule: &'a Schedule,
     /// Folder of the checkpoints.
     pub checkpoints: &'a Path,
+    /// Held-out pictures with the fine-tuned backbone's features, by which Lapel's weights are chosen.
+    pub lessons: &'a [Lesson<'a>],
     /// Told after each epoch.
     pub told: Progresses<'a>,
 }
@@ -136,8 +140,8 @@ impl LineUp<'_> {
         let lapel = heads("Lapel", &lapel_recipes(&names), true)?;
         let labels: Vec<Vec<Option<u16>>> =
             self.plain.examples().iter().map(|e| label_numbers(&e.labels, self.attributes)).collect();
-        let learnt: Vec<usize> = (0..labels.len()).filter(|e| !self.validation[*e]).collect();
-        let manipulations = (self.attributes, learnt.as_slice(), self.schedule.seed);
+        let rows: Vec<usize> = (0..labels.len()).filter(|e| !self.validation[*e]).collect();
+        let manipulations = (self.attributes, rows.as_slice(), self.schedule.seed);
         let amnet = Amnet::train(classic()?, self.plain, &labels, manipulations)?;
         let adde = Adde::train(no_parts.clone(), self.plain, &labels, manipulations)?;
         let system = |name: &str, heads: &Arc<Vec<Head>>, rules: &SearchRules| -> Box<dyn System> {
@@ -147,7 +151,10 @@ impl LineUp<'_> {
         use Group::{Ablation, Compared};
         let residual = SearchRules { edit: Edit::Residual, ..plain_rules.clone() };
         let conditioned = SearchRules { edit: Edit::Conditioned, ..plain_rules.clone() };
+        let squared = SearchRules { squared: true, ..plain_rules.clone() };
+        let hubness = SearchRules { hubness: 0.5, ..plain_rules.clone() };
         let changed = SearchRules { changed: 1.5, ..plain_rules.clone() };
+        let learnt = learn_rules(&HeadSystem::new("Lapel", lapel.clone(), plain_rules.clone()), self.lessons)?;
         let members = vec![
             member(Box::new(Classic::new(classic()?)), false, Compared),
             member(system("without ranking and parts", &unranked, &plain_rules), false, Compared),
@@ -162,12 +169,14 @@ impl LineUp<'_> {
             member(system("Proposed + residual", &paper, &residual), false, Ablation),
             member(system("Proposed + conditioned prototypes", &paper, &conditioned), false, Ablation),
             member(system("Proposed + changed head x 1.5", &paper, &changed), false, Ablation),
+            member(system("Proposed + squared distances", &paper, &squared), false, Ablation),
+            member(system("Proposed + hubness correction", &paper, &hubness), false, Ablation),
             member(system("Lapel without parts, equal weights", &no_parts_tuned, &plain_rules), true, Ablation),
             member(system("Lapel, hard triplets, equal weights", &lapel_hard, &plain_rules), true, Ablation),
             member(system("Lapel, equal weights", &lapel, &plain_rules), true, Ablation),
-            member(system("Lapel", &lapel, &changed), true, Compared),
+            member(system("Lapel", &lapel, &learnt), true, Compared),
         ];
-        Ok(TrainedLineUp { members, traces, classic: classic()?, lapel })
+        Ok(TrainedLineUp { members, traces, classic: classic()?, lapel, rules: learnt })
     }
 
     fn heads(&self, system: &str, recipes: &[HeadRecipe], tuned: bool) -> anyhow::Result<Vec<Trained>> {

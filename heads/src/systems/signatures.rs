@@ -68,6 +68,16 @@ impl Signatures {
         sum
     }
 
+    /// As [`Signatures::distance`], the parts' distances squared.
+    #[must_use]
+    pub fn squared_distance(&self, a: &[f32], b: &[f32], weights: &[f32]) -> f32 {
+        let part = |(part, weight): (usize, &f32)| {
+            let range = self.range(part);
+            weight * distance(&a[range.clone()], &b[range]).powi(2)
+        };
+        weights.iter().enumerate().map(part).sum()
+    }
+
     fn width(&self) -> usize {
         self.parts.iter().sum()
     }

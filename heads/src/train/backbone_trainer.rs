@@ -5,11 +5,13 @@
 
 use super::canvases::CanvasCache;
 use super::examples::{Example, parts_case};
-use super::head_trainer::{Progress, TrainError, attributes_of, mask, seeded};
+use super::head_trainer::{Progress, TrainError, seeded};
+use super::inputs::mask;
 use super::loss::cross_entropy;
 use super::recipe::HeadRecipe;
 use super::sgd::Sgd;
 use super::triplets::Targets;
+use super::vocabulary::attributes_of;
 use crate::backbone::{CONV5 as MAP, TrainableAlexNet, max_pool};
 use crate::head::{Network, NetworkConfig};
 use crate::hash::sha256_hex;

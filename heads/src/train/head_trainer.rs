@@ -2,10 +2,12 @@
 
 use super::examples::Example;
 use super::features::Pooled;
+use super::inputs::{fill, mask};
 use super::loss::{cross_entropy, hinge};
 use super::recipe::{HeadRecipe, Input, Ranking};
 use super::sgd::Sgd;
 use super::triplets::Targets;
+use super::vocabulary::{REAL_MIN, RENDERED_MIN, attributes_of};
 use crate::backbone::CONV5;
 use crate::bundle::{Bundle, BundleError, Weights};
 use crate::hash::sha256_hex;
@@ -15,7 +17,6 @@ use crate::prototype::PrototypeSum;
 use crate::roi::pooled_len;
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
-use half::slice::HalfFloatSliceExt;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -23,10 +24,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Real photos that a label needs to be learnt, or ...
-const REAL_MIN: usize = 8;
-/// ... rendered garments.
-const RENDERED_MIN: usize = 40;
 /// What the unit signature is multiplied by before the classifier.
 const SCALE: f64 = 12.0;
 /// Examples of each label in a batch that triplets are mined from.
@@ -481,24 +478,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The attributes that a head learns, with the labels that occur often enough, and each example's labels.
-pub(super) fn attributes_of(
-    recipe: &HeadRecipe,
-    examples: &[Example],
-    validation: &[bool],
-) -> Result<(Vec<Attribute>, Targets), TrainError> {
-    let attributes = recipe.attributes.iter().map(|a| labels_of(a, recipe, examples));
-    let attributes = attributes.collect::<Result<Vec<_>, _>>()?;
-    let number = |a: &Attribute, e: &Example| {
-        let label = e.labels.get(&a.name).filter(|_| recipe.real || !e.is_real())?;
-        a.labels.iter().position(|l| l == label).map(|at| at as u32)
-    };
-    let by_attribute =
-        attributes.iter().map(|a| examples.iter().map(|e| number(a, e)).collect()).collect();
-    let sizes: Vec<usize> = attributes.iter().map(|a| a.labels.len()).collect();
-    Ok((attributes, Targets::new(by_attribute, &sizes, validation.iter().map(|held| !held).collect())))
-}
-
 /// Replaces candle's unseeded start values by seeded ones of the same law, in the order of the names.
 pub(super) fn seeded(weights: &VarMap, seed: u64) -> Result<Vec<(String, Var)>, TrainError> {
     let data = weights.data().lock().map_err(|_| candle_core::Error::Msg("a poisoned lock".into()))?;
@@ -514,51 +493,6 @@ pub(super) fn seeded(weights: &VarMap, seed: u64) -> Result<Vec<(String, Var)>, 
         var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu)?)?;
     }
     Ok(sorted.into_iter().collect())
-}
-
-/// The labels of an attribute that occur often enough, by name.
-fn labels_of(attribute: &str, recipe: &HeadRecipe, examples: &[Example]) -> Result<Attribute, TrainError> {
-    let name = attribute.to_owned();
-    if !recipe.labels.is_empty() {
-        return Ok(Attribute { name, labels: recipe.labels.clone() });
-    }
-    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for example in examples.iter().filter(|e| e.variant == 0) {
-        if let Some(label) = example.labels.get(attribute) {
-            let (real, rendered) = counts.entry(label).or_default();
-            if example.is_real() { *real += usize::from(recipe.real) } else { *rendered += 1 }
-        }
-    }
-    let enough = counts.iter().filter(|(_, (real, rendered))| *real >= REAL_MIN || *rendered >= RENDERED_MIN);
-    let labels: Vec<String> = enough.map(|(label, _)| (*label).to_owned()).collect();
-    if labels.is_empty() {
-        Err(TrainError::NoLabels { attribute: name })
-    } else {
-        Ok(Attribute { name, labels })
-    }
-}
-
-/// The numbers of an example that a head reads: as many of each pooled part as it has room for.
-pub(super) fn fill(pooled: &[Arc<Pooled>], example: usize, target: &mut [f32]) {
-    let each = target.len() / pooled.len().max(1);
-    for (pooled, target) in pooled.iter().zip(target.chunks_exact_mut(each)) {
-        pooled.row(example)[..each].convert_to_f32_slice(target);
-    }
-}
-
-/// 1 / keep or 0, by chance.
-pub(super) fn mask(
-    (rows, columns): (usize, usize),
-    dropout: f32,
-    rng: &mut ChaCha8Rng,
-    device: &Device,
-) -> candle_core::Result<Tensor> {
-    let keep = 1.0 - dropout;
-    let threshold = (keep * 256.0) as u16;
-    let mut coins = vec![0u8; rows * columns];
-    rng.fill(&mut coins[..]);
-    let factor = |coin| if u16::from(coin) < threshold { 1.0 / keep } else { 0.0 };
-    Tensor::from_vec(coins.into_iter().map(factor).collect::<Vec<f32>>(), (rows, columns), device)
 }
 
 #[cfg(test)]

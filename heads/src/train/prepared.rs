@@ -3,7 +3,7 @@
 use super::canvases::CanvasCache;
 use super::examples::Example;
 use super::features::{FeatureCache, Pooled};
-use super::head_trainer::fill;
+use super::inputs::fill;
 use crate::backbone::Backbone;
 use crate::embedder::PARTS_ATTRIBUTE;
 use crate::head::Head;

@@ -89,7 +89,7 @@ impl Services {
         let found = feedback(&snapshot, &picks);
         let weighting = match &found.weights {
             Some(weights) => Weighting::Named { by_name: weights.clone(), only_named: false },
-            None if request.profile.is_empty() => Weighting::Uniform,
+            None if request.profile.is_empty() => Weighting::Own,
             None => self.profile_weighting(&snapshot, &request.profile)?,
         };
         // A single pick takes the query's place (section 5).

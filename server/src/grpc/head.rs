@@ -190,6 +190,9 @@ fn head(status: &HeadStatus) -> v1::Head {
         }),
         register_time: convert::timestamp(status.registered_ms),
         description: manifest.map(|m| m.description.clone()).unwrap_or_default(),
+        context: manifest.is_some_and(|m| m.context),
+        weight: manifest.map_or(1.0, |m| f64::from(m.weight)),
+        changed_weight: manifest.map_or(1.0, |m| f64::from(m.changed_weight)),
     }
 }
 

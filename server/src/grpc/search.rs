@@ -98,7 +98,7 @@ impl Services {
             return Err(Error::Invalid(violations));
         }
         let weighting = match request.weighting {
-            None => Weighting::Uniform,
+            None => Weighting::Own,
             Some(search_request::Weighting::Weights(weights)) => convert::weighting(weights),
             Some(search_request::Weighting::Profile(name)) => self.profile_weighting(snapshot, &name)?,
         };

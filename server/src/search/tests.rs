@@ -113,7 +113,7 @@ proptest! {
 #[test]
 fn uniform_weights_are_equation_4() {
     let s = snapshot(50, |_, _| false);
-    let answer = search(&s, view(4), &spec(Weighting::Uniform, 5), &planner()).expect("answers");
+    let answer = search(&s, view(4), &spec(Weighting::Own, 5), &planner()).expect("answers");
     assert!(answer.weights.values().all(|w| (w - 1.0).abs() < 1e-12));
     let same = search(
         &s,
@@ -186,7 +186,7 @@ fn filters_and_exclusions_are_honoured() {
     let filtered = SearchSpec {
         filters: vec![("color".into(), vec!["b".into()])],
         exclude: vec!["i1".into(), "nobody".into()],
-        ..spec(Weighting::Uniform, 60)
+        ..spec(Weighting::Own, 60)
     };
     let answer = search(&s, view(1), &filtered, &planner()).expect("answers");
     assert_eq!(answer.matches.len(), 29);
@@ -197,7 +197,7 @@ fn filters_and_exclusions_are_honoured() {
 fn a_manipulation_puts_the_prototype_in_place() {
     let s = snapshot(60, |_, _| false);
     let edit = Manipulation { attribute: "color".into(), label: "b".into() };
-    let edited = SearchSpec { manipulations: vec![edit.clone()], ..spec(Weighting::Uniform, 3) };
+    let edited = SearchSpec { manipulations: vec![edit.clone()], ..spec(Weighting::Own, 3) };
     let answer = search(&s, view(1), &edited, &planner()).expect("answers");
     assert_eq!(answer.effects[0].prototype_count, 30);
     assert!(answer.effects[0].prototype_from_catalogue);
@@ -206,7 +206,7 @@ fn a_manipulation_puts_the_prototype_in_place() {
     let prototype =
         s.column("color").expect("active").prototypes().sum("color", "b").expect("labelled").prototype();
     by_prototype.vectors.insert("color".into(), prototype.expect("30 items").into_values());
-    let wanted = search(&s, by_prototype, &spec(Weighting::Uniform, 3), &planner()).expect("answers");
+    let wanted = search(&s, by_prototype, &spec(Weighting::Own, 3), &planner()).expect("answers");
     let distances = |a: &SearchAnswer| a.matches.iter().map(|m| m.distance).collect::<Vec<_>>();
     assert_eq!(distances(&answer), distances(&wanted));
     let first = &answer.matches[0];
@@ -224,7 +224,7 @@ fn bad_names_and_weights_are_typed_errors() {
     let run = |spec: SearchSpec| search(&s, view(1), &spec, &planner()).err();
     let edit = |attribute: &str, label: &str| SearchSpec {
         manipulations: vec![Manipulation { attribute: attribute.into(), label: label.into() }],
-        ..spec(Weighting::Uniform, 1)
+        ..spec(Weighting::Own, 1)
     };
     assert!(matches!(run(edit("colr", "a")), Some(Error::NotFound { what: "attribute", .. })));
     let unknown = run(edit("color", "z")).expect("refused");
@@ -303,7 +303,7 @@ fn recall(s: &Snapshot, spec: &SearchSpec, queries: u64) -> f64 {
 fn the_scan_of_codes_finds_the_true_best() {
     let s = coded_snapshot(6000, |_, _| false);
     for weighting in [
-        Weighting::Uniform,
+        Weighting::Own,
         named(&[("color", 30.0)], false),
         named(&[("pattern", 2.0), ("shape", 1.0)], true),
         named(&[("shape", 1.0)], true),
@@ -324,7 +324,7 @@ fn the_scan_of_codes_honours_filters_exclusions_deletions_and_holes() {
     for i in (1..5000).step_by(7) {
         put_clustered(&mut s, i, i + 90_000, &|i, h| i % 3 == h as u64);
     }
-    let holes = spec(Weighting::Uniform, 20);
+    let holes = spec(Weighting::Own, 20);
     assert!(recall(&s, &holes, 20) >= 0.99);
     let filtered = SearchSpec {
         filters: vec![("color".into(), vec!["b".into()])],
@@ -345,11 +345,11 @@ fn the_scan_of_codes_honours_filters_exclusions_deletions_and_holes() {
 fn few_items_may_pass_and_more_be_wanted_than_there_are() {
     let s = coded_snapshot(3000, |_, _| false);
     let exclude = (0..2990).map(|i| format!("i{i}")).collect();
-    let few = SearchSpec { exclude, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Uniform, 50) };
+    let few = SearchSpec { exclude, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Own, 50) };
     let answer = search(&s, view(5), &few, &planner()).expect("answers");
     assert_eq!((answer.matches.len(), answer.plan.kind), (10, PlanKind::CodeScan));
     let filters = vec![("color".to_owned(), vec!["nothing".to_owned()])];
-    let none = SearchSpec { filters, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Uniform, 5) };
+    let none = SearchSpec { filters, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Own, 5) };
     assert!(search(&s, view(5), &none, &planner()).expect("answers").matches.is_empty());
 }
 
@@ -364,7 +364,7 @@ fn a_column_without_codes_is_read_in_full_beside_coded_ones() {
     }
     let mut with_new = view(8);
     with_new.vectors.insert("new".into(), vector(4242));
-    let ask = |plan| SearchSpec { plan: Some(plan), ..spec(Weighting::Uniform, 10) };
+    let ask = |plan| SearchSpec { plan: Some(plan), ..spec(Weighting::Own, 10) };
     let exact = search(&s, with_new.clone(), &ask(PlanKind::ExactScan), &planner()).expect("answers");
     let coded = search(&s, with_new, &ask(PlanKind::CodeScan), &planner()).expect("answers");
     let slots = |a: &SearchAnswer| a.matches.iter().map(|m| m.slot).collect::<Vec<_>>();
@@ -375,11 +375,11 @@ fn a_column_without_codes_is_read_in_full_beside_coded_ones() {
 fn a_batch_answers_as_its_queries_do_alone_and_two_threads_as_one() {
     let s = coded_snapshot(5000, |i, h| i % 11 == h as u64);
     let specs = [
-        spec(Weighting::Uniform, 10),
+        spec(Weighting::Own, 10),
         spec(named(&[("color", 9.0)], false), 3),
-        SearchSpec { filters: vec![("color".into(), vec!["a".into()])], ..spec(Weighting::Uniform, 7) },
-        SearchSpec { k: 0, ..spec(Weighting::Uniform, 1) },
-        SearchSpec { plan: Some(PlanKind::ExactScan), ..spec(Weighting::Uniform, 10) },
+        SearchSpec { filters: vec![("color".into(), vec!["a".into()])], ..spec(Weighting::Own, 7) },
+        SearchSpec { k: 0, ..spec(Weighting::Own, 1) },
+        SearchSpec { plan: Some(PlanKind::ExactScan), ..spec(Weighting::Own, 10) },
     ];
     let queries: Vec<_> = (0..24)
         .map(|i| {
@@ -419,7 +419,7 @@ fn half_precision_is_exact_for_what_it_keeps() {
     assert!(distance(&stored, &original) < 1e-3 && *stored != *original);
     let mut only = view(3);
     only.vectors.retain(|head, _| head == "pattern");
-    let ask = |plan| SearchSpec { plan: Some(plan), ..spec(Weighting::Uniform, 10) };
+    let ask = |plan| SearchSpec { plan: Some(plan), ..spec(Weighting::Own, 10) };
     let exact = search(&s, only.clone(), &ask(PlanKind::ExactScan), &planner()).expect("answers");
     let coded = search(&s, only.clone(), &ask(PlanKind::CodeScan), &planner()).expect("answers");
     let distances = |a: &SearchAnswer| a.matches.iter().map(|m| m.distance).collect::<Vec<_>>();
@@ -442,7 +442,7 @@ fn codes_follow_writes_and_are_made_anew_when_the_column_grows() {
     assert!(s.column("shape").expect("active").wants_coding(50), "ten times as many signatures");
     // Writes that came while the codes were made are coded when they are adopted.
     assert!(s.adopt_codes(&before, &coded));
-    assert!(recall(&s, &spec(Weighting::Uniform, 10), 10) >= 0.99);
+    assert!(recall(&s, &spec(Weighting::Own, 10), 10) >= 0.99);
     s.drop_column("shape");
     assert!(!s.adopt_codes(&before, &coded), "a head that is gone takes no codes");
 }
@@ -453,7 +453,7 @@ fn the_planner_takes_the_cheapest_plan_that_can_run() {
     let column = s.column("pattern").expect("active");
     let kind =
         |planner: &Planner, spec: &SearchSpec| search(&s, view(1), spec, planner).expect("answers").plan.kind;
-    let (uniform, one) = (spec(Weighting::Uniform, 10), spec(named(&[("pattern", 1.0)], true), 10));
+    let (uniform, one) = (spec(Weighting::Own, 10), spec(named(&[("pattern", 1.0)], true), 10));
     let mut dear_exact = planner();
     (dear_exact.costs.exact_number, dear_exact.costs.random_row) = (1e3, 1e3);
     let mut dear_codes = planner();

@@ -1,5 +1,6 @@
-//! Weights: uniform, named, or personalised; scaled to sum to the number of heads in play.
+//! Weights: the heads' own, named, or personalised; scaled to sum to the number of heads in play.
 
+use super::manipulate::ManipulationEffect;
 use super::query::{QueryView, unknown_head};
 use crate::catalogue::{Column, Slot, Snapshot};
 use crate::error::{Error, Violation};
@@ -9,14 +10,15 @@ use std::collections::BTreeMap;
 /// How much each head counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Weighting {
-    /// Every head weighs 1 (Eq. 4).
+    /// Every head has the weight of its bundle, which is 1 (Eq. 4) unless that says otherwise, times the bundle's
+    /// `changed_weight` where one of its attributes is edited.
     #[default]
-    Uniform,
+    Own,
     /// By head or attribute.
     Named {
         /// Finite, not negative.
         by_name: BTreeMap<String, f64>,
-        /// Whether heads not named weigh 0 instead of 1.
+        /// Whether heads not named weigh 0 instead of their own.
         only_named: bool,
     },
 }
@@ -48,18 +50,21 @@ impl QueryTerm<'_> {
 pub(super) fn terms<'a>(
     snapshot: &'a Snapshot,
     view: &QueryView,
-    weighting: &Weighting,
+    (weighting, effects): (&Weighting, &[ManipulationEffect]),
 ) -> Result<Vec<QueryTerm<'a>>, Error> {
-    let (named, others) = match weighting {
-        Weighting::Uniform => (BTreeMap::new(), 1.0),
-        Weighting::Named { by_name, only_named } => {
-            (head_weights(snapshot, by_name)?, if *only_named { 0.0 } else { 1.0 })
-        }
+    let (named, only_named) = match weighting {
+        Weighting::Own => (BTreeMap::new(), false),
+        Weighting::Named { by_name, only_named } => (head_weights(snapshot, by_name)?, *only_named),
+    };
+    let own = |column: &Column| {
+        let manifest = column.head().manifest();
+        let changed = effects.iter().any(|e| e.head == manifest.name);
+        f64::from(manifest.weight) * if changed { f64::from(manifest.changed_weight) } else { 1.0 }
     };
     let mut terms = Vec::new();
     for column in snapshot.columns() {
         let name = column.head().name();
-        let weight = named.get(name).copied().unwrap_or(others);
+        let weight = named.get(name).copied().unwrap_or(if only_named { 0.0 } else { own(column) });
         let Some(vector) = view.vectors.get(name) else {
             if weight > 0.0 && named.contains_key(name) {
                 return Err(Error::Precondition {

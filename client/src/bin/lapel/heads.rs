@@ -76,7 +76,7 @@ async fn list(client: &mut Client, json: bool) -> anyhow::Result<()> {
 
 fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
     let mut table =
-        output::table(&["head", "state", "kind", "region", "dim", "attributes", "bundle", "trained on"]);
+        output::table(&["head", "state", "kind", "region", "dim", "weight (changed)", "attributes", "bundle", "trained on"]);
     for head in heads {
         let state = head.state().as_str_name().trim_start_matches("HEAD_STATE_").to_lowercase();
         let state = if head.failure.is_empty() { state } else { format!("{state}: {}", head.failure) };
@@ -84,8 +84,9 @@ fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
             head.name.clone(),
             state,
             head.kind().as_str_name().trim_start_matches("HEAD_KIND_").to_lowercase(),
-            head.region.clone(),
+            head.region.clone() + if head.context { " + whole" } else { "" },
             head.dim.to_string(),
+            format!("{:.2} ({:.2})", head.weight, head.weight * head.changed_weight),
             head.attributes.join(", "),
             head.bundle_sha256.chars().take(12).collect(),
             head.description.clone(),

@@ -66,6 +66,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Ok(Side { backbone: Arc::new(backbone), extract_parts, training: prepared, tests })
     };
     let sides = [side("ImageNet", &options.imagenet)?, side("fine-tuned", &options.tuned)?];
+    let renders = options.data.prepare_with_cases(
+        "held-out",
+        options.data.held_out_renders(),
+        (sides[1].backbone.as_ref(), &sides[1].extract_parts),
+    )?;
+    let lessons = options.data.lessons(&sets, &training, (&sides[1].training, &renders));
     let bars = Bars::default();
     let told = |system: &str, head: &str, epoch: usize, epochs: usize, loss: f32| {
         bars.told(system, head, (epoch, epochs, loss));
@@ -78,6 +84,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         attributes: &attributes,
         schedule: &schedule,
         checkpoints: &checkpoints,
+        lessons: &lessons,
         told: &told,
     };
     let trained = line_up.train()?;
@@ -85,8 +92,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let groups: Vec<_> = members.iter().map(|m| m.group).collect();
     let lapel = &members[members.len() - 1];
     let lapel_heads: Vec<Arc<Head>> = trained.lapel.iter().cloned().map(Arc::new).collect();
-    let (mut reports, mut grids, mut sheets, mut told, mut confused) = (vec![], vec![], vec![], vec![], vec![]);
+    let weights = lapel_heads.iter().zip(&trained.rules.weights).map(|(h, w)| format!("{} {w:.2}", h.name()));
+    let weights = weights.collect::<Vec<_>>().join(", ");
     let mut out = std::io::stdout().lock();
+    writeln!(out, "\nLapel's weights, chosen on held-out pictures: {weights}; a changed head x {:.2}", trained.rules.changed)?;
+    let (mut reports, mut grids, mut sheets, mut told, mut confused) = (vec![], vec![], vec![], vec![], vec![]);
     for (at, set) in sets.iter().enumerate() {
         let test_set = |m: &Member| {
             let side = &sides[usize::from(m.fine_tuned)];

@@ -4,7 +4,8 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_heads::dataset::{DataSet, FieldSet, PhotoSet, RenderSet, in_order};
-use lapel_heads::train::{Example, Prepared, Source};
+use lapel_heads::systems::Lesson;
+use lapel_heads::train::{Example, Prepared, Source, examples_of_renders};
 use lapel_heads::{Attribute, Backbone, Head};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 /// rendered garment in [`RENDERED_HELD`].
 const PHOTOS_HELD: usize = 8;
 const RENDERED_HELD: usize = 16;
+const HELD_OUT_SEED: u64 = 0x5eed;
 
 #[derive(Args, Clone)]
 pub(crate) struct Data {
@@ -107,6 +109,29 @@ impl Data {
         let mut prepared = self.prepare(name, examples, backbone)?;
         prepared.find_cases(extract_parts).context("finding out which pictures have parts")?;
         Ok(prepared)
+    }
+
+    /// Rendered garments of a seed that is neither learnt from nor measured on, to choose weights by.
+    pub(crate) fn held_out_renders(&self) -> Vec<Example> {
+        const COUNT: u64 = 2000;
+        if self.rendered == 0 { Vec::new() } else { examples_of_renders(self.seed ^ HELD_OUT_SEED, COUNT) }
+    }
+
+    /// What weights are chosen by: for photos those held out of training, for garments `renders`.
+    pub(crate) fn lessons<'a>(
+        &self,
+        sets: &'a [Box<dyn DataSet>],
+        training: &Training,
+        (prepared, renders): (&'a Prepared, &'a Prepared),
+    ) -> Vec<Lesson<'a>> {
+        let lesson = |(set, rows): (&'a Box<dyn DataSet>, &Vec<usize>)| {
+            let rendered = matches!(set.training().first().map(|e| &e.source), Some(Source::Render(..)));
+            let (held, learnt): (Vec<usize>, Vec<usize>) = rows.iter().partition(|row| training.validation[**row]);
+            let (held_out, held_out_rows) =
+                if rendered { (renders, (0..renders.examples().len()).collect()) } else { (prepared, held) };
+            Lesson { attributes: set.attributes(), training: prepared, rows: learnt, held_out, held_out_rows }
+        };
+        sets.iter().zip(&training.rows).map(lesson).collect()
     }
 
     pub(crate) fn checkpoints(&self) -> anyhow::Result<PathBuf> {

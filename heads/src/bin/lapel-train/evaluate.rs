@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use lapel_heads::evaluate::{Accuracy, TestSet, accuracies, evaluate_systems, measure};
 use lapel_heads::report::{Confusion, Content, Figures, PartsSheet, confusions, figures};
-use lapel_heads::systems::{HeadSystem, SearchRules, System};
+use lapel_heads::systems::{HeadSystem, System};
 use lapel_heads::{AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let backbone: Arc<dyn Backbone> = Arc::new(AlexNet::load(&options.bundles.join(BACKBONE_FILE))?);
     let (extract_parts, heads) = bundles(&options.bundles, backbone.as_ref())?;
     let shared: Vec<Arc<Head>> = heads.iter().cloned().map(Arc::new).collect();
-    let system = HeadSystem::new("Lapel", Arc::new(heads), SearchRules::default());
+    let rules = HeadSystem::own_rules(&heads);
+    let system = HeadSystem::new("Lapel", Arc::new(heads), rules);
     let (mut sets_done, mut told, mut sheets, mut grids, mut confused) = (vec![], vec![], vec![], vec![], vec![]);
     let mut speeds = None;
     let mut out = std::io::stdout().lock();

@@ -116,11 +116,12 @@ pub(crate) fn print(out: &mut impl Write, set: &SetReport) -> anyhow::Result<()>
     }
     for s in &set.systems {
         for row in &s.personalisation {
-            let [u, m, p] = [row.uniform, row.mean_of_picks, row.personalised].map(|i| 100.0 * i.mean);
+            let [u, m, p, b] =
+                [row.uniform, row.mean_of_picks, row.personalised, row.both].map(|i| 100.0 * i.mean);
             let ahead = row.ahead_of_uniform;
             writeln!(
                 out,
-                "{}: {} picks: uniform {u:.1}, mean of picks {m:.1}, Eq. 5 {p:.1}; ahead of uniform by {:.1} [{:.1}, {:.1}]",
+                "{}: {} picks: uniform {u:.1}, mean of picks {m:.1}, Eq. 5 {p:.1}, both {b:.1}; Eq. 5 ahead of uniform by {:.1} [{:.1}, {:.1}]",
                 s.name, row.picks, 100.0 * ahead.mean, 100.0 * ahead.low, 100.0 * ahead.high
             )?;
         }

@@ -5,7 +5,7 @@ use anyhow::Context;
 use candle_core::{DType, Device};
 use clap::Args;
 use indicatif::MultiProgress;
-use lapel_heads::systems::lapel_recipes;
+use lapel_heads::systems::{HeadSystem, SearchRules, lapel_recipes, learn_rules};
 use lapel_heads::train::{
     BackboneData, BackboneSchedule, CanvasCache, HeadData, HeadRecipe, Prepared, Schedule, Trained, train_backbone,
     train_head,
@@ -13,6 +13,7 @@ use lapel_heads::train::{
 use lapel_heads::{AlexNet, Attribute, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -108,9 +109,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let trained: Vec<Trained> =
         recipes.par_iter().map(|recipe| trainer.train(recipe, &prepared)).collect::<anyhow::Result<_>>()?;
+    let heads = trained.iter().map(Trained::head).collect::<Result<Vec<_>, _>>()?;
+    let renders = options.data.prepare_with_cases("held-out", options.data.held_out_renders(), (&backbone, &parts.head()?))?;
+    let lessons = options.data.lessons(&sets, &training, (&prepared, &renders));
+    let whole = options.heads.is_empty();
+    let rules = if whole {
+        learn_rules(&HeadSystem::new("Lapel", Arc::new(heads), SearchRules::default()), &lessons)?
+    } else {
+        SearchRules { weights: vec![1.0; trained.len()], ..SearchRules::default() }
+    };
     fs_err::write(options.bundles.join(EXTRACT_PARTS_FILE), parts.bundle.to_bytes()?)?;
-    for (recipe, trained) in recipes.iter().zip(&trained) {
-        fs_err::write(options.bundles.join(format!("{}.safetensors", recipe.name)), trained.bundle.to_bytes()?)?;
+    for ((recipe, trained), weight) in recipes.iter().zip(trained).zip(rules.weights) {
+        let mut bundle = trained.bundle;
+        bundle.manifest.weight = weight;
+        bundle.manifest.changed_weight = rules.changed;
+        fs_err::write(options.bundles.join(format!("{}.safetensors", recipe.name)), bundle.to_bytes()?)?;
     }
     Ok(())
 }
