@@ -136,7 +136,6 @@ impl LineUp<'_> {
         let hard = heads("hard triplets", &with(&|r| r.ranking = Ranking::BatchHard), false)?;
         let tuned = heads("fine-tuned", &proposed, true)?;
         let no_parts_tuned = heads("fine-tuned, no parts", &with(&|r| (r.region, r.input) = (whole, Input::All)), true)?;
-        let lapel_hard = heads("Lapel, hard", &lapel_recipes(&names).into_iter().map(|r| HeadRecipe { ranking: Ranking::BatchHard, ..r }).collect::<Vec<_>>(), true)?;
         let lapel = heads("Lapel", &lapel_recipes(&names), true)?;
         let labels: Vec<Vec<Option<u16>>> =
             self.plain.examples().iter().map(|e| label_numbers(&e.labels, self.attributes)).collect();
@@ -155,6 +154,7 @@ impl LineUp<'_> {
         let hubness = SearchRules { hubness: 0.5, ..plain_rules.clone() };
         let changed = SearchRules { changed: 1.5, ..plain_rules.clone() };
         let learnt = learn_rules(&HeadSystem::new("Lapel", lapel.clone(), plain_rules.clone()), self.lessons)?;
+        let tuned_rules = learn_rules(&HeadSystem::new("", tuned.clone(), plain_rules.clone()), self.lessons)?;
         let members = vec![
             member(Box::new(Classic::new(classic()?)), false, Compared),
             member(system("without ranking and parts", &unranked, &plain_rules), false, Compared),
@@ -166,13 +166,13 @@ impl LineUp<'_> {
             member(system("Proposed + whole map beside", &context, &plain_rules), false, Ablation),
             member(system("Proposed + hard triplets", &hard, &plain_rules), false, Ablation),
             member(system("Proposed + fine-tuning", &tuned, &plain_rules), true, Ablation),
+            member(system("... + learned weights", &tuned, &tuned_rules), true, Ablation),
             member(system("Proposed + residual", &paper, &residual), false, Ablation),
             member(system("Proposed + conditioned prototypes", &paper, &conditioned), false, Ablation),
             member(system("Proposed + changed head x 1.5", &paper, &changed), false, Ablation),
             member(system("Proposed + squared distances", &paper, &squared), false, Ablation),
             member(system("Proposed + hubness correction", &paper, &hubness), false, Ablation),
             member(system("Lapel without parts, equal weights", &no_parts_tuned, &plain_rules), true, Ablation),
-            member(system("Lapel, hard triplets, equal weights", &lapel_hard, &plain_rules), true, Ablation),
             member(system("Lapel, equal weights", &lapel, &plain_rules), true, Ablation),
             member(system("Lapel", &lapel, &learnt), true, Compared),
         ];
