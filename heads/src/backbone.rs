@@ -7,9 +7,9 @@ mod conv;
 mod trainable;
 mod window;
 
+pub(crate) use alexnet::CONV5;
 #[cfg(test)]
 pub(crate) use alexnet::LAYERS as BACKBONE_LAYERS;
-pub(crate) use alexnet::CONV5;
 pub use alexnet::{AlexNet, AlexNetError};
 pub(crate) use autograd::max_pool;
 pub(crate) use conv::max_pool_plane;

@@ -70,7 +70,8 @@ pub fn in_order(mut labels: BTreeMap<&str, BTreeSet<&str>>) -> Vec<Attribute> {
         name: name.to_owned(),
         labels: labels.into_iter().map(str::to_owned).collect(),
     };
-    let garment: Vec<_> = GARMENT_ATTRIBUTES.iter().filter_map(|name| Some((*name, labels.remove(name)?))).collect();
+    let garment: Vec<_> =
+        GARMENT_ATTRIBUTES.iter().filter_map(|name| Some((*name, labels.remove(name)?))).collect();
     garment.into_iter().chain(labels).map(attribute).collect()
 }
 

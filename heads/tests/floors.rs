@@ -91,7 +91,9 @@ fn check(set: &dyn DataSet, floors: &Floors) {
         .told
         .iter()
         .filter(|(attribute, floor)| told[*attribute] < *floor)
-        .map(|(attribute, floor)| format!("{attribute}: {:.1} % told, the floor is {floor} %", told[*attribute]))
+        .map(|(attribute, floor)| {
+            format!("{attribute}: {:.1} % told, the floor is {floor} %", told[*attribute])
+        })
         .collect();
     if one < floors.one_change {
         low.push(format!("top-20 after one change: {one:.1} %, the floor is {} %", floors.one_change));

@@ -138,7 +138,9 @@ impl AlexNet {
                 x = max_pool_3_2(&x);
             }
         }
-        Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)?.transpose(0, 1)?.contiguous()
+        Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)?
+            .transpose(0, 1)?
+            .contiguous()
     }
 }
 
@@ -158,7 +160,8 @@ impl Backbone for AlexNet {
     fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
         let conv5 = self.conv5(batch)?;
         let shape = (batch.len(), cloth::CHANNELS, CONV5.height, CONV5.width);
-        let cloth: Vec<f32> = batch.par_iter().flat_map_iter(|canvas| cloth::channels(canvas, CONV5)).collect();
+        let cloth: Vec<f32> =
+            batch.par_iter().flat_map_iter(|canvas| cloth::channels(canvas, CONV5)).collect();
         Tensor::cat(&[conv5, Tensor::from_vec(cloth, shape, &Device::Cpu)?], 1)
     }
 }

@@ -5,9 +5,7 @@
 //! candle differentiates rightly ([`max_pool`], [`convolve`] choose).
 
 use super::window::{Planes, Window};
-use candle_core::{
-    CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail,
-};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
 /// Convolution without bias: `[channels, batch, h, w]` and `[out, channels * kernel * kernel]` to
@@ -211,7 +209,8 @@ mod tests {
         for (kernel, stride, padding) in [(3, 1, 1), (5, 1, 2), (11, 4, 2)] {
             let window = Window { kernel, stride, padding };
             let image = Var::from_vec(wave(2 * 2 * 31 * 31), (2, 2, 31, 31), &Device::Cpu)?;
-            let weight = Var::from_vec(wave(3 * 2 * kernel * kernel), (3, 2 * kernel * kernel), &Device::Cpu)?;
+            let weight =
+                Var::from_vec(wave(3 * 2 * kernel * kernel), (3, 2 * kernel * kernel), &Device::Cpu)?;
             let loss = || uneven(&max_pool(&convolve(&image, &weight, window)?)?);
             check(&image, loss)?;
             check(&weight, loss)?;
@@ -236,7 +235,8 @@ mod tests {
     fn convolution_agrees_with_candles_own() -> Result<()> {
         let image = Tensor::from_vec(wave(2 * 3 * 17 * 17), (3, 2, 17, 17), &Device::Cpu)?;
         for (kernel, stride, padding) in [(3, 1, 1), (5, 1, 2), (11, 4, 2)] {
-            let weight = Tensor::from_vec(wave(4 * 3 * kernel * kernel), (4, 3, kernel, kernel), &Device::Cpu)?;
+            let weight =
+                Tensor::from_vec(wave(4 * 3 * kernel * kernel), (4, 3, kernel, kernel), &Device::Cpu)?;
             let ours = convolve(&image, &weight.flatten_from(1)?, Window { kernel, stride, padding })?;
             let theirs = image.transpose(0, 1)?.conv2d(&weight, padding, stride, 1, 1)?.transpose(0, 1)?;
             let gap = (ours - theirs)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;

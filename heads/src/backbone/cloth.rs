@@ -74,7 +74,14 @@ struct Cell {
 
 impl Default for Cell {
     fn default() -> Self {
-        Self { all: 0.0, inside: 0.0, colours: [0.0; COLOURS], lab: [0.0; 3], lightness_squared: 0.0, edges: [0.0; 2] }
+        Self {
+            all: 0.0,
+            inside: 0.0,
+            colours: [0.0; COLOURS],
+            lab: [0.0; 3],
+            lightness_squared: 0.0,
+            edges: [0.0; 2],
+        }
     }
 }
 
@@ -182,7 +189,10 @@ mod tests {
     fn the_fixed_colours_are_as_many_as_the_channels() {
         assert_eq!(fixed_colours().len(), COLOURS);
         let red = lab([1.0, 0.0, 0.0]);
-        assert!((red[0] - 53.2).abs() < 0.5 && (red[1] - 80.1).abs() < 0.5 && (red[2] - 67.2).abs() < 0.5, "{red:?}");
+        assert!(
+            (red[0] - 53.2).abs() < 0.5 && (red[1] - 80.1).abs() < 0.5 && (red[2] - 67.2).abs() < 0.5,
+            "{red:?}"
+        );
     }
 
     #[test]

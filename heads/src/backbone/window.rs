@@ -55,9 +55,8 @@ impl Window {
         let plane = planes.height * planes.width;
         let mut sums = vec![T::zero(); planes.channels * planes.batch * plane];
         sums.par_chunks_mut(planes.batch * plane).enumerate().for_each(|(channel, sums)| {
-            for (at, row) in columns[channel * area * positions..][..area * positions]
-                .chunks_exact(positions)
-                .enumerate()
+            for (at, row) in
+                columns[channel * area * positions..][..area * positions].chunks_exact(positions).enumerate()
             {
                 let (ky, kx) = (at / self.kernel, at % self.kernel);
                 for (image, row) in row.chunks_exact(height * width).enumerate() {

@@ -182,7 +182,9 @@ impl Lines {
         let numbers = self.numbers(line)?;
         let wanted: usize = attributes.iter().map(|a| a.labels.len()).sum();
         if numbers.len() != wanted {
-            return Err(self.fault(line, format!("{} numbers; attr_num.txt asks for {wanted}", numbers.len())));
+            return Err(
+                self.fault(line, format!("{} numbers; attr_num.txt asks for {wanted}", numbers.len()))
+            );
         }
         let mut rest = numbers.as_slice();
         let block = |a: &Attribute| {
@@ -198,7 +200,8 @@ impl Lines {
         let mut labels = Vec::with_capacity(attributes.len());
         for (block, attribute) in self.blocks(line, attributes)?.iter().zip(attributes) {
             if let Some(odd) = block.iter().find(|v| !(0..=1).contains(*v)) {
-                return Err(self.fault(line, format!("{odd} among the labels of {}; 0 or 1 is wanted", attribute.name)));
+                return Err(self
+                    .fault(line, format!("{odd} among the labels of {}; 0 or 1 is wanted", attribute.name)));
             }
             let ones: Vec<usize> = (0..block.len()).filter(|i| block[*i] == 1).collect();
             if ones.len() > 1 {
@@ -221,16 +224,20 @@ impl Lines {
         for (at, block) in self.blocks(line, attributes)?.iter().enumerate() {
             let name = &attributes[at].name;
             if let Some(odd) = block.iter().find(|v| !(-1..=1).contains(*v)) {
-                return Err(self.fault(line, format!("{odd} among the changes of {name}; -1, 0 or 1 is wanted")));
+                return Err(
+                    self.fault(line, format!("{odd} among the changes of {name}; -1, 0 or 1 is wanted"))
+                );
             }
             let with = |sign: i64| (0..block.len()).filter(move |i| block[*i] == sign).map(|i| i as u16);
             if with(1).count() > 1 {
-                return Err(self.fault(line, format!("{name} gains {} labels; at most one is wanted", with(1).count())));
+                return Err(self
+                    .fault(line, format!("{name} gains {} labels; at most one is wanted", with(1).count())));
             }
             for label in with(-1) {
                 if labels[at] != Some(label) {
                     let label = &attributes[at].labels[usize::from(label)];
-                    return Err(self.fault(line, format!("{name} loses {label:?}, which the reference does not have")));
+                    return Err(self
+                        .fault(line, format!("{name} loses {label:?}, which the reference does not have")));
                 }
                 change.removed.push((at, label));
                 change.wanted[at] = None;
@@ -253,7 +260,9 @@ fn read_attributes(folder: &Path) -> Result<Vec<Attribute>, FieldError> {
     for line in 0..file.lines.len() {
         for number in file.numbers(line)? {
             let count = usize::try_from(number).ok().filter(|n| (1..=1000).contains(n));
-            counts.push(count.ok_or_else(|| file.fault(line, format!("{number} values; 1 to 1000 are wanted")))?);
+            counts.push(
+                count.ok_or_else(|| file.fault(line, format!("{number} values; 1 to 1000 are wanted")))?,
+            );
         }
     }
     if counts.is_empty() {
@@ -300,9 +309,15 @@ fn read_part(folder: &Path, images: &Path, part: &str, attributes: &[Attribute])
             return Err(paths.fault(line, format!("{name:?} is no path inside the folder of the pictures")));
         }
         let row = file.labels(line, attributes)?;
-        let label = |(a, n): (&Attribute, &Option<u16>)| Some((a.name.clone(), a.labels[usize::from((*n)?)].clone()));
+        let label =
+            |(a, n): (&Attribute, &Option<u16>)| Some((a.name.clone(), a.labels[usize::from((*n)?)].clone()));
         let labels: Labels = attributes.iter().zip(&row).filter_map(label).collect();
-        photos.push(LabelledPhoto { path: images.join(name), name: name.clone(), split: part.into(), labels });
+        photos.push(LabelledPhoto {
+            path: images.join(name),
+            name: name.clone(),
+            split: part.into(),
+            labels,
+        });
         numbers.push(row);
     }
     Ok((examples_of_photos(&photos, 1), numbers))

@@ -59,7 +59,8 @@ pub fn write_field_set(
     // A set too small for any has no files rather than empty ones.
     triplets.retain(|t| t.manipulation.reference < training.len());
     if !triplets.is_empty() {
-        let lines = triplets.iter().map(|t| format!("{} {} {}\n", t.manipulation.reference, t.positive, t.negative));
+        let lines =
+            triplets.iter().map(|t| format!("{} {} {}\n", t.manipulation.reference, t.positive, t.negative));
         write(folder, "triplet_train.txt", &lines.collect::<String>())?;
         let lines = triplets.iter().map(|t| indicators(&t.manipulation, attributes) + "\n");
         write(folder, "triplet_train_ind.txt", &lines.collect::<String>())?;
@@ -69,7 +70,11 @@ pub fn write_field_set(
         given => given.to_vec(),
     };
     if !queries.is_empty() {
-        write(folder, "ref_test.txt", &queries.iter().map(|q| format!("{}\n", q.reference)).collect::<String>())?;
+        write(
+            folder,
+            "ref_test.txt",
+            &queries.iter().map(|q| format!("{}\n", q.reference)).collect::<String>(),
+        )?;
         let lines = queries.iter().map(|q| indicators(q, attributes) + "\n");
         write(folder, "indfull_test.txt", &lines.collect::<String>())?;
         let lines = queries.iter().map(|q| one_hot(&q.wanted, attributes) + "\n");
@@ -148,7 +153,8 @@ fn write_picture(folder: &Path, name: &str, example: &Example) -> Result<String,
         Some(source) => std::fs::copy(source, &path).map(|_| ()).map_err(io(source.to_owned()))?,
         None => {
             let photo = example.photo();
-            let photo = photo.map_err(|e| FieldError::File { path: path.clone(), reason: format!("{e:#}") })?;
+            let photo =
+                photo.map_err(|e| FieldError::File { path: path.clone(), reason: format!("{e:#}") })?;
             std::fs::write(&path, to_jpeg(&photo)).map_err(io(path.clone()))?;
         }
     }
@@ -165,8 +171,9 @@ fn one_hot(labels: &[Option<u16>], attributes: &[Attribute]) -> String {
 fn indicators(change: &Manipulation, attributes: &[Attribute]) -> String {
     let has = |list: &[(usize, u16)], at: usize, value: usize| list.contains(&(at, value as u16));
     let blocks = attributes.iter().enumerate().flat_map(|(at, attribute)| {
-        (0..attribute.labels.len())
-            .map(move |value| i8::from(has(&change.added, at, value)) - i8::from(has(&change.removed, at, value)))
+        (0..attribute.labels.len()).map(move |value| {
+            i8::from(has(&change.added, at, value)) - i8::from(has(&change.removed, at, value))
+        })
     });
     joined(blocks)
 }

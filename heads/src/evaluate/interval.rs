@@ -74,7 +74,8 @@ mod tests {
     use super::*;
 
     fn coins(clusters: usize, each: usize) -> Vec<Observation> {
-        let one = |i: usize| Observation { cluster: i / each, value: f64::from(u8::from((i / each) % 4 == 0)) };
+        let one =
+            |i: usize| Observation { cluster: i / each, value: f64::from(u8::from((i / each) % 4 == 0)) };
         (0..clusters * each).map(one).collect()
     }
 

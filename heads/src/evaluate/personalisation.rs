@@ -78,7 +78,8 @@ pub fn personalisation(
     let judged: Vec<[(f64, f64); 4]> =
         shoppers.par_iter().map(|s| one(signatures, labels, attributes, (s, picks))).collect();
     let observed = |way: usize, part: fn(&(f64, f64)) -> f64| -> Vec<Observation> {
-        let of = |(s, j): (&Shopper, &[(f64, f64); 4])| Observation { cluster: s.picture, value: part(&j[way]) };
+        let of =
+            |(s, j): (&Shopper, &[(f64, f64); 4])| Observation { cluster: s.picture, value: part(&j[way]) };
         shoppers.iter().zip(&judged).map(of).collect()
     };
     let precision = |way| observed(way, |p| p.0);
@@ -191,7 +192,8 @@ impl<'a> Store<'a> {
 
     /// Precision and normalised gain of the first results.
     fn judge(&self, results: &[usize]) -> (f64, f64) {
-        let cared: Vec<usize> = (0..self.attributes.len()).filter(|at| self.shopper.cares[*at] > 0.0).collect();
+        let cared: Vec<usize> =
+            (0..self.attributes.len()).filter(|at| self.shopper.cares[*at] > 0.0).collect();
         let first = &results[..JUDGED.min(results.len())];
         let right = first.iter().filter(|p| cared.iter().all(|at| self.matches(**p, *at))).count();
         let found: Vec<f64> = first.iter().map(|p| self.pleases(*p)).collect();
@@ -208,7 +210,8 @@ fn weights(signatures: &Signatures, picks: &[usize]) -> Vec<f32> {
     let sum = |part: usize| {
         let range = signatures.range(part);
         let of = |p: usize| &signatures.row(p)[range.clone()];
-        let pairs = picks.iter().enumerate().flat_map(|(at, a)| picks[at + 1..].iter().map(move |b| (*a, *b)));
+        let pairs =
+            picks.iter().enumerate().flat_map(|(at, a)| picks[at + 1..].iter().map(move |b| (*a, *b)));
         Some(pairs.map(|(a, b)| f64::from(distance(of(a), of(b)))).sum())
     };
     let sums: Vec<Option<f64>> = (0..signatures.parts().len()).map(sum).collect();

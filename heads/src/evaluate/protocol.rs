@@ -4,8 +4,8 @@ use crate::dataset::{Manipulation, every_change};
 use crate::manifest::Attribute;
 use crate::systems::Change;
 use crate::train::is_special;
-use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 use rand::SeedableRng;
+use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 /// The special attributes of the paper's Table 2. Neckline is not among them; garments with a collar have none.
@@ -67,7 +67,8 @@ pub fn seed_trials(labels: &[Vec<Option<u16>>], special: &[usize], seed: u64) ->
     let mut pictures: Vec<usize> = (0..labels.len()).filter(whole).collect();
     pictures.shuffle(&mut rng);
     let small = pictures.len() < SMALL;
-    let size = if small { pictures.len().div_ceil(FOLDS) } else { (pictures.len() as f64 * QUERY_SHARE) as usize };
+    let size =
+        if small { pictures.len().div_ceil(FOLDS) } else { (pictures.len() as f64 * QUERY_SHARE) as usize };
     let folds = pictures.chunks(size.max(1)).take(if small { FOLDS } else { 1 });
     let trial = |queries: &[usize]| {
         let gallery: Vec<usize> = pictures.iter().copied().filter(|p| !queries.contains(p)).collect();
@@ -80,14 +81,17 @@ pub fn seed_trials(labels: &[Vec<Option<u16>>], special: &[usize], seed: u64) ->
                 trial.direct.push(Asked { picture: *query, changes: vec![], wanted: own.clone() });
             }
             for at in 0..special.len() {
-                let differ = |other: &[Option<u16>]| (0..own.len()).all(|i| (other[i] != own[i]) == (i == at));
+                let differ =
+                    |other: &[Option<u16>]| (0..own.len()).all(|i| (other[i] != own[i]) == (i == at));
                 trial.one.extend(rows.ask(*query, differ, &mut rng));
             }
             let mut pairs: Vec<(usize, usize)> =
                 (0..special.len()).flat_map(|a| (a + 1..special.len()).map(move |b| (a, b))).collect();
             pairs.shuffle(&mut rng);
             let two = pairs.into_iter().filter_map(|(a, b)| {
-                let differ = |other: &[Option<u16>]| (0..own.len()).all(|i| (other[i] != own[i]) == (i == a || i == b));
+                let differ = |other: &[Option<u16>]| {
+                    (0..own.len()).all(|i| (other[i] != own[i]) == (i == a || i == b))
+                };
                 rows.ask(*query, differ, &mut rng)
             });
             trial.two.extend(two.take(PAIRS));
@@ -109,7 +113,12 @@ impl Rows<'_> {
     }
 
     /// A change to the labels, drawn at random, that some gallery picture has which differs as wanted.
-    fn ask(&self, query: usize, differ: impl Fn(&[Option<u16>]) -> bool, rng: &mut ChaCha8Rng) -> Option<Asked> {
+    fn ask(
+        &self,
+        query: usize,
+        differ: impl Fn(&[Option<u16>]) -> bool,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<Asked> {
         let mut possible: Vec<Vec<Option<u16>>> =
             self.gallery.iter().map(|p| self.of(*p)).filter(|row| differ(row)).collect();
         // Each combination of labels is as likely as another, however many pictures carry it.
@@ -118,7 +127,8 @@ impl Rows<'_> {
         let wanted = possible.choose(rng)?.clone();
         let own = self.of(query);
         let changed = (0..own.len()).filter(|i| own[*i] != wanted[*i]);
-        let changes = changed.filter_map(|i| Some(Change { attribute: self.special[i], to: wanted[i]?, from: None }));
+        let changes =
+            changed.filter_map(|i| Some(Change { attribute: self.special[i], to: wanted[i]?, from: None }));
         Some(Asked { picture: query, changes: changes.collect(), wanted })
     }
 }
@@ -140,14 +150,16 @@ pub fn adde_trial(
     let over = all(given);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let questions = if given.is_empty() {
-        let rows: Vec<Vec<Option<u16>>> = labels.iter().map(|row| over.iter().map(|a| row[*a]).collect()).collect();
+        let rows: Vec<Vec<Option<u16>>> =
+            labels.iter().map(|row| over.iter().map(|a| row[*a]).collect()).collect();
         every_change(&rows).into_iter().sample(&mut rng, most)
     } else {
         given.iter().cloned().sample(&mut rng, most)
     };
     let asked = |m: &Manipulation| {
         let given_up = |at: usize| m.removed.iter().find(|(a, _)| *a == at).map(|(_, label)| *label);
-        let change = |(at, label): &(usize, u16)| Change { attribute: over[*at], to: *label, from: given_up(*at) };
+        let change =
+            |(at, label): &(usize, u16)| Change { attribute: over[*at], to: *label, from: given_up(*at) };
         Asked {
             picture: m.reference,
             changes: m.added.iter().map(change).collect(),
@@ -165,7 +177,8 @@ mod tests {
     use rand::RngExt;
 
     fn attributes() -> Vec<Attribute> {
-        let attribute = |name: &str| Attribute { name: name.into(), labels: vec!["a".into(), "b".into(), "c".into()] };
+        let attribute =
+            |name: &str| Attribute { name: name.into(), labels: vec!["a".into(), "b".into(), "c".into()] };
         vec![attribute("color"), attribute("collar"), attribute("category")]
     }
 
@@ -192,7 +205,10 @@ mod tests {
                 let changed = (0..2).filter(|a| labels[asked.picture][*a] != asked.wanted[*a]).count();
                 assert_eq!(changed, asked.changes.len());
             }
-            assert!(trial.one.iter().all(|a| a.changes.len() == 1) && trial.two.iter().all(|a| a.changes.len() == 2));
+            assert!(
+                trial.one.iter().all(|a| a.changes.len() == 1)
+                    && trial.two.iter().all(|a| a.changes.len() == 2)
+            );
             assert!(!trial.one.is_empty() && !trial.two.is_empty());
         }
     }
@@ -205,7 +221,10 @@ mod tests {
         for asked in &trial.one {
             let change = asked.changes[0];
             assert_eq!(change.from, labels[asked.picture][change.attribute]);
-            assert!(labels.iter().any(|row| row[..2] == asked.wanted[..]), "missing labels must match as well");
+            assert!(
+                labels.iter().any(|row| row[..2] == asked.wanted[..]),
+                "missing labels must match as well"
+            );
         }
     }
 }

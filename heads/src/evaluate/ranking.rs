@@ -55,7 +55,9 @@ pub fn outcomes(
 ) -> Vec<Outcome> {
     let outcome = |asked: &Asked| {
         let distances = distances(searcher, pictures, trial, asked);
-        let hit = |p: &usize| trial.attributes.iter().zip(&asked.wanted).all(|(a, w)| pictures.labels[*p][*a] == *w);
+        let hit = |p: &usize| {
+            trial.attributes.iter().zip(&asked.wanted).all(|(a, w)| pictures.labels[*p][*a] == *w)
+        };
         let hits = trial.gallery.iter().zip(&distances).filter(|(p, _)| hit(p));
         let nearest = hits.map(|(_, d)| *d).fold(f32::INFINITY, f32::min);
         Outcome {
@@ -98,7 +100,11 @@ pub fn gains(
             let found: Vec<f64> = order.iter().take(k).map(|i| relevance[*i]).collect();
             ndcg(&found, relevance)
         };
-        Gains { all: of(&|_| true, false), changed: of(&is_changed, true), kept: of(&|a| !is_changed(a), false) }
+        Gains {
+            all: of(&|_| true, false),
+            changed: of(&is_changed, true),
+            kept: of(&|a| !is_changed(a), false),
+        }
     };
     questions.par_iter().map(gain).collect()
 }
@@ -125,12 +131,7 @@ pub fn ranked(searcher: &dyn Searcher, pictures: &Pictures<'_>, trial: &Trial, a
 }
 
 /// D of the changed query to each picture of the gallery.
-fn distances(
-    searcher: &dyn Searcher,
-    pictures: &Pictures<'_>,
-    trial: &Trial,
-    asked: &Asked,
-) -> Vec<f32> {
+fn distances(searcher: &dyn Searcher, pictures: &Pictures<'_>, trial: &Trial, asked: &Asked) -> Vec<f32> {
     let signatures = &pictures.signatures;
     let query = searcher.query(signatures.row(asked.picture), &asked.changes);
     let of = if query.squared { Signatures::squared_distance } else { Signatures::distance };
@@ -160,8 +161,12 @@ mod tests {
     fn ranks_and_gains_are_counted_by_hand() {
         // Pictures at 0, 1, 2, 3; labels of two attributes.
         let signatures = Signatures::new(vec![1], vec![0.0, 1.0, 2.0, 3.0]);
-        let labels =
-            vec![vec![Some(0), Some(0)], vec![Some(1), Some(1)], vec![Some(1), Some(0)], vec![Some(1), Some(0)]];
+        let labels = vec![
+            vec![Some(0), Some(0)],
+            vec![Some(1), Some(1)],
+            vec![Some(1), Some(0)],
+            vec![Some(1), Some(0)],
+        ];
         let change = Change { attribute: 0, to: 1, from: None };
         let asked = Asked { picture: 0, changes: vec![change], wanted: vec![Some(1), Some(0)] };
         let trial = Trial {
@@ -181,7 +186,11 @@ mod tests {
         let (first, second) = (1.0, 1.0 / 3f64.log2());
         assert!((found.kept - second / (first + second)).abs() < 1e-12);
         let pushed = Pictures { penalties: Some(vec![0.0, 5.0, 0.0, 0.0]), ..pictures };
-        assert_eq!(outcomes(&Plain, &pushed, &trial, &trial.one)[0].rank, 1, "a penalty moves a picture back");
+        assert_eq!(
+            outcomes(&Plain, &pushed, &trial, &trial.one)[0].rank,
+            1,
+            "a penalty moves a picture back"
+        );
         let half = 0.5f64.exp2() - 1.0;
         assert!((found.all - (half * first + second) / (first + second)).abs() < 1e-12);
     }

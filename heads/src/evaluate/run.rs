@@ -169,7 +169,8 @@ struct Found {
 impl Found {
     fn scores(&self, special: &[usize], name: impl Fn(usize) -> String) -> ProtocolScores {
         let table = |outcomes: &[Outcome]| {
-            let share = |k: usize| outcomes.iter().filter(|o| o.hit(k)).count() as f64 / outcomes.len().max(1) as f64;
+            let share =
+                |k: usize| outcomes.iter().filter(|o| o.hit(k)).count() as f64 / outcomes.len().max(1) as f64;
             let by = |a: &usize| (name(*a), bootstrap(&hits(outcomes, Some(*a), TOP)));
             Table {
                 curve: (1..=CURVE).map(share).collect(),

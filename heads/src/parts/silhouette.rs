@@ -60,12 +60,13 @@ impl Silhouette {
         self.mask.bounds().unwrap_or(USUAL)
     }
 
-    /// Column of the garment's axis: the median of the mask's columns in its lower half.
+    /// Column of the garment's axis: the median of the mask's columns.
+    ///
+    /// Of all rows, not of the lower half alone: sleeves of a cropped jacket hang lower than its body.
     pub(super) fn axis(&self) -> f32 {
         let body = self.bounds();
-        let from = (f32::midpoint(body.y0, body.y1) * self.mask.height() as f32) as usize;
         let mut columns = vec![0usize; self.mask.width()];
-        for y in from..self.mask.height() {
+        for y in 0..self.mask.height() {
             for (x, count) in columns.iter_mut().enumerate() {
                 *count += usize::from(self.mask.get(x, y));
             }

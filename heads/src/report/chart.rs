@@ -7,7 +7,7 @@ const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#a6761d"];
 const WIDTH: f64 = 620.0;
 const HEIGHT: f64 = 340.0;
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 62.0;
 const BOTTOM: f64 = 40.0;
 /// Room on the right for the lines' names.
 const RIGHT: f64 = 170.0;
@@ -35,14 +35,31 @@ pub(super) fn lines(lines: &[Line<'_>], x_name: &str, y_name: &str, (low, high):
         let (at, end) = (y(value), WIDTH - RIGHT);
         let digits = if high - low > 4.0 { 0 } else { 2 };
         put(format_args!("<line class=\"grid\" x1=\"{LEFT}\" x2=\"{end}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>"));
-        put(format_args!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value:.digits$}</text>", LEFT - 6.0, at + 4.0));
+        put(format_args!(
+            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value:.digits$}</text>",
+            LEFT - 6.0,
+            at + 4.0
+        ));
     }
     for at in (0..count).filter(|at| *at == 0 || (at + 1).is_multiple_of(count.div_ceil(5).max(1))) {
-        put(format_args!("<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>", x(at), HEIGHT - BOTTOM + 18.0, at + 1));
+        put(format_args!(
+            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            x(at),
+            HEIGHT - BOTTOM + 18.0,
+            at + 1
+        ));
     }
     let middle = LEFT + (WIDTH - LEFT - RIGHT) / 2.0;
-    put(format_args!("<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>", HEIGHT - 4.0, escaped(x_name)));
-    put(format_args!("<text x=\"12\" y=\"{}\" transform=\"rotate(-90 12 {0})\" text-anchor=\"middle\">{}</text>", HEIGHT / 2.0, escaped(y_name)));
+    put(format_args!(
+        "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        HEIGHT - 4.0,
+        escaped(x_name)
+    ));
+    put(format_args!(
+        "<text x=\"12\" y=\"{}\" transform=\"rotate(-90 12 {0})\" text-anchor=\"middle\">{}</text>",
+        HEIGHT / 2.0,
+        escaped(y_name)
+    ));
     let mut ends: Vec<(f64, usize)> =
         lines.iter().enumerate().filter_map(|(i, l)| Some((y(*l.values.last()?), i))).collect();
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -56,7 +73,10 @@ pub(super) fn lines(lines: &[Line<'_>], x_name: &str, y_name: &str, (low, high):
         let points: Vec<String> =
             line.values.iter().enumerate().map(|(at, v)| format!("{:.1},{:.1}", x(at), y(*v))).collect();
         let dash = if i >= COLOURS.len() { " stroke-dasharray=\"5 3\"" } else { "" };
-        put(format_args!("<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>", points.join(" ")));
+        put(format_args!(
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>",
+            points.join(" ")
+        ));
         let (at, from) = (name_at - beyond + 4.0, WIDTH - RIGHT + 6.0);
         put(format_args!("<text x=\"{from}\" y=\"{at:.1}\" fill=\"{colour}\">{}</text>", escaped(line.name)));
     }

@@ -2,11 +2,14 @@
 
 use super::picture::{small, with_parts};
 use crate::dataset::label_numbers;
-use crate::evaluate::{Asked, Measured, Pictures, TestSet, personalised_example, ranked, seed_trials, shoppers, special_attributes};
+use crate::evaluate::{
+    Asked, Measured, Pictures, TestSet, personalised_example, ranked, seed_trials, shoppers,
+    special_attributes,
+};
 use crate::head::Head;
+use crate::region::PartsCase;
 use crate::systems::{Labelled, System};
 use crate::train::{Prepared, parts_case};
-use crate::region::PartsCase;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -64,7 +67,9 @@ impl PartsSheet {
     /// # Errors
     /// When a canvas cannot be read.
     pub fn new(of: &Prepared, count: usize) -> anyhow::Result<Self> {
-        let is_top = |p: &usize| matches!(parts_case(&of.examples()[*p].labels), Some(PartsCase::Sleeved | PartsCase::Sleeveless));
+        let is_top = |p: &usize| {
+            matches!(parts_case(&of.examples()[*p].labels), Some(PartsCase::Sleeved | PartsCase::Sleeveless))
+        };
         let cell = |(number, p): (usize, usize)| {
             let parts = of.canvases().parts(p, of.cases()[p]);
             let found = if parts.case == PartsCase::LowerBody {
@@ -104,7 +109,8 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
     let special = special_attributes(attributes);
     let trials = seed_trials(&labels, &special, SEED);
     let text = |p: usize| -> String {
-        let label = |a: &usize| labels[p][*a].map_or("?".into(), |l| attributes[*a].labels[usize::from(l)].clone());
+        let label =
+            |a: &usize| labels[p][*a].map_or("?".into(), |l| attributes[*a].labels[usize::from(l)].clone());
         special.iter().map(label).collect::<Vec<_>>().join(", ")
     };
     let cell = |p: usize, good: bool, picked: bool| -> anyhow::Result<Cell> {
@@ -128,7 +134,11 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
             manipulations.push(Row {
                 query: cell(asked.picture, false, false)?,
                 asked: format!("{}: {own} → {}", attributes[change.attribute].name, name(change.to)),
-                answers: answers.iter().take(SHOWN).map(|p| cell(*p, hit(*p), false)).collect::<anyhow::Result<_>>()?,
+                answers: answers
+                    .iter()
+                    .take(SHOWN)
+                    .map(|p| cell(*p, hit(*p), false))
+                    .collect::<anyhow::Result<_>>()?,
             });
         }
     }
@@ -140,10 +150,16 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
             .collect();
         let example = personalised_example(&pictures.signatures, &labels, &special, &shopper);
         let pleases = |p: usize| {
-            (0..special.len()).all(|at| shopper.cares[at] == 0.0 || labels[p][special[at]] == labels[shopper.picture][special[at]])
+            (0..special.len()).all(|at| {
+                shopper.cares[at] == 0.0 || labels[p][special[at]] == labels[shopper.picture][special[at]]
+            })
         };
         for (asked, results, picks) in [
-            (format!("cares for {}; picks framed blue", cares.join(" and ")), &example.shown, &example.picks[..]),
+            (
+                format!("cares for {}; picks framed blue", cares.join(" and ")),
+                &example.shown,
+                &example.picks[..],
+            ),
             ("next search with the weights of Eq. 5".to_owned(), &example.next, &[][..]),
         ] {
             let cells = results.iter().take(SHOWN).map(|p| cell(*p, pleases(*p), picks.contains(p)));
@@ -177,7 +193,8 @@ pub fn confusions(measured: &[Measured], heads: &[Arc<Head>]) -> Vec<Confusion> 
             let labels = attribute.labels.clone();
             let mut counts = vec![vec![0; labels.len()]; labels.len()];
             for picture in measured {
-                let known = picture.labels.get(&attribute.name).and_then(|l| labels.iter().position(|x| x == l));
+                let known =
+                    picture.labels.get(&attribute.name).and_then(|l| labels.iter().position(|x| x == l));
                 let told = picture.signatures[at].as_ref().and_then(|s| head.predict(attribute, s.values()));
                 let told = told.and_then(|t| labels.iter().position(|x| *x == t.label));
                 if let (Some(known), Some(told)) = (known, told) {

@@ -50,7 +50,7 @@ pub struct Content<'a> {
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;color:#1b1b1b;max-width:1180px;margin:24px auto;padding:0 16px}\
 h1{font-size:26px}h2{margin-top:44px;border-bottom:2px solid #ddd;padding-bottom:4px}h3{margin-top:26px}\
 table{border-collapse:collapse;margin:10px 0;font-variant-numeric:tabular-nums}td,th{padding:3px 10px;text-align:right;border-bottom:1px solid #e4e4e4}\
-td:first-child,th:first-child{text-align:left}tr.best td{font-weight:600}small,.ci{color:#666;font-size:12px}svg text{font:12px system-ui,sans-serif}\
+td:first-child,th:first-child{text-align:left}tr.best td{font-weight:600}small,.ci{color:#666;font-size:12px}td .ci{display:block;white-space:nowrap}svg text{font:12px system-ui,sans-serif}\
 svg .grid{stroke:#e4e4e4}figure{display:inline-block;margin:4px;width:112px;vertical-align:top}figure img{width:112px;height:112px;display:block;border:3px solid transparent}\
 figure.good img{border-color:#1a9641}figure.picked img{border-color:#2166ac}figcaption{font-size:10.5px;line-height:1.25;color:#444}\
 .row{display:flex;align-items:center;border-bottom:1px solid #eee}.asked{width:150px;padding:0 8px;font-weight:600}.heat td{text-align:center;min-width:26px;padding:2px 4px;font-size:11px}.heat th{font-size:11px;font-weight:400}\
@@ -175,8 +175,14 @@ fn personal_table(system: &SystemScores) -> String {
     );
     for row in &system.personalisation {
         let _ = write!(out, "<tr><td>{}</td>", row.picks);
-        let cells =
-            [row.uniform, row.mean_of_picks, row.personalised, row.both, row.ahead_of_uniform, row.ahead_of_mean];
+        let cells = [
+            row.uniform,
+            row.mean_of_picks,
+            row.personalised,
+            row.both,
+            row.ahead_of_uniform,
+            row.ahead_of_mean,
+        ];
         for cell in cells.into_iter().chain(row.gain) {
             out += &percent(cell);
         }
@@ -226,9 +232,17 @@ fn run_time_section(r: RunTime) -> String {
 fn grid_section(sets: &[Figures]) -> String {
     let mut out = String::new();
     for figures in sets {
-        let _ = write!(out, "<h2>Changed labels: {} (Figure 7)</h2><p>Green: exactly the wanted labels.</p>", escaped(&figures.name));
+        let _ = write!(
+            out,
+            "<h2>Changed labels: {} (Figure 7)</h2><p>Green: exactly the wanted labels.</p>",
+            escaped(&figures.name)
+        );
         figures.manipulations.iter().for_each(|r| row(&mut out, r));
-        let _ = write!(out, "<h2>Personalised: {} (Figure 8)</h2><p>Green: matches in what the shopper cares for. Blue: picked.</p>", escaped(&figures.name));
+        let _ = write!(
+            out,
+            "<h2>Personalised: {} (Figure 8)</h2><p>Green: matches in what the shopper cares for. Blue: picked.</p>",
+            escaped(&figures.name)
+        );
         figures.personalised.iter().for_each(|r| row(&mut out, r));
     }
     out
@@ -273,7 +287,11 @@ fn parts_section(sets: &[(String, PartsSheet)]) -> String {
 fn confusion_section(sets: &[(String, Vec<Confusion>)]) -> String {
     let mut out = String::new();
     for (name, all) in sets {
-        let _ = write!(out, "<h2>Confusions: {}</h2><p>Rows: the label; columns: what is told.</p>", escaped(name));
+        let _ = write!(
+            out,
+            "<h2>Confusions: {}</h2><p>Rows: the label; columns: what is told.</p>",
+            escaped(name)
+        );
         for c in all {
             let _ = write!(out, "<h3>{}</h3><table class=\"heat\"><tr><th></th>", escaped(&c.attribute));
             c.labels.iter().for_each(|l| {
@@ -316,5 +334,10 @@ fn loss_section(traces: &[Trace]) -> String {
 }
 
 fn percent(i: Interval) -> String {
-    format!("<td>{:.1} <span class=\"ci\">{:.1}–{:.1}</span></td>", 100.0 * i.mean, 100.0 * i.low, 100.0 * i.high)
+    format!(
+        "<td>{:.1} <span class=\"ci\">{:.1}–{:.1}</span></td>",
+        100.0 * i.mean,
+        100.0 * i.low,
+        100.0 * i.high
+    )
 }

@@ -25,7 +25,8 @@ pub(super) fn small(canvas: &Canvas) -> String {
                 let at = |dx: usize, dy: usize| {
                     u32::from(canvas.rgb()[((y * step + dy) * side + x * step + dx) * 3 + channel])
                 };
-                let sum: u32 = (0..step).flat_map(|dy| (0..step).map(move |dx| (dx, dy))).map(|(x, y)| at(x, y)).sum();
+                let sum: u32 =
+                    (0..step).flat_map(|dy| (0..step).map(move |dx| (dx, dy))).map(|(x, y)| at(x, y)).sum();
                 rgb.push((sum / (step * step) as u32) as u8);
             }
         }

@@ -51,7 +51,9 @@ impl Adde {
         let prototypes = Prototypes::of(&labelled, range);
         for (attribute, first) in first_values(attributes).into_iter().enumerate() {
             for label in 0..attributes[attribute].labels.len() {
-                if let (Some(prototype), Some(range)) = (prototypes.get(attribute, label as u16), range(attribute)) {
+                if let (Some(prototype), Some(range)) =
+                    (prototypes.get(attribute, label as u16), range(attribute))
+                {
                     memory[(first + label) * width..][..width][range].copy_from_slice(prototype);
                 }
             }
@@ -76,7 +78,8 @@ impl Manipulator for Memory {
     fn fuse(&self, signatures: &Tensor, changes: &[Change]) -> Result<Tensor> {
         let value = |attribute: usize, label: u16| (self.first_values[attribute] + usize::from(label)) as u32;
         let rows = |of: &dyn Fn(&Change) -> u32| -> Result<Tensor> {
-            self.memory.index_select(&Tensor::new(changes.iter().map(of).collect::<Vec<u32>>(), &Device::Cpu)?, 0)
+            self.memory
+                .index_select(&Tensor::new(changes.iter().map(of).collect::<Vec<u32>>(), &Device::Cpu)?, 0)
         };
         let added = rows(&|c| value(c.attribute, c.to))?;
         let removed = rows(&|c| value(c.attribute, c.from.unwrap_or(c.to)))?;
@@ -129,7 +132,8 @@ impl Searcher for Fitted<'_> {
             let asked = Change { from, ..*change };
             let Some(change) = translated(&asked, self.attributes, &self.system.attributes) else { continue };
             let value = |label: u16| self.system.memory.first_values[change.attribute] + usize::from(label);
-            let (added, removed) = (&self.memory[value(change.to)], &self.memory[value(change.from.unwrap_or(change.to))]);
+            let (added, removed) =
+                (&self.memory[value(change.to)], &self.memory[value(change.from.unwrap_or(change.to))]);
             for ((v, a), r) in vector.iter_mut().zip(added).zip(removed) {
                 *v += a - r;
             }

@@ -74,9 +74,13 @@ impl Amnet {
 
 impl Manipulator for Layers {
     fn variables(&self) -> Vec<(String, Var)> {
-        [("embedding.weight", &self.embedding), ("memory.weight", &self.memory), ("fusion.weight", &self.fusion)]
-            .map(|(name, var)| (name.to_owned(), var.clone()))
-            .to_vec()
+        [
+            ("embedding.weight", &self.embedding),
+            ("memory.weight", &self.memory),
+            ("fusion.weight", &self.fusion),
+        ]
+        .map(|(name, var)| (name.to_owned(), var.clone()))
+        .to_vec()
     }
 
     fn embed(&self, signatures: &Tensor) -> Result<Tensor> {

@@ -60,7 +60,9 @@ impl<'a> Changes<'a> {
         }
         let wanted = |a: usize| if a == attribute { Some(to) } else { self.labels[reference][a] };
         let contradicts = |p: usize| {
-            self.special.iter().any(|a| matches!((wanted(*a), self.labels[p][*a]), (Some(x), Some(y)) if x != y))
+            self.special
+                .iter()
+                .any(|a| matches!((wanted(*a), self.labels[p][*a]), (Some(x), Some(y)) if x != y))
         };
         let carriers = &self.carriers[attribute][usize::from(to)];
         let positive = (0..TRIES).filter_map(|_| carriers.choose(rng).copied()).find(|p| !contradicts(*p))?;

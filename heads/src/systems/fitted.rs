@@ -1,7 +1,7 @@
 //! Prototypes of a data set's labels (section 4.6).
 
-use super::signatures::normalise;
 use super::Labelled;
+use super::signatures::normalise;
 use std::ops::Range;
 
 /// By attribute and label: the normalised mean of one part over the training pictures that carry the label.

@@ -108,14 +108,15 @@ impl LineUp<'_> {
         };
         let whole = Region::Whole;
         let mut traces = Vec::new();
-        let mut heads = |system: &str, recipes: &[HeadRecipe], tuned: bool| -> anyhow::Result<Arc<Vec<Head>>> {
-            let trained = self.heads(system, recipes, tuned)?;
-            for (recipe, trained) in recipes.iter().zip(&trained) {
-                let (system, head) = (system.to_owned(), recipe.name.clone());
-                traces.push(Trace { system, head, epochs: trained.trace.clone() });
-            }
-            Ok(Arc::new(trained.iter().map(Trained::head).collect::<Result<_, _>>()?))
-        };
+        let mut heads =
+            |system: &str, recipes: &[HeadRecipe], tuned: bool| -> anyhow::Result<Arc<Vec<Head>>> {
+                let trained = self.heads(system, recipes, tuned)?;
+                for (recipe, trained) in recipes.iter().zip(&trained) {
+                    let (system, head) = (system.to_owned(), recipe.name.clone());
+                    traces.push(Trace { system, head, epochs: trained.trace.clone() });
+                }
+                Ok(Arc::new(trained.iter().map(Trained::head).collect::<Result<_, _>>()?))
+            };
         let classic = HeadRecipe {
             hidden: 256,
             dim: 128,
@@ -127,15 +128,19 @@ impl LineUp<'_> {
             Ok(trained[0].head()?)
         };
         let plain_rules = SearchRules::default();
-        let unranked =
-            heads("without ranking and parts", &with(&|r| (r.region, r.ranking) = (whole, Ranking::Off)), false)?;
+        let unranked = heads(
+            "without ranking and parts",
+            &with(&|r| (r.region, r.ranking) = (whole, Ranking::Off)),
+            false,
+        )?;
         let no_parts = heads("without parts", &with(&|r| r.region = whole), false)?;
         let paper = heads("Proposed", &proposed, false)?;
         let cloth = heads("cloth", &with(&|r| r.input = Input::All), false)?;
         let context = heads("context", &with(&|r| r.context = r.region != whole), false)?;
         let hard = heads("hard triplets", &with(&|r| r.ranking = Ranking::BatchHard), false)?;
         let tuned = heads("fine-tuned", &proposed, true)?;
-        let no_parts_tuned = heads("fine-tuned, no parts", &with(&|r| (r.region, r.input) = (whole, Input::All)), true)?;
+        let no_parts_tuned =
+            heads("fine-tuned, no parts", &with(&|r| (r.region, r.input) = (whole, Input::All)), true)?;
         let lapel = heads("Lapel", &lapel_recipes(&names), true)?;
         let labels: Vec<Vec<Option<u16>>> =
             self.plain.examples().iter().map(|e| label_numbers(&e.labels, self.attributes)).collect();
@@ -153,8 +158,10 @@ impl LineUp<'_> {
         let squared = SearchRules { squared: true, ..plain_rules.clone() };
         let hubness = SearchRules { hubness: 0.5, ..plain_rules.clone() };
         let changed = SearchRules { changed: 1.5, ..plain_rules.clone() };
-        let learnt = learn_rules(&HeadSystem::new("Lapel", lapel.clone(), plain_rules.clone()), self.lessons)?;
-        let tuned_rules = learn_rules(&HeadSystem::new("", tuned.clone(), plain_rules.clone()), self.lessons)?;
+        let learnt =
+            learn_rules(&HeadSystem::new("Lapel", lapel.clone(), plain_rules.clone()), self.lessons)?;
+        let tuned_rules =
+            learn_rules(&HeadSystem::new("", tuned.clone(), plain_rules.clone()), self.lessons)?;
         let members = vec![
             member(Box::new(Classic::new(classic()?)), false, Compared),
             member(system("without ranking and parts", &unranked, &plain_rules), false, Compared),
@@ -172,7 +179,11 @@ impl LineUp<'_> {
             member(system("Proposed + changed head x 1.5", &paper, &changed), false, Ablation),
             member(system("Proposed + squared distances", &paper, &squared), false, Ablation),
             member(system("Proposed + hubness correction", &paper, &hubness), false, Ablation),
-            member(system("Lapel without parts, equal weights", &no_parts_tuned, &plain_rules), true, Ablation),
+            member(
+                system("Lapel without parts, equal weights", &no_parts_tuned, &plain_rules),
+                true,
+                Ablation,
+            ),
             member(system("Lapel, equal weights", &lapel, &plain_rules), true, Ablation),
             member(system("Lapel", &lapel, &learnt), true, Compared),
         ];
@@ -186,7 +197,8 @@ impl LineUp<'_> {
         }
         let train = |recipe: &HeadRecipe| -> anyhow::Result<Trained> {
             let pooled = prepared.inputs(recipe.region, recipe.context)?;
-            let data = HeadData { examples: prepared.examples(), pooled: &pooled, validation: self.validation };
+            let data =
+                HeadData { examples: prepared.examples(), pooled: &pooled, validation: self.validation };
             let fingerprint = self.fingerprints[usize::from(tuned)];
             let trained = train_head(recipe, data, fingerprint, (self.schedule, self.checkpoints), |p| {
                 (self.told)(system, &recipe.name, p.epoch, p.epochs, p.loss);

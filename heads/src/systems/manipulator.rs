@@ -60,7 +60,9 @@ pub(super) fn train(model: &dyn Manipulator, lessons: &Lessons<'_>) -> Result<()
         if drawn.is_empty() {
             continue;
         }
-        let rows = |of: &dyn Fn(usize) -> usize| tensor(lessons.signatures, &(0..drawn.len()).map(of).collect::<Vec<_>>());
+        let rows = |of: &dyn Fn(usize) -> usize| {
+            tensor(lessons.signatures, &(0..drawn.len()).map(of).collect::<Vec<_>>())
+        };
         let asked: Vec<Change> = drawn.iter().map(|d| d.change).collect();
         let fused = model.fuse(&rows(&|i| drawn[i].reference)?, &asked)?;
         let positive = model.embed(&rows(&|i| drawn[i].positive)?)?;
@@ -69,7 +71,11 @@ pub(super) fn train(model: &dyn Manipulator, lessons: &Lessons<'_>) -> Result<()
         for (attribute, classifier) in &classifiers {
             let wanted = |i: usize| {
                 let change = drawn[i].change;
-                if change.attribute == *attribute { Some(change.to) } else { lessons.labels[drawn[i].reference][*attribute] }
+                if change.attribute == *attribute {
+                    Some(change.to)
+                } else {
+                    lessons.labels[drawn[i].reference][*attribute]
+                }
             };
             let known: Vec<(u32, u32)> =
                 (0..drawn.len()).filter_map(|i| Some((i as u32, u32::from(wanted(i)?)))).collect();
@@ -77,7 +83,8 @@ pub(super) fn train(model: &dyn Manipulator, lessons: &Lessons<'_>) -> Result<()
                 continue;
             }
             let (at, labels): (Vec<u32>, Vec<u32>) = known.into_iter().unzip();
-            let logits = (fused.index_select(&Tensor::new(at, &Device::Cpu)?, 0)? * SCALE)?.matmul(classifier)?;
+            let logits =
+                (fused.index_select(&Tensor::new(at, &Device::Cpu)?, 0)? * SCALE)?.matmul(classifier)?;
             loss = (loss + candle_nn::loss::cross_entropy(&logits, &Tensor::new(labels, &Device::Cpu)?)?)?;
         }
         let rate = RATE * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / STEPS as f64).cos());

@@ -45,7 +45,8 @@ pub struct Lesson<'a> {
 /// When features cannot be read or the model fails.
 pub fn learn_rules(system: &HeadSystem, lessons: &[Lesson<'_>]) -> anyhow::Result<SearchRules> {
     let plain = system.with_rules(SearchRules::default());
-    let exams = lessons.iter().map(|lesson| Exam::new(&plain, lesson)).collect::<anyhow::Result<Vec<Exam>>>()?;
+    let exams =
+        lessons.iter().map(|lesson| Exam::new(&plain, lesson)).collect::<anyhow::Result<Vec<Exam>>>()?;
     let heads = system.heads().len();
     let mut best = SearchRules { weights: vec![1.0; heads], ..SearchRules::default() };
     let score = |rules: &SearchRules| exams.iter().map(|exam| exam.score(rules)).sum::<f64>();
@@ -101,23 +102,35 @@ impl Exam {
         let labels = numbers(lesson.held_out, &lesson.held_out_rows);
         let training = system.signatures(lesson.training)?.select(&lesson.rows);
         let signatures = system.signatures(lesson.held_out)?.select(&lesson.held_out_rows);
-        let searcher =
-            system.fit(Labelled { signatures: training, labels: &training_labels, attributes: lesson.attributes })?;
+        let searcher = system.fit(Labelled {
+            signatures: training,
+            labels: &training_labels,
+            attributes: lesson.attributes,
+        })?;
         let special = special_attributes(lesson.attributes);
         let kind = lesson.attributes.iter().position(|a| a.name == KIND);
         let question = |trial: &Trial, asked: &Asked| {
             let query = searcher.query(signatures.row(asked.picture), &asked.changes);
             let owner = |a: usize| {
-                system.heads().iter().position(|h| h.manifest().attribute(&lesson.attributes[a].name).is_some())
+                system
+                    .heads()
+                    .iter()
+                    .position(|h| h.manifest().attribute(&lesson.attributes[a].name).is_some())
             };
             let mut changed = vec![false; system.heads().len()];
             asked.changes.iter().filter_map(|c| owner(c.attribute)).for_each(|head| changed[head] = true);
-            let hit = |p: &usize| trial.attributes.iter().zip(&asked.wanted).all(|(a, w)| labels[*p][*a] == *w);
-            let same_kind =
-                |p: &usize| kind.is_some_and(|a| labels[*p][a].is_some() && labels[*p][a] == labels[asked.picture][a]);
+            let hit =
+                |p: &usize| trial.attributes.iter().zip(&asked.wanted).all(|(a, w)| labels[*p][*a] == *w);
+            let same_kind = |p: &usize| {
+                kind.is_some_and(|a| labels[*p][a].is_some() && labels[*p][a] == labels[asked.picture][a])
+            };
             Question {
                 changed,
-                distances: trial.gallery.iter().flat_map(|p| by_part(&signatures, &query.vector, *p)).collect(),
+                distances: trial
+                    .gallery
+                    .iter()
+                    .flat_map(|p| by_part(&signatures, &query.vector, *p))
+                    .collect(),
                 hits: trial.gallery.iter().map(&hit).collect(),
                 hits_of_kind: trial.gallery.iter().map(|p| hit(p) && same_kind(p)).collect(),
             }

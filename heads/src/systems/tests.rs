@@ -73,7 +73,10 @@ fn every_system_is_trained_asked_and_measured_and_training_goes_on_from_its_chec
     let pooled = shop.training.inputs(recipe.region, false).expect("pooled");
     let data = HeadData { examples: shop.training.examples(), pooled: &pooled, validation: &validation };
     let settings = (&schedule, folder.path());
-    let parts = train_head(&recipe, data, &shop.fingerprint, settings, |_| {}).expect("trained").head().expect("sound");
+    let parts = train_head(&recipe, data, &shop.fingerprint, settings, |_| {})
+        .expect("trained")
+        .head()
+        .expect("sound");
     shop.training.find_cases(&parts).expect("cases");
     shop.test.find_cases(&parts).expect("cases");
     let rows: Vec<usize> = (0..240).collect();
@@ -118,7 +121,10 @@ fn every_system_is_trained_asked_and_measured_and_training_goes_on_from_its_chec
         let scores = &system.scores;
         assert!(scores.one.top_20.count > 20, "{}", system.name);
         assert!(scores.one.curve.windows(2).all(|k| k[0] <= k[1]) && scores.one.curve[49] <= 1.0);
-        assert!(scores.one.top_20.mean >= scores.one.top_20.low && scores.one.top_20.mean <= scores.one.top_20.high);
+        assert!(
+            scores.one.top_20.mean >= scores.one.top_20.low
+                && scores.one.top_20.mean <= scores.one.top_20.high
+        );
     }
     assert_eq!(
         serde_json::to_string(&report).expect("json"),
@@ -143,8 +149,10 @@ fn a_change_moves_the_query_towards_what_is_wanted(trained: &TrainedLineUp, shop
         for query in (0..240).filter(|q| labels[*q][at].is_some_and(|l| l != to)) {
             let mean = |q: &Query| -> f32 {
                 let targets: Vec<usize> = (0..240).filter(|p| labels[*p][at] == Some(to)).collect();
-                let sum: f32 =
-                    targets.iter().map(|p| signatures.distance(&q.vector, signatures.row(*p), &plain(&signatures))).sum();
+                let sum: f32 = targets
+                    .iter()
+                    .map(|p| signatures.distance(&q.vector, signatures.row(*p), &plain(&signatures)))
+                    .sum();
                 sum / targets.len() as f32
             };
             let change = Change { attribute: at, to, from: None };

@@ -13,15 +13,15 @@ use super::sgd::Sgd;
 use super::triplets::Targets;
 use super::vocabulary::attributes_of;
 use crate::backbone::{CONV5 as MAP, TrainableAlexNet, max_pool};
-use crate::head::{Network, NetworkConfig};
 use crate::hash::sha256_hex;
+use crate::head::{Network, NetworkConfig};
 use crate::photo::Canvas;
 use crate::region::{Parts, PartsCase, Rect, Region};
 use crate::roi::{crop_matrix, pooled_len};
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -103,7 +103,12 @@ pub fn train_backbone(
     let first = run.resume(&checkpoint)?;
     for epoch in first..schedule.epochs {
         let loss = run.epoch(epoch, |step, steps| {
-            told(Progress { epoch, epochs: schedule.epochs, loss: step as f32 / steps as f32, validation: None });
+            told(Progress {
+                epoch,
+                epochs: schedule.epochs,
+                loss: step as f32 / steps as f32,
+                validation: None,
+            });
         })?;
         let validation = run.validate()?;
         if validation > run.best.0 {
@@ -176,7 +181,8 @@ impl<'a> Run<'a> {
     /// Tells runs apart: a checkpoint of other settings, heads or examples is not gone on from.
     fn key(&self) -> String {
         let examples = self.data.examples.iter().zip(self.data.validation);
-        let sources: String = examples.map(|(e, held)| format!("{:?}/{}/{held};", e.source, e.variant)).collect();
+        let sources: String =
+            examples.map(|(e, held)| format!("{:?}/{}/{held};", e.source, e.variant)).collect();
         let all = format!("{:?} {:?} {sources}", self.schedule, self.data.recipes);
         sha256_hex(all.as_bytes())[..12].to_owned()
     }
@@ -187,7 +193,11 @@ impl<'a> Run<'a> {
         let steps = order.len().div_ceil(self.schedule.batch);
         let (mut sum, mut counted) = (0.0, 0);
         for (step, batch) in order.chunks(self.schedule.batch).enumerate() {
-            let rate = 0.01 + 0.99 * 0.5 * (1.0 + (std::f64::consts::PI * progress(epoch, step, steps, self.schedule.epochs)).cos());
+            let rate = 0.01
+                + 0.99
+                    * 0.5
+                    * (1.0
+                        + (std::f64::consts::PI * progress(epoch, step, steps, self.schedule.epochs)).cos());
             let Some(loss) = self.loss(batch, &mut rng)? else { continue };
             let gradients = loss.backward()?;
             self.sgd.step(&gradients, self.schedule.rate * rate)?;
@@ -206,7 +216,8 @@ impl<'a> Run<'a> {
         let mut order = Vec::new();
         let learnt: Vec<usize> =
             (0..self.data.examples.len()).filter(|e| !self.data.validation[*e]).collect();
-        for variants in learnt.chunk_by(|a, b| self.data.examples[*a].source == self.data.examples[*b].source) {
+        for variants in learnt.chunk_by(|a, b| self.data.examples[*a].source == self.data.examples[*b].source)
+        {
             let mut variants = variants.to_vec();
             variants.shuffle(rng);
             variants.truncate(self.schedule.variants_an_epoch);
@@ -244,7 +255,8 @@ impl<'a> Run<'a> {
             rows.par_iter().map(load).collect::<anyhow::Result<_>>().map_err(TrainError::Examples)?;
         let canvases: Vec<&Canvas> = loaded.iter().map(|(canvas, _)| canvas).collect();
         let cells = MAP.height * MAP.width;
-        let map = self.backbone.forward(&canvases, self.device)?.reshape((rows.len(), MAP.channels, cells))?;
+        let map =
+            self.backbone.forward(&canvases, self.device)?.reshape((rows.len(), MAP.channels, cells))?;
         let mut pooled = HashMap::new();
         for region in self.heads.iter().map(|h| h.region) {
             if pooled.contains_key(&region) {
@@ -252,7 +264,8 @@ impl<'a> Run<'a> {
             }
             let rects: Vec<Vec<Rect>> = loaded.iter().map(|(_, parts)| parts.rects(region)).collect();
             let side = |last: bool| self.crop(&map, &rects, last);
-            let both = if region == Region::Sleeves { ((side(false)? + side(true)?)? * 0.5)? } else { side(false)? };
+            let both =
+                if region == Region::Sleeves { ((side(false)? + side(true)?)? * 0.5)? } else { side(false)? };
             pooled.insert(region, both);
         }
         Ok(pooled)

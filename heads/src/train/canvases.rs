@@ -1,7 +1,7 @@
 //! Pictures of examples on their canvases, with their parts, prepared once and kept on disk.
 //!
-//! `canvases.rgb` holds them one after the other, 224 x 224 x 3 bytes each for AlexNet; `parts-K.json` the parts
-//! of 256 of them, for the sleeved and for the sleeveless case. An interrupted run goes on with the next 256.
+//! `canvases.rgb` holds them one after the other, 224 x 224 x 3 bytes each for AlexNet; `parts-V-K.json` the parts
+//! of 256 of them, of the extraction's version V, for the sleeved and for the sleeveless case. An interrupted run goes on with the next 256.
 
 use super::examples::Example;
 use crate::hash::sha256_hex;
@@ -16,6 +16,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const SHARD: usize = 256;
+/// Raised when part extraction changes, so that parts of an older one are not gone on with.
+const PARTS_VERSION: u32 = 2;
 
 /// The canvases and parts of a list of examples.
 pub struct CanvasCache {
@@ -39,7 +41,12 @@ impl CanvasCache {
     ///
     /// # Errors
     /// When a picture cannot be read or the disk fails.
-    pub fn build(folder: &Path, examples: &[Example], side: usize, bar: &ProgressBar) -> anyhow::Result<Self> {
+    pub fn build(
+        folder: &Path,
+        examples: &[Example],
+        side: usize,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Self> {
         // Another list of examples is another cache.
         let key: String = examples.iter().map(|e| format!("{:?}/{}\n", e.source, e.variant)).collect();
         let key = sha256_hex(format!("{side}\n{key}").as_bytes())[..16].to_owned();
@@ -50,7 +57,7 @@ impl CanvasCache {
         let mut cache = Self { key, folder, file, side, prepared: Vec::with_capacity(examples.len()) };
         bar.set_length(examples.len() as u64);
         for (at, shard) in examples.chunks(SHARD).enumerate() {
-            let path = cache.folder.join(format!("parts-{at}.json"));
+            let path = cache.folder.join(format!("parts-{PARTS_VERSION}-{at}.json"));
             if !path.exists() {
                 cache.write_shard(at, shard, &path)?;
             }

@@ -208,7 +208,8 @@ impl<'a> Run<'a> {
             attributes: attributes.iter().map(|a| (a.name.clone(), a.labels.len())).collect(),
         };
         let weights = VarMap::new();
-        let network = Network::new(&config, &VarBuilder::from_varmap(&weights, DType::F32, &schedule.device))?;
+        let network =
+            Network::new(&config, &VarBuilder::from_varmap(&weights, DType::F32, &schedule.device))?;
         let variables = seeded(&weights, schedule.seed)?;
         let mut run = Self {
             recipe,
@@ -247,8 +248,10 @@ impl<'a> Run<'a> {
     /// Tells runs apart: a checkpoint of other settings, labels, examples or backbone is not gone on from.
     fn key(&self, fingerprint: &str) -> String {
         let examples = self.data.examples.iter().zip(self.data.validation);
-        let sources: String = examples.map(|(e, held)| format!("{:?}/{}/{held};", e.source, e.variant)).collect();
-        let all = format!("{fingerprint} {:?} {:?} {:?} {sources}", self.recipe, self.schedule, self.attributes);
+        let sources: String =
+            examples.map(|(e, held)| format!("{:?}/{}/{held};", e.source, e.variant)).collect();
+        let all =
+            format!("{fingerprint} {:?} {:?} {:?} {sources}", self.recipe, self.schedule, self.attributes);
         sha256_hex(all.as_bytes())[..12].to_owned()
     }
 
@@ -259,7 +262,8 @@ impl<'a> Run<'a> {
         let second = epoch >= self.schedule.epochs_1;
         let (mut sum, mut steps) = (0.0, 0);
         for batch in order.chunks(self.schedule.batch) {
-            let loss = if second { self.stage_2(batch.len(), &mut rng)? } else { self.stage_1(batch, &mut rng)? };
+            let loss =
+                if second { self.stage_2(batch.len(), &mut rng)? } else { self.stage_1(batch, &mut rng)? };
             let Some(loss) = loss else { continue };
             self.sgd.step(&loss.backward()?, self.rate(epoch))?;
             sum += loss.to_scalar::<f32>()?;
@@ -310,7 +314,8 @@ impl<'a> Run<'a> {
     fn stage_2(&self, count: usize, rng: &mut ChaCha8Rng) -> Result<Option<Tensor>, TrainError> {
         let (rows, triplets, signatures) = match self.recipe.ranking {
             Ranking::Off | Ranking::Random => {
-                let drawn: Vec<[usize; 3]> = (0..count / 2).filter_map(|_| self.targets.triplet(rng)).collect();
+                let drawn: Vec<[usize; 3]> =
+                    (0..count / 2).filter_map(|_| self.targets.triplet(rng)).collect();
                 let n = drawn.len() as u32;
                 let rows: Vec<usize> = (0..3).flat_map(|part| drawn.iter().map(move |t| t[part])).collect();
                 let signatures = self.learning_signatures(&rows, rng)?;
@@ -453,7 +458,10 @@ impl<'a> Run<'a> {
         state.extend(self.best.iter().map(|(name, t)| (format!("best.{name}"), t.clone())));
         let cpu = &Device::Cpu;
         state.insert("best".into(), Tensor::new(self.best_score, cpu)?);
-        state.insert("trace".into(), Tensor::from_slice(self.trace.as_flattened(), (self.trace.len(), 2), cpu)?);
+        state.insert(
+            "trace".into(),
+            Tensor::from_slice(self.trace.as_flattened(), (self.trace.len(), 2), cpu)?,
+        );
         state.insert("epochs_done".into(), Tensor::new(epochs_done as u32, &Device::Cpu)?);
         let temporary = path.with_extension("tmp");
         candle_core::safetensors::save(&state, &temporary)?;

@@ -75,7 +75,10 @@ impl Prepared {
             told.unwrap_or(PartsCase::LowerBody)
         };
         self.cases = self.signatures(extract_parts)?.into_iter().map(case).collect();
-        self.pooled.lock().unwrap_or_else(PoisonError::into_inner).retain(|region, _| *region == Region::Whole);
+        self.pooled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|region, _| *region == Region::Whole);
         Ok(())
     }
 

@@ -97,14 +97,27 @@ impl HeadRecipe {
     /// A special head for an attribute that only rendered garments are labelled for; it looks at the chest.
     #[must_use]
     pub fn rendered_only(attribute: &str) -> Self {
-        Self { region: Region::Chest, hidden: 32, dim: 32, real: false, input: Input::All, ..Self::special(attribute) }
+        Self {
+            region: Region::Chest,
+            hidden: 32,
+            dim: 32,
+            real: false,
+            input: Input::All,
+            ..Self::special(attribute)
+        }
     }
 
     /// The head of "Extract Parts?" (section 4.3).
     #[must_use]
     pub fn extract_parts() -> Self {
         let labels = PartsCase::ALL.map(|case| case.name().to_owned()).to_vec();
-        Self { hidden: 32, dim: 16, labels, input: Input::All, ..Self::joint("extract_parts", &[PARTS_ATTRIBUTE]) }
+        Self {
+            hidden: 32,
+            dim: 16,
+            labels,
+            input: Input::All,
+            ..Self::joint("extract_parts", &[PARTS_ATTRIBUTE])
+        }
     }
 
     /// The heads of the paper's system for a list of attributes: one each for the special ones, and one for the

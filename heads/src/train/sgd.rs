@@ -26,7 +26,11 @@ impl Sgd {
             let Some(gradient) = gradients.get(var) else { continue };
             let decay = if name.ends_with("weight") { self.weight_decay } else { 0.0 };
             if var.device().is_cpu() {
-                velocity.inplace_op3(&gradient.contiguous()?, var.as_tensor(), &Accelerate { momentum: self.momentum, decay })?;
+                velocity.inplace_op3(
+                    &gradient.contiguous()?,
+                    var.as_tensor(),
+                    &Accelerate { momentum: self.momentum, decay },
+                )?;
                 var.as_tensor().inplace_op2(velocity, &Move { rate })?;
             } else {
                 let next = ((&*velocity * self.momentum)? + gradient)?;

@@ -75,15 +75,15 @@ impl Targets {
         let mut triplets = Vec::new();
         for (a, anchor) in rows.iter().enumerate() {
             let positive = |p: &usize| *p != a && self.agree(*anchor, rows[*p]);
-            let farthest = (0..rows.len())
-                .filter(positive)
-                .max_by(|x, y| distances[a][*x].total_cmp(&distances[a][*y]));
+            let farthest =
+                (0..rows.len()).filter(positive).max_by(|x, y| distances[a][*x].total_cmp(&distances[a][*y]));
             let Some(p) = farthest else { continue };
             let negatives = || (0..rows.len()).filter(|n| self.contradict(*anchor, rows[*n]));
             let nearest = |candidates: &mut dyn Iterator<Item = usize>| {
                 candidates.min_by(|x, y| distances[a][*x].total_cmp(&distances[a][*y]))
             };
-            let beyond = nearest(&mut negatives().filter(|n| semi_hard && distances[a][*n] > distances[a][p]));
+            let beyond =
+                nearest(&mut negatives().filter(|n| semi_hard && distances[a][*n] > distances[a][p]));
             if let Some(n) = beyond.or_else(|| nearest(&mut negatives())) {
                 triplets.push([a as u32, p as u32, n as u32]);
             }

@@ -24,8 +24,7 @@ pub(super) fn attributes_of(
         let label = e.labels.get(&a.name).filter(|_| recipe.real || !e.is_real())?;
         a.labels.iter().position(|l| l == label).map(|at| at as u32)
     };
-    let by_attribute =
-        attributes.iter().map(|a| examples.iter().map(|e| number(a, e)).collect()).collect();
+    let by_attribute = attributes.iter().map(|a| examples.iter().map(|e| number(a, e)).collect()).collect();
     let sizes: Vec<usize> = attributes.iter().map(|a| a.labels.len()).collect();
     Ok((attributes, Targets::new(by_attribute, &sizes, validation.iter().map(|held| !held).collect())))
 }

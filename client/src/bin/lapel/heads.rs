@@ -75,8 +75,17 @@ async fn list(client: &mut Client, json: bool) -> anyhow::Result<()> {
 }
 
 fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
-    let mut table =
-        output::table(&["head", "state", "kind", "region", "dim", "weight (changed)", "attributes", "bundle", "trained on"]);
+    let mut table = output::table(&[
+        "head",
+        "state",
+        "kind",
+        "region",
+        "dim",
+        "weight (changed)",
+        "attributes",
+        "bundle",
+        "trained on",
+    ]);
     for head in heads {
         let state = head.state().as_str_name().trim_start_matches("HEAD_STATE_").to_lowercase();
         let state = if head.failure.is_empty() { state } else { format!("{state}: {}", head.failure) };

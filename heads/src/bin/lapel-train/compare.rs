@@ -54,7 +54,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let mut prepared = options.data.prepare(name, training.examples.clone(), &backbone)?;
         let recipe = HeadRecipe::extract_parts();
         let pooled = prepared.inputs(recipe.region, recipe.context)?;
-        let data = HeadData { examples: prepared.examples(), pooled: &pooled, validation: &training.validation };
+        let data =
+            HeadData { examples: prepared.examples(), pooled: &pooled, validation: &training.validation };
         let trained = train_head(&recipe, data, backbone.fingerprint(), (&schedule, &checkpoints), |_| {})?;
         let extract_parts = trained.head()?;
         prepared.find_cases(&extract_parts)?;
@@ -95,12 +96,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let weights = lapel_heads.iter().zip(&trained.rules.weights).map(|(h, w)| format!("{} {w:.2}", h.name()));
     let weights = weights.collect::<Vec<_>>().join(", ");
     let mut out = std::io::stdout().lock();
-    writeln!(out, "\nLapel's weights, chosen on held-out pictures: {weights}; a changed head x {:.2}", trained.rules.changed)?;
-    let (mut reports, mut grids, mut sheets, mut told, mut confused) = (vec![], vec![], vec![], vec![], vec![]);
+    writeln!(
+        out,
+        "\nLapel's weights, chosen on held-out pictures: {weights}; a changed head x {:.2}",
+        trained.rules.changed
+    )?;
+    let (mut reports, mut grids, mut sheets, mut told, mut confused) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for (at, set) in sets.iter().enumerate() {
         let test_set = |m: &Member| {
             let side = &sides[usize::from(m.fine_tuned)];
-            TestSet { set: set.as_ref(), training: &side.training, rows: &training.rows[at], test: &side.tests[at] }
+            TestSet {
+                set: set.as_ref(),
+                training: &side.training,
+                rows: &training.rows[at],
+                test: &side.tests[at],
+            }
         };
         let systems: Vec<(&dyn System, TestSet<'_>)> =
             members.iter().map(|m| (m.system.as_ref(), test_set(m))).collect();

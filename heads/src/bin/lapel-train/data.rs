@@ -92,7 +92,12 @@ impl Data {
     }
 
     /// Prepares examples for heads, with progress bars.
-    pub(crate) fn prepare(&self, name: &str, examples: Vec<Example>, backbone: &dyn Backbone) -> anyhow::Result<Prepared> {
+    pub(crate) fn prepare(
+        &self,
+        name: &str,
+        examples: Vec<Example>,
+        backbone: &dyn Backbone,
+    ) -> anyhow::Result<Prepared> {
         let bars = [progress_bar(&format!("{name} pictures")), progress_bar(&format!("{name} features"))];
         let prepared = Prepared::new(examples, backbone, &self.cache, (&bars[0], &bars[1]));
         bars.iter().for_each(ProgressBar::finish);
@@ -126,7 +131,8 @@ impl Data {
     ) -> Vec<Lesson<'a>> {
         let lesson = |(set, rows): (&'a Box<dyn DataSet>, &Vec<usize>)| {
             let rendered = matches!(set.training().first().map(|e| &e.source), Some(Source::Render(..)));
-            let (held, learnt): (Vec<usize>, Vec<usize>) = rows.iter().partition(|row| training.validation[**row]);
+            let (held, learnt): (Vec<usize>, Vec<usize>) =
+                rows.iter().partition(|row| training.validation[**row]);
             let (held_out, held_out_rows) =
                 if rendered { (renders, (0..renders.examples().len()).collect()) } else { (prepared, held) };
             Lesson { attributes: set.attributes(), training: prepared, rows: learnt, held_out, held_out_rows }
@@ -152,7 +158,8 @@ pub(crate) fn attributes_of(sets: &[Box<dyn DataSet>]) -> Vec<Attribute> {
 }
 
 pub(crate) fn progress_bar(name: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>20} {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}");
+    let style =
+        ProgressStyle::with_template("{prefix:>20} {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}");
     let bar = ProgressBar::new(0).with_prefix(name.to_owned());
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

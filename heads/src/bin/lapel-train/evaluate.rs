@@ -33,13 +33,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let shared: Vec<Arc<Head>> = heads.iter().cloned().map(Arc::new).collect();
     let rules = HeadSystem::own_rules(&heads);
     let system = HeadSystem::new("Lapel", Arc::new(heads), rules);
-    let (mut sets_done, mut told, mut sheets, mut grids, mut confused) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut sets_done, mut told, mut sheets, mut grids, mut confused) =
+        (vec![], vec![], vec![], vec![], vec![]);
     let mut speeds = None;
     let mut out = std::io::stdout().lock();
     for set in options.data.sets()? {
         let name = set.name().to_owned();
         let parts = (backbone.as_ref(), &extract_parts);
-        let training = options.data.prepare_with_cases(&format!("{name} training"), set.training().to_vec(), parts)?;
+        let training =
+            options.data.prepare_with_cases(&format!("{name} training"), set.training().to_vec(), parts)?;
         let test = options.data.prepare_with_cases(&format!("{name} test"), set.test().to_vec(), parts)?;
         let rows: Vec<usize> = (0..training.examples().len()).collect();
         let of = || TestSet { set: set.as_ref(), training: &training, rows: &rows, test: &test };
@@ -49,7 +51,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         print(&mut out, &report)?;
         for a in &rows_told {
             let [told, balanced, majority] = [a.accuracy, a.balanced, a.majority].map(|share| 100.0 * share);
-            writeln!(out, "{:<14} {:>5} labelled: {told:.1} % told, {balanced:.1} % balanced, {majority:.1} % majority", a.attribute, a.labelled)?;
+            writeln!(
+                out,
+                "{:<14} {:>5} labelled: {told:.1} % told, {balanced:.1} % balanced, {majority:.1} % majority",
+                a.attribute, a.labelled
+            )?;
         }
         if options.out.is_some() {
             let grid: Figures = figures(&system, &of())?;
@@ -101,7 +107,8 @@ fn bundles(folder: &Path, backbone: &dyn Backbone) -> anyhow::Result<(Head, Vec<
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.ends_with(".safetensors") && name != BACKBONE_FILE && name != EXTRACT_PARTS_FILE
     };
-    let heads = paths.iter().filter(|p| is_head(p)).map(|p| load(p)).collect::<anyhow::Result<Vec<Head>>>()?;
+    let heads =
+        paths.iter().filter(|p| is_head(p)).map(|p| load(p)).collect::<anyhow::Result<Vec<Head>>>()?;
     anyhow::ensure!(!heads.is_empty(), "{} holds no head; `lapel-train train` makes them", folder.display());
     Ok((load(&folder.join(EXTRACT_PARTS_FILE))?, heads))
 }

@@ -89,13 +89,30 @@ pub(crate) fn run_time(
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    Ok(RunTime { threads: rayon::current_num_threads(), with_parts, without_parts, classic, parts_ms: times[times.len() / 2] })
+    Ok(RunTime {
+        threads: rayon::current_num_threads(),
+        with_parts,
+        without_parts,
+        classic,
+        parts_ms: times[times.len() / 2],
+    })
 }
 
 /// The main figures of a set, for the terminal.
 pub(crate) fn print(out: &mut impl Write, set: &SetReport) -> anyhow::Result<()> {
-    writeln!(out, "\n{}: {} pictures, {} labelled on all of {}\n", set.name, set.pictures, set.eligible, set.attributes.join(", "))?;
-    writeln!(out, "{:<30} {:>8} {:>20} {:>8} {:>8}  by attribute", "top-20, %", "direct", "one change", "two", "ADDE-M")?;
+    writeln!(
+        out,
+        "\n{}: {} pictures, {} labelled on all of {}\n",
+        set.name,
+        set.pictures,
+        set.eligible,
+        set.attributes.join(", ")
+    )?;
+    writeln!(
+        out,
+        "{:<30} {:>8} {:>20} {:>8} {:>8}  by attribute",
+        "top-20, %", "direct", "one change", "two", "ADDE-M"
+    )?;
     for s in &set.systems {
         let c = &s.scores;
         let one = c.one.top_20;
@@ -122,7 +139,11 @@ pub(crate) fn print(out: &mut impl Write, set: &SetReport) -> anyhow::Result<()>
             writeln!(
                 out,
                 "{}: {} picks: uniform {u:.1}, mean of picks {m:.1}, Eq. 5 {p:.1}, both {b:.1}; Eq. 5 ahead of uniform by {:.1} [{:.1}, {:.1}]",
-                s.name, row.picks, 100.0 * ahead.mean, 100.0 * ahead.low, 100.0 * ahead.high
+                s.name,
+                row.picks,
+                100.0 * ahead.mean,
+                100.0 * ahead.low,
+                100.0 * ahead.high
             )?;
         }
     }

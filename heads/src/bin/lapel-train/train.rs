@@ -7,8 +7,8 @@ use clap::Args;
 use indicatif::MultiProgress;
 use lapel_heads::systems::{HeadSystem, SearchRules, lapel_recipes, learn_rules};
 use lapel_heads::train::{
-    BackboneData, BackboneSchedule, CanvasCache, HeadData, HeadRecipe, Prepared, Schedule, Trained, train_backbone,
-    train_head,
+    BackboneData, BackboneSchedule, CanvasCache, HeadData, HeadRecipe, Prepared, Schedule, Trained,
+    train_backbone, train_head,
 };
 use lapel_heads::{AlexNet, Attribute, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE};
 use rayon::prelude::*;
@@ -110,7 +110,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let trained: Vec<Trained> =
         recipes.par_iter().map(|recipe| trainer.train(recipe, &prepared)).collect::<anyhow::Result<_>>()?;
     let heads = trained.iter().map(Trained::head).collect::<Result<Vec<_>, _>>()?;
-    let renders = options.data.prepare_with_cases("held-out", options.data.held_out_renders(), (&backbone, &parts.head()?))?;
+    let renders = options.data.prepare_with_cases(
+        "held-out",
+        options.data.held_out_renders(),
+        (&backbone, &parts.head()?),
+    )?;
     let lessons = options.data.lessons(&sets, &training, (&prepared, &renders));
     let whole = options.heads.is_empty();
     let rules = if whole {
@@ -159,13 +163,16 @@ fn fine_tune(
         |p| {
             bar.set_position(p.epoch as u64);
             match p.validation {
-                Some(v) => bar.set_message(format!("loss {:.3}, {:.1} % of held-out labels", p.loss, 100.0 * v)),
+                Some(v) => {
+                    bar.set_message(format!("loss {:.3}, {:.1} % of held-out labels", p.loss, 100.0 * v))
+                }
                 None => bar.set_message(format!("{:.0} % of the epoch", 100.0 * p.loss)),
             }
         },
     )?;
     bar.finish();
-    let halves = weights.into_iter().map(|(name, t)| Ok((name, t.to_device(&Device::Cpu)?.to_dtype(DType::F16)?)));
+    let halves =
+        weights.into_iter().map(|(name, t)| Ok((name, t.to_device(&Device::Cpu)?.to_dtype(DType::F16)?)));
     candle_core::safetensors::save(&halves.collect::<candle_core::Result<_>>()?, out)?;
     Ok(())
 }
@@ -188,7 +195,8 @@ impl Trainer<'_> {
         let trained = train_head(recipe, data, self.fingerprint, settings, |p| {
             bar.set_length(p.epochs as u64);
             bar.set_position(p.epoch as u64);
-            let told = p.validation.map_or(String::new(), |v| format!(", {:.1} % of held-out labels", 100.0 * v));
+            let told =
+                p.validation.map_or(String::new(), |v| format!(", {:.1} % of held-out labels", 100.0 * v));
             bar.set_message(format!("loss {:.3}{told}", p.loss));
         });
         bar.finish();

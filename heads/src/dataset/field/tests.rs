@@ -35,15 +35,18 @@ fn the_format_is_read_as_published() {
     assert_eq!(labels["attribute 2"], "value 3");
     let triplet = &set.triplets()[0];
     assert_eq!((triplet.positive, triplet.negative), (1, 2));
-    assert_eq!((&triplet.manipulation.added[..], &triplet.manipulation.removed[..]), (&[(0, 1)][..], &[(0, 0)][..]));
+    assert_eq!(
+        (&triplet.manipulation.added[..], &triplet.manipulation.removed[..]),
+        (&[(0, 1)][..], &[(0, 0)][..])
+    );
     let [swap, gain] = set.manipulations() else { panic!("two queries") };
     assert_eq!(swap.wanted, [Some(0), Some(0)]);
     assert_eq!((&gain.added[..], gain.removed.len()), (&[(1, 2)][..], 0), "a label where none was known");
     let named = read(&[("attr_names.txt", "collar: polo, hood\ncolor: red, blue, green\n")]).expect("sound");
-    assert_eq!(named.attributes()[1], Attribute {
-        name: "color".into(),
-        labels: vec!["red".into(), "blue".into(), "green".into()],
-    });
+    assert_eq!(
+        named.attributes()[1],
+        Attribute { name: "color".into(), labels: vec!["red".into(), "blue".into(), "green".into()] }
+    );
 }
 
 #[test]
@@ -51,20 +54,48 @@ fn malformed_files_are_named_with_line_and_reason() {
     let cases = [
         ("attr_num.txt", "2 x\n", "attr_num.txt, line 1: \"x\" is no whole number"),
         ("attr_num.txt", "", "attr_num.txt: it is empty"),
-        ("labels_train.txt", "1 0 0 1 0\n1 1 0 1 0\n0 0 0 0 1\n", "labels_train.txt, line 2: attribute 1 has 2 labels"),
-        ("labels_test.txt", "1 0 0 1 0\n0 1 0 2 0\n", "labels_test.txt, line 2: 2 among the labels of attribute 2"),
-        ("labels_test.txt", "1 0 0 1 0\n0 1 0 0\n", "labels_test.txt, line 2: 4 numbers; attr_num.txt asks for 5"),
+        (
+            "labels_train.txt",
+            "1 0 0 1 0\n1 1 0 1 0\n0 0 0 0 1\n",
+            "labels_train.txt, line 2: attribute 1 has 2 labels",
+        ),
+        (
+            "labels_test.txt",
+            "1 0 0 1 0\n0 1 0 2 0\n",
+            "labels_test.txt, line 2: 2 among the labels of attribute 2",
+        ),
+        (
+            "labels_test.txt",
+            "1 0 0 1 0\n0 1 0 0\n",
+            "labels_test.txt, line 2: 4 numbers; attr_num.txt asks for 5",
+        ),
         ("labels_test.txt", "1 0 0 1 0\n", "labels_test.txt: 1 lines, but"),
         ("imgs_test.txt", "e.jpg\n../f.jpg\n", "imgs_test.txt, line 2: \"../f.jpg\" is no path inside"),
         ("triplet_train.txt", "0 1 3\n", "triplet_train.txt, line 1: 3 names no picture; there are 3"),
         ("triplet_train.txt", "0 1\n", "triplet_train.txt, line 1: three numbers"),
-        ("triplet_train_ind.txt", "1 -1 0 0 0\n", "line 1: attribute 1 loses \"value 2\", which the reference"),
-        ("indfull_test.txt", "0 0 1 -1 1\n0 0 0 0 1\n", "indfull_test.txt, line 1: attribute 2 gains 2 labels"),
+        (
+            "triplet_train_ind.txt",
+            "1 -1 0 0 0\n",
+            "line 1: attribute 1 loses \"value 2\", which the reference",
+        ),
+        (
+            "indfull_test.txt",
+            "0 0 1 -1 1\n0 0 0 0 1\n",
+            "indfull_test.txt, line 1: attribute 2 gains 2 labels",
+        ),
         ("indfull_test.txt", "0 0 0 0 0\n0 0 0 0 1\n", "indfull_test.txt, line 1: nothing is added"),
         ("gt_test.txt", "1 0 0 1 0\n0 1 0 0 1\n", "gt_test.txt, line 1: attribute 2 is not \"value 1\""),
         ("ref_test.txt", "0\n-1\n", "ref_test.txt, line 2: -1 names no picture"),
-        ("attr_names.txt", "collar: polo\ncolor: a, b, c\n", "attr_names.txt, line 1: 1 names for the 2 values"),
-        ("attr_names.txt", "collar polo, hood\ncolor: a, b, c\n", "attr_names.txt, line 1: a \":\" is missing"),
+        (
+            "attr_names.txt",
+            "collar: polo\ncolor: a, b, c\n",
+            "attr_names.txt, line 1: 1 names for the 2 values",
+        ),
+        (
+            "attr_names.txt",
+            "collar polo, hood\ncolor: a, b, c\n",
+            "attr_names.txt, line 1: a \":\" is missing",
+        ),
     ];
     for (file, text, wanted) in cases {
         let found = read(&[(file, text)]).err().map(|e| e.to_string()).unwrap_or_default();

@@ -14,7 +14,10 @@ fn start() -> HashMap<String, Tensor> {
         let values = (0..shape.iter().product()).map(|_| rng.random_range(-spread..spread)).collect();
         let weight = Tensor::from_vec(values, shape.as_slice(), &Device::Cpu).expect("sized");
         tensors.insert(format!("features.{at}.weight"), weight);
-        tensors.insert(format!("features.{at}.bias"), Tensor::zeros(shape[0], DType::F32, &Device::Cpu).expect("zeros"));
+        tensors.insert(
+            format!("features.{at}.bias"),
+            Tensor::zeros(shape[0], DType::F32, &Device::Cpu).expect("zeros"),
+        );
     }
     tensors
 }
@@ -41,10 +44,8 @@ impl Garments {
         }
         let canvases = CanvasCache::build(folder, &examples, 224, &ProgressBar::hidden()).expect("drawn");
         let validation = (0..44).map(|at| at % 4 == 0).collect();
-        let recipes = vec![HeadRecipe {
-            labels: vec!["red".into(), "blue".into()],
-            ..HeadRecipe::special("color")
-        }];
+        let recipes =
+            vec![HeadRecipe { labels: vec!["red".into(), "blue".into()], ..HeadRecipe::special("color") }];
         Self { examples, canvases, validation, recipes }
     }
 
