@@ -114,6 +114,15 @@ mod tests {
     }
 
     #[test]
+    fn sleeves_that_hang_below_a_cropped_body_are_no_torso() {
+        // Body 30..70 x 20..60; the left sleeve hangs down to row 85, the right one to row 70.
+        let canvas = shirt(&[(30, 20, 70, 60), (14, 20, 86, 40), (14, 20, 26, 85), (74, 20, 86, 70)]);
+        let parts = extract_parts(&canvas, PartsCase::Sleeved);
+        let torso = parts.torso.expect("torso");
+        assert!(close(torso.x0, 0.3) && close(torso.x1, 0.7), "{torso:?}");
+    }
+
+    #[test]
     fn the_cases_decide_which_parts_there_are() {
         let canvas = shirt(&[(30, 20, 70, 90)]);
         let sleeveless = extract_parts(&canvas, PartsCase::Sleeveless);

@@ -60,7 +60,8 @@ impl Profile {
         }
         let lower = &runs[runs.len() * 6 / 10..(runs.len() * 92 / 100).max(runs.len() * 6 / 10 + 1)];
         let torso = (median(lower.iter().map(|r| r.0)), median(lower.iter().map(|r| r.1)));
-        Self { top: body.y0, height: body.y1 - body.y0, runs, torso }
+        let height = runs.len() as f32 / silhouette.rows() as f32;
+        Self { top: body.y0, height, runs, torso }
     }
 
     /// Columns of the left and right jump, searched upwards from the lower torso.

@@ -80,16 +80,34 @@ impl Silhouette {
         middle.map_or(f32::midpoint(body.x0, body.x1), |x| (x as f32 + 0.5) / self.mask.width() as f32)
     }
 
-    /// For each row of the bounding box, the run of covered columns that crosses (or is nearest to) `axis`.
+    /// Rows of the mask.
+    pub(super) fn rows(&self) -> usize {
+        self.mask.height()
+    }
+
+    /// For each row of the body, the run of covered columns that crosses `axis`.
+    ///
+    /// Above the first row that covers the axis (a wide neck) it is the nearest run, in gaps below the run of the row
+    /// above. The body ends with the last row that covers the axis: sleeves may hang lower, and are no torso.
     pub(super) fn runs_at(&self, axis: f32) -> Vec<(f32, f32)> {
-        let width = self.mask.width();
+        let (width, height) = (self.mask.width(), self.mask.height());
         let column = ((axis * width as f32) as usize).min(width - 1);
+        let covers = |run: &(usize, usize)| (run.0..run.1).contains(&column);
+        let rows: Vec<Option<(usize, usize)>> = (0..height).map(|y| self.mask.run_near(column, y)).collect();
+        let first = rows.iter().position(Option::is_some).unwrap_or(0);
+        let last = rows.iter().rposition(Option::is_some).unwrap_or(0);
+        let crossing = rows.iter().rposition(|run| run.as_ref().is_some_and(covers));
+        // A garment that is open in front down to the hem has its body on both sides of the axis.
+        let end = crossing.filter(|row| 2 * (row - first.min(*row)) > last - first).unwrap_or(last);
         let mut runs: Vec<(f32, f32)> = Vec::new();
-        for y in 0..self.mask.height() {
-            match self.mask.run_near(column, y) {
-                Some((l, r)) => runs.push((l as f32 / width as f32, r as f32 / width as f32)),
-                None if !runs.is_empty() && self.mask.any_below(y) => runs.extend(runs.last().copied()),
-                None => {}
+        let mut crossed = false;
+        for run in rows.iter().take(end + 1).skip(first) {
+            crossed |= run.as_ref().is_some_and(covers);
+            match run {
+                Some(run) if covers(run) || !crossed || end == last => {
+                    runs.push((run.0 as f32 / width as f32, run.1 as f32 / width as f32));
+                }
+                Some(_) | None => runs.extend(runs.last().copied()),
             }
         }
         runs

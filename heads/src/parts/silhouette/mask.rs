@@ -66,11 +66,6 @@ impl Mask {
         Some((start, end))
     }
 
-    /// Whether any row from `y` on is covered.
-    pub(super) fn any_below(&self, y: usize) -> bool {
-        self.bits[y * self.width..].contains(&true)
-    }
-
     /// Dilation, then erosion: fills gaps up to twice `radius`.
     pub(super) fn closed(&self, radius: usize) -> Self {
         self.dilated(radius).eroded(radius)
