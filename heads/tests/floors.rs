@@ -2,6 +2,8 @@
 //!
 //! The floors lie about two standard errors below what was measured on the same pictures when the heads were made.
 
+#![allow(clippy::expect_used, clippy::print_stdout)]
+
 use indicatif::ProgressBar;
 use lapel_heads::dataset::{DataSet, PhotoSet, RenderSet};
 use lapel_heads::evaluate::{SetReport, TestSet, accuracies, evaluate_systems, measure};

@@ -129,7 +129,7 @@ impl Data {
         training: &Training,
         (prepared, renders): (&'a Prepared, &'a Prepared),
     ) -> Vec<Lesson<'a>> {
-        let lesson = |(set, rows): (&'a Box<dyn DataSet>, &Vec<usize>)| {
+        let lesson = |(set, rows): (&'a dyn DataSet, &Vec<usize>)| {
             let rendered = matches!(set.training().first().map(|e| &e.source), Some(Source::Render(..)));
             let (held, learnt): (Vec<usize>, Vec<usize>) =
                 rows.iter().partition(|row| training.validation[**row]);
@@ -137,7 +137,7 @@ impl Data {
                 if rendered { (renders, (0..renders.examples().len()).collect()) } else { (prepared, held) };
             Lesson { attributes: set.attributes(), training: prepared, rows: learnt, held_out, held_out_rows }
         };
-        sets.iter().zip(&training.rows).map(lesson).collect()
+        sets.iter().map(AsRef::as_ref).zip(&training.rows).map(lesson).collect()
     }
 
     pub(crate) fn checkpoints(&self) -> anyhow::Result<PathBuf> {

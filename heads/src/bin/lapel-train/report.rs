@@ -51,12 +51,15 @@ pub(crate) fn command() -> String {
     std::env::args().map(word).collect::<Vec<_>>().join(" ")
 }
 
+/// What is done with a batch.
+type Pass<'a> = &'a dyn Fn(&[&Canvas]) -> anyhow::Result<()>;
+
 /// Speeds of the embedder, and of Classic where its pass over a batch is given.
 pub(crate) fn run_time(
     examples: &[Example],
     embedder: &Embedder,
     heads: &[Arc<Head>],
-    classic: Option<&dyn Fn(&[&Canvas]) -> anyhow::Result<()>>,
+    classic: Option<Pass<'_>>,
 ) -> anyhow::Result<RunTime> {
     let side = embedder.backbone().input_side();
     let fresh = || -> anyhow::Result<Vec<Canvas>> {
@@ -64,7 +67,7 @@ pub(crate) fn run_time(
         pictures.map(|e| Ok(e.photo().context("a picture to time")?.fit(side))).collect()
     };
     let canvases = fresh()?;
-    let all = |canvases: &[Canvas], pass: &dyn Fn(&[&Canvas]) -> anyhow::Result<()>| -> anyhow::Result<f64> {
+    let all = |canvases: &[Canvas], pass: Pass<'_>| -> anyhow::Result<f64> {
         let started = Instant::now();
         for batch in canvases.chunks(BATCH) {
             pass(&batch.iter().collect::<Vec<_>>())?;

@@ -162,12 +162,10 @@ fn fine_tune(
         (&schedule, &options.data.checkpoints()?, &options.settings.device()?),
         |p| {
             bar.set_position(p.epoch as u64);
-            match p.validation {
-                Some(v) => {
-                    bar.set_message(format!("loss {:.3}, {:.1} % of held-out labels", p.loss, 100.0 * v))
-                }
-                None => bar.set_message(format!("{:.0} % of the epoch", 100.0 * p.loss)),
-            }
+            bar.set_message(match p.validation {
+                Some(v) => format!("loss {:.3}, {:.1} % of held-out labels", p.loss, 100.0 * v),
+                None => format!("{:.0} % of the epoch", 100.0 * p.loss),
+            });
         },
     )?;
     bar.finish();
