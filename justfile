@@ -16,14 +16,23 @@ test:
 ci:
     bash .ci/run
 
-# Train every head (about 15 minutes on 2 cores); a run that was cut off goes on.
-train WARDROBE:
-    cargo run --release --bin lapel-train -- train --wardrobe {{WARDROBE}}
+# Fine-tune the backbone and train every head (about 45 minutes on 2 cores); a run that was cut off goes on.
+# IMAGENET: AlexNet's weights with torchvision's names.
+train WARDROBE IMAGENET:
+    cargo run --release --bin lapel-train -- train --wardrobe {{WARDROBE}} --imagenet {{IMAGENET}}
+
+# Train the example head for sport prints.
+train-sport WARDROBE:
+    cargo run --release --bin lapel-train -- train --wardrobe {{WARDROBE}} --heads sport
     mv heads/bundles/sport.safetensors examples/heads/
 
-# Print what the shipped heads reach.
+# Train and measure the paper's systems beside Lapel (about 30 minutes on 2 cores); writes target/compare/report.html.
+compare WARDROBE IMAGENET:
+    cargo run --release --bin lapel-train -- compare --wardrobe {{WARDROBE}} --imagenet {{IMAGENET}} --out target/compare
+
+# Measure the shipped heads (2 minutes); writes target/evaluate/report.html.
 evaluate WARDROBE:
-    cargo run --release --bin lapel-train -- evaluate --wardrobe {{WARDROBE}}
+    cargo run --release --bin lapel-train -- evaluate --wardrobe {{WARDROBE}} --out target/evaluate
 
 # Recall and speed of the search, beside the exact scan in the same run (minutes), then the same over gRPC.
 bench-search *ARGS:

@@ -74,8 +74,10 @@ mod tests {
     use super::*;
 
     fn coins(clusters: usize, each: usize) -> Vec<Observation> {
-        let one =
-            |i: usize| Observation { cluster: i / each, value: f64::from(u8::from((i / each).is_multiple_of(4))) };
+        let one = |i: usize| Observation {
+            cluster: i / each,
+            value: f64::from(u8::from((i / each).is_multiple_of(4))),
+        };
         (0..clusters * each).map(one).collect()
     }
 
