@@ -53,15 +53,44 @@ async fn explanations_add_up_and_weights_sum_to_the_heads_in_play() {
     }
     // Equal weights of any size are Eq. 4.
     let heads = ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"];
-    let equal: Vec<_> = heads.iter().map(|h| (*h, 3.0)).collect();
-    let plain = search(&mut client, by_image(query.clone(), 20)).await;
-    let same =
-        search(&mut client, v1::SearchRequest { weighting: weights(&equal, false), ..by_image(query, 20) })
-            .await;
+    let equal = |weight: f64| {
+        let by_head: Vec<_> = heads.iter().map(|h| (*h, weight)).collect();
+        v1::SearchRequest { weighting: weights(&by_head, false), ..by_image(query.clone(), 20) }
+    };
+    let plain = search(&mut client, equal(1.0)).await;
+    let same = search(&mut client, equal(3.0)).await;
     let ranks = |a: &v1::SearchResponse| {
         a.results.iter().map(|r| (r.item_id.clone(), r.distance)).collect::<Vec<_>>()
     };
     assert_eq!(ranks(&plain), ranks(&same));
+    assert!(plain.weights.values().all(|w| (w - 1.0).abs() < 1e-9));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn without_weights_each_head_has_its_own_and_a_changed_one_more() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 20).await;
+    let heads =
+        client.heads.list_heads(v1::ListHeadsRequest::default()).await.expect("answers").into_inner().heads;
+    let own = |edited: &str| {
+        let weight = |h: &v1::Head| h.weight * if h.name == edited { h.changed_weight } else { 1.0 };
+        let total: f64 = heads.iter().map(weight).sum();
+        heads.iter().map(|h| (h.name.clone(), weight(h) / total * heads.len() as f64)).collect::<Vec<_>>()
+    };
+    let query = by_image(to_jpeg(&render(2, 3).photo), 5);
+    let edited = v1::SearchRequest { manipulations: vec![set("color", "red")], ..query.clone() };
+    for (request, wanted) in [(query, own("")), (edited, own("color"))] {
+        let found = search(&mut client, request).await.weights;
+        for (head, weight) in wanted {
+            assert!((found[&head] - weight).abs() < 1e-6, "{head}: {} instead of {weight}", found[&head]);
+        }
+    }
+    assert!(
+        heads.iter().all(|h| h.changed_weight > 1.0),
+        "the shipped heads count more when they are changed"
+    );
     server.finish().await;
 }
 
@@ -180,7 +209,8 @@ async fn picks_that_agree_only_on_colour_raise_its_weight() {
         v1::PersonaliseRequest { picked_ids: vec!["red1".into()], k: 3, ..v1::PersonaliseRequest::default() };
     let one = client.feedback.personalise(request).await.expect("answers").into_inner();
     assert_eq!((one.replaced_query_item_id.as_str(), one.results[0].item_id.as_str()), ("red1", "red1"));
-    assert!(one.weights.values().all(|w| (w - 1.0).abs() < 1e-9));
+    assert!((sum(&one.weights) - one.weights.len() as f64).abs() < 1e-9);
+    assert!(one.weights["color"] < color, "one pick says nothing about weights");
     // Saved, the weights rank a later search as they ranked here.
     let request =
         v1::SaveProfileRequest { name: "red lover".into(), weights: answer.weights.clone(), picked_ids };

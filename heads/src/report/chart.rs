@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// Colours of the lines, told apart with every common colour blindness.
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#a6761d"];
-const WIDTH: f64 = 620.0;
+const WIDTH: f64 = 575.0;
 const HEIGHT: f64 = 340.0;
 const LEFT: f64 = 62.0;
 const BOTTOM: f64 = 40.0;
@@ -33,7 +33,7 @@ pub(super) fn lines(lines: &[Line<'_>], x_name: &str, y_name: &str, (low, high):
     for step in 0..=5 {
         let value = low + (high - low) * f64::from(step) / 5.0;
         let (at, end) = (y(value), WIDTH - RIGHT);
-        let digits = if high - low > 4.0 { 0 } else { 2 };
+        let digits = if high - low > 2.0 { 1 } else { 2 };
         put(format_args!("<line class=\"grid\" x1=\"{LEFT}\" x2=\"{end}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>"));
         put(format_args!(
             "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value:.digits$}</text>",
@@ -67,7 +67,12 @@ pub(super) fn lines(lines: &[Line<'_>], x_name: &str, y_name: &str, (low, high):
     for i in 1..ends.len() {
         ends[i].0 = ends[i].0.max(ends[i - 1].0 + 14.0);
     }
-    let beyond = ends.last().map_or(0.0, |e| (e.0 - (HEIGHT - BOTTOM)).max(0.0));
+    // And above the axis.
+    let mut room = HEIGHT - BOTTOM;
+    for end in ends.iter_mut().rev() {
+        end.0 = end.0.min(room);
+        room = end.0 - 14.0;
+    }
     for (name_at, i) in ends {
         let (line, colour) = (&lines[i], COLOURS[i % COLOURS.len()]);
         let points: Vec<String> =
@@ -77,7 +82,7 @@ pub(super) fn lines(lines: &[Line<'_>], x_name: &str, y_name: &str, (low, high):
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>",
             points.join(" ")
         ));
-        let (at, from) = (name_at - beyond + 4.0, WIDTH - RIGHT + 6.0);
+        let (at, from) = (name_at + 4.0, WIDTH - RIGHT + 6.0);
         put(format_args!("<text x=\"{from}\" y=\"{at:.1}\" fill=\"{colour}\">{}</text>", escaped(line.name)));
     }
     svg + "</svg>"

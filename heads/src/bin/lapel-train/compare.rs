@@ -1,6 +1,6 @@
 //! The verb `compare`.
 
-use crate::data::{Data, attributes_of, progress_bar};
+use crate::data::{Data, attributes_of, load_backbone, progress_bar};
 use crate::report::{command, print, run_time, write};
 use crate::train::Settings;
 use clap::Args;
@@ -50,7 +50,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let checkpoints = options.data.checkpoints()?;
     let training = options.data.training(&sets);
     let side = |name: &str, path: &PathBuf| -> anyhow::Result<Side> {
-        let backbone = AlexNet::load(path)?;
+        let backbone = load_backbone(path)?;
         let mut prepared = options.data.prepare(name, training.examples.clone(), &backbone)?;
         let recipe = HeadRecipe::extract_parts();
         let pooled = prepared.inputs(recipe.region, recipe.context)?;

@@ -6,9 +6,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lapel_heads::dataset::{DataSet, FieldSet, PhotoSet, RenderSet, in_order};
 use lapel_heads::systems::Lesson;
 use lapel_heads::train::{Example, Prepared, Source, examples_of_renders};
-use lapel_heads::{Attribute, Backbone, Head};
+use lapel_heads::{AlexNet, Attribute, Backbone, Head};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One training photo in this many chooses epochs and settings instead of being learnt from; so does one
 /// rendered garment in [`RENDERED_HELD`].
@@ -155,6 +155,11 @@ pub(crate) fn attributes_of(sets: &[Box<dyn DataSet>]) -> Vec<Attribute> {
         known.extend(attribute.labels.iter().map(String::as_str));
     }
     in_order(labels)
+}
+
+/// Reads a backbone; an error names the file.
+pub(crate) fn load_backbone(path: &Path) -> anyhow::Result<AlexNet> {
+    AlexNet::load(path).with_context(|| path.display().to_string())
 }
 
 pub(crate) fn progress_bar(name: &str) -> ProgressBar {

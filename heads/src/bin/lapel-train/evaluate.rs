@@ -1,13 +1,13 @@
 //! The verb `evaluate`.
 
-use crate::data::Data;
+use crate::data::{Data, load_backbone};
 use crate::report::{command, print, run_time, write};
 use anyhow::Context;
 use clap::Args;
 use lapel_heads::evaluate::{Accuracy, TestSet, accuracies, evaluate_systems, measure};
 use lapel_heads::report::{Confusion, Content, Figures, PartsSheet, confusions, figures};
 use lapel_heads::systems::{HeadSystem, System};
-use lapel_heads::{AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head};
+use lapel_heads::{BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let backbone: Arc<dyn Backbone> = Arc::new(AlexNet::load(&options.bundles.join(BACKBONE_FILE))?);
+    let backbone: Arc<dyn Backbone> = Arc::new(load_backbone(&options.bundles.join(BACKBONE_FILE))?);
     let (extract_parts, heads) = bundles(&options.bundles, backbone.as_ref())?;
     let shared: Vec<Arc<Head>> = heads.iter().cloned().map(Arc::new).collect();
     let rules = HeadSystem::own_rules(&heads);

@@ -113,7 +113,7 @@ pub(crate) fn print(out: &mut impl Write, set: &SetReport) -> anyhow::Result<()>
     )?;
     writeln!(
         out,
-        "{:<30} {:>8} {:>20} {:>8} {:>8}  by attribute",
+        "{:<36} {:>8} {:>20} {:>8} {:>8}  by attribute",
         "top-20, %", "direct", "one change", "two", "ADDE-M"
     )?;
     for s in &set.systems {
@@ -123,7 +123,7 @@ pub(crate) fn print(out: &mut impl Write, set: &SetReport) -> anyhow::Result<()>
             c.one.by_attribute.iter().map(|(name, i)| format!("{name} {:.1}", 100.0 * i.mean)).collect();
         writeln!(
             out,
-            "{:<30} {:>8.1} {:>6.1} [{:>5.1}, {:>5.1}] {:>8.1} {:>8.1}  {}",
+            "{:<36} {:>8.1} {:>6.1} [{:>5.1}, {:>5.1}] {:>8.1} {:>8.1}  {}",
             s.name,
             100.0 * c.direct.top_20.mean,
             100.0 * one.mean,

@@ -1,6 +1,6 @@
 //! The verb `train`.
 
-use crate::data::{Data, Training, attributes_of, progress_bar};
+use crate::data::{Data, Training, attributes_of, load_backbone, progress_bar};
 use anyhow::Context;
 use candle_core::{DType, Device};
 use clap::Args;
@@ -10,7 +10,7 @@ use lapel_heads::train::{
     BackboneData, BackboneSchedule, CanvasCache, HeadData, HeadRecipe, Prepared, Schedule, Trained,
     train_backbone, train_head,
 };
-use lapel_heads::{AlexNet, Attribute, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE};
+use lapel_heads::{Attribute, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,7 +87,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(start) = &options.imagenet {
         fine_tune(options, &attributes, &training, (start, &backbone_path))?;
     }
-    let backbone = AlexNet::load(&backbone_path)?;
+    let backbone = load_backbone(&backbone_path)?;
     let mut prepared = options.data.prepare("training", training.examples.clone(), &backbone)?;
     let trainer = Trainer {
         schedule: options.settings.schedule(options.data.seed)?,
@@ -158,7 +158,7 @@ fn fine_tune(
             canvases: &canvases,
             validation: &training.validation,
         },
-        &candle_core::safetensors::load(start, &Device::Cpu)?,
+        &candle_core::safetensors::load(start, &Device::Cpu).with_context(|| start.display().to_string())?,
         (&schedule, &options.data.checkpoints()?, &options.settings.device()?),
         |p| {
             bar.set_position(p.epoch as u64);
