@@ -19,17 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Labelled pictures with a training and a test part.
 pub trait DataSet {
-    /// What reports call it.
-    fn name(&self) -> &str;
-
-    /// Its attributes, with their labels.
-    fn attributes(&self) -> &[Attribute];
-
-    /// What is learnt from.
-    fn training(&self) -> &[Example];
-
-    /// What is measured on; never learnt from or chosen by.
-    fn test(&self) -> &[Example];
+    /// Its pictures and labels.
+    fn collection(&self) -> &Collection;
 
     /// The manipulations of test pictures that come with the set; empty where protocols draw their own.
     fn manipulations(&self) -> &[Manipulation] {
@@ -40,6 +31,38 @@ pub trait DataSet {
     fn triplets(&self) -> &[ManipulationTriplet] {
         &[]
     }
+
+    /// What reports call it.
+    fn name(&self) -> &str {
+        &self.collection().name
+    }
+
+    /// Its attributes, with their labels.
+    fn attributes(&self) -> &[Attribute] {
+        &self.collection().attributes
+    }
+
+    /// What is learnt from.
+    fn training(&self) -> &[Example] {
+        &self.collection().training
+    }
+
+    /// What is measured on; never learnt from or chosen by.
+    fn test(&self) -> &[Example] {
+        &self.collection().test
+    }
+}
+
+/// The pictures of a data set.
+pub struct Collection {
+    /// What reports call it.
+    pub name: String,
+    /// Its attributes, with their labels.
+    pub attributes: Vec<Attribute>,
+    /// What is learnt from.
+    pub training: Vec<Example>,
+    /// What is measured on.
+    pub test: Vec<Example>,
 }
 
 /// The number of each attribute's label; `None` where it is missing or not one of the attribute's.

@@ -5,6 +5,7 @@
 
 mod backbone_trainer;
 mod canvases;
+mod checkpoint;
 mod examples;
 mod features;
 mod head_trainer;

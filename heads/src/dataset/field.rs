@@ -16,7 +16,7 @@
 //!
 //! The triplets and the queries are optional, each with all its files.
 
-use super::DataSet;
+use super::{Collection, DataSet};
 use crate::labels::Labels;
 use crate::manifest::Attribute;
 use crate::train::{Example, Source, examples_of_photos};
@@ -80,10 +80,7 @@ pub struct ManipulationTriplet {
 
 /// A data set in the field's format.
 pub struct FieldSet {
-    name: String,
-    attributes: Vec<Attribute>,
-    training: Vec<Example>,
-    test: Vec<Example>,
+    collection: Collection,
     triplets: Vec<ManipulationTriplet>,
     manipulations: Vec<Manipulation>,
 }
@@ -100,25 +97,14 @@ impl FieldSet {
         let name = folder.file_name().map_or("field".into(), |n| n.to_string_lossy().into_owned());
         let triplets = read_triplets(folder, &attributes, &training_labels)?;
         let manipulations = read_queries(folder, &attributes, &test_labels)?;
-        Ok(Self { name, attributes, training, test, triplets, manipulations })
+        let collection = Collection { name, attributes, training, test };
+        Ok(Self { collection, triplets, manipulations })
     }
 }
 
 impl DataSet for FieldSet {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn attributes(&self) -> &[Attribute] {
-        &self.attributes
-    }
-
-    fn training(&self) -> &[Example] {
-        &self.training
-    }
-
-    fn test(&self) -> &[Example] {
-        &self.test
+    fn collection(&self) -> &Collection {
+        &self.collection
     }
 
     fn manipulations(&self) -> &[Manipulation] {

@@ -1,16 +1,13 @@
 //! A folder of labelled photos as a data set.
 
-use super::{DataSet, vocabulary};
-use crate::manifest::Attribute;
-use crate::train::{Example, examples_of_photos};
+use super::{Collection, DataSet, vocabulary};
+use crate::train::examples_of_photos;
 use crate::wardrobe::{self, LabelledPhoto, WardrobeError};
 use std::path::Path;
 
 /// Photos with `labels.csv`: the rows `train` are learnt from, the rows `val` measured on.
 pub struct PhotoSet {
-    attributes: Vec<Attribute>,
-    training: Vec<Example>,
-    test: Vec<Example>,
+    collection: Collection,
 }
 
 impl PhotoSet {
@@ -26,24 +23,12 @@ impl PhotoSet {
         };
         let (training, test) = (part("train"), part("val"));
         let attributes = vocabulary(&[&training, &test]);
-        Ok(Self { attributes, training, test })
+        Ok(Self { collection: Collection { name: "wardrobe".into(), attributes, training, test } })
     }
 }
 
 impl DataSet for PhotoSet {
-    fn name(&self) -> &str {
-        "wardrobe"
-    }
-
-    fn attributes(&self) -> &[Attribute] {
-        &self.attributes
-    }
-
-    fn training(&self) -> &[Example] {
-        &self.training
-    }
-
-    fn test(&self) -> &[Example] {
-        &self.test
+    fn collection(&self) -> &Collection {
+        &self.collection
     }
 }

@@ -1,15 +1,12 @@
 //! Rendered garments as a data set.
 
-use super::{DataSet, GARMENT_ATTRIBUTES, vocabulary};
+use super::{Collection, DataSet, GARMENT_ATTRIBUTES, vocabulary};
 use crate::evaluate::fresh_seed;
-use crate::manifest::Attribute;
-use crate::train::{Example, examples_of_renders};
+use crate::train::examples_of_renders;
 
 /// Rendered garments: one seed to learn from, another, which no training uses, to measure on.
 pub struct RenderSet {
-    attributes: Vec<Attribute>,
-    training: Vec<Example>,
-    test: Vec<Example>,
+    collection: Collection,
 }
 
 impl RenderSet {
@@ -20,24 +17,12 @@ impl RenderSet {
         let mut attributes = vocabulary(&[&training, &test]);
         // No photo is labelled for these; a head that is to be taught later is trained on them.
         attributes.retain(|a| GARMENT_ATTRIBUTES.contains(&a.name.as_str()));
-        Self { attributes, training, test }
+        Self { collection: Collection { name: "rendered".into(), attributes, training, test } }
     }
 }
 
 impl DataSet for RenderSet {
-    fn name(&self) -> &str {
-        "rendered"
-    }
-
-    fn attributes(&self) -> &[Attribute] {
-        &self.attributes
-    }
-
-    fn training(&self) -> &[Example] {
-        &self.training
-    }
-
-    fn test(&self) -> &[Example] {
-        &self.test
+    fn collection(&self) -> &Collection {
+        &self.collection
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::backbone::{AlexNet, Backbone};
-use crate::dataset::{DataSet, RenderSet, label_numbers};
+use crate::dataset::{Collection, DataSet, RenderSet, label_numbers};
 use crate::evaluate::{TestSet, evaluate_systems};
 use crate::shipped::{BACKBONE_FILE, shipped_folder};
 use crate::train::{Example, HeadData, HeadRecipe, Schedule, train_head};
@@ -47,9 +47,7 @@ const COUNT: usize = 320;
 
 /// Rendered garments whose labels are the most frequent one of an attribute and "other", so that few are enough.
 struct CoarseSet {
-    attributes: Vec<Attribute>,
-    training: Vec<Example>,
-    test: Vec<Example>,
+    collection: Collection,
 }
 
 impl CoarseSet {
@@ -75,25 +73,14 @@ impl CoarseSet {
             labels: vec![label.clone(), "other".into()],
         };
         let attributes = frequent.iter().map(attribute).collect();
-        Self { attributes, training: coarse(fine.training()), test: coarse(fine.test()) }
+        let (training, test) = (coarse(fine.training()), coarse(fine.test()));
+        Self { collection: Collection { name: "coarse".into(), attributes, training, test } }
     }
 }
 
 impl DataSet for CoarseSet {
-    fn name(&self) -> &str {
-        "coarse"
-    }
-
-    fn attributes(&self) -> &[Attribute] {
-        &self.attributes
-    }
-
-    fn training(&self) -> &[Example] {
-        &self.training
-    }
-
-    fn test(&self) -> &[Example] {
-        &self.test
+    fn collection(&self) -> &Collection {
+        &self.collection
     }
 }
 

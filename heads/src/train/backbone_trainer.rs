@@ -4,6 +4,7 @@
 //! and light heads of their own, which are dropped afterwards: the shipped heads are trained on the result.
 
 use super::canvases::CanvasCache;
+use super::checkpoint::Record;
 use super::examples::{Example, parts_case};
 use super::head_trainer::{Progress, TrainError, seeded};
 use super::inputs::mask;
@@ -24,7 +25,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 const HIDDEN: usize = 64;
@@ -111,14 +112,15 @@ pub fn train_backbone(
             });
         })?;
         let validation = run.validate()?;
-        if validation > run.best.0 {
-            run.best = (validation, run.backbone.tensors()?);
+        if validation > run.record.score {
+            run.record.score = validation;
+            run.record.best = run.backbone.tensors()?;
         }
-        run.trace.push([loss, validation]);
+        run.record.trace.push([loss, validation]);
         told(Progress { epoch: epoch + 1, epochs: schedule.epochs, loss, validation: Some(validation) });
-        run.save(&checkpoint, epoch + 1)?;
+        run.record.save(run.state(), &checkpoint, epoch + 1)?;
     }
-    Ok(run.best.1)
+    Ok(run.record.best)
 }
 
 struct LightHead {
@@ -135,9 +137,7 @@ struct Run<'a> {
     heads: Vec<LightHead>,
     sgd: Sgd,
     head_sgd: Sgd,
-    best: (f32, HashMap<String, Tensor>),
-    /// By epoch: mean loss, share of validation labels told right.
-    trace: Vec<[f32; 2]>,
+    record: Record,
 }
 
 impl<'a> Run<'a> {
@@ -168,8 +168,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             sgd: sgd(backbone.variables())?,
             head_sgd: sgd(head_variables)?,
-            best: (-1.0, backbone.tensors()?),
-            trace: Vec::new(),
+            record: Record::new(backbone.tensors()?),
             data,
             schedule,
             device,
@@ -291,7 +290,8 @@ impl<'a> Run<'a> {
         let rows: Vec<usize> = (0..self.data.examples.len())
             .filter(|e| self.data.validation[*e] && self.data.examples[*e].variant == 0)
             .collect();
-        let mut right: HashMap<(usize, usize), (f32, f32)> = HashMap::new();
+        // In order, so that the sum does not depend on chance.
+        let mut right: BTreeMap<(usize, usize), (f32, f32)> = BTreeMap::new();
         for rows in rows.chunks(32) {
             let pooled = self.pooled(rows)?;
             for (at, head) in self.heads.iter().enumerate() {
@@ -311,37 +311,19 @@ impl<'a> Run<'a> {
         Ok(right.values().map(|(hits, all)| hits / all).sum::<f32>() / right.len().max(1) as f32)
     }
 
-    fn save(&self, path: &Path, epochs_done: usize) -> Result<(), TrainError> {
+    /// Weights and velocities, of the convolutions and of the light heads.
+    fn state(&self) -> HashMap<String, Tensor> {
         let mut state = self.sgd.state();
         state.extend(self.head_sgd.state());
-        state.extend(self.best.1.iter().map(|(name, t)| (format!("best.{name}"), t.clone())));
-        state.insert("best".into(), Tensor::new(self.best.0, &Device::Cpu)?);
-        let trace = Tensor::from_slice(self.trace.as_flattened(), (self.trace.len(), 2), &Device::Cpu)?;
-        state.insert("trace".into(), trace);
-        state.insert("epochs_done".into(), Tensor::new(epochs_done as u32, &Device::Cpu)?);
-        let temporary = path.with_extension("tmp");
-        candle_core::safetensors::save(&state, &temporary)?;
-        std::fs::rename(temporary, path)?;
-        Ok(())
+        state
     }
 
     /// Epochs already done.
     fn resume(&mut self, path: &Path) -> Result<usize, TrainError> {
-        if !path.exists() {
-            return Ok(0);
-        }
-        let state = candle_core::safetensors::load(path, self.device)?;
+        let Some((state, done)) = self.record.load(path, self.device)? else { return Ok(0) };
         self.sgd.restore(&state)?;
         self.head_sgd.restore(&state)?;
-        let find = |name: &str| {
-            state.get(name).ok_or_else(|| candle_core::Error::Msg(format!("the checkpoint lacks {name}")))
-        };
-        self.best.0 = find("best")?.to_scalar()?;
-        for (name, tensor) in &mut self.best.1 {
-            *tensor = find(&format!("best.{name}"))?.clone();
-        }
-        self.trace = find("trace")?.to_vec2::<f32>()?.into_iter().map(|row| [row[0], row[1]]).collect();
-        Ok(find("epochs_done")?.to_scalar::<u32>()? as usize)
+        Ok(done)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Two-stage training of one head (section 6).
 
+use super::checkpoint::Record;
 use super::examples::Example;
 use super::features::Pooled;
 use super::inputs::{fill, mask};
@@ -162,17 +163,17 @@ pub fn train_head(
     for epoch in run.resume(&path)?..epochs {
         let loss = run.epoch(epoch)?;
         let validation = run.validate()?;
-        run.trace.push([loss, validation]);
+        run.record.trace.push([loss, validation]);
         // Without validation examples the last epoch is the best.
-        if epoch >= run.last_stage() && validation >= run.best_score {
-            run.best_score = validation;
-            run.best = run.sgd.weights()?;
+        if epoch >= run.last_stage() && validation >= run.record.score {
+            run.record.score = validation;
+            run.record.best = run.sgd.weights()?;
         }
         told(Progress { epoch: epoch + 1, epochs, loss, validation: Some(validation) });
-        run.save(&path, epoch + 1)?;
+        run.record.save(run.sgd.state(), &path, epoch + 1)?;
     }
-    run.sgd.set(&run.best)?;
-    Ok(Trained { bundle: run.bundle(fingerprint)?, trace: run.trace })
+    run.sgd.set(&run.record.best)?;
+    Ok(Trained { bundle: run.bundle(fingerprint)?, trace: run.record.trace })
 }
 
 struct Run<'a> {
@@ -187,9 +188,7 @@ struct Run<'a> {
     sgd: Sgd,
     schedule: Schedule,
     config: NetworkConfig,
-    best_score: f32,
-    best: HashMap<String, Tensor>,
-    trace: Vec<[f32; 2]>,
+    record: Record,
 }
 
 impl<'a> Run<'a> {
@@ -222,12 +221,10 @@ impl<'a> Run<'a> {
             sgd: Sgd::new(variables, schedule.momentum, schedule.weight_decay)?,
             schedule: schedule.clone(),
             config,
-            best_score: -1.0,
-            best: HashMap::new(),
-            trace: Vec::new(),
+            record: Record::new(HashMap::new()),
         };
         run.input_rms = run.rms();
-        run.best = run.sgd.weights()?;
+        run.record = Record::new(run.sgd.weights()?);
         Ok(run)
     }
 
@@ -453,38 +450,11 @@ impl<'a> Run<'a> {
         Ok(bundle)
     }
 
-    fn save(&self, path: &Path, epochs_done: usize) -> Result<(), TrainError> {
-        let mut state = self.sgd.state();
-        state.extend(self.best.iter().map(|(name, t)| (format!("best.{name}"), t.clone())));
-        let cpu = &Device::Cpu;
-        state.insert("best".into(), Tensor::new(self.best_score, cpu)?);
-        state.insert(
-            "trace".into(),
-            Tensor::from_slice(self.trace.as_flattened(), (self.trace.len(), 2), cpu)?,
-        );
-        state.insert("epochs_done".into(), Tensor::new(epochs_done as u32, &Device::Cpu)?);
-        let temporary = path.with_extension("tmp");
-        candle_core::safetensors::save(&state, &temporary)?;
-        std::fs::rename(temporary, path)?;
-        Ok(())
-    }
-
     /// Epochs already done.
     fn resume(&mut self, path: &Path) -> Result<usize, TrainError> {
-        if !path.exists() {
-            return Ok(0);
-        }
-        let state = candle_core::safetensors::load(path, &self.schedule.device)?;
+        let Some((state, done)) = self.record.load(path, &self.schedule.device)? else { return Ok(0) };
         self.sgd.restore(&state)?;
-        let find = |name: &str| {
-            state.get(name).ok_or_else(|| candle_core::Error::Msg(format!("the checkpoint lacks {name}")))
-        };
-        self.best_score = find("best")?.to_scalar()?;
-        for (name, tensor) in &mut self.best {
-            *tensor = find(&format!("best.{name}"))?.clone();
-        }
-        self.trace = find("trace")?.to_vec2::<f32>()?.into_iter().map(|row| [row[0], row[1]]).collect();
-        Ok(find("epochs_done")?.to_scalar::<u32>()? as usize)
+        Ok(done)
     }
 }
 
