@@ -7,6 +7,7 @@ use crate::evaluate::{
     special_attributes,
 };
 use crate::head::Head;
+use crate::manifest::Attribute;
 use crate::region::PartsCase;
 use crate::systems::{Labelled, System};
 use crate::train::{Prepared, parts_case};
@@ -142,13 +143,24 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
             });
         }
     }
+    let personalised = personalised_rows(&pictures, (attributes, &special), &cell)?;
+    Ok(Figures { name: set.set.name().into(), manipulations, personalised })
+}
+
+/// Two rows a shopper: what uniform weights show with the picks, and the search that follows.
+fn personalised_rows(
+    pictures: &Pictures<'_>,
+    (attributes, special): (&[Attribute], &[usize]),
+    cell: &dyn Fn(usize, bool, bool) -> anyhow::Result<Cell>,
+) -> anyhow::Result<Vec<Row>> {
+    let labels = pictures.labels;
     let mut personalised = Vec::new();
-    for shopper in shoppers(&labels, &special, SHOPPERS, SEED) {
+    for shopper in shoppers(labels, special, SHOPPERS, SEED) {
         let cares: Vec<&str> = (0..special.len())
             .filter(|at| shopper.cares[*at] > 0.0)
             .map(|at| attributes[special[at]].name.as_str())
             .collect();
-        let example = personalised_example(&pictures.signatures, &labels, &special, &shopper);
+        let example = personalised_example(&pictures.signatures, labels, special, &shopper);
         let pleases = |p: usize| {
             (0..special.len()).all(|at| {
                 shopper.cares[at] == 0.0 || labels[p][special[at]] == labels[shopper.picture][special[at]]
@@ -170,7 +182,7 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
             });
         }
     }
-    Ok(Figures { name: set.set.name().into(), manipulations, personalised })
+    Ok(personalised)
 }
 
 /// Which label is told how often for which.

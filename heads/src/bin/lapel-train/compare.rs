@@ -1,18 +1,19 @@
 //! The verb `compare`.
 
-use crate::data::{Data, attributes_of, load_backbone, progress_bar};
+use crate::data::{Data, Training, attributes_of, load_backbone, progress_bar};
 use crate::report::{command, print, run_time, write};
 use crate::train::Settings;
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar};
+use lapel_heads::dataset::DataSet;
 use lapel_heads::evaluate::{TestSet, accuracies, evaluate_systems, measure};
 use lapel_heads::report::{Content, PartsSheet, confusions, figures};
 use lapel_heads::systems::{LineUp, Member, System};
-use lapel_heads::train::{HeadData, HeadRecipe, Prepared, train_head};
+use lapel_heads::train::{HeadData, HeadRecipe, Prepared, Schedule, train_head};
 use lapel_heads::{AlexNet, Backbone, Canvas, Embedder, Head};
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Upper-body garments whose parts are shown.
@@ -43,20 +44,26 @@ struct Side {
     tests: Vec<Prepared>,
 }
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let sets = options.data.sets()?;
-    let attributes = attributes_of(&sets);
-    let schedule = options.settings.schedule(options.data.seed)?;
-    let checkpoints = options.data.checkpoints()?;
-    let training = options.data.training(&sets);
-    let side = |name: &str, path: &PathBuf| -> anyhow::Result<Side> {
+/// What both backbones' sides are made of.
+struct Shared<'a> {
+    options: &'a Options,
+    sets: &'a [Box<dyn DataSet>],
+    training: &'a Training,
+    schedule: &'a Schedule,
+    checkpoints: &'a Path,
+}
+
+impl Side {
+    /// Prepares all pictures for one backbone, with an "Extract Parts?" head of its own.
+    fn new(name: &str, path: &Path, shared: &Shared<'_>) -> anyhow::Result<Self> {
+        let Shared { options, sets, training, schedule, checkpoints } = shared;
         let backbone = load_backbone(path)?;
         let mut prepared = options.data.prepare(name, training.examples.clone(), &backbone)?;
         let recipe = HeadRecipe::extract_parts();
         let pooled = prepared.inputs(recipe.region, recipe.context)?;
         let data =
             HeadData { examples: prepared.examples(), pooled: &pooled, validation: &training.validation };
-        let trained = train_head(&recipe, data, backbone.fingerprint(), (&schedule, &checkpoints), |_| {})?;
+        let trained = train_head(&recipe, data, backbone.fingerprint(), (schedule, checkpoints), |_| {})?;
         let extract_parts = trained.head()?;
         prepared.find_cases(&extract_parts)?;
         let tests = sets.iter().map(|set| {
@@ -64,9 +71,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             options.data.prepare_with_cases(&label, set.test().to_vec(), (&backbone, &extract_parts))
         });
         let tests = tests.collect::<anyhow::Result<_>>()?;
-        Ok(Side { backbone: Arc::new(backbone), extract_parts, training: prepared, tests })
-    };
-    let sides = [side("ImageNet", &options.imagenet)?, side("fine-tuned", &options.tuned)?];
+        Ok(Self { backbone: Arc::new(backbone), extract_parts, training: prepared, tests })
+    }
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let sets = options.data.sets()?;
+    let attributes = attributes_of(&sets);
+    let schedule = options.settings.schedule(options.data.seed)?;
+    let checkpoints = options.data.checkpoints()?;
+    let training = options.data.training(&sets);
+    let shared =
+        Shared { options, sets: &sets, training: &training, schedule: &schedule, checkpoints: &checkpoints };
+    let sides = [
+        Side::new("ImageNet", &options.imagenet, &shared)?,
+        Side::new("fine-tuned", &options.tuned, &shared)?,
+    ];
     let renders = options.data.prepare_with_cases(
         "held-out",
         options.data.held_out_renders(),
