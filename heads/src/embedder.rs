@@ -120,14 +120,8 @@ impl Embedder {
     pub fn cases(&self, maps: &[Vec<f32>]) -> Result<Vec<PartsCase>, EmbedError> {
         let none = vec![Parts::none(); maps.len()];
         let signatures = self.extract_parts.signatures(&self.pool(maps, &none, Region::Whole)?)?;
-        let attribute = self.extract_parts.manifest().attribute(PARTS_ATTRIBUTE);
-        let case = |signature: Option<Signature>| {
-            let scores = self.extract_parts.classify(attribute?, signature?.values())?;
-            let best =
-                (0..scores.len()).max_by(|a, b| scores[*a].probability.total_cmp(&scores[*b].probability))?;
-            PartsCase::ALL.get(best).copied()
-        };
-        Ok(signatures.into_iter().map(|s| case(s).unwrap_or(PartsCase::LowerBody)).collect())
+        let case = |s: Option<Signature>| case_of(&self.extract_parts, s.as_ref().map(Signature::values));
+        Ok(signatures.into_iter().map(case).collect())
     }
 
     fn pool(&self, maps: &[Vec<f32>], parts: &[Parts], region: Region) -> Result<Tensor, EmbedError> {
@@ -136,4 +130,14 @@ impl Embedder {
             maps.par_iter().zip(parts).map(|(map, parts)| pool_region(map, shape, parts, region)).collect();
         Ok(Tensor::from_vec(rows.concat(), (maps.len(), pooled_len(shape)), &Device::Cpu)?)
     }
+}
+
+/// The case that "Extract Parts?" sees in a signature; lower body, which has no parts, where it sees none.
+pub(crate) fn case_of(extract_parts: &Head, signature: Option<&[f32]>) -> PartsCase {
+    let case = || {
+        let attribute = extract_parts.manifest().attribute(PARTS_ATTRIBUTE)?;
+        let told = extract_parts.predict(attribute, signature?)?;
+        PartsCase::ALL.into_iter().find(|case| case.name() == told.label)
+    };
+    case().unwrap_or(PartsCase::LowerBody)
 }

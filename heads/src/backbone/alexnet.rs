@@ -100,14 +100,14 @@ impl AlexNet {
 
     /// What conv1 reads: `[3, batch, 224, 224]`, normalised by ImageNet's mean and deviation.
     pub(super) fn input(batch: &[&Canvas]) -> candle_core::Result<Tensor> {
-        if let Some(canvas) = batch.iter().find(|c| c.side() != INPUT_SIDE) {
-            candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side());
-        }
-        let x = Self::normalised(batch);
+        let x = Self::normalised(batch)?;
         Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)
     }
 
-    fn normalised(batch: &[&Canvas]) -> Activations {
+    fn normalised(batch: &[&Canvas]) -> candle_core::Result<Activations> {
+        if let Some(canvas) = batch.iter().find(|c| c.side() != INPUT_SIDE) {
+            candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side());
+        }
         let plane = INPUT_SIDE * INPUT_SIDE;
         let mut data = vec![0.0; 3 * batch.len() * plane];
         for channel in 0..3 {
@@ -118,7 +118,7 @@ impl AlexNet {
                 }
             }
         }
-        Activations { data, channels: 3, batch: batch.len(), height: INPUT_SIDE, width: INPUT_SIDE }
+        Ok(Activations { data, channels: 3, batch: batch.len(), height: INPUT_SIDE, width: INPUT_SIDE })
     }
 }
 
@@ -128,10 +128,7 @@ impl AlexNet {
     /// # Errors
     /// As [`Backbone::forward`].
     pub fn conv5(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
-        if let Some(canvas) = batch.iter().find(|c| c.side() != INPUT_SIDE) {
-            candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side());
-        }
-        let mut x = Self::normalised(batch);
+        let mut x = Self::normalised(batch)?;
         for (at, layer) in self.layers.iter().enumerate() {
             x = layer.forward(&x)?;
             if at < 2 {

@@ -109,6 +109,7 @@ pub fn evaluate_systems(
     let special = special_attributes(attributes);
     let trials = seed_trials(&labels, &special, SEED);
     let adde = adde_trial(&labels, attributes, first.set.manipulations(), (ADDE_QUESTIONS, SEED));
+    let shoppers = shoppers(&labels, &special, SHOPPERS, SEED);
     let mut found: Vec<(String, Found)> = Vec::new();
     let mut rows = Vec::new();
     for (at, (system, set)) in systems.iter().enumerate() {
@@ -128,10 +129,8 @@ pub fn evaluate_systems(
             adde: outcomes(searcher.as_ref(), &pictures, &adde, &adde.one),
             gains: gains(searcher.as_ref(), &pictures, &adde, (&adde.one, ADDE_TOP)),
         };
-        let rows_of = |picks: &usize| {
-            let shoppers = shoppers(&labels, &special, SHOPPERS, SEED);
-            personalisation(&pictures.signatures, &labels, &special, (&shoppers, *picks))
-        };
+        let rows_of =
+            |picks: &usize| personalisation(&pictures.signatures, &labels, &special, (&shoppers, *picks));
         rows.push(if personal.contains(&at) { PICKS.iter().map(rows_of).collect() } else { Vec::new() });
         found.push((system.name().to_owned(), outcome));
         done(system.name());

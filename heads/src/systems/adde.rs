@@ -5,8 +5,8 @@
 //! outputs, one after the other, scaled to unit length together. The encoders are trained first and then kept; the
 //! memory starts from the labels' prototypes and is trained on manipulations.
 
-use super::heads::signatures_of;
-use super::manipulator::{Lessons, Manipulator, first_values, tensor, train, translated};
+use super::heads::{owner_of, signatures_of};
+use super::manipulator::{Lessons, Manipulator, first_values, memory_of, tensor, train, translated};
 use super::signatures::normalise;
 use super::{Change, Labelled, Prototypes, Query, Searcher, Signatures, System};
 use crate::head::{Head, Network};
@@ -42,23 +42,11 @@ impl Adde {
         (attributes, learnt, seed): (&[Attribute], &[usize], u64),
     ) -> anyhow::Result<Self> {
         let parts = signatures_of(&encoders, training)?;
-        let owner = |name: &str| encoders.iter().position(|h| h.manifest().attribute(name).is_some());
-        let range = |at: usize| Some(parts.range(owner(&attributes[at].name)?));
+        let range = |at: usize| Some(parts.range(owner_of(&encoders, &attributes[at].name)?));
         let width: usize = parts.parts().iter().sum();
-        let values: usize = attributes.iter().map(|a| a.labels.len()).sum();
-        let mut memory = vec![0.0f32; values * width];
         let labelled = Labelled { signatures: parts.clone(), labels, attributes };
         let prototypes = Prototypes::of(&labelled, range);
-        for (attribute, first) in first_values(attributes).into_iter().enumerate() {
-            for label in 0..attributes[attribute].labels.len() {
-                if let (Some(prototype), Some(range)) =
-                    (prototypes.get(attribute, label as u16), range(attribute))
-                {
-                    memory[(first + label) * width..][..width][range].copy_from_slice(prototype);
-                }
-            }
-        }
-        let memory = Var::from_vec(memory, (values, width), &Device::Cpu)?;
+        let memory = memory_of(&prototypes, attributes, width, range)?;
         let memory = Memory { first_values: first_values(attributes), memory };
         let rows = learnt.to_vec();
         train(&memory, &Lessons { signatures: &parts, labels, attributes, rows, seed })?;
@@ -103,8 +91,7 @@ impl System for Adde {
     fn fit<'a>(&'a self, training: Labelled<'a>) -> anyhow::Result<Box<dyn Searcher + 'a>> {
         let dims: Vec<usize> = self.encoders.iter().map(Head::dim).collect();
         let layout = Signatures::new(dims, Vec::new());
-        let owner = |name: &str| self.encoders.iter().position(|h| h.manifest().attribute(name).is_some());
-        let range = |at: usize| Some(layout.range(owner(&training.attributes[at].name)?));
+        let range = |at: usize| Some(layout.range(owner_of(&self.encoders, &training.attributes[at].name)?));
         let ranges = (0..training.attributes.len()).map(range).collect();
         let prototypes = Prototypes::of(&training, range);
         let memory = self.memory.memory.to_vec2()?;

@@ -6,7 +6,7 @@
 //! classification and triplet losses.
 
 use super::heads::signatures_of;
-use super::manipulator::{Lessons, Manipulator, first_values, tensor, train, translated};
+use super::manipulator::{Lessons, Manipulator, first_values, memory_of, tensor, train, translated};
 use super::signatures::normalise;
 use super::{Change, Labelled, Prototypes, Query, Searcher, Signatures, System};
 use crate::head::{Head, Network};
@@ -49,21 +49,12 @@ impl Amnet {
         let width = signatures.parts()[0];
         let labelled = Labelled { signatures, labels, attributes };
         let prototypes = Prototypes::of(&labelled, |_| Some(0..width));
-        let values: usize = attributes.iter().map(|a| a.labels.len()).sum();
-        let mut memory = vec![0.0f32; values * width];
-        for (attribute, first) in first_values(attributes).into_iter().enumerate() {
-            for label in 0..attributes[attribute].labels.len() {
-                if let Some(prototype) = prototypes.get(attribute, label as u16) {
-                    memory[(first + label) * width..][..width].copy_from_slice(prototype);
-                }
-            }
-        }
         // Training starts from a plain sum of query and prototype.
         let identity = Tensor::eye(width, candle_core::DType::F32, &Device::Cpu)?;
         let layers = Layers {
             first_values: first_values(attributes),
             embedding: Var::from_tensor(&identity)?,
-            memory: Var::from_vec(memory, (values, width), &Device::Cpu)?,
+            memory: memory_of(&prototypes, attributes, width, |_| Some(0..width))?,
             fusion: Var::from_tensor(&Tensor::cat(&[&identity, &identity], 0)?)?,
         };
         let rows = learnt.to_vec();

@@ -93,12 +93,17 @@ impl System for HeadSystem {
     }
 
     fn fit<'a>(&'a self, training: Labelled<'a>) -> anyhow::Result<Box<dyn Searcher + 'a>> {
-        let owner = |name: &str| self.heads.iter().position(|h| h.manifest().attribute(name).is_some());
-        let owners: Vec<Option<usize>> = training.attributes.iter().map(|a| owner(&a.name)).collect();
+        let owners: Vec<Option<usize>> =
+            training.attributes.iter().map(|a| owner_of(&self.heads, &a.name)).collect();
         let range = |at: usize| owners[at].map(|head| training.signatures.range(head));
         let prototypes = Prototypes::of(&training, range);
         Ok(Box::new(Fitted { system: self, owners, prototypes, training }))
     }
+}
+
+/// The head that tells an attribute.
+pub(super) fn owner_of(heads: &[Head], attribute: &str) -> Option<usize> {
+    heads.iter().position(|h| h.manifest().attribute(attribute).is_some())
 }
 
 /// Signatures by several heads, one part each; a head that gives none leaves zeros.

@@ -1,12 +1,13 @@
 //! Training of small networks that turn a signature and a change of labels into the signature to search by.
 
 use super::changes::Changes;
-use super::{Change, Signatures};
+use super::{Change, Prototypes, Signatures};
 use crate::manifest::Attribute;
 use crate::train::{Sgd, hinge, is_special};
 use candle_core::{Device, Result, Tensor, Var};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 
 const BATCH: usize = 128;
 const STEPS: usize = 1500;
@@ -109,6 +110,28 @@ pub(super) fn first_values(attributes: &[Attribute]) -> Vec<usize> {
         first
     };
     attributes.iter().map(first).collect()
+}
+
+/// A memory that starts from the labels' prototypes: `[values, width]`, each in the part of a row that `range` gives
+/// its attribute, zero elsewhere.
+pub(super) fn memory_of(
+    prototypes: &Prototypes,
+    attributes: &[Attribute],
+    width: usize,
+    range: impl Fn(usize) -> Option<Range<usize>>,
+) -> Result<Var> {
+    let values: usize = attributes.iter().map(|a| a.labels.len()).sum();
+    let mut memory = vec![0.0f32; values * width];
+    for (attribute, first) in first_values(attributes).into_iter().enumerate() {
+        for label in 0..attributes[attribute].labels.len() {
+            if let (Some(prototype), Some(range)) =
+                (prototypes.get(attribute, label as u16), range(attribute))
+            {
+                memory[(first + label) * width..][..width][range].copy_from_slice(prototype);
+            }
+        }
+    }
+    Var::from_vec(memory, (values, width), &Device::Cpu)
 }
 
 /// A change, from the numbers of one list of attributes to those of another; `None` where the other lacks it.

@@ -1,6 +1,6 @@
 //! Learns how much each head counts, and how much more a changed one, on pictures held out of training.
 
-use super::heads::{HeadSystem, SearchRules};
+use super::heads::{HeadSystem, SearchRules, owner_of};
 use super::{Labelled, Signatures, System};
 use crate::dataset::label_numbers;
 use crate::evaluate::{Asked, Trial, seed_trials, special_attributes};
@@ -111,12 +111,7 @@ impl Exam {
         let kind = lesson.attributes.iter().position(|a| a.name == KIND);
         let question = |trial: &Trial, asked: &Asked| {
             let query = searcher.query(signatures.row(asked.picture), &asked.changes);
-            let owner = |a: usize| {
-                system
-                    .heads()
-                    .iter()
-                    .position(|h| h.manifest().attribute(&lesson.attributes[a].name).is_some())
-            };
+            let owner = |a: usize| owner_of(system.heads(), &lesson.attributes[a].name);
             let mut changed = vec![false; system.heads().len()];
             asked.changes.iter().filter_map(|c| owner(c.attribute)).for_each(|head| changed[head] = true);
             let hit =

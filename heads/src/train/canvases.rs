@@ -1,7 +1,8 @@
 //! Pictures of examples on their canvases, with their parts, prepared once and kept on disk.
 //!
 //! `canvases.rgb` holds them one after the other, 224 x 224 x 3 bytes each for AlexNet; `parts-V-K.json` the parts
-//! of 256 of them, of the extraction's version V, for the sleeved and for the sleeveless case. An interrupted run goes on with the next 256.
+//! of 256 of them, of the extraction's version V, for the sleeved and for the sleeveless case. An interrupted run goes
+//! on with the next 256.
 
 use super::examples::Example;
 use crate::hash::sha256_hex;

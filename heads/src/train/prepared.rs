@@ -5,7 +5,7 @@ use super::examples::Example;
 use super::features::{FeatureCache, Pooled};
 use super::inputs::fill;
 use crate::backbone::Backbone;
-use crate::embedder::PARTS_ATTRIBUTE;
+use crate::embedder::case_of;
 use crate::head::Head;
 use crate::region::{PartsCase, Region};
 use candle_core::{Device, Tensor};
@@ -67,14 +67,8 @@ impl Prepared {
     /// # Errors
     /// When the features cannot be read or the model fails.
     pub fn find_cases(&mut self, extract_parts: &Head) -> anyhow::Result<()> {
-        let attribute = extract_parts.manifest().attribute(PARTS_ATTRIBUTE);
-        let attribute = attribute.ok_or_else(|| anyhow::anyhow!("the head tells no {PARTS_ATTRIBUTE}"))?;
-        let case = |signature: Option<Vec<f32>>| {
-            let told = signature.and_then(|s| extract_parts.predict(attribute, &s));
-            let told = told.and_then(|t| PartsCase::ALL.into_iter().find(|c| c.name() == t.label));
-            told.unwrap_or(PartsCase::LowerBody)
-        };
-        self.cases = self.signatures(extract_parts)?.into_iter().map(case).collect();
+        let signatures = self.signatures(extract_parts)?;
+        self.cases = signatures.iter().map(|s| case_of(extract_parts, s.as_deref())).collect();
         self.pooled
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,7 +1,7 @@
 //! The verb `compare`.
 
 use crate::data::{Data, Training, attributes_of, load_backbone, progress_bar};
-use crate::report::{command, print, run_time, write};
+use crate::report::{PARTS_SHOWN, command, print, run_time, write};
 use crate::train::Settings;
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar};
@@ -15,9 +15,6 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Upper-body garments whose parts are shown.
-const PARTS_SHOWN: usize = 100;
 
 #[derive(Args)]
 pub(crate) struct Options {

@@ -1,7 +1,7 @@
 //! The verb `evaluate`.
 
 use crate::data::{Data, load_backbone};
-use crate::report::{command, print, run_time, write};
+use crate::report::{PARTS_SHOWN, command, print, run_time, write};
 use anyhow::Context;
 use clap::Args;
 use lapel_heads::evaluate::{Accuracy, TestSet, accuracies, evaluate_systems, measure};
@@ -11,9 +11,6 @@ use lapel_heads::{BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Upper-body garments whose parts are shown.
-const PARTS_SHOWN: usize = 100;
 
 #[derive(Args)]
 pub(crate) struct Options {

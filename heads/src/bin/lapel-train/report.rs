@@ -14,6 +14,8 @@ use std::time::Instant;
 /// Pictures that speeds are measured on.
 const TIMED: usize = 128;
 const BATCH: usize = 16;
+/// Upper-body garments whose parts are shown.
+pub(crate) const PARTS_SHOWN: usize = 100;
 
 /// The numbers of a report.
 #[derive(Serialize)]

@@ -97,7 +97,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bars: MultiProgress::new(),
     };
     let parts = trainer.train(&HeadRecipe::extract_parts(), &prepared)?;
-    prepared.find_cases(&parts.head()?)?;
+    let extract_parts = parts.head()?;
+    prepared.find_cases(&extract_parts)?;
     let names: Vec<&str> = attributes.iter().map(|a| a.name.as_str()).collect();
     let mut recipes = lapel_recipes(&names);
     recipes.retain(|r| options.heads.is_empty() || options.heads.contains(&r.name));
@@ -109,15 +110,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let trained: Vec<Trained> =
         recipes.par_iter().map(|recipe| trainer.train(recipe, &prepared)).collect::<anyhow::Result<_>>()?;
-    let heads = trained.iter().map(Trained::head).collect::<Result<Vec<_>, _>>()?;
-    let renders = options.data.prepare_with_cases(
-        "held-out",
-        options.data.held_out_renders(),
-        (&backbone, &parts.head()?),
-    )?;
-    let lessons = options.data.lessons(&sets, &training, (&prepared, &renders));
-    let whole = options.heads.is_empty();
-    let rules = if whole {
+    // Weights are chosen for all heads together, or not at all.
+    let rules = if options.heads.is_empty() {
+        let heads = trained.iter().map(Trained::head).collect::<Result<Vec<_>, _>>()?;
+        let renders = options.data.prepare_with_cases(
+            "held-out",
+            options.data.held_out_renders(),
+            (&backbone, &extract_parts),
+        )?;
+        let lessons = options.data.lessons(&sets, &training, (&prepared, &renders));
         learn_rules(&HeadSystem::new("Lapel", Arc::new(heads), SearchRules::default()), &lessons)?
     } else {
         SearchRules { weights: vec![1.0; trained.len()], ..SearchRules::default() }
