@@ -3,8 +3,15 @@
 use prost::Message;
 
 fn main() -> anyhow::Result<()> {
-    const FILES: [&str; 5] =
-        ["query", "search_service", "catalog_service", "feedback_service", "head_service"];
+    const FILES: [&str; 7] = [
+        "query",
+        "search_service",
+        "catalog_service",
+        "feedback_service",
+        "head_service",
+        "generation_service",
+        "admin_service",
+    ];
     let paths = FILES.map(|name| format!("lapel/v1/{name}.proto"));
     println!("cargo::rerun-if-changed=lapel");
     let descriptors = protox::compile(&paths, ["."])?;

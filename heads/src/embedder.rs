@@ -1,6 +1,7 @@
 //! From photos to parts and signatures: backbone, "Extract Parts?", part extraction, ROI pooling, heads.
 
 use crate::backbone::Backbone;
+use crate::features::Features;
 use crate::head::Head;
 use crate::manifest::Manifest;
 use crate::parts::extract_parts;
@@ -11,6 +12,7 @@ use crate::signature::Signature;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Name of the attribute that the "Extract Parts?" head tells apart.
@@ -32,11 +34,29 @@ pub enum EmbedError {
 /// What was computed from one photo.
 #[derive(Clone, Debug)]
 pub struct Embedding {
-    /// The parts found.
-    pub parts: Parts,
-    /// One signature a head, in the order the heads were given; `None` for external heads and for a head
-    /// whose output is not finite.
+    /// What the heads read.
+    pub features: Features,
+    /// One signature a head, in the order the heads were given; `None` for external heads, for a head whose output
+    /// is not finite, and for one that failed.
     pub signatures: Vec<Option<Signature>>,
+}
+
+/// What was computed from a batch.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// One a photo.
+    pub embeddings: Vec<Embedding>,
+    /// Heads that failed on the batch. They touch no other head.
+    pub faults: Vec<HeadFault>,
+}
+
+/// A head that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadFault {
+    /// Its place among the heads that were given.
+    pub head: usize,
+    /// What happened.
+    pub reason: String,
 }
 
 /// The backbone and the "Extract Parts?" layer.
@@ -64,40 +84,65 @@ impl Embedder {
         self.backbone.as_ref()
     }
 
-    /// Embeds a batch: for each canvas its parts and one signature a head. The result for a canvas does not
+    /// Embeds a batch: for each canvas what heads read, and one signature a head. The result for a canvas does not
     /// depend on what else is in the batch.
     ///
     /// # Errors
-    /// When a canvas has the wrong side or the tensor library fails.
-    pub fn embed(&self, canvases: &[&Canvas], heads: &[Arc<Head>]) -> Result<Vec<Embedding>, EmbedError> {
+    /// When a canvas has the wrong side or the backbone fails.
+    pub fn embed(&self, canvases: &[&Canvas], heads: &[Arc<Head>]) -> Result<Embedded, EmbedError> {
+        self.signatures(self.features(canvases)?, heads)
+    }
+
+    /// What the heads read of each canvas.
+    ///
+    /// # Errors
+    /// As [`Embedder::embed`].
+    pub fn features(&self, canvases: &[&Canvas]) -> Result<Vec<Features>, EmbedError> {
         let maps = self.maps(canvases)?;
         let cases = self.cases(&maps)?;
         let parts: Vec<Parts> =
             canvases.par_iter().zip(&cases).map(|(canvas, case)| extract_parts(canvas, *case)).collect();
+        Ok(maps.into_iter().zip(parts).map(|(map, parts)| Features { parts, map }).collect())
+    }
+
+    /// Signatures of photos whose features are known.
+    ///
+    /// # Errors
+    /// When the features are of another backbone.
+    pub fn signatures(&self, features: Vec<Features>, heads: &[Arc<Head>]) -> Result<Embedded, EmbedError> {
         let mut pooled: HashMap<Region, Tensor> = HashMap::new();
-        let mut by_head = Vec::with_capacity(heads.len());
-        for head in heads.iter().filter(|h| h.has_network()) {
+        let (mut by_head, mut faults) = (Vec::with_capacity(heads.len()), Vec::new());
+        for (at, head) in heads.iter().enumerate() {
+            if !head.has_network() {
+                by_head.push(None);
+                continue;
+            }
             let Manifest { region, context, .. } = *head.manifest();
             for region in std::iter::once(region).chain(context.then_some(Region::Whole)) {
                 if let std::collections::hash_map::Entry::Vacant(entry) = pooled.entry(region) {
-                    entry.insert(self.pool(&maps, &parts, region)?);
+                    entry.insert(self.pool(&features, region)?);
                 }
             }
-            let signatures = if context {
-                head.signatures(&Tensor::cat(&[&pooled[&region], &pooled[&Region::Whole]], 1)?)?
-            } else {
-                head.signatures(&pooled[&region])?
-            };
-            by_head.push(signatures.into_iter());
+            let signatures = isolated(|| {
+                if context {
+                    head.signatures(&Tensor::cat(&[&pooled[&region], &pooled[&Region::Whole]], 1)?)
+                } else {
+                    head.signatures(&pooled[&region])
+                }
+            });
+            by_head.push(match signatures {
+                Ok(signatures) => Some(signatures.into_iter()),
+                Err(reason) => {
+                    faults.push(HeadFault { head: at, reason });
+                    None
+                }
+            });
         }
-        let mut embeddings = Vec::with_capacity(parts.len());
-        for parts in parts {
-            let mut computed = by_head.iter_mut();
-            let mut next = |h: &Arc<Head>| if h.has_network() { computed.next()?.next()? } else { None };
-            let signatures = heads.iter().map(&mut next).collect();
-            embeddings.push(Embedding { parts, signatures });
-        }
-        Ok(embeddings)
+        let embeddings = features.into_iter().map(|features| {
+            let signatures = by_head.iter_mut().map(|computed| computed.as_mut()?.next()?).collect();
+            Embedding { features, signatures }
+        });
+        Ok(Embedded { embeddings: embeddings.collect(), faults })
     }
 
     /// Feature maps of a batch, one flat `[channels * height * width]` a canvas.
@@ -118,17 +163,35 @@ impl Embedder {
     /// # Errors
     /// When the tensor library fails.
     pub fn cases(&self, maps: &[Vec<f32>]) -> Result<Vec<PartsCase>, EmbedError> {
-        let none = vec![Parts::none(); maps.len()];
-        let signatures = self.extract_parts.signatures(&self.pool(maps, &none, Region::Whole)?)?;
+        let none = Parts::none();
+        let whole = self.pooled(maps.iter().map(|map| (map.as_slice(), &none)).collect(), Region::Whole)?;
+        let signatures = self.extract_parts.signatures(&whole)?;
         let case = |s: Option<Signature>| case_of(&self.extract_parts, s.as_ref().map(Signature::values));
         Ok(signatures.into_iter().map(case).collect())
     }
 
-    fn pool(&self, maps: &[Vec<f32>], parts: &[Parts], region: Region) -> Result<Tensor, EmbedError> {
+    fn pool(&self, features: &[Features], region: Region) -> Result<Tensor, EmbedError> {
+        self.pooled(features.iter().map(|f| (f.map.as_slice(), &f.parts)).collect(), region)
+    }
+
+    fn pooled(&self, maps: Vec<(&[f32], &Parts)>, region: Region) -> Result<Tensor, EmbedError> {
         let shape = self.backbone.map_shape();
+        let count = maps.len();
         let rows: Vec<Vec<f32>> =
-            maps.par_iter().zip(parts).map(|(map, parts)| pool_region(map, shape, parts, region)).collect();
-        Ok(Tensor::from_vec(rows.concat(), (maps.len(), pooled_len(shape)), &Device::Cpu)?)
+            maps.into_par_iter().map(|(map, parts)| pool_region(map, shape, parts, region)).collect();
+        Ok(Tensor::from_vec(rows.concat(), (count, pooled_len(shape)), &Device::Cpu)?)
+    }
+}
+
+/// Runs one head; whatever happens in it stays in it.
+fn isolated<T>(run: impl FnOnce() -> candle_core::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(done) => done.map_err(|error| format!("it failed: {error}")),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(format!("it panicked: {text}"))
+        }
     }
 }
 
@@ -140,4 +203,19 @@ pub(crate) fn case_of(extract_parts: &Head, signature: Option<&[f32]>) -> PartsC
         PartsCase::ALL.into_iter().find(|case| case.name() == told.label)
     };
     case().unwrap_or(PartsCase::LowerBody)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_in_a_head_stays_in_it() {
+        assert_eq!(isolated(|| Ok(3)), Ok(3));
+        let failed = isolated(|| Err::<(), _>(candle_core::Error::Msg("no".into())));
+        assert_eq!(failed, Err("it failed: no".into()));
+        let number = 7;
+        assert_eq!(isolated::<()>(|| panic!("index {number}")), Err("it panicked: index 7".into()));
+        assert_eq!(isolated::<()>(|| panic!("plain")), Err("it panicked: plain".into()));
+    }
 }

@@ -7,7 +7,7 @@ pub use network::{Network, NetworkConfig};
 use crate::backbone::{Backbone, max_pool};
 use crate::bundle::{Bundle, BundleError, Weights};
 use crate::manifest::{Attribute, HeadKind, Manifest};
-use crate::prototype::PrototypeSum;
+use crate::prototype::SignatureSum;
 use crate::roi::pooled_len;
 use crate::signature::Signature;
 use candle_core::{DType, Device, Tensor};
@@ -288,13 +288,13 @@ fn prototypes(bundle: &Bundle) -> HashMap<String, Vec<Option<Prototype>>> {
 }
 
 /// Puts prototypes into a bundle: for each attribute, the running sums in the order of its labels.
-pub fn store_prototypes(bundle: &mut Bundle, sums: &HashMap<String, Vec<PrototypeSum>>) {
+pub fn store_prototypes(bundle: &mut Bundle, sums: &HashMap<String, Vec<SignatureSum>>) {
     let dim = bundle.manifest.dim;
     for (attribute, sums) in sums {
-        let row = |sum: &PrototypeSum| sum.prototype().map_or(vec![0.0; dim], Signature::into_values);
+        let row = |sum: &SignatureSum| sum.prototype().map_or(vec![0.0; dim], Signature::into_values);
         let weights = Weights { shape: vec![sums.len(), dim], data: sums.iter().flat_map(row).collect() };
         bundle.tensors.insert(format!("prototypes.{attribute}"), weights);
-        let counts = sums.iter().map(PrototypeSum::count).collect();
+        let counts = sums.iter().map(SignatureSum::count).collect();
         bundle.manifest.prototype_counts.insert(attribute.clone(), counts);
     }
 }

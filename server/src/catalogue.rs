@@ -14,7 +14,7 @@ pub use block::{ColumnBlock, Precision};
 pub use column::Column;
 pub use items::{Item, Items, Slot};
 pub use prototypes::LabelPrototype;
-pub use snapshot::Snapshot;
+pub use snapshot::{Computing, Snapshot};
 
 /// Slots a block, a multiple of 64.
 pub const BLOCK: usize = 1024;

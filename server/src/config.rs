@@ -66,6 +66,28 @@ pub struct Config {
     pub limits: Limits,
     /// How searches are planned.
     pub search: SearchConfig,
+    /// How the store works.
+    pub store: StoreSettings,
+    /// What is kept for the backfills of new heads.
+    pub features: FeatureConfig,
+}
+
+/// How the store works.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Memory for pages of the catalogue's file.
+    pub cache_bytes: ByteSize,
+    /// Request ids whose outcome is remembered.
+    pub request_ids_max: u64,
+}
+
+/// The feature cache.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeatureConfig {
+    /// Disk for feature maps of stored photos; 0: none are kept.
+    pub budget_bytes: ByteSize,
 }
 
 /// The model's files.
@@ -102,8 +124,10 @@ pub struct Limits {
     pub stream_items_max: usize,
     /// Most labels of an item.
     pub item_labels_max: usize,
-    /// Most heads that are not retired.
+    /// Most versions of heads that are not retired.
     pub heads_max: usize,
+    /// Longest that a head may take for a picture, milliseconds, when it is tried before it is registered.
+    pub head_ms_max: u64,
     /// Most profiles.
     pub profiles_max: usize,
     /// Earlier versions of a profile kept for undo.
@@ -134,6 +158,8 @@ impl Default for Config {
             model: ModelConfig::default(),
             limits: Limits::default(),
             search: SearchConfig::default(),
+            store: StoreSettings::default(),
+            features: FeatureConfig::default(),
         }
     }
 }
@@ -163,11 +189,24 @@ impl Default for Limits {
             stream_items_max: 10_000,
             item_labels_max: 100,
             heads_max: 64,
+            head_ms_max: 100,
             profiles_max: 10_000,
             profile_undo_max: 20,
             query_images_max: 64,
             ingest_images_max: 64,
         }
+    }
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { cache_bytes: ByteSize(256 << 20), request_ids_max: 100_000 }
+    }
+}
+
+impl Default for FeatureConfig {
+    fn default() -> Self {
+        Self { budget_bytes: ByteSize(0) }
     }
 }
 
@@ -204,6 +243,9 @@ impl Config {
             ("limits.picks_max", l.picks_max),
             ("limits.stream_items_max", l.stream_items_max),
             ("limits.heads_max", l.heads_max),
+            ("limits.head_ms_max", l.head_ms_max as usize),
+            ("store.cache_bytes", self.store.cache_bytes.0),
+            ("store.request_ids_max", self.store.request_ids_max as usize),
             ("limits.query_images_max", l.query_images_max),
             ("limits.ingest_images_max", l.ingest_images_max),
             ("search.prototype_items_min", self.search.prototype_items_min as usize),

@@ -2,26 +2,35 @@
 
 mod heads;
 mod index;
+mod mend;
+mod models;
 mod open;
 mod write;
 
+pub use heads::Registration;
+pub use models::{GenerationFiles, ModelStatus, Models};
 pub use open::OpenError;
-pub use write::{NewItem, Upserted};
+pub use write::{NewItem, RequestId, Scope, Upserted};
 
-use crate::catalogue::Snapshot;
+use crate::catalogue::{Computing, Snapshot};
 use crate::config::Config;
 use crate::engine::{Engine, Priority};
 use crate::error::Error;
-use crate::heads::Registry;
+use crate::features::FeatureCache;
+use crate::heads::{Purpose, Registry};
+use crate::model::Model;
 use crate::profiles::Profiles;
 use crate::search::{
     Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
     view_of_signatures,
 };
-use crate::store::Store;
+use crate::store::{BackupSummary, ContentId, Store};
 use arc_swap::ArcSwap;
-use lapel_heads::{Backbone, Embedding};
+use lapel_heads::{Embedding, Features};
+use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -47,11 +56,19 @@ pub struct Core {
     pub(crate) store: Arc<Store>,
     pub(crate) engine: Engine,
     pub(crate) registry: Registry,
+    /// The states of the models, for whoever watches.
+    pub(crate) models: watch::Sender<Models>,
     planner: Planner,
-    backbone: Arc<dyn Backbone>,
+    features: Option<Arc<FeatureCache>>,
     snapshot: ArcSwap<Snapshot>,
     /// Held from reading the snapshot that a write starts from until the next is published.
     writer: Mutex<()>,
+    /// Writes that wait for a commit.
+    waiting: StdMutex<Vec<write::Waiting>>,
+    /// Backfills that run.
+    backfills: StdMutex<HashSet<Purpose>>,
+    /// Told when the store has failed.
+    failed: tokio::sync::Notify,
     /// Told of every published snapshot.
     changed: watch::Sender<()>,
     /// Background work, which holds the catalogue open until it ends.
@@ -73,16 +90,35 @@ impl Core {
         &self.config
     }
 
-    /// Fingerprint of the backbone that heads must be trained on.
-    #[must_use]
-    pub fn backbone_fingerprint(&self) -> &str {
-        self.backbone.fingerprint()
+    /// The model that serves.
+    ///
+    /// # Errors
+    /// Never once the catalogue is open.
+    pub fn model(&self) -> Result<Arc<Model>, Error> {
+        self.snapshot().model().cloned().ok_or_else(|| Error::Internal("no model serves".into()))
     }
 
-    /// Whether the model works.
+    /// Whether the model works and the store takes writes.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.engine.is_healthy()
+        self.engine.is_healthy() && !self.store.has_failed()
+    }
+
+    /// Runs a change of the set of heads to its end under the writer's lock, whether or not the caller stays.
+    async fn uninterrupted<T, F>(
+        self: &Arc<Self>,
+        change: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let core = self.clone();
+        tokio::spawn(async move {
+            let _writer = core.writer.lock().await;
+            change(core.clone()).await
+        })
+        .await?
     }
 
     /// The saved profiles.
@@ -112,20 +148,73 @@ impl Core {
         Ok(tokio::task::spawn_blocking(move || store.image(&id)).await??)
     }
 
+    /// Hands a backup of this moment to `take`, piece by piece.
+    ///
+    /// # Errors
+    /// When a record is damaged, or `take` refuses.
+    pub fn backup(&self, take: impl FnMut(Vec<u8>) -> Result<(), Error>) -> Result<BackupSummary, Error> {
+        self.store.backup(take)
+    }
+
+    pub(crate) fn backfills(&self) -> MutexGuard<'_, HashSet<Purpose>> {
+        // Entries are inserted and removed whole.
+        self.backfills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn caches_features(&self) -> bool {
+        self.features.is_some()
+    }
+
+    /// Photos whose features are cached.
+    #[must_use]
+    pub fn features_cached(&self) -> u64 {
+        self.features.as_ref().map_or(0, |cache| cache.len())
+    }
+
+    fn forget_features(&self, fingerprint: &str) {
+        if let Some(cache) = &self.features {
+            cache.forget(fingerprint);
+        }
+    }
+
+    /// What the heads of a model read of a photo, where that is cached.
+    pub(crate) async fn cached_features(&self, model: &Arc<Model>, content: ContentId) -> Option<Features> {
+        let (cache, model) = (self.features.clone()?, model.clone());
+        tokio::task::spawn_blocking(move || cache.get(&model, content)).await.ok()?
+    }
+
+    /// Keeps what the heads of a model read of a photo.
+    pub(crate) async fn cache_features(&self, model: &Arc<Model>, content: ContentId, features: &Features) {
+        let Some(cache) = self.features.clone() else { return };
+        let (model, features) = (model.clone(), features.clone());
+        // It is a cache: what cannot be kept is computed again.
+        let _ = tokio::task::spawn_blocking(move || cache.put(&model, content, &features)).await;
+    }
+
     /// Embeds a photo for the active heads of a snapshot.
     ///
     /// # Errors
     /// The photo's fault, or the model's.
     pub async fn embed(&self, snapshot: &Snapshot, image: Vec<u8>) -> Result<Embedding, Error> {
-        self.engine.embed(image, snapshot.heads().clone(), Priority::Query).await
+        self.embed_for(snapshot, image, snapshot.heads().clone()).await
     }
 
     /// The parts of a photo, without any signature.
     ///
     /// # Errors
     /// The photo's fault, or the model's.
-    pub async fn parts(&self, image: Vec<u8>) -> Result<lapel_heads::Parts, Error> {
-        Ok(self.engine.embed(image, Arc::from([]), Priority::Query).await?.parts)
+    pub async fn parts(&self, snapshot: &Snapshot, image: Vec<u8>) -> Result<lapel_heads::Parts, Error> {
+        Ok(self.embed_for(snapshot, image, Arc::from([])).await?.features.parts)
+    }
+
+    async fn embed_for(
+        &self,
+        snapshot: &Snapshot,
+        image: Vec<u8>,
+        heads: Arc<[Arc<lapel_heads::Head>]>,
+    ) -> Result<Embedding, Error> {
+        let model = snapshot.model().cloned().ok_or_else(|| Error::Internal("no model serves".into()))?;
+        self.engine.embed(image, Computing { model, heads }, Priority::Query).await
     }
 
     /// What a query looks like to the heads of a snapshot.

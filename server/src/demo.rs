@@ -68,12 +68,7 @@ fn rendered(seed: u64, batch: &[u64], id: impl Fn(u64) -> String + Sync) -> Vec<
     use rayon::prelude::*;
     let one = |index: &u64| {
         let garment = render(seed, *index);
-        NewItem {
-            id: id(*index),
-            image: Some(to_jpeg(&garment.photo)),
-            labels: garment.labels,
-            ..NewItem::default()
-        }
+        NewItem { image: Some(to_jpeg(&garment.photo)), labels: garment.labels, ..NewItem::new(id(*index)) }
     };
     batch.par_iter().map(one).collect()
 }

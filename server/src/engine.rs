@@ -1,21 +1,30 @@
-//! The model's thread: a bounded queue, batches that grow while the model is busy.
+//! The model's threads: two bounded queues, batches that grow while the model is busy.
 //!
-//! A caller gets a permit or is refused at once (queries), or waits for one (ingest, backfill); the permit
-//! covers decoding too. One thread owns the model. Queries go first; a batch of ingest is at most
-//! [`BATCH_MAX`] pictures, which bounds how long a query waits behind one.
+//! A caller gets a permit or is refused at once (queries), or waits for one (ingest, backfill); the permit covers
+//! decoding too. Queries and bulk work have a thread each. The bulk thread and its helpers have the lowest priority the
+//! system knows, so that they have the machine when nobody asks, and queries have it when somebody does.
+//!
+//! A head that fails on a batch, or gives nothing for many pictures in a row, is told to whoever receives the
+//! [`HeadFailure`]s; the other heads of the batch are not touched.
 
-use lapel_heads::{Canvas, Embedder, Embedding, Head, Photo, PhotoError, PhotoLimits};
-use std::collections::VecDeque;
+use crate::catalogue::Computing;
+use lapel_heads::{Canvas, EmbedError, Embedding, Features, Head, Photo, PhotoError, PhotoLimits};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Pictures in a batch of the model.
 const BATCH_MAX: usize = 8;
 /// Panics in a row after which the server says that it does not serve.
 const PANICS_MAX: u32 = 3;
+/// Pictures in a row without a finite signature after which a head has failed.
+const SILENT_MAX: u32 = 16;
+/// Failures that may wait to be handled; further ones are noticed again with the next batch.
+const FAILURES_MAX: usize = 64;
 
 /// Why a picture was not embedded.
 #[derive(Debug, thiserror::Error)]
@@ -40,37 +49,55 @@ pub enum Priority {
     Bulk,
 }
 
+/// A head that cannot go on.
+pub struct HeadFailure {
+    /// The head.
+    pub head: Arc<Head>,
+    /// What happened.
+    pub reason: String,
+}
+
+/// What is known of a picture.
+enum Input {
+    Canvas(Canvas),
+    Features(Features),
+}
+
 struct Job {
-    canvas: Canvas,
-    heads: Arc<[Arc<Head>]>,
+    input: Input,
+    on: Computing,
     reply: oneshot::Sender<Result<Embedding, EngineError>>,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 #[derive(Default)]
 struct Queue {
-    query: VecDeque<Job>,
-    bulk: VecDeque<Job>,
+    jobs: VecDeque<Job>,
     stopped: bool,
 }
 
-struct Shared {
+/// One queue and the thread that empties it.
+struct Lane {
     queue: Mutex<Queue>,
     filled: Condvar,
-    panics: AtomicU32,
+    panics: Arc<AtomicU32>,
+    failures: mpsc::Sender<HeadFailure>,
 }
 
-/// The handle to the model's thread.
+/// The handle to the model's threads.
 pub struct Engine {
-    shared: Arc<Shared>,
+    query: Arc<Lane>,
+    bulk: Arc<Lane>,
+    /// Bulk work runs here, at the lowest priority.
+    bulk_pool: Arc<ThreadPool>,
+    panics: Arc<AtomicU32>,
     query_permits: Arc<Semaphore>,
     bulk_permits: Arc<Semaphore>,
-    /// One a core: a large photo takes a hundred megabytes while it is decoded.
+    /// For photos of queries, one a core: a large photo takes a hundred megabytes while it is decoded.
     decoders: Semaphore,
     query_max: usize,
     bulk_max: usize,
     limits: PhotoLimits,
-    side: usize,
 }
 
 /// Bounds of the engine.
@@ -85,54 +112,110 @@ pub struct EngineConfig {
 }
 
 impl Engine {
-    /// Starts the model's thread.
+    /// Starts the model's threads; the receiver is told of heads that fail.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(embedder: Embedder, config: EngineConfig) -> std::io::Result<Self> {
-        let shared =
-            Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new(), panics: AtomicU32::new(0) });
-        let side = embedder.backbone().input_side();
-        let worker = shared.clone();
-        std::thread::Builder::new().name("model".into()).spawn(move || worker.work(&embedder))?;
-        Ok(Self {
-            shared,
+    pub fn start(config: EngineConfig) -> std::io::Result<(Self, mpsc::Receiver<HeadFailure>)> {
+        let (failures, failed) = mpsc::channel(FAILURES_MAX);
+        let panics = Arc::new(AtomicU32::new(0));
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let bulk_pool = ThreadPoolBuilder::new()
+            .num_threads(cores)
+            .thread_name(|at| format!("bulk-{at}"))
+            .start_handler(|_| give_way())
+            .build()
+            .map_err(std::io::Error::other)?;
+        let bulk_pool = Arc::new(bulk_pool);
+        let lane = || {
+            let (queue, filled) = (Mutex::default(), Condvar::new());
+            Arc::new(Lane { queue, filled, panics: panics.clone(), failures: failures.clone() })
+        };
+        let (query, bulk) = (lane(), lane());
+        let worker = query.clone();
+        std::thread::Builder::new().name("model".into()).spawn(move || worker.work(|batch| batch()))?;
+        let (worker, pool) = (bulk.clone(), bulk_pool.clone());
+        std::thread::Builder::new()
+            .name("bulk".into())
+            .spawn(move || worker.work(|batch| pool.install(batch)))?;
+        let engine = Self {
+            query,
+            bulk,
+            bulk_pool,
+            panics,
             query_permits: Arc::new(Semaphore::new(config.query_max)),
             bulk_permits: Arc::new(Semaphore::new(config.bulk_max)),
-            decoders: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
+            decoders: Semaphore::new(cores),
             query_max: config.query_max,
             bulk_max: config.bulk_max,
             limits: config.photo,
-            side,
-        })
+        };
+        Ok((engine, failed))
     }
 
-    /// Decodes a photo and embeds it for `heads`.
+    /// Decodes a photo and embeds it for some heads of a model.
     ///
     /// # Errors
     /// The photo's fault, or [`EngineError`].
     pub async fn embed(
         &self,
         image: Vec<u8>,
-        heads: Arc<[Arc<Head>]>,
+        on: Computing,
         priority: Priority,
     ) -> Result<Embedding, crate::Error> {
-        let permit = match priority {
+        let permit = self.permit(priority).await?;
+        let (limits, side) = (self.limits, on.model.backbone().input_side());
+        let decode = move || Ok::<_, PhotoError>(Photo::decode(&image, limits)?.fit(side));
+        let canvas = match priority {
+            Priority::Query => {
+                let _decoder = self.decoders.acquire().await.map_err(|_| EngineError::Stopped)?;
+                tokio::task::spawn_blocking(decode).await??
+            }
+            Priority::Bulk => {
+                // The pool has as many threads as there may be decoders.
+                let (send, decoded) = oneshot::channel();
+                self.bulk_pool.spawn(move || drop(send.send(catch_unwind(decode))));
+                let decoded = decoded.await.map_err(|_| EngineError::Stopped)?;
+                decoded.map_err(|_| EngineError::Failed("decoding panicked".into()))??
+            }
+        };
+        Ok(self.queue(Input::Canvas(canvas), on, priority, permit).await?)
+    }
+
+    /// Signatures of a picture whose features are known.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn embed_features(&self, features: Features, on: Computing) -> Result<Embedding, EngineError> {
+        let permit = self.permit(Priority::Bulk).await?;
+        self.queue(Input::Features(features), on, Priority::Bulk, permit).await
+    }
+
+    async fn permit(&self, priority: Priority) -> Result<OwnedSemaphorePermit, EngineError> {
+        match priority {
             Priority::Query => {
                 self.query_permits.clone().try_acquire_owned().map_err(|_| EngineError::Busy(self.query_max))
             }
             Priority::Bulk => {
                 self.bulk_permits.clone().acquire_owned().await.map_err(|_| EngineError::Stopped)
             }
-        }?;
-        let (limits, side) = (self.limits, self.side);
-        let decode = move || Ok::<_, PhotoError>(Photo::decode(&image, limits)?.fit(side));
-        let decoder = self.decoders.acquire().await.map_err(|_| EngineError::Stopped)?;
-        let canvas = tokio::task::spawn_blocking(decode).await??;
-        drop(decoder);
+        }
+    }
+
+    async fn queue(
+        &self,
+        input: Input,
+        on: Computing,
+        priority: Priority,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Embedding, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.shared.push(Job { canvas, heads, reply, _permit: permit }, priority)?;
-        Ok(answer.await.map_err(|_| EngineError::Stopped)??)
+        let lane = match priority {
+            Priority::Query => &self.query,
+            Priority::Bulk => &self.bulk,
+        };
+        lane.push(Job { input, on, reply, permit })?;
+        answer.await.map_err(|_| EngineError::Stopped)?
     }
 
     /// Whether no picture is being embedded or waits.
@@ -145,53 +228,60 @@ impl Engine {
     /// Whether the model works: it has not panicked several times in a row.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.shared.panics.load(Ordering::Relaxed) < PANICS_MAX
+        self.panics.load(Ordering::Relaxed) < PANICS_MAX
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.shared.lock().stopped = true;
-        self.shared.filled.notify_all();
+        for lane in [&self.query, &self.bulk] {
+            lane.lock().stopped = true;
+            lane.filled.notify_all();
+        }
     }
 }
 
-impl Shared {
+/// Lets every other thread of the machine go first.
+fn give_way() {
+    // Without the right to do so, bulk work runs like any other.
+    let _ = rustix::process::setpriority_process(None, 19);
+}
+
+impl Lane {
     /// A panic elsewhere cannot leave the queue half changed, so a poisoned lock is used as it is.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, job: Job, priority: Priority) -> Result<(), EngineError> {
+    fn push(&self, job: Job) -> Result<(), EngineError> {
         let mut queue = self.lock();
         if queue.stopped {
             return Err(EngineError::Stopped);
         }
-        match priority {
-            Priority::Query => queue.query.push_back(job),
-            Priority::Bulk => queue.bulk.push_back(job),
-        }
+        queue.jobs.push_back(job);
         self.filled.notify_one();
         Ok(())
     }
 
-    fn work(&self, embedder: &Embedder) {
+    /// Runs batches until the server stops; `on` says on which threads.
+    fn work(&self, on: impl Fn(&mut (dyn FnMut() + Send))) {
+        // By a head's hash: pictures in a row for which it gave nothing.
+        let mut silent = HashMap::new();
         while let Some(batch) = self.next_batch() {
-            self.run(embedder, batch);
+            let mut batch = Some(batch);
+            on(&mut || self.run(batch.take().unwrap_or_default(), &mut silent));
         }
     }
 
-    /// The next jobs of one set of heads, queries first; `None` when the server stops.
+    /// The next jobs of one set of heads; `None` when the server stops.
     fn next_batch(&self) -> Option<Vec<Job>> {
         let mut queue = self.lock();
         loop {
             if queue.stopped {
-                queue.query.clear();
-                queue.bulk.clear();
+                queue.jobs.clear();
                 return None;
             }
-            let lane = if queue.query.is_empty() { &mut queue.bulk } else { &mut queue.query };
-            let batch = take_batch(lane);
+            let batch = take_batch(&mut queue.jobs);
             if !batch.is_empty() {
                 return Some(batch);
             }
@@ -199,46 +289,101 @@ impl Shared {
         }
     }
 
-    fn run(&self, embedder: &Embedder, batch: Vec<Job>) {
-        let Some(heads) = batch.first().map(|job| job.heads.clone()) else { return };
-        let canvases: Vec<&Canvas> = batch.iter().map(|job| &job.canvas).collect();
-        match catch_unwind(AssertUnwindSafe(|| embedder.embed(&canvases, &heads))) {
-            Ok(Ok(embeddings)) => {
-                self.panics.store(0, Ordering::Relaxed);
-                for (job, embedding) in batch.into_iter().zip(embeddings) {
-                    // The caller may have left.
-                    let _ = job.reply.send(Ok(embedding));
-                }
-            }
-            Ok(Err(error)) => fail(batch, &error.to_string()),
+    fn run(&self, batch: Vec<Job>, silent: &mut HashMap<String, u32>) {
+        let Some(on) = batch.first().map(|job| job.on.clone()) else { return };
+        let (inputs, replies): (Vec<Input>, Vec<_>) =
+            batch.into_iter().map(|job| (job.input, (job.reply, job.permit))).unzip();
+        let embedded = catch_unwind(AssertUnwindSafe(|| {
+            let features = features(inputs, &on)?;
+            on.model.embedder().signatures(features, &on.heads)
+        }));
+        let embedded = match embedded {
+            Ok(Ok(embedded)) => embedded,
+            Ok(Err(error)) => return fail(replies, &error.to_string()),
             Err(_) => {
                 self.panics.fetch_add(1, Ordering::Relaxed);
-                fail(batch, "the model panicked");
+                return fail(replies, "the model panicked");
+            }
+        };
+        self.panics.store(0, Ordering::Relaxed);
+        for fault in embedded.faults {
+            self.tell(&on.heads[fault.head], fault.reason);
+        }
+        for (at, head) in on.heads.iter().enumerate().filter(|(_, head)| head.has_network()) {
+            self.watch(head, embedded.embeddings.iter().map(|e| e.signatures[at].is_some()), silent);
+        }
+        for ((reply, _permit), embedding) in replies.into_iter().zip(embedded.embeddings) {
+            // The caller may have left.
+            let _ = reply.send(Ok(embedding));
+        }
+    }
+
+    fn watch(&self, head: &Arc<Head>, spoke: impl Iterator<Item = bool>, silent: &mut HashMap<String, u32>) {
+        let count = silent.entry(head.id().to_owned()).or_insert(0);
+        for spoke in spoke {
+            *count = if spoke { 0 } else { *count + 1 };
+            if *count == SILENT_MAX {
+                self.tell(
+                    head,
+                    format!("its output was zero or not finite for {SILENT_MAX} pictures in a row"),
+                );
             }
         }
+        if *count == 0 {
+            silent.remove(head.id());
+        }
+    }
+
+    fn tell(&self, head: &Arc<Head>, reason: String) {
+        tracing::error!(head = head.name(), reason, "a head failed");
+        // When too many wait, it fails again with the next batch.
+        let _ = self.failures.try_send(HeadFailure { head: head.clone(), reason });
     }
 }
 
-fn take_batch(lane: &mut VecDeque<Job>) -> Vec<Job> {
+/// What the heads read of each picture: computed in one batch for those that come as canvases.
+fn features(inputs: Vec<Input>, on: &Computing) -> Result<Vec<Features>, EmbedError> {
+    let canvases: Vec<&Canvas> = inputs
+        .iter()
+        .filter_map(|input| match input {
+            Input::Canvas(canvas) => Some(canvas),
+            Input::Features(_) => None,
+        })
+        .collect();
+    let computed = if canvases.is_empty() { Vec::new() } else { on.model.embedder().features(&canvases)? };
+    let mut computed = computed.into_iter();
+    let take = |input| match input {
+        Input::Features(features) => Some(features),
+        Input::Canvas(_) => computed.next(),
+    };
+    Ok(inputs.into_iter().filter_map(take).collect())
+}
+
+fn take_batch(jobs: &mut VecDeque<Job>) -> Vec<Job> {
     let mut batch: Vec<Job> = Vec::new();
     while batch.len() < BATCH_MAX
-        && let Some(job) = lane.front()
+        && let Some(job) = jobs.front()
     {
         if job.reply.is_closed() {
-            lane.pop_front();
+            jobs.pop_front();
             continue;
         }
-        if batch.first().is_some_and(|first| !Arc::ptr_eq(&first.heads, &job.heads)) {
+        let same = |first: &Job| {
+            Arc::ptr_eq(&first.on.heads, &job.on.heads) && Arc::ptr_eq(&first.on.model, &job.on.model)
+        };
+        if batch.first().is_some_and(|first| !same(first)) {
             break;
         }
-        batch.extend(lane.pop_front());
+        batch.extend(jobs.pop_front());
     }
     batch
 }
 
-fn fail(batch: Vec<Job>, reason: &str) {
-    tracing::error!(reason, pictures = batch.len(), "the model failed on a batch");
-    for job in batch {
-        let _ = job.reply.send(Err(EngineError::Failed(reason.to_owned())));
+type Reply = (oneshot::Sender<Result<Embedding, EngineError>>, OwnedSemaphorePermit);
+
+fn fail(replies: Vec<Reply>, reason: &str) {
+    tracing::error!(reason, pictures = replies.len(), "the model failed on a batch");
+    for (reply, _permit) in replies {
+        let _ = reply.send(Err(EngineError::Failed(reason.to_owned())));
     }
 }

@@ -1,8 +1,10 @@
 //! What can go wrong with a request, in words for the caller.
 
 use crate::engine::EngineError;
+use crate::model::ModelError;
 use crate::store::StoreError;
 use lapel_heads::{BundleError, PhotoError, SignatureError};
+use std::sync::Arc;
 
 /// One fault of a request's field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +55,15 @@ pub enum Error {
     /// The bundle is unsound.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The files of a model are unsound.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The image is unsound.
     #[error(transparent)]
     Photo(#[from] PhotoError),
     /// The store failed.
-    #[error("the catalogue's store failed")]
-    Store(#[from] StoreError),
+    #[error("the catalogue's store failed: {0}")]
+    Store(Arc<StoreError>),
     /// The model failed or is busy.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -68,6 +73,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same error for another of those whom it hit together.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Store(error) => Self::Store(error.clone()),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+
     /// One fault of one field.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation::new(field, description)])
@@ -81,6 +95,12 @@ impl Error {
     /// A signature's fault, at `field`.
     pub fn signature(field: impl Into<String>, error: SignatureError) -> Self {
         Self::invalid(field, error.to_string())
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
     }
 }
 

@@ -29,7 +29,7 @@ pub fn picked_slots(snapshot: &Snapshot, ids: &[String], picks_max: usize) -> Re
     if let Some(twice) = ids.iter().enumerate().find(|(at, id)| ids[..*at].contains(id)) {
         return Err(Error::invalid("picked_ids", format!("{:?} is picked twice", twice.1)));
     }
-    let slot = |id: &String| snapshot.items().slot(id).ok_or_else(|| Error::not_found("item", id));
+    let slot = |id: &String| snapshot.slot(id);
     ids.iter().map(slot).collect()
 }
 
@@ -95,7 +95,7 @@ mod tests {
     fn snapshot(items: &[(&str, [Option<f32>; 2])]) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for key in ["color", "shape"] {
-            snapshot.add_pending(Column::new(key, external_head(key, 2, &["x"]), Precision::F32));
+            snapshot.add_reserve(Column::new(key, external_head(key, 2, &["x"]), Precision::F32));
             snapshot.activate(key);
         }
         for (id, angles) in items {
@@ -106,8 +106,7 @@ mod tests {
                     Some(((*key).to_owned(), vec![angle.as_ref()?.cos(), angle.as_ref()?.sin()]))
                 })
                 .collect();
-            let record =
-                ItemRecord { labels: Labels::new(), has_image: false, parts_case: None, updated_ms: 0 };
+            let record = ItemRecord { labels: Labels::new(), image: None, parts_case: None, updated_ms: 0 };
             let id = (*id).to_owned();
             snapshot.apply(&[ItemChange::Put { id, record, image: None, signatures, replaces: true }]);
         }

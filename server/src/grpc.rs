@@ -1,9 +1,12 @@
 //! The gRPC services: messages to requests, answers to messages, errors to statuses.
 
+mod admin;
 mod catalog;
 mod convert;
 mod feedback;
+mod generation;
 mod head;
+mod incoming;
 mod paging;
 mod search;
 mod status;

@@ -8,10 +8,12 @@ mod core;
 pub mod demo;
 mod engine;
 mod error;
+mod features;
 mod feedback;
 mod grpc;
 mod heads;
 mod kernels;
+mod model;
 mod profiles;
 mod search;
 mod serve;
@@ -19,7 +21,10 @@ mod store;
 #[cfg(test)]
 mod testing;
 
-pub use config::{ByteSize, Config, ConfigError, Limits, ModelConfig, SearchConfig};
-pub use core::{Core, NewItem, OpenError, Upserted};
+pub use config::{
+    ByteSize, Config, ConfigError, FeatureConfig, Limits, ModelConfig, SearchConfig, StoreSettings,
+};
+pub use core::{Core, NewItem, OpenError, Registration, RequestId, Scope, Upserted};
 pub use error::{Error, Violation};
 pub use serve::{ServeError, Server};
+pub use store::{BackupError, BackupSummary, Disk, Step, StepHook, StoreError, compact, restore};

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use lapel_server::{Config, Server, bench, demo};
+use lapel_server::{Config, Disk, Server, bench, compact, demo, restore};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +29,13 @@ struct Arguments {
 enum Verb {
     /// Serve a catalogue.
     Serve,
+    /// Restore a backup (written by `lapel backup`) into a folder without a catalogue.
+    Restore {
+        /// The backup's file.
+        backup: PathBuf,
+    },
+    /// Give the disk space of deleted items back; the server must not run meanwhile.
+    Compact,
     /// Measure recall and speed of the search on clustered signatures, beside the exact scan in the same run.
     BenchSearch(Box<bench::Options>),
     /// Render a catalogue of garments, ingest it, and serve it.
@@ -50,6 +57,19 @@ async fn main() -> anyhow::Result<()> {
     }
     match arguments.verb {
         Verb::BenchSearch(options) => tokio::task::block_in_place(|| bench::run(&options)),
+        Verb::Restore { backup } => {
+            let folder = arguments.data.unwrap_or(config.data);
+            let file = std::fs::File::open(&backup).with_context(|| backup.display().to_string())?;
+            let input = std::io::BufReader::with_capacity(1 << 20, file);
+            let restored = restore(input, &folder, &Disk::default())?;
+            tracing::info!(restored.items, restored.records, folder = %folder.display(), "restored");
+            Ok(())
+        }
+        Verb::Compact => {
+            let (before, after) = compact(&arguments.data.unwrap_or(config.data))?;
+            tracing::info!(before, after, "bytes of the catalogue's file");
+            Ok(())
+        }
         Verb::Serve => {
             if let Some(data) = arguments.data {
                 config.data = data;

@@ -1,9 +1,9 @@
 //! Weights saved under a name, with versions to go back to.
 
 use crate::config::Limits;
-use crate::core::now_ms;
+use crate::core::{RequestId, now_ms};
 use crate::error::Error;
-use crate::store::{ProfileRecord, ProfileVersion, Store};
+use crate::store::{ProfileRecord, ProfileVersion, RequestKey, Store};
 use lapel_heads::is_name;
 use std::collections::BTreeMap;
 
@@ -39,6 +39,7 @@ impl Profiles<'_> {
         name: &str,
         weights: BTreeMap<String, f64>,
         picked_ids: Vec<String>,
+        request: &RequestId,
     ) -> Result<ProfileRecord, Error> {
         if !is_name(name) {
             return Err(Error::invalid(
@@ -57,7 +58,7 @@ impl Profiles<'_> {
             return Err(Error::invalid("weights", "give at least one head a weight above zero"));
         }
         let saved = ProfileVersion { weights, picked_ids, saved_ms: now_ms() };
-        self.change(name, |old, count| match old {
+        self.change(name, request, |old, count| match old {
             None if count >= self.limits.profiles_max as u64 => {
                 Err(Error::Exhausted(format!("there are {count} profiles already; delete one first")))
             }
@@ -81,8 +82,8 @@ impl Profiles<'_> {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Precondition`] when there is no earlier version or another is current.
-    pub fn undo(&self, name: &str, version: u64) -> Result<ProfileRecord, Error> {
-        self.change(name, |old, _| {
+    pub fn undo(&self, name: &str, version: u64, request: &RequestId) -> Result<ProfileRecord, Error> {
+        self.change(name, request, |old, _| {
             let mut old = old.ok_or_else(|| Error::not_found("profile", name))?;
             if version != 0 && version != old.version {
                 return Err(Error::Precondition {
@@ -103,51 +104,69 @@ impl Profiles<'_> {
     ///
     /// # Errors
     /// [`Error::NotFound`], or when the store fails.
-    pub fn delete(&self, name: &str) -> Result<(), Error> {
+    pub fn delete(&self, name: &str, request: &RequestId) -> Result<(), Error> {
         let gone = |old: Option<ProfileRecord>, _| {
             old.map(|_| None).ok_or_else(|| Error::not_found("profile", name))
         };
-        self.store.change_profile(name, gone)
+        self.store.change_profile(name, key(request), gone).map(|_| ())
     }
 
     fn change(
         &self,
         name: &str,
+        request: &RequestId,
         change: impl FnOnce(Option<ProfileRecord>, u64) -> Result<ProfileRecord, Error>,
     ) -> Result<ProfileRecord, Error> {
-        let mut after = None;
-        self.store.change_profile(name, |old, count| {
-            let changed = change(old, count)?;
-            after = Some(changed.clone());
-            Ok::<_, Error>(Some(changed))
-        })?;
-        after.ok_or_else(|| Error::Internal("a profile was changed and not returned".into()))
+        let changed =
+            self.store.change_profile(name, key(request), |old, count| change(old, count).map(Some))?;
+        changed.ok_or_else(|| Error::Internal("a profile was changed and not returned".into()))
     }
+}
+
+fn key(request: &RequestId) -> RequestKey<'_> {
+    RequestKey { id: &request.id, request: request.request }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ContentId;
+    use crate::testing::store_in;
 
     #[test]
     fn profiles_are_versioned_undone_and_deleted() {
         let folder = tempfile::tempdir().expect("folder");
-        let store = Store::open(folder.path()).expect("opens");
+        let store = Store::open(store_in(folder.path())).expect("opens");
+        let none = &RequestId::none();
         let limits = Limits { profile_undo_max: 2, profiles_max: 1, ..Limits::default() };
         let profiles = Profiles { store: &store, limits: &limits };
         let weights = |w: f64| BTreeMap::from([("color".to_owned(), w)]);
         for w in 1..=4 {
-            assert_eq!(profiles.save("ann", weights(f64::from(w)), vec![]).expect("saved").version, w as u64);
+            assert_eq!(
+                profiles.save("ann", weights(f64::from(w)), vec![], none).expect("saved").version,
+                w as u64
+            );
         }
-        assert_eq!(profiles.save("ann", weights(4.0), vec![]).expect("the same").version, 4);
-        assert!(matches!(profiles.save("bob", weights(1.0), vec![]), Err(Error::Exhausted(_))));
-        assert!(matches!(profiles.undo("ann", 3), Err(Error::Precondition { .. })));
-        assert_eq!(profiles.undo("ann", 4).expect("undone").current.weights, weights(3.0));
-        assert_eq!(profiles.undo("ann", 0).expect("undone").current.weights, weights(2.0));
-        assert!(matches!(profiles.undo("ann", 0), Err(Error::Precondition { .. })), "only two were kept");
-        profiles.delete("ann").expect("deleted");
+        assert_eq!(profiles.save("ann", weights(4.0), vec![], none).expect("the same").version, 4);
+        assert!(matches!(profiles.save("bob", weights(1.0), vec![], none), Err(Error::Exhausted(_))));
+        assert!(matches!(profiles.undo("ann", 3, none), Err(Error::Precondition { .. })));
+        assert_eq!(profiles.undo("ann", 4, none).expect("undone").current.weights, weights(3.0));
+        assert_eq!(profiles.undo("ann", 0, none).expect("undone").current.weights, weights(2.0));
+        assert!(
+            matches!(profiles.undo("ann", 0, none), Err(Error::Precondition { .. })),
+            "only two were kept"
+        );
+        let once = &RequestId { id: "r1".into(), request: ContentId::of(b"red") };
+        let first = profiles.save("ann", weights(7.0), vec![], once).expect("saved");
+        profiles.save("ann", weights(8.0), vec![], none).expect("saved");
+        let again = profiles.save("ann", weights(7.0), vec![], once).expect("the first outcome");
+        assert_eq!((&again, again.version), (&first, first.version), "a repeated request changes nothing");
+        assert_eq!(profiles.get("ann").expect("there").current.weights, weights(8.0));
+        let other = &RequestId { id: "r1".into(), request: ContentId::of(b"blue") };
+        assert!(profiles.undo("ann", 0, other).is_err(), "the id was used for another request");
+        profiles.delete("ann", none).expect("deleted");
         assert!(matches!(profiles.get("ann"), Err(Error::NotFound { .. })));
-        assert!(matches!(profiles.save("", weights(1.0), vec![]), Err(Error::Invalid(_))));
-        assert!(matches!(profiles.save("x", weights(0.0), vec![]), Err(Error::Invalid(_))));
+        assert!(matches!(profiles.save("", weights(1.0), vec![], none), Err(Error::Invalid(_))));
+        assert!(matches!(profiles.save("x", weights(0.0), vec![], none), Err(Error::Invalid(_))));
     }
 }

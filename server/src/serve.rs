@@ -3,9 +3,12 @@
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
 use crate::grpc::Services;
+use crate::store::Disk;
 use lapel_proto::FILE_DESCRIPTOR_SET;
+use lapel_proto::v1::admin_service_server::AdminServiceServer;
 use lapel_proto::v1::catalog_service_server::CatalogServiceServer;
 use lapel_proto::v1::feedback_service_server::FeedbackServiceServer;
+use lapel_proto::v1::generation_service_server::GenerationServiceServer;
 use lapel_proto::v1::head_service_server::HeadServiceServer;
 use lapel_proto::v1::search_service_server::SearchServiceServer;
 use std::future::Future;
@@ -67,12 +70,20 @@ impl Server {
     /// # Errors
     /// [`ServeError`].
     pub async fn start(config: Config) -> Result<Self, ServeError> {
+        Self::start_on(config, Disk::default()).await
+    }
+
+    /// As [`Server::start`], on a disk of which a test may decide what fails.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn start_on(config: Config, disk: Disk) -> Result<Self, ServeError> {
         let wanted = config.listen;
         let fault = |source| ServeError::Listen { address: wanted, source };
         // The port first: a second server on it fails before it touches the catalogue.
         let listener = TcpListener::bind(wanted).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
-        Ok(Self { core: Core::open(config).await?, listener, address })
+        Ok(Self { core: Core::open(config, disk).await?, listener, address })
     }
 
     /// The address it listens on.
@@ -148,7 +159,9 @@ impl Server {
             .add_service(CatalogServiceServer::new(services.clone()).max_decoding_message_size(most))
             .add_service(SearchServiceServer::new(services.clone()).max_decoding_message_size(most))
             .add_service(FeedbackServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(HeadServiceServer::new(services).max_decoding_message_size(most))
+            .add_service(HeadServiceServer::new(services.clone()).max_decoding_message_size(most))
+            .add_service(GenerationServiceServer::new(services.clone()).max_decoding_message_size(most))
+            .add_service(AdminServiceServer::new(services).max_decoding_message_size(most))
             .add_service(reflection))
     }
 }

@@ -1,26 +1,56 @@
-//! The truth on disk: items, images, signatures, heads, bundles and profiles in one redb file.
+//! The truth on disk: items, images, signatures, heads, models, profiles and receipts in one redb file.
 //!
-//! Everything else (columns, indexes, prototypes) is rebuilt from here. A write returns after its commit is
-//! durable; a batch of changes is one transaction, so a crash leaves all of it or nothing.
+//! Everything else (columns, indexes, prototypes) is rebuilt from here. A write returns after its commit is durable;
+//! what belongs together is one transaction, so a crash leaves all of it or nothing. Every value carries a checksum.
 
+mod backup;
+mod disk;
+mod heads;
+mod items;
+mod migrate;
+mod profiles;
+mod receipts;
 mod records;
+mod sealed;
 
-pub use records::{HeadRecord, ItemRecord, ProfileRecord, ProfileVersion, StoredState};
+pub use backup::{BackupError, BackupSummary, restore};
+pub use disk::{Disk, Step, StepHook};
+pub use heads::HeadChange;
+pub use items::{ItemChange, SignatureChange};
+pub use profiles::RequestKey;
+pub use records::{
+    ContentId, HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt,
+    StoredState,
+};
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use sealed::{decode, encode};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// Version of the tables' layout.
-const FORMAT: u64 = 1;
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const ITEMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("items");
-const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
-const HEADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("heads");
-const BUNDLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bundles");
-const PROFILES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("profiles");
-/// Prefix of the signature tables: one a head's bundle, so that dropping a head touches no other.
+/// Version of the tables' layout. 1: values without checksums, heads without versions; it is brought up when opened.
+const FORMAT: u64 = 2;
+/// The database's file in the catalogue's folder.
+const FILE: &str = "catalogue.redb";
+
+type Table = TableDefinition<'static, &'static str, &'static [u8]>;
+/// Numbers about the catalogue: `format`, `generation`, `sequence`, `receipts`.
+const ABOUT: Table = TableDefinition::new("about");
+const ITEMS: Table = TableDefinition::new("items");
+const IMAGES: Table = TableDefinition::new("images");
+const HEADS: Table = TableDefinition::new("heads");
+const MODELS: Table = TableDefinition::new("models");
+/// Files of heads and models, by head key, and by model with `/backbone` or `/extract_parts`.
+const BUNDLES: Table = TableDefinition::new("bundles");
+const PROFILES: Table = TableDefinition::new("profiles");
+const RECEIPTS: Table = TableDefinition::new("receipts");
+/// Request ids by the order in which they came, as 20 digits.
+const RECEIPT_ORDER: Table = TableDefinition::new("receipt_order");
+const TABLES: [Table; 9] = [ABOUT, ITEMS, IMAGES, HEADS, MODELS, BUNDLES, PROFILES, RECEIPTS, RECEIPT_ORDER];
+/// Prefix of the signature tables: one a head's key, so that dropping a head touches no other.
 const SIGNATURES: &str = "signatures/";
 
 /// What the disk did.
@@ -29,9 +59,16 @@ pub enum StoreError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] redb::Error),
-    /// The folder or file cannot be used.
-    #[error("the catalogue's folder cannot be used: {0}")]
-    Io(#[from] std::io::Error),
+    /// The folder cannot be used.
+    #[error(
+        "the catalogue's folder {folder} cannot be used: {source}; it must be a folder that this user may write"
+    )]
+    Folder {
+        /// The catalogue's folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Another process has the catalogue open.
     #[error("another server has the catalogue in {folder} open; stop it, or give another folder")]
     InUse {
@@ -39,26 +76,60 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// Written by another version of the program.
-    #[error("the catalogue has format {found}; this program reads format {FORMAT}")]
+    #[error("the catalogue has format {found}; this program reads formats up to {FORMAT}")]
     Format {
         /// Format on disk.
         found: u64,
     },
-    /// A record cannot be decoded.
-    #[error("the record {key:?} of table {table} cannot be decoded")]
+    /// A record does not have its checksum.
+    #[error("the record {key:?} of table {table} is damaged")]
     Damaged {
         /// The table.
-        table: &'static str,
+        table: String,
         /// Its key.
         key: String,
     },
+    /// Pages of the database cannot be read.
+    #[error(
+        "pages of the catalogue's file are damaged ({0}); what can be read is served, restore the rest from a backup"
+    )]
+    Unreadable(String),
+    /// An earlier step failed; the database is opened anew.
+    #[error("the catalogue's file is being opened anew after a failure")]
+    Reopening,
+    /// The request's id was used for another request.
+    #[error("request id {0:?} was used for another request; use a new one for each")]
+    RequestId(String),
+}
+
+impl StoreError {
+    fn damaged(table: &str, key: &str) -> Self {
+        Self::Damaged { table: table.to_owned(), key: key.to_owned() }
+    }
+
+    /// Whether what was asked for is stored and cannot be read.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Unreadable(_))
+    }
+
+    /// Whether there is no room left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self, Self::Database(redb::Error::Io(source))
+            if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    }
 }
 
 macro_rules! from_redb {
     ($($kind:ty),*) => {$(
         impl From<$kind> for StoreError {
             fn from(error: $kind) -> Self {
-                Self::Database(error.into())
+                match redb::Error::from(error) {
+                    redb::Error::Corrupted(reason) => Self::Unreadable(reason),
+                    other => Self::Database(other),
+                }
             }
         }
     )*};
@@ -68,251 +139,118 @@ from_redb!(
     redb::TransactionError,
     redb::TableError,
     redb::StorageError,
-    redb::CommitError
+    redb::CommitError,
+    redb::CompactionError
 );
 
-/// One change of the catalogue.
+/// How a store is opened.
 #[derive(Clone, Debug)]
-pub enum ItemChange {
-    /// Adds or replaces an item with its image and its signatures by head key; all others are removed.
-    Put {
-        /// The item's id.
-        id: String,
-        /// Its record.
-        record: ItemRecord,
-        /// Its image's bytes.
-        image: Option<Vec<u8>>,
-        /// Signatures by head key.
-        signatures: Vec<(String, Vec<f32>)>,
-        /// Whether the item may be there already; what it had then is removed.
-        replaces: bool,
-    },
-    /// Adds signatures by head key to an item that is there.
-    Sign {
-        /// The item's id.
-        id: String,
-        /// Signatures by head key.
-        signatures: Vec<(String, Vec<f32>)>,
-    },
-    /// Removes an item.
-    Delete {
-        /// The item's id.
-        id: String,
-    },
-}
-
-impl ItemChange {
-    /// The signature that it gives the item for a head.
-    #[must_use]
-    pub fn signature(&self, head_key: &str) -> Option<&[f32]> {
-        match self {
-            Self::Put { signatures, .. } | Self::Sign { signatures, .. } => {
-                signatures.iter().find(|(key, _)| key == head_key).map(|(_, values)| values.as_slice())
-            }
-            Self::Delete { .. } => None,
-        }
-    }
+pub struct StoreConfig {
+    /// The catalogue's folder.
+    pub folder: PathBuf,
+    /// Bytes of pages kept in memory.
+    pub cache_bytes: usize,
+    /// Receipts kept; older ones are forgotten.
+    pub receipts_max: u64,
+    /// The disk.
+    pub disk: Disk,
 }
 
 /// The database.
 pub struct Store {
-    database: Database,
+    config: StoreConfig,
+    /// `None` between a failure and its mending.
+    database: RwLock<Option<Database>>,
+    /// Set by the database's file when the disk refuses a step.
+    failed: Arc<AtomicBool>,
+    /// Locked for as long as this server uses the folder.
+    _lock: File,
 }
 
 impl Store {
-    /// Opens the catalogue in `folder`, or makes an empty one.
+    /// Opens the catalogue in a folder, or makes an empty one.
     ///
     /// # Errors
     /// [`StoreError`]; a folder that another server has open is an error.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        fs_err::create_dir_all(folder)?;
-        let database = Database::create(folder.join("catalogue.redb")).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { folder: folder.to_owned() },
-            other => other.into(),
-        })?;
-        let transaction = database.begin_write()?;
-        {
-            let mut meta = transaction.open_table(META)?;
-            let found = meta.get("format")?.map(|v| v.value());
-            match found {
-                None => {
-                    meta.insert("format", FORMAT)?;
-                }
-                Some(FORMAT) => {}
-                Some(found) => return Err(StoreError::Format { found }),
-            }
-            for table in [ITEMS, IMAGES, HEADS, BUNDLES, PROFILES] {
-                transaction.open_table(table)?;
-            }
-        }
-        transaction.commit()?;
-        Ok(Self { database })
+    pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
+        let folder = &config.folder;
+        let fault = |source| StoreError::Folder { folder: folder.clone(), source };
+        std::fs::create_dir_all(folder).map_err(fault)?;
+        let lock = lock(folder)?;
+        let failed = Arc::default();
+        let database = open_database(&config, &failed)?;
+        Ok(Self { config, database: RwLock::new(Some(database)), failed, _lock: lock })
     }
 
-    /// Applies changes in one durable transaction. `head_keys` are the heads whose signature tables exist.
+    /// The catalogue's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.config.folder
+    }
+
+    /// The disk.
+    #[must_use]
+    pub fn disk(&self) -> &Disk {
+        &self.config.disk
+    }
+
+    /// Whether a write failed and the database must be opened anew before the next.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Opens the database anew after a failure. The last write that failed may then be there or not.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was changed then.
-    pub fn apply(&self, changes: &[ItemChange], head_keys: &[String]) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write()?;
-        {
-            let mut items = transaction.open_table(ITEMS)?;
-            let mut images = transaction.open_table(IMAGES)?;
-            for change in changes {
-                match change {
-                    ItemChange::Put { id, record, image, replaces, .. } => {
-                        items.insert(id.as_str(), encode(record).as_slice())?;
-                        match image {
-                            Some(image) => images.insert(id.as_str(), image.as_slice())?,
-                            None if *replaces => images.remove(id.as_str())?,
-                            None => None,
-                        };
-                    }
-                    ItemChange::Sign { .. } => {}
-                    ItemChange::Delete { id } => {
-                        items.remove(id.as_str())?;
-                        images.remove(id.as_str())?;
-                    }
-                }
-            }
-            for key in head_keys {
-                let name = format!("{SIGNATURES}{key}");
-                let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
-                for change in changes {
-                    let (id, replaces) = match change {
-                        ItemChange::Put { id, replaces, .. } => (id, *replaces),
-                        ItemChange::Sign { id, .. } => (id, false),
-                        ItemChange::Delete { id } => (id, true),
-                    };
-                    match change.signature(key) {
-                        Some(values) => table.insert(id.as_str(), to_bytes(values).as_slice())?,
-                        None if replaces => table.remove(id.as_str())?,
-                        None => None,
-                    };
-                }
-            }
-        }
-        transaction.commit()?;
+    /// [`StoreError`]; it may be tried again.
+    pub fn reopen(&self) -> Result<(), StoreError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one gives up its locks first.
+        drop(database.take());
+        self.failed.store(false, Ordering::Release);
+        *database = Some(open_database(&self.config, &self.failed)?);
         Ok(())
     }
 
-    /// Adds signatures of one head to items that are there.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing was changed then.
-    pub fn add_signatures(
+    /// Runs `read` on the state of this moment.
+    fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or(StoreError::Reopening)?;
+        guarded(|| read(&database.begin_read()?))
+    }
+
+    /// Runs `write` in one transaction and makes it durable; with an error nothing is changed.
+    fn write<T, E: From<StoreError>>(
         &self,
-        head_key: &str,
-        signatures: &[(String, Vec<f32>)],
-    ) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write()?;
-        {
-            let name = format!("{SIGNATURES}{head_key}");
-            let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
-            for (id, values) in signatures {
-                table.insert(id.as_str(), to_bytes(values).as_slice())?;
+        write: impl FnOnce(&WriteTransaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().filter(|_| !self.has_failed()).ok_or(StoreError::Reopening)?;
+        let mut refused = None;
+        let written = guarded(|| {
+            let mut transaction = database.begin_write()?;
+            // Opening after a crash does not then walk the whole file.
+            transaction.set_quick_repair(true);
+            match write(&transaction) {
+                Ok(value) => {
+                    let next = number(&transaction, "sequence")? + 1;
+                    set_number(&transaction, "sequence", next)?;
+                    transaction.commit()?;
+                    Ok(Some(value))
+                }
+                Err(error) => {
+                    refused = Some(error);
+                    transaction.abort()?;
+                    Ok(None)
+                }
             }
+        });
+        match (written?, refused) {
+            (Some(value), _) => Ok(value),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(StoreError::Reopening.into()),
         }
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Every item's record, by id.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`] for a record that cannot be decoded.
-    pub fn items(&self) -> Result<Vec<(String, ItemRecord)>, StoreError> {
-        self.all(ITEMS, "items")
-    }
-
-    /// An item's image bytes.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn image(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let table = self.database.begin_read()?.open_table(IMAGES)?;
-        Ok(table.get(id)?.map(|v| v.value().to_vec()))
-    }
-
-    /// Calls `use_signature` with every stored signature of a head, by id.
-    ///
-    /// # Errors
-    /// When the database fails, or a signature has another length than `dim`.
-    pub fn signatures(
-        &self,
-        head_key: &str,
-        dim: usize,
-        mut use_signature: impl FnMut(&str, Vec<f32>),
-    ) -> Result<(), StoreError> {
-        let name = format!("{SIGNATURES}{head_key}");
-        let table = match self.database.begin_read()?.open_table(TableDefinition::<&str, &[u8]>::new(&name)) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        for entry in table.iter()? {
-            let (id, bytes) = entry?;
-            let values: Vec<f32> =
-                bytes.value().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-            if values.len() != dim || values.iter().any(|v| !v.is_finite()) {
-                return Err(StoreError::Damaged { table: "signatures", key: id.value().into() });
-            }
-            use_signature(id.value(), values);
-        }
-        Ok(())
-    }
-
-    /// Writes a head's record, its bundle where given, and the generation that the change leads to.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing was changed then.
-    pub fn put_head(
-        &self,
-        key: &str,
-        record: &HeadRecord,
-        bundle: Option<&[u8]>,
-        generation: u64,
-    ) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write()?;
-        {
-            transaction.open_table(HEADS)?.insert(key, encode(record).as_slice())?;
-            transaction.open_table(META)?.insert("generation", generation)?;
-            if let Some(bundle) = bundle {
-                transaction.open_table(BUNDLES)?.insert(key, bundle)?;
-            }
-        }
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Deletes a head's signatures and bundle; its record stays.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing was changed then.
-    pub fn drop_head_data(&self, key: &str) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write()?;
-        let name = format!("{SIGNATURES}{key}");
-        transaction.delete_table(TableDefinition::<&str, &[u8]>::new(&name))?;
-        transaction.open_table(BUNDLES)?.remove(key)?;
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Every head's record, by key.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`] for a record that cannot be decoded.
-    pub fn heads(&self) -> Result<Vec<(String, HeadRecord)>, StoreError> {
-        self.all(HEADS, "heads")
-    }
-
-    /// A head's bundle.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn bundle(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let table = self.database.begin_read()?.open_table(BUNDLES)?;
-        Ok(table.get(key)?.map(|v| v.value().to_vec()))
     }
 
     /// The last generation written.
@@ -320,135 +258,170 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn generation(&self) -> Result<u64, StoreError> {
-        let table = self.database.begin_read()?.open_table(META)?;
-        Ok(table.get("generation")?.map_or(0, |v| v.value()))
+        self.about("generation")
     }
 
-    /// A profile.
-    ///
-    /// # Errors
-    /// When the database fails or the record is damaged.
-    pub fn profile(&self, name: &str) -> Result<Option<ProfileRecord>, StoreError> {
-        let table = self.database.begin_read()?.open_table(PROFILES)?;
-        table.get(name)?.map(|v| decode("profiles", name, v.value())).transpose()
-    }
-
-    /// Up to `count` profiles whose names come after `after`.
-    ///
-    /// # Errors
-    /// As [`Store::profile`].
-    pub fn profiles(&self, after: &str, count: usize) -> Result<Vec<(String, ProfileRecord)>, StoreError> {
-        use std::ops::Bound;
-        let table = self.database.begin_read()?.open_table(PROFILES)?;
-        let range = table.range::<&str>((Bound::Excluded(after), Bound::Unbounded))?;
-        let entry = |entry: Result<
-            (redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>),
-            redb::StorageError,
-        >| {
-            let (name, bytes) = entry?;
-            Ok((name.value().to_owned(), decode("profiles", name.value(), bytes.value())?))
-        };
-        range.take(count).map(entry).collect()
-    }
-
-    /// Reads a profile, lets `change` decide, and writes what it returns (`None`: deletes), in one transaction.
-    /// `change` is also told how many profiles there are.
-    ///
-    /// # Errors
-    /// What `change` returns, or [`StoreError`]; nothing was changed then.
-    pub fn change_profile<E: From<StoreError>>(
-        &self,
-        name: &str,
-        change: impl FnOnce(Option<ProfileRecord>, u64) -> Result<Option<ProfileRecord>, E>,
-    ) -> Result<(), E> {
-        let transaction = self.database.begin_write().map_err(StoreError::from)?;
-        {
-            let mut table = transaction.open_table(PROFILES).map_err(StoreError::from)?;
-            let count = table.len().map_err(StoreError::from)?;
-            let stored = table.get(name).map_err(StoreError::from)?;
-            let old = stored.map(|v| decode("profiles", name, v.value())).transpose()?;
-            match change(old, count)? {
-                Some(record) => table.insert(name, encode(&record).as_slice()),
-                None => table.remove(name),
-            }
-            .map_err(StoreError::from)?;
-        }
-        transaction.commit().map_err(StoreError::from)?;
-        Ok(())
-    }
-
-    /// Keys of the heads that have a signature table.
+    /// Counts the transactions; caches tell by it whether they are up to date.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn signature_tables(&self) -> Result<Vec<String>, StoreError> {
-        let transaction = self.database.begin_read()?;
-        let names = transaction.list_tables()?.map(|t| t.name().to_owned());
-        Ok(names.filter_map(|n| Some(n.strip_prefix(SIGNATURES)?.to_owned())).collect())
+    pub fn sequence(&self) -> Result<u64, StoreError> {
+        self.about("sequence")
     }
 
-    fn all<T: DeserializeOwned>(
+    fn about(&self, name: &str) -> Result<u64, StoreError> {
+        self.read(|transaction| match transaction.open_table(ABOUT)?.get(name)? {
+            Some(value) => decode("about", name, value.value()),
+            None => Ok(0),
+        })
+    }
+
+    fn record<T: serde::de::DeserializeOwned>(
         &self,
-        definition: TableDefinition<'_, &str, &[u8]>,
-        name: &'static str,
-    ) -> Result<Vec<(String, T)>, StoreError> {
-        let table = self.database.begin_read()?.open_table(definition)?;
-        let mut all = Vec::new();
-        for entry in table.iter()? {
-            let (key, bytes) = entry?;
-            all.push((key.value().to_owned(), decode(name, key.value(), bytes.value())?));
-        }
-        Ok(all)
+        table: Table,
+        key: &str,
+    ) -> Result<Option<T>, StoreError> {
+        use redb::TableHandle;
+        self.read(|transaction| {
+            let found = transaction.open_table(table)?.get(key)?;
+            found.map(|value| decode(table.name(), key, value.value())).transpose()
+        })
     }
 }
 
-fn encode<T: Serialize>(record: &T) -> Vec<u8> {
-    // Records are plain structs of strings, numbers and maps, which always encode.
-    postcard::to_stdvec(record).unwrap_or_default()
+/// Gives the space of deleted records in a folder's catalogue back to the disk, and returns the file's size before and
+/// after.
+///
+/// # Errors
+/// [`StoreError`]; nothing is lost then.
+pub fn compact(folder: &Path) -> Result<(u64, u64), StoreError> {
+    let fault = |source| StoreError::Folder { folder: folder.to_owned(), source };
+    let size = || Ok::<_, StoreError>(std::fs::metadata(folder.join(FILE)).map_err(fault)?.len());
+    let before = size()?;
+    let disk = Disk::default();
+    let config = StoreConfig { folder: folder.to_owned(), cache_bytes: 64 << 20, receipts_max: 1, disk };
+    let store = Store::open(config)?;
+    if let Some(database) = store.database.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        while database.compact()? {}
+    }
+    drop(store);
+    Ok((before, size()?))
 }
 
-fn decode<T: DeserializeOwned>(table: &'static str, key: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    postcard::from_bytes(bytes).map_err(|_| StoreError::Damaged { table, key: key.into() })
+/// A panic of the library on a damaged page is a damaged page.
+fn guarded<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(StoreError::Unreadable("the database library gave up".into())))
 }
 
-fn to_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let fault = |source| StoreError::Folder { folder: folder.to_owned(), source };
+    let path = folder.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(fault(source)),
+    }
+}
+
+fn open_database(config: &StoreConfig, failed: &Arc<AtomicBool>) -> Result<Database, StoreError> {
+    let folder = &config.folder;
+    guarded(|| {
+        let file = config.disk.database(&folder.join(FILE), failed.clone());
+        let opened = file.and_then(|file| {
+            Database::builder().set_cache_size(config.cache_bytes).create_with_backend(file)
+        });
+        let database = opened.map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { folder: folder.clone() },
+            redb::DatabaseError::Storage(redb::StorageError::Io(source)) => {
+                StoreError::Folder { folder: folder.clone(), source }
+            }
+            other => other.into(),
+        })?;
+        migrate::bring_up(&database)?;
+        Ok(database)
+    })
+}
+
+fn number(transaction: &WriteTransaction, name: &str) -> Result<u64, StoreError> {
+    match transaction.open_table(ABOUT)?.get(name)? {
+        Some(value) => decode("about", name, value.value()),
+        None => Ok(0),
+    }
+}
+
+fn set_number(transaction: &WriteTransaction, name: &str, number: u64) -> Result<(), StoreError> {
+    transaction.open_table(ABOUT)?.insert(name, encode("about", name, &number).as_slice())?;
+    Ok(())
+}
+
+/// What a walk over a table could not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Records that do not have their checksum: table and key.
+    pub records: Vec<(String, String)>,
+    /// Records on pages that cannot be read, so that even their keys are unknown.
+    pub lost: u64,
+}
+
+impl Damage {
+    /// Whether everything was read.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.records.is_empty() && self.lost == 0
+    }
+
+    /// Adds what another walk could not read.
+    pub fn add(&mut self, other: Self) {
+        self.records.extend(other.records);
+        self.lost += other.lost;
+    }
+}
+
+/// Hands every record of a table to `take`, which says whether it is sound. Pages that cannot be read are passed by:
+/// the walk then comes from the other end.
+fn walk(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+    name: &str,
+    mut take: impl FnMut(&str, &[u8]) -> Result<(), StoreError>,
+) -> Result<Damage, StoreError> {
+    let wanted = guarded(|| Ok(table.len()?)).unwrap_or(0);
+    let (mut seen, mut damage) = (0, Damage::default());
+    let mut visit = |key: &str, value: &[u8], damage: &mut Damage| {
+        if take(key, value).is_err() {
+            damage.records.push((name.to_owned(), key.to_owned()));
+        }
+    };
+    let mut last: Option<String> = None;
+    let forward = guarded(|| {
+        for entry in table.iter()? {
+            let (key, value) = entry?;
+            visit(key.value(), value.value(), &mut damage);
+            seen += 1;
+            last = Some(key.value().to_owned());
+        }
+        Ok(())
+    });
+    let Err(reason) = forward else { return Ok(damage) };
+    tracing::error!(table = name, %reason, "pages are damaged; reading from the other end");
+    let backward = guarded(|| {
+        for entry in table.iter()?.rev() {
+            let (key, value) = entry?;
+            if last.as_ref().is_some_and(|last| key.value() <= last.as_str()) {
+                break;
+            }
+            visit(key.value(), value.value(), &mut damage);
+            seen += 1;
+        }
+        Ok(())
+    });
+    if let Err(reason) = backward {
+        tracing::error!(table = name, %reason, "pages are damaged");
+    }
+    damage.lost = u64::saturating_sub(wanted, seen).max(1);
+    Ok(damage)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use lapel_heads::Labels;
-
-    fn put(id: &str, signature: f32) -> ItemChange {
-        ItemChange::Put {
-            id: id.into(),
-            record: ItemRecord { labels: Labels::new(), has_image: true, parts_case: None, updated_ms: 5 },
-            image: Some(vec![1, 2, 3]),
-            signatures: vec![("h".into(), vec![signature, 0.0])],
-            replaces: true,
-        }
-    }
-
-    #[test]
-    fn changes_survive_reopening_and_deletes_leave_nothing() {
-        let folder = tempfile::tempdir().expect("folder");
-        let keys = vec!["h".to_owned()];
-        {
-            let store = Store::open(folder.path()).expect("opens");
-            store.apply(&[put("a", 1.0), put("b", 2.0)], &keys).expect("applied");
-            store.apply(&[ItemChange::Delete { id: "a".into() }, put("b", 3.0)], &keys).expect("applied");
-            assert!(matches!(Store::open(folder.path()), Err(StoreError::InUse { .. })), "opened twice");
-        }
-        let store = Store::open(folder.path()).expect("opens");
-        assert_eq!(store.items().expect("items").len(), 1);
-        assert_eq!(store.image("a").expect("read"), None);
-        assert_eq!(store.image("b").expect("read"), Some(vec![1, 2, 3]));
-        let mut found = Vec::new();
-        store.signatures("h", 2, |id, v| found.push((id.to_owned(), v))).expect("read");
-        assert_eq!(found, [("b".to_owned(), vec![3.0, 0.0])]);
-        assert!(matches!(store.signatures("h", 3, |_, _| {}), Err(StoreError::Damaged { .. })));
-        store.drop_head_data("h").expect("dropped");
-        assert!(store.signature_tables().expect("listed").is_empty());
-    }
-}
+mod tests;

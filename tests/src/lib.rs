@@ -1,5 +1,9 @@
 //! What the behaviour tests share: a real server a test, on port 0, in its own folder.
 
+mod child;
+pub mod model;
+
+pub use child::ChildServer;
 use lapel_client::{Client, v1};
 use lapel_heads::render::{Rendered, render, to_jpeg};
 use lapel_heads::wardrobe::{self, LabelledPhoto};
@@ -65,6 +69,9 @@ impl TestServer {
     }
 
     /// Stops the server in an orderly way and starts it again on the same catalogue.
+    ///
+    /// # Panics
+    /// When it does not start.
     pub async fn restart(&mut self) {
         self.stop().await;
         self.run().await;
@@ -161,7 +168,7 @@ pub fn external_bundle(name: &str, dim: usize, labels: &[&str]) -> Vec<u8> {
 
 /// Follows a head until nothing more happens to it, and returns what became of it.
 pub async fn settled(client: &mut Client, name: &str) -> v1::Head {
-    let request = v1::WatchHeadRequest { name: name.to_owned() };
+    let request = v1::WatchHeadRequest { name: name.to_owned(), version: 0 };
     let mut changes = client.heads.watch_head(request).await.expect("watched").into_inner();
     let mut last = None;
     while let Some(change) = changes.message().await.expect("a change") {

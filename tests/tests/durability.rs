@@ -1,20 +1,17 @@
 //! What was acknowledged is there after a restart, and after a kill.
 
-use lapel_client::{Client, v1};
+use lapel_client::v1;
 use lapel_heads::render::{render, to_jpeg};
-use lapel_server::Server;
-use lapel_tests::{TestServer, by_item, config_in, ingest, item, sport_bundle};
+use lapel_tests::{ChildServer, TestServer, by_item, ingest, item, sport_bundle};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 #[tokio::test]
 async fn everything_survives_a_restart() {
     let mut server = TestServer::start().await;
     let mut client = server.client().await;
     let garments = ingest(&mut client, 51, 25).await;
-    let deleted = v1::DeleteItemsRequest { ids: vec!["g3".into(), "nobody".into()] };
+    let deleted = v1::DeleteItemsRequest { ids: vec!["g3".into(), "nobody".into()], ..Default::default() };
     let gone = client.catalog.delete_items(deleted).await.expect("deleted").into_inner();
     assert_eq!((gone.deleted, gone.not_found), (1, vec!["nobody".to_owned()]));
     let replaced = client.upsert(vec![item("g4", &render(52, 0))]).await.expect("stored");
@@ -23,6 +20,7 @@ async fn everything_survives_a_restart() {
         name: "ann".into(),
         weights: BTreeMap::from([("color".to_owned(), 3.0)]),
         picked_ids: vec!["g1".into()],
+        ..Default::default()
     };
     let saved = client.feedback.save_profile(save.clone()).await.expect("saved").into_inner();
     let more = v1::SaveProfileRequest { weights: BTreeMap::from([("color".to_owned(), 1.0)]), ..save };
@@ -36,7 +34,7 @@ async fn everything_survives_a_restart() {
     let image = v1::GetItemImageRequest { id: "g9".into() };
     let image = client.catalog.get_item_image(image).await.expect("there").into_inner();
     assert_eq!((image.image, image.content_type.as_str()), (to_jpeg(&garments[9].photo), "image/jpeg"));
-    let undo = v1::UndoProfileRequest { name: "ann".into(), version: 2 };
+    let undo = v1::UndoProfileRequest { name: "ann".into(), version: 2, ..Default::default() };
     let undone =
         client.feedback.undo_profile(undo).await.expect("undone").into_inner().profile.expect("told");
     assert_eq!(undone.weights, saved.profile.expect("told").weights);
@@ -57,49 +55,8 @@ async fn everything_survives_a_restart() {
     server.finish().await;
 }
 
-/// Run by the kill test in a process of its own: serves the folder in LAPEL_TEST_FOLDER until it is killed.
-#[tokio::test]
-#[ignore = "a child process of the kill test"]
-async fn child_server() {
-    let Some(folder) = std::env::var_os("LAPEL_TEST_FOLDER") else { return };
-    let server = Server::start(config_in(Path::new(&folder))).await.expect("starts");
-    println!("LISTENING http://{}", server.address());
-    server.serve(std::future::pending()).await.expect("serves");
-}
-
-struct ChildServer {
-    child: Child,
-    client: Client,
-}
-
-impl Drop for ChildServer {
-    fn drop(&mut self) {
-        // A test that fails must not leave its child behind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl ChildServer {
-    async fn start(folder: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--ignored", "--exact", "child_server", "--nocapture"])
-            .env("LAPEL_TEST_FOLDER", folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a child process");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut addresses =
-            lines.map_while(Result::ok).filter_map(|l| Some(l.split_once("LISTENING ")?.1.to_owned()));
-        let address = addresses.next().expect("the child listens");
-        Self { client: Client::connect(&address).await.expect("connects"), child }
-    }
-
-    /// SIGKILL: no destructor runs, nothing is flushed.
-    fn kill(self) {
-        drop(self);
-    }
+async fn child(folder: &Path) -> ChildServer {
+    ChildServer::start(env!("CARGO_BIN_EXE_lapel-child-server"), folder, &["--shipped-heads".into()]).await
 }
 
 #[tokio::test]
@@ -107,7 +64,7 @@ async fn acknowledged_writes_survive_a_kill() {
     let folder = tempfile::tempdir().expect("folder");
     let mut acknowledged: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for round in 0..3u64 {
-        let mut server = ChildServer::start(folder.path()).await;
+        let mut server = child(folder.path()).await;
         let stats = server
             .client
             .catalog
@@ -152,12 +109,12 @@ async fn acknowledged_writes_survive_a_kill() {
 #[tokio::test]
 async fn a_backfill_that_was_killed_goes_on() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut server = ChildServer::start(folder.path()).await;
+    let mut server = child(folder.path()).await;
     ingest(&mut server.client, 81, 120).await;
     let head = server.client.register_bundle(&sport_bundle()).await.expect("registered");
     assert_eq!(head.state(), v1::HeadState::Backfilling);
     server.kill();
-    let mut server = ChildServer::start(folder.path()).await;
+    let mut server = child(folder.path()).await;
     let head = lapel_tests::settled(&mut server.client, "sport").await;
     assert_eq!(head.state(), v1::HeadState::Active);
     let stats =

@@ -195,7 +195,7 @@ async fn heads_retire_and_their_names_are_free_again() {
     let mut server = TestServer::start().await;
     let mut client = server.client().await;
     ingest(&mut client, 41, 10).await;
-    let retire = |name: &str| v1::RetireHeadRequest { name: name.to_owned() };
+    let retire = |name: &str| v1::RetireHeadRequest { name: name.to_owned(), ..Default::default() };
     let gone = client.heads.retire_head(retire("pattern")).await.expect("retired").into_inner();
     assert_eq!(gone.head.expect("told").state(), v1::HeadState::Retired);
     assert_eq!(client.heads.retire_head(retire("pattern")).await.expect_err("gone").code(), Code::NotFound);
@@ -271,7 +271,11 @@ async fn unsound_bundles_are_refused_and_change_nothing() {
     assert_eq!(settled(&mut client, "sport").await.state(), v1::HeadState::Active);
     let taken = client.register_bundle(&same_name).await.expect_err("the same name with other content");
     assert_eq!(taken.code(), Code::AlreadyExists);
-    client.heads.retire_head(v1::RetireHeadRequest { name: "sport".into() }).await.expect("retired");
+    client
+        .heads
+        .retire_head(v1::RetireHeadRequest { name: "sport".into(), ..Default::default() })
+        .await
+        .expect("retired");
     let after = client.search.search(by_item("g0", 5)).await.expect("answers").into_inner();
     assert_eq!(before.results, after.results);
     server.finish().await;

@@ -212,8 +212,12 @@ async fn picks_that_agree_only_on_colour_raise_its_weight() {
     assert!((sum(&one.weights) - one.weights.len() as f64).abs() < 1e-9);
     assert!(one.weights["color"] < color, "one pick says nothing about weights");
     // Saved, the weights rank a later search as they ranked here.
-    let request =
-        v1::SaveProfileRequest { name: "red lover".into(), weights: answer.weights.clone(), picked_ids };
+    let request = v1::SaveProfileRequest {
+        name: "red lover".into(),
+        weights: answer.weights.clone(),
+        picked_ids,
+        ..Default::default()
+    };
     client.feedback.save_profile(request).await.expect("saved");
     let weighting = Some(v1::search_request::Weighting::Profile("red lover".into()));
     let by_profile = search(&mut client, v1::SearchRequest { weighting, ..by_item("g3", 5) }).await;

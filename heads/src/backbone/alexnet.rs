@@ -64,6 +64,14 @@ impl AlexNet {
         Self::new(&candle_core::safetensors::load(path, &Device::Cpu)?)
     }
 
+    /// Reads the weights of conv1 to conv5 from the bytes of such a file.
+    ///
+    /// # Errors
+    /// As [`AlexNet::load`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, AlexNetError> {
+        Self::new(&candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?)
+    }
+
     /// Builds the network from tensors by name.
     ///
     /// The fingerprint hashes the weights rounded to f16, so that the f32 original and its f16 copy are

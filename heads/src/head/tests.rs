@@ -61,7 +61,7 @@ fn signatures_and_scores_follow_the_layers() {
 
 #[test]
 fn a_prototype_comes_back_with_its_count() {
-    let mut sums = vec![PrototypeSum::new(2), PrototypeSum::new(2)];
+    let mut sums = vec![SignatureSum::new(2), SignatureSum::new(2)];
     sums[1].add(&[0.0, 1.0]);
     let mut with = bundle();
     store_prototypes(&mut with, &HashMap::from([("color".to_owned(), sums)]));

@@ -14,7 +14,7 @@ use crate::bundle::{Bundle, BundleError, Weights};
 use crate::hash::sha256_hex;
 use crate::head::{Head, Network, NetworkConfig, store_prototypes};
 use crate::manifest::{Attribute, FORMAT, HeadKind, Manifest};
-use crate::prototype::PrototypeSum;
+use crate::prototype::SignatureSum;
 use crate::roi::pooled_len;
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
@@ -393,10 +393,10 @@ impl<'a> Run<'a> {
 
     /// Means over the training pictures as they are: over real photos where there are enough of a label, over
     /// rendered garments otherwise.
-    fn prototypes(&self) -> Result<HashMap<String, Vec<PrototypeSum>>, TrainError> {
+    fn prototypes(&self) -> Result<HashMap<String, Vec<SignatureSum>>, TrainError> {
         let examples = self.data.examples;
         let plain: Vec<usize> = (0..examples.len()).filter(|e| examples[*e].variant == 0).collect();
-        let empty = |a: &Attribute| vec![PrototypeSum::new(self.config.dim); a.labels.len()];
+        let empty = |a: &Attribute| vec![SignatureSum::new(self.config.dim); a.labels.len()];
         let mut real: Vec<_> = self.attributes.iter().map(empty).collect();
         let mut rendered = real.clone();
         for rows in plain.chunks(256) {
@@ -409,7 +409,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let enough = |(r, s): (PrototypeSum, PrototypeSum)| if r.count() >= REAL_MIN as u64 { r } else { s };
+        let enough = |(r, s): (SignatureSum, SignatureSum)| if r.count() >= REAL_MIN as u64 { r } else { s };
         let chosen = real.into_iter().zip(rendered).map(|(r, s)| r.into_iter().zip(s).map(enough).collect());
         Ok(self.attributes.iter().map(|a| a.name.clone()).zip(chosen).collect())
     }

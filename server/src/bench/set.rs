@@ -75,7 +75,7 @@ fn add_head(
 ) -> anyhow::Result<()> {
     let key = head_name(head);
     let head = Arc::new(Head::from_bytes(&bundle(head, dim, labels)?, backbone)?);
-    snapshot.add_pending(Column::new(&key, head, precision));
+    snapshot.add_reserve(Column::new(&key, head, precision));
     snapshot.activate(&key);
     Ok(())
 }
@@ -83,7 +83,7 @@ fn add_head(
 /// Puts item `at` as the `drawn`-th one that a generator made.
 fn put(at: usize, drawn: usize, sample: Sample) -> ItemChange {
     let labels = labels(drawn, &sample);
-    let record = ItemRecord { labels, has_image: false, parts_case: None, updated_ms: 0 };
+    let record = ItemRecord { labels, image: None, parts_case: None, updated_ms: 0 };
     let signatures = sample.signatures.into_iter().enumerate();
     let signatures = signatures.filter_map(|(head, values)| Some((head_name(head), values?))).collect();
     ItemChange::Put { id: id(at), record, image: None, signatures, replaces: true }

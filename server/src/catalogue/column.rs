@@ -7,7 +7,7 @@ use super::{BLOCK, Items};
 use crate::codes::Codec;
 use crate::kernels::Rows;
 use crate::search::Hnsw;
-use lapel_heads::{Head, HeadKind};
+use lapel_heads::{Head, HeadKind, SignatureSum};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ const DRIFT_COUNT_MIN: u64 = 4096;
 pub struct Column {
     key: Arc<str>,
     head: Arc<Head>,
+    head_version: u32,
     blocks: Vec<Arc<ColumnBlock>>,
-    count: u64,
-    /// Sum of all signatures, for the expected distance of a missing one.
-    sum: Vec<f64>,
+    /// Of all signatures, for the expected distance of a missing one.
+    sum: SignatureSum,
     prototypes: Prototypes,
     /// Counts the writes; the index says up to which it has followed.
     version: u64,
@@ -45,17 +45,29 @@ impl Column {
     pub fn new(key: &str, head: Arc<Head>, precision: Precision) -> Self {
         Self {
             key: key.into(),
+            head_version: 1,
             blocks: Vec::new(),
             codec: None,
             drift: (0.0, 0),
             precision,
-            count: 0,
-            sum: vec![0.0; head.dim()],
+            sum: SignatureSum::new(head.dim()),
             prototypes: Prototypes::new(&head),
             version: 0,
             index: Arc::new(Hnsw::new(head.dim())),
             head,
         }
+    }
+
+    /// The same column for another version of its head than the first.
+    #[must_use]
+    pub fn of_version(self, head_version: u32) -> Self {
+        Self { head_version, ..self }
+    }
+
+    /// The version of its head.
+    #[must_use]
+    pub fn head_version(&self) -> u32 {
+        self.head_version
     }
 
     /// The name of its signatures in the store.
@@ -73,7 +85,7 @@ impl Column {
     /// Signatures in the column.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.count
+        self.sum.count()
     }
 
     /// Counts the writes.
@@ -139,12 +151,12 @@ impl Column {
     /// Whether its codes should be made, or made anew, from `items_min` signatures on.
     #[must_use]
     pub fn wants_coding(&self, items_min: u64) -> bool {
-        let Some(codec) = &self.codec else { return self.count >= items_min.max(1) };
+        let Some(codec) = &self.codec else { return self.count() >= items_min.max(1) };
         let (error, written) = self.drift;
         let worse = error / written.max(1) as f64 > f64::from(codec.error()) * DRIFT_MAX;
         // A sample of the largest size does not get better by growth alone.
         let grown =
-            self.count >= codec.trained_on() * GROWTH && codec.trained_on() < SAMPLE_MAX as u64 * GROWTH;
+            self.count() >= codec.trained_on() * GROWTH && codec.trained_on() < SAMPLE_MAX as u64 * GROWTH;
         grown || (written >= DRIFT_COUNT_MIN && worse)
     }
 
@@ -152,12 +164,12 @@ impl Column {
     /// changes nothing: see [`Column::adopt`].
     #[must_use]
     pub fn coded(&self) -> Self {
-        let stride = (self.count as usize).div_ceil(SAMPLE_MAX).max(1);
+        let stride = (self.count() as usize).div_ceil(SAMPLE_MAX).max(1);
         let dim = self.head.dim();
         let slots = 0..(self.blocks.len() * BLOCK) as Slot;
         let sample: Vec<f32> =
             slots.filter_map(|slot| self.get(slot)).step_by(stride).flat_map(Cow::into_owned).collect();
-        let codec = Codec::train(&sample, dim, self.count);
+        let codec = Codec::train(&sample, dim, self.count());
         let blocks = self.blocks.iter().map(|block| Arc::new(block.recoded(&codec))).collect();
         Self { blocks, codec: Some(Arc::new(codec)), drift: (0.0, 0), ..self.clone() }
     }
@@ -182,11 +194,11 @@ impl Column {
     /// it is sqrt(2 - 2 q.m); sqrt(2), the distance of unrelated vectors, when there are none.
     #[must_use]
     pub fn expected_distance(&self, query: &[f32]) -> f32 {
-        if self.count == 0 {
+        if self.count() == 0 {
             return std::f32::consts::SQRT_2;
         }
-        let product: f64 = self.sum.iter().zip(query).map(|(s, q)| s * f64::from(*q)).sum();
-        (2.0 - 2.0 * product / self.count as f64).max(0.0).sqrt() as f32
+        let product: f64 = self.sum.mean().iter().zip(query).map(|(m, q)| m * f64::from(*q)).sum();
+        (2.0 - 2.0 * product).max(0.0).sqrt() as f32
     }
 
     /// Replaces what a slot holds. `old` and `new` are the slot's item before and after, for the prototypes.
@@ -196,27 +208,29 @@ impl Column {
         (old, new): (Option<&Arc<Item>>, Option<&Arc<Item>>),
         signature: Option<&[f32]>,
     ) {
-        let (block, at) = (slot as usize / BLOCK, slot as usize % BLOCK);
         let signature = signature.map(|s| self.precision.rounded(s));
         let signature = signature.as_deref();
         let before = self.get(slot).map(Cow::into_owned);
         if let Some(before) = &before {
-            self.count -= 1;
-            self.sum.iter_mut().zip(before).for_each(|(s, v)| *s -= f64::from(*v));
+            self.sum.remove(before);
             if let Some(old) = old {
                 self.prototypes.remove(&old.record.labels, before);
             }
         }
         if let Some(signature) = signature {
-            self.count += 1;
-            self.sum.iter_mut().zip(signature).for_each(|(s, v)| *s += f64::from(*v));
+            self.sum.add(signature);
             if let Some(new) = new {
                 self.prototypes.add(&new.record.labels, signature);
             }
         }
-        if signature.is_none() && before.is_none() {
-            return;
+        if signature.is_some() || before.is_some() {
+            self.place(slot, signature);
         }
+    }
+
+    /// Writes a slot and nothing that is counted over slots.
+    fn place(&mut self, slot: Slot, signature: Option<&[f32]>) {
+        let (block, at) = (slot as usize / BLOCK, slot as usize % BLOCK);
         while self.blocks.len() <= block {
             self.blocks.push(Arc::new(ColumnBlock::new(self.codec.as_deref())));
         }
@@ -227,6 +241,42 @@ impl Column {
         self.version += 1;
     }
 
+    /// Takes in a stored signature of an item that is there.
+    pub fn load(&mut self, items: &Items, id: &str, signature: &[f32]) {
+        if let Some(slot) = items.slot(id) {
+            self.set(slot, (None, items.get(slot)), Some(signature));
+        }
+    }
+
+    /// Moves a signature from an item's old labels to its new ones.
+    pub(super) fn relabel(&mut self, slot: Slot, old: Option<&Arc<Item>>, new: Option<&Arc<Item>>) {
+        if old.map(|item| &item.record.labels) == new.map(|item| &item.record.labels) {
+            return;
+        }
+        let Some(signature) = self.get(slot).map(Cow::into_owned) else { return };
+        if let Some(old) = old {
+            self.prototypes.remove(&old.record.labels, &signature);
+        }
+        if let Some(new) = new {
+            self.prototypes.add(&new.record.labels, &signature);
+        }
+    }
+
+    /// Moves a signature to an empty slot; sums and prototypes do not change.
+    pub(super) fn shift(&mut self, from: Slot, to: Slot) {
+        let Some(signature) = self.get(from).map(Cow::into_owned) else { return };
+        self.place(to, Some(&signature));
+        self.place(from, None);
+    }
+
+    /// Drops the blocks from `blocks` on, which hold nothing.
+    pub(super) fn truncate(&mut self, blocks: usize) {
+        if self.blocks.len() > blocks {
+            self.blocks.truncate(blocks);
+            self.version += 1;
+        }
+    }
+
     /// Slots whose item lacks a signature that the server could compute: it has an image.
     #[must_use]
     pub fn computable(&self, items: &Items) -> Vec<Slot> {
@@ -234,7 +284,7 @@ impl Column {
             return Vec::new();
         }
         let lacks = |slot: &Slot| {
-            self.get(*slot).is_none() && items.get(*slot).is_some_and(|item| item.record.has_image)
+            self.get(*slot).is_none() && items.get(*slot).is_some_and(|item| item.record.has_image())
         };
         items.live().iter().filter(lacks).collect()
     }

@@ -126,6 +126,12 @@ impl Items {
                 let slot = self.put(id, record.clone());
                 Some(SlotWrite { slot, old, new: self.get(slot).cloned() })
             }
+            ItemChange::Label { id, record } => {
+                let slot = self.slot(id)?;
+                let old = self.get(slot).cloned();
+                self.put(id, record.clone());
+                Some(SlotWrite { slot, old, new: self.get(slot).cloned() })
+            }
             ItemChange::Sign { id, .. } => {
                 let slot = self.slot(id)?;
                 let item = self.get(slot).cloned();
@@ -135,6 +141,11 @@ impl Items {
                 self.remove(id).map(|(slot, old)| SlotWrite { slot, old: Some(old), new: None })
             }
         }
+    }
+
+    /// Puts an item in.
+    pub(super) fn load(&mut self, id: &str, record: ItemRecord) {
+        self.put(id, record);
     }
 
     /// Puts an item into its slot, the one it had before or a free one.
@@ -163,6 +174,46 @@ impl Items {
         Arc::make_mut(&mut self.free).insert(slot);
         let block = Arc::make_mut(self.blocks.get_mut(slot as usize / BLOCK)?);
         Some((slot, block.set(slot as usize % BLOCK, None)?))
+    }
+
+    /// Moves the item in the last slot to the first free one; `None` when there is no free slot before it.
+    pub(super) fn shift_last(&mut self) -> Option<(Slot, Slot)> {
+        let (from, to) = (self.live.max()?, self.free.min()?);
+        if to > from {
+            return None;
+        }
+        let item = self.get(from)?.clone();
+        Arc::make_mut(self.blocks.get_mut(from as usize / BLOCK)?).set(from as usize % BLOCK, None);
+        Arc::make_mut(self.blocks.get_mut(to as usize / BLOCK)?).set(to as usize % BLOCK, Some(item.clone()));
+        for (attribute, label) in &item.record.labels {
+            if let Some(slots) = self.by_label.get_mut(attribute).and_then(|of| of.get_mut(label)) {
+                let slots = Arc::make_mut(slots);
+                slots.remove(from);
+                slots.insert(to);
+            }
+        }
+        self.by_id.insert(item.id.clone(), to);
+        let (live, free) = (Arc::make_mut(&mut self.live), Arc::make_mut(&mut self.free));
+        live.remove(from);
+        live.insert(to);
+        free.remove(to);
+        free.insert(from);
+        Some((from, to))
+    }
+
+    /// Drops the blocks behind the last item and returns how many are left.
+    pub(super) fn truncate(&mut self) -> usize {
+        let slots = self.live.max().map_or(0, |last| last + 1);
+        let blocks = (slots as usize).div_ceil(BLOCK);
+        self.blocks.truncate(blocks);
+        Arc::make_mut(&mut self.free).remove_range(slots..);
+        blocks
+    }
+
+    /// Slots without an item.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.free.len()
     }
 
     fn free_slot(&mut self) -> Slot {

@@ -1,13 +1,13 @@
 //! Prototypes of a column's labels, kept up to date as items come and go.
 
-use lapel_heads::{Attribute, Head, Labels, PrototypeSum, Signature};
+use lapel_heads::{Attribute, Head, Labels, Signature, SignatureSum};
 use std::sync::Arc;
 
 /// One running sum a label of each of the head's attributes.
 #[derive(Clone)]
 pub struct Prototypes {
     /// In the order of the head's attributes and labels.
-    sums: Vec<Arc<Vec<PrototypeSum>>>,
+    sums: Vec<Arc<Vec<SignatureSum>>>,
     attributes: Arc<Vec<Attribute>>,
 }
 
@@ -25,7 +25,7 @@ pub struct LabelPrototype {
 impl Prototypes {
     pub(super) fn new(head: &Head) -> Self {
         let attributes = head.manifest().attributes.clone();
-        let empty = |a: &Attribute| Arc::new(vec![PrototypeSum::new(head.dim()); a.labels.len()]);
+        let empty = |a: &Attribute| Arc::new(vec![SignatureSum::new(head.dim()); a.labels.len()]);
         Self { sums: attributes.iter().map(empty).collect(), attributes: Arc::new(attributes) }
     }
 
@@ -37,7 +37,7 @@ impl Prototypes {
         self.change(labels, |sum| sum.remove(signature));
     }
 
-    fn change(&mut self, labels: &Labels, change: impl Fn(&mut PrototypeSum)) {
+    fn change(&mut self, labels: &Labels, change: impl Fn(&mut SignatureSum)) {
         for (attribute, sums) in self.attributes.iter().zip(&mut self.sums) {
             let label = labels.get(&attribute.name);
             if let Some(at) = label.and_then(|l| attribute.labels.iter().position(|known| known == l)) {
@@ -48,7 +48,7 @@ impl Prototypes {
 
     /// The sum behind a label's prototype.
     #[must_use]
-    pub fn sum(&self, attribute: &str, label: &str) -> Option<&PrototypeSum> {
+    pub fn sum(&self, attribute: &str, label: &str) -> Option<&SignatureSum> {
         let of = self.attributes.iter().position(|a| a.name == attribute)?;
         let at = self.attributes[of].labels.iter().position(|l| l == label)?;
         self.sums[of].get(at)

@@ -4,7 +4,7 @@
 //! equals its column a scan does.
 
 use super::Core;
-use crate::catalogue::Column;
+use crate::catalogue::{BLOCK, Column, Snapshot};
 use crate::search::FollowError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,9 @@ use tokio::sync::watch;
 /// Signatures of a head from which on they are coded; a column below fits the processor's cache as it is.
 const CODED_MIN: u64 = 4096;
 
+/// Items that are moved under one hold of the writer's lock.
+const COMPACTED_AT_ONCE: usize = 2048;
+
 /// Time without a write after which the indexes catch up, so that they do not compete with a running import.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -20,8 +23,35 @@ const QUIET: Duration = Duration::from_millis(300);
 pub(super) fn spawn(core: &Arc<Core>) {
     // Subscribed before the first look, so that no change in between is missed.
     let (codes, indexes) = (core.changed.subscribe(), core.changed.subscribe());
+    core.tasks.spawn(keep_compact(core.clone(), core.changed.subscribe()));
     core.tasks.spawn(keep_coded(core.clone(), codes));
     core.tasks.spawn(keep_indexed(core.clone(), indexes));
+}
+
+/// Gives the memory of deleted items back: once half of the slots are free, items from the end move into them, some at
+/// a time, so that no write waits long.
+async fn keep_compact(core: Arc<Core>, mut changes: watch::Receiver<()>) {
+    while !core.stopping.is_cancelled() {
+        let wants = |snapshot: &Snapshot| {
+            let (free, live) = (snapshot.items().free(), snapshot.items().len() as u64);
+            free > live.max(BLOCK as u64)
+        };
+        if !wants(&core.snapshot()) {
+            if next_change(&core, &mut changes).await { continue } else { return }
+        }
+        let mut moved = COMPACTED_AT_ONCE;
+        while moved == COMPACTED_AT_ONCE && !core.stopping.is_cancelled() {
+            let writer = core.writer.lock().await;
+            let mut next = Snapshot::clone(&core.snapshot());
+            let compacted =
+                tokio::task::spawn_blocking(move || (next.compact(COMPACTED_AT_ONCE), next)).await;
+            let Ok((count, next)) = compacted else { return };
+            moved = count;
+            core.publish(next);
+            drop(writer);
+        }
+        tracing::info!(items = core.snapshot().items().len(), "memory of deleted items given back");
+    }
 }
 
 async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
@@ -104,7 +134,7 @@ impl Core {
     /// Publishes codes that were made from an earlier state of a column; what was written since is coded here.
     async fn adopt_codes(&self, before: &Column, coded: &Column) {
         let _writer = self.writer.lock().await;
-        let mut next = crate::catalogue::Snapshot::clone(&self.snapshot());
+        let mut next = Snapshot::clone(&self.snapshot());
         if next.adopt_codes(before, coded) {
             self.publish(next);
             tracing::info!(head = before.head().name(), signatures = before.count(), "signatures coded");

@@ -1,14 +1,18 @@
 //! `CatalogService`.
 
 use super::{Services, convert, paging};
-use crate::core::{NewItem, Upserted};
+use crate::catalogue::{Column, Item, Slot, Snapshot};
+use crate::core::{Core, NewItem, Scope, Upserted};
 use crate::error::Error;
+use crate::store::ContentId;
 use lapel_heads::photo_format;
 use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Items with images that are embedded and committed together.
@@ -58,8 +62,7 @@ impl CatalogService for Services {
     ) -> Result<Response<v1::GetItemResponse>, Status> {
         let id = request.into_inner().id;
         let snapshot = self.core.snapshot();
-        let item = snapshot.items().slot(&id).and_then(|slot| snapshot.items().get(slot));
-        let item = item.ok_or_else(|| Error::not_found("item", id))?;
+        let item = snapshot.items().get(snapshot.slot(&id)?).ok_or_else(|| Error::not_found("item", id))?;
         Ok(Response::new(v1::GetItemResponse { item: Some(convert::item(&snapshot, item)) }))
     }
 
@@ -79,7 +82,9 @@ impl CatalogService for Services {
         &self,
         request: Request<v1::DeleteItemsRequest>,
     ) -> Result<Response<v1::DeleteItemsResponse>, Status> {
-        let mut ids = request.into_inner().ids;
+        let request = request.into_inner();
+        let request_id = convert::request_id(&request.request_id, &request)?;
+        let mut ids = request.ids;
         let most = self.core.config.limits.stream_items_max;
         if ids.is_empty() || ids.len() > most {
             return Err(Error::invalid(
@@ -91,7 +96,7 @@ impl CatalogService for Services {
         ids.sort();
         ids.dedup();
         let asked = ids.len();
-        let not_found = self.core.delete(ids).await?;
+        let not_found = self.core.delete(ids, request_id).await?;
         Ok(Response::new(v1::DeleteItemsResponse { deleted: (asked - not_found.len()) as u64, not_found }))
     }
 
@@ -111,6 +116,30 @@ impl CatalogService for Services {
         let (page, next_page_token) = paging::cut(page, size, |item| item.id.to_string());
         let items = page.into_iter().map(|item| convert::item(&snapshot, item)).collect();
         Ok(Response::new(v1::ListItemsResponse { items, next_page_token }))
+    }
+
+    type ExportItemsStream = ReceiverStream<Result<v1::ExportItemsResponse, Status>>;
+
+    async fn export_items(
+        &self,
+        request: Request<v1::ExportItemsRequest>,
+    ) -> Result<Response<Self::ExportItemsStream>, Status> {
+        let v1::ExportItemsRequest { after, no_images } = request.into_inner();
+        let (sender, receiver) = mpsc::channel(4);
+        let (core, snapshot) = (self.core.clone(), self.core.snapshot());
+        tokio::task::spawn_blocking(move || {
+            for slot in snapshot.items().after(&after) {
+                let item = snapshot.items().get(slot);
+                let exported = item.map(|item| export(&core, &snapshot, (slot, item), no_images));
+                let Some(exported) = exported else { continue };
+                let failed = exported.is_err();
+                let sent = sender.blocking_send(exported.map_err(Status::from));
+                if failed || sent.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn catalog_stats(
@@ -134,8 +163,38 @@ impl CatalogService for Services {
             labels: labels.collect(),
             heads: coverage.collect(),
             generation: snapshot.generation,
+            damaged_items: snapshot.damage().0.iter().cloned().collect(),
+            lost_records: snapshot.damage().1,
+            cached_features: self.core.features_cached(),
         }))
     }
+}
+
+/// An item with its image and signatures. One that was replaced or deleted since the snapshot has its image no more;
+/// it is exported without.
+fn export(
+    core: &Core,
+    snapshot: &Snapshot,
+    (slot, item): (Slot, &Item),
+    no_images: bool,
+) -> Result<v1::ExportItemsResponse, Error> {
+    let wanted = item.record.image.filter(|_| !no_images);
+    let image = match wanted {
+        Some(content) => core.store.image(&item.id)?.filter(|bytes| ContentId::of(bytes) == content),
+        None => None,
+    };
+    let image = image.unwrap_or_default();
+    let format = photo_format(&image, core.config.photo_limits());
+    let signature = |column: &Column| {
+        let values = column.get(slot)?.into_owned();
+        Some(v1::Signature { head: column.head().name().to_owned(), values })
+    };
+    Ok(v1::ExportItemsResponse {
+        item: Some(convert::item(snapshot, item)),
+        content_type: format.map(|f| f.to_mime_type().to_owned()).unwrap_or_default(),
+        image,
+        signatures: snapshot.columns().iter().filter_map(signature).collect(),
+    })
 }
 
 /// One stream: a batch is filled while the one before is embedded and committed.
@@ -153,23 +212,39 @@ struct Upsert<'a> {
 
 impl Upsert<'_> {
     async fn take(&mut self, message: v1::UpsertItemsRequest) -> Result<(), Error> {
-        let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only } = message;
-        let twice = !self.ids.insert(id.clone());
-        let error = twice.then(|| {
-            convert::item_error(Error::invalid(
-                "id",
-                format!("{id:?} came before in this stream; send an id once"),
-            ))
-        });
-        self.results.push(v1::UpsertResult { id: id.clone(), replaced: false, error });
-        if !twice {
-            if !image.is_empty() {
-                self.images = (self.images.0 + 1, self.images.1 + image.len());
+        let request = convert::request_id(&message.request_id, &message);
+        let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only, labels_only, .. } =
+            message;
+        let scope = match (signatures_only, labels_only) {
+            (false, false) => Ok(Scope::Whole),
+            (true, false) => Ok(Scope::Signatures),
+            (false, true) => Ok(Scope::Labels),
+            (true, true) => {
+                Err(Error::invalid("labels_only", "set signatures_only or labels_only, not both"))
             }
-            let image = (!image.is_empty()).then_some(image);
-            let signatures = convert::signatures(signatures);
-            let item = NewItem { id, image, labels, signatures, signatures_only };
-            self.batch.push((self.results.len() - 1, item));
+        };
+        let twice = !self.ids.insert(id.clone());
+        let once = || match twice {
+            true => Err(Error::invalid("id", format!("{id:?} came before in this stream; send an id once"))),
+            false => Ok(()),
+        };
+        let accepted = once().and_then(|()| Ok((scope?, request?)));
+        self.results.push(v1::UpsertResult { id: id.clone(), ..v1::UpsertResult::default() });
+        match accepted {
+            Err(error) => {
+                if let Some(result) = self.results.last_mut() {
+                    result.error = Some(convert::item_error(error));
+                }
+            }
+            Ok((scope, request)) => {
+                if !image.is_empty() {
+                    self.images = (self.images.0 + 1, self.images.1 + image.len());
+                }
+                let image = (!image.is_empty()).then_some(image);
+                let signatures = convert::signatures(signatures);
+                let item = NewItem { id, image, labels, signatures, scope, request };
+                self.batch.push((self.results.len() - 1, item));
+            }
         }
         let (images, bytes) = self.images;
         let is_full = self.batch.len() >= BATCH || images >= BATCH_IMAGES || bytes >= BATCH_BYTES;

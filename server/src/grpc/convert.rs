@@ -3,12 +3,14 @@
 use super::status::code_and_reason;
 use crate::catalogue::{Item, Snapshot};
 use crate::config::Limits;
-use crate::core::QuerySource;
+use crate::core::{QuerySource, RequestId};
 use crate::error::{Error, Violation};
+use crate::heads::{HeadState, HeadStatus, Progress};
 use crate::search::{
     Explanation, Manipulation, ManipulationEffect, Match, Outcome, Plan, PlanKind, SearchAnswer, Weighting,
 };
-use lapel_heads::{Parts, Rect};
+use crate::store::ContentId;
+use lapel_heads::{HeadKind, Parts, Rect};
 use lapel_proto::v1;
 use prost_types::Timestamp;
 
@@ -85,7 +87,7 @@ pub(super) fn item(snapshot: &Snapshot, item: &Item) -> v1::Item {
     v1::Item {
         id: item.id.to_string(),
         labels: item.record.labels.clone(),
-        has_image: item.record.has_image,
+        has_image: item.record.has_image(),
         heads: snapshot.columns().iter().filter(has).map(|c| c.head().name().to_owned()).collect(),
         update_time: timestamp(item.record.updated_ms),
     }
@@ -186,5 +188,80 @@ pub(super) fn effect(effect: ManipulationEffect) -> v1::ManipulationEffect {
         prototype_count: effect.prototype_count,
         prototype_from_catalog: effect.prototype_from_catalogue,
         items_with_label: effect.items_with_label,
+    }
+}
+
+/// A request's id, with what it asks for: the message without the id itself.
+pub(super) fn request_id<M: prost::Message>(id: &str, message: &M) -> Result<RequestId, Error> {
+    if id.is_empty() { Ok(RequestId::none()) } else { request_id_of(id, &message.encode_to_vec()) }
+}
+
+/// As [`request_id`], for a request that is identified by some bytes.
+pub(super) fn request_id_of(id: &str, request: &[u8]) -> Result<RequestId, Error> {
+    if id.is_empty() {
+        return Ok(RequestId::none());
+    }
+    if !lapel_heads::is_name(id) {
+        let wanted = "a request id has 1 to 64 characters, no control characters, no outer spaces";
+        return Err(Error::invalid("request_id", wanted));
+    }
+    Ok(RequestId { id: id.to_owned(), request: ContentId::of(request) })
+}
+
+/// A head's or a model's state, and why it failed.
+pub(super) fn head_state(state: &HeadState) -> (v1::HeadState, &str) {
+    match state {
+        HeadState::Registering => (v1::HeadState::Registering, ""),
+        HeadState::Validating => (v1::HeadState::Validating, ""),
+        HeadState::Warming => (v1::HeadState::Warming, ""),
+        HeadState::Backfilling => (v1::HeadState::Backfilling, ""),
+        HeadState::Standby => (v1::HeadState::Standby, ""),
+        HeadState::Active => (v1::HeadState::Active, ""),
+        HeadState::Draining => (v1::HeadState::Draining, ""),
+        HeadState::Retired => (v1::HeadState::Retired, ""),
+        HeadState::Failed(reason) => (v1::HeadState::Failed, reason.as_str()),
+    }
+}
+
+pub(super) fn progress(progress: &Progress) -> v1::BackfillProgress {
+    let left = progress.total.saturating_sub(progress.done) as f64;
+    v1::BackfillProgress {
+        items_total: progress.total,
+        items_done: progress.done,
+        items_skipped: progress.skipped.values().sum(),
+        items_per_second: progress.per_second,
+        skipped_by_reason: progress.skipped.iter().map(|(skip, n)| (skip.name().to_owned(), *n)).collect(),
+        seconds_left: (progress.per_second > 0.0).then(|| left / progress.per_second),
+        items_from_cache: progress.from_cache,
+    }
+}
+
+pub(super) fn head(status: &HeadStatus) -> v1::Head {
+    let manifest = status.head.as_ref().map(|h| h.manifest());
+    let kind = manifest.map_or(v1::HeadKind::Unspecified, |m| match m.kind {
+        HeadKind::Network => v1::HeadKind::Network,
+        HeadKind::External => v1::HeadKind::External,
+    });
+    let (state, failure) = head_state(&status.state);
+    v1::Head {
+        name: status.name.clone(),
+        bundle_sha256: status.bundle_sha256.clone(),
+        kind: kind.into(),
+        region: manifest.map(|m| m.region.name().to_owned()).unwrap_or_default(),
+        dim: manifest.map_or(0, |m| m.dim as u32),
+        attributes: manifest
+            .map(|m| m.attributes.iter().map(|a| a.name.clone()).collect())
+            .unwrap_or_default(),
+        state: state.into(),
+        failure: failure.to_owned(),
+        backfill: Some(progress(&status.progress)),
+        register_time: timestamp(status.registered_ms),
+        description: manifest.map(|m| m.description.clone()).unwrap_or_default(),
+        context: manifest.is_some_and(|m| m.context),
+        weight: manifest.map_or(1.0, |m| f64::from(m.weight)),
+        changed_weight: manifest.map_or(1.0, |m| f64::from(m.changed_weight)),
+        version: status.version,
+        backbone: status.backbone.clone().unwrap_or_default(),
+        serve_time: if status.served_ms == 0 { None } else { timestamp(status.served_ms) },
     }
 }

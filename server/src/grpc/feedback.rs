@@ -22,11 +22,13 @@ impl FeedbackService for Services {
         &self,
         request: Request<v1::SaveProfileRequest>,
     ) -> Result<Response<v1::SaveProfileResponse>, Status> {
-        let v1::SaveProfileRequest { name, weights, picked_ids } = request.into_inner();
+        let request = request.into_inner();
+        let id = convert::request_id(&request.request_id, &request)?;
+        let v1::SaveProfileRequest { name, weights, picked_ids, .. } = request;
         let weights = head_weights(&self.core.snapshot(), &weights)?;
         let (core, saved) = (self.core.clone(), name.clone());
         let record =
-            tokio::task::spawn_blocking(move || core.profiles().save(&saved, weights, picked_ids)).await;
+            tokio::task::spawn_blocking(move || core.profiles().save(&saved, weights, picked_ids, &id)).await;
         let record = record.map_err(Error::from)??;
         Ok(Response::new(v1::SaveProfileResponse { profile: Some(profile(name, record)) }))
     }
@@ -56,9 +58,11 @@ impl FeedbackService for Services {
         &self,
         request: Request<v1::UndoProfileRequest>,
     ) -> Result<Response<v1::UndoProfileResponse>, Status> {
-        let v1::UndoProfileRequest { name, version } = request.into_inner();
+        let request = request.into_inner();
+        let id = convert::request_id(&request.request_id, &request)?;
+        let v1::UndoProfileRequest { name, version, .. } = request;
         let (core, undone) = (self.core.clone(), name.clone());
-        let record = tokio::task::spawn_blocking(move || core.profiles().undo(&undone, version)).await;
+        let record = tokio::task::spawn_blocking(move || core.profiles().undo(&undone, version, &id)).await;
         let record = record.map_err(Error::from)??;
         Ok(Response::new(v1::UndoProfileResponse { profile: Some(profile(name, record)) }))
     }
@@ -67,8 +71,12 @@ impl FeedbackService for Services {
         &self,
         request: Request<v1::DeleteProfileRequest>,
     ) -> Result<Response<v1::DeleteProfileResponse>, Status> {
-        let (core, name) = (self.core.clone(), request.into_inner().name);
-        tokio::task::spawn_blocking(move || core.profiles().delete(&name)).await.map_err(Error::from)??;
+        let request = request.into_inner();
+        let id = convert::request_id(&request.request_id, &request)?;
+        let (core, name) = (self.core.clone(), request.name);
+        tokio::task::spawn_blocking(move || core.profiles().delete(&name, &id))
+            .await
+            .map_err(Error::from)??;
         Ok(Response::new(v1::DeleteProfileResponse {}))
     }
 }

@@ -129,15 +129,16 @@ impl Services {
                 let embedding = self.core.embed(&snapshot, image).await?;
                 let values =
                     embedding.signatures.into_iter().map(|s| s.map(lapel_heads::Signature::into_values));
-                (values.collect::<Vec<_>>(), Some(embedding.parts), Some(embedding.parts.case))
+                let parts = embedding.features.parts;
+                (values.collect::<Vec<_>>(), Some(parts), Some(parts.case))
             }
             Some(describe_request::Source::ItemId(id)) => {
-                let slot = snapshot.items().slot(&id).ok_or_else(|| Error::not_found("item", &id))?;
+                let slot = snapshot.slot(&id)?;
                 let record = snapshot.items().get(slot).map(|i| &i.record);
                 labels = record.map(|r| r.labels.clone()).unwrap_or_default();
                 let image = self.core.image(&id).await?;
                 let parts = match image {
-                    Some(image) => Some(self.core.parts(image).await?),
+                    Some(image) => Some(self.core.parts(&snapshot, image).await?),
                     None => None,
                 };
                 let signatures =

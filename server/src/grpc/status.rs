@@ -4,6 +4,7 @@
 
 use crate::engine::EngineError;
 use crate::error::Error;
+use crate::model::ModelError;
 use crate::store::StoreError;
 use lapel_heads::BundleError;
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ const DOMAIN: &str = "lapel";
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (code, reason) = code_and_reason(&error);
-        if matches!(code, Code::Internal | Code::DataLoss) {
+        if matches!(code, Code::Internal | Code::DataLoss) || matches!(error, Error::Store(_)) {
             tracing::error!(error = %with_sources(&error), "a request failed");
         }
         let mut details = ErrorDetails::new();
@@ -29,10 +30,10 @@ impl From<Error> for Status {
         if matches!(code, Code::ResourceExhausted | Code::Unavailable) {
             details.set_retry_info(Some(Duration::from_millis(200)));
         }
-        let text = match code {
-            Code::Internal => "the server has a fault; its log says more".to_owned(),
-            Code::DataLoss => "stored data is damaged; the server's log says which".to_owned(),
-            _ => error.to_string(),
+        let text = match &error {
+            Error::Store(error) => store_text(error),
+            _ if code == Code::Internal => "the server has a fault; its log says more".to_owned(),
+            error => error.to_string(),
         };
         Status::with_error_details(code, text, details)
     }
@@ -49,16 +50,51 @@ pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
         Error::Bundle(BundleError::Backbone { .. }) => (Code::FailedPrecondition, "OTHER_BACKBONE"),
         Error::Bundle(_) => (Code::InvalidArgument, "UNSOUND_BUNDLE"),
         Error::Photo(_) => (Code::InvalidArgument, "BAD_IMAGE"),
-        Error::Store(StoreError::Damaged { .. } | StoreError::Format { .. }) => {
-            (Code::DataLoss, "DAMAGED_RECORD")
+        Error::Model(ModelError::ExtractParts(BundleError::Backbone { .. })) => {
+            (Code::FailedPrecondition, "OTHER_BACKBONE")
         }
-        Error::Store(StoreError::Database(_) | StoreError::Io(_) | StoreError::InUse { .. }) => {
-            (Code::Internal, "STORE_FAILED")
-        }
+        Error::Model(_) => (Code::InvalidArgument, "UNSOUND_MODEL"),
+        Error::Store(error) => of_store(error),
         Error::Engine(EngineError::Busy(_)) => (Code::ResourceExhausted, "MODEL_BUSY"),
         Error::Engine(EngineError::Stopped) => (Code::Unavailable, "STOPPING"),
         Error::Engine(EngineError::Failed(_)) => (Code::Internal, "MODEL_FAILED"),
         Error::Internal(_) => (Code::Internal, "FAULT"),
+    }
+}
+
+fn of_store(error: &StoreError) -> (Code, &'static str) {
+    match error {
+        StoreError::Damaged { .. } | StoreError::Unreadable(_) | StoreError::Format { .. } => {
+            (Code::DataLoss, "DAMAGED_RECORD")
+        }
+        StoreError::RequestId(_) => (Code::InvalidArgument, "REQUEST_ID_REUSED"),
+        error if error.is_full() => (Code::ResourceExhausted, "DISK_FULL"),
+        StoreError::Reopening | StoreError::Database(_) => (Code::Unavailable, "STORE_FAILED"),
+        StoreError::Folder { .. } | StoreError::InUse { .. } => (Code::Internal, "STORE_FAILED"),
+    }
+}
+
+/// What a caller may read of a store's error: no paths and no text of the library.
+fn store_text(error: &StoreError) -> String {
+    match error {
+        StoreError::RequestId(_) => error.to_string(),
+        StoreError::Damaged { table, key } => {
+            let table = if table.starts_with("signatures/") { "signatures" } else { table };
+            format!("what is stored of {key:?} in {table} is damaged; write it again, or restore a backup")
+        }
+        error if error.is_full() => {
+            "the catalogue's disk is full; make room, then repeat the request with the same request_id".to_owned()
+        }
+        StoreError::Reopening | StoreError::Database(_) => {
+            "the catalogue's store failed and is being opened anew; repeat the request with the same request_id"
+                .to_owned()
+        }
+        StoreError::Unreadable(_) | StoreError::Format { .. } => {
+            "pages of the catalogue's file are damaged; the server's log says more".to_owned()
+        }
+        StoreError::Folder { .. } | StoreError::InUse { .. } => {
+            "the server has a fault; its log says more".to_owned()
+        }
     }
 }
 
@@ -85,6 +121,8 @@ mod tests {
 
     #[test]
     fn every_error_has_its_code_and_reason() {
+        let io =
+            |kind| Error::from(StoreError::Database(redb::Error::Io(std::io::Error::new(kind, "/secret"))));
         let cases = [
             (Error::invalid("k", "at least 1"), Code::InvalidArgument, "INVALID_FIELD"),
             (Error::not_found("item", "x"), Code::NotFound, "NOT_FOUND"),
@@ -103,15 +141,22 @@ mod tests {
             ),
             (Error::Photo(PhotoError::Empty), Code::InvalidArgument, "BAD_IMAGE"),
             (
-                Error::Store(StoreError::Damaged { table: "items", key: "x".into() }),
+                Error::Model(ModelError::PartHead(lapel_heads::EmbedError::NotAPartHead)),
+                Code::InvalidArgument,
+                "UNSOUND_MODEL",
+            ),
+            (
+                StoreError::Damaged { table: "items".into(), key: "x".into() }.into(),
                 Code::DataLoss,
                 "DAMAGED_RECORD",
             ),
-            (
-                Error::Store(StoreError::Io(std::io::Error::other("/secret/path"))),
-                Code::Internal,
-                "STORE_FAILED",
-            ),
+            (StoreError::Unreadable("secret".into()).into(), Code::DataLoss, "DAMAGED_RECORD"),
+            (StoreError::Format { found: 9 }.into(), Code::DataLoss, "DAMAGED_RECORD"),
+            (StoreError::RequestId("r".into()).into(), Code::InvalidArgument, "REQUEST_ID_REUSED"),
+            (StoreError::Reopening.into(), Code::Unavailable, "STORE_FAILED"),
+            (io(std::io::ErrorKind::StorageFull), Code::ResourceExhausted, "DISK_FULL"),
+            (io(std::io::ErrorKind::Other), Code::Unavailable, "STORE_FAILED"),
+            (StoreError::InUse { folder: "/secret/path".into() }.into(), Code::Internal, "STORE_FAILED"),
             (Error::Engine(EngineError::Busy(3)), Code::ResourceExhausted, "MODEL_BUSY"),
             (Error::Engine(EngineError::Stopped), Code::Unavailable, "STOPPING"),
             (Error::Engine(EngineError::Failed("x".into())), Code::Internal, "MODEL_FAILED"),

@@ -1,114 +1,273 @@
-//! Backfill: signatures of a new head for the items that are there already.
+//! Backfill: signatures of new heads for the items that are there already.
 
 use super::lifecycle::HeadState;
-use super::registry::Progress;
-use crate::catalogue::{Item, Slot};
+use super::registry::{Progress, Skip};
+use crate::catalogue::{Computing, Item, Slot, Snapshot};
 use crate::core::Core;
 use crate::engine::Priority;
 use crate::error::Error;
-use lapel_heads::Head;
-use std::collections::HashSet;
+use crate::store::StoreError;
+use futures_util::future::join_all;
+use lapel_heads::{Embedding, Head, Signature};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Items whose signatures are committed together.
-const BATCH: usize = 32;
+const BATCH: usize = 64;
+/// Before a step that the store refused is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 
-/// Computes what the head lacks, then makes it active. Runs beside queries and writes: its pictures wait in
-/// the bulk queue, and its column is read by no query until it is whole.
-pub(crate) fn spawn(core: Arc<Core>, name: String, key: String, head: Arc<Head>) {
-    let tasks = core.tasks.clone();
-    tasks.spawn(async move {
-        let outcome = Backfill { core: core.clone(), name: name.clone(), key: key.clone(), head }.run().await;
-        if let Err(error) = outcome {
-            tracing::error!(head = name, %error, "the backfill failed");
-            core.fail_head(&name, &key, &format!("the backfill failed: {error}")).await;
-        }
-    });
+/// What a backfill is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    /// A head, by its key, that then serves or stands by.
+    Head(String),
+    /// A model, by its fingerprint, with all its heads.
+    Model(String),
+    /// Signatures of these heads, by key, that were lost.
+    Heal(Vec<String>),
 }
+
+/// Items that were tried and gave no signature, by address; kept alive, so that no other can take it.
+pub(crate) type Tried = HashMap<usize, (Arc<Item>, Skip)>;
 
 /// Tells an item from every other that is alive; a replaced item has another address.
 pub(crate) fn address(item: &Arc<Item>) -> usize {
     Arc::as_ptr(item) as usize
 }
 
-struct Backfill {
-    core: Arc<Core>,
-    name: String,
-    key: String,
-    head: Arc<Head>,
+/// An item with the signatures that were computed for it, by head key.
+pub(crate) struct Found {
+    pub(crate) slot: Slot,
+    pub(crate) item: Arc<Item>,
+    pub(crate) signatures: Vec<(String, Vec<f32>)>,
+    skip: Option<Skip>,
+    from_cache: bool,
 }
 
-impl Backfill {
+/// Computes what heads lack, then lets them serve. Runs beside queries and writes: its pictures take the bulk queue,
+/// and its columns are read by no query until they are whole. An item is committed with its signatures, so after a
+/// restart only what is missing is computed. One that runs already is not started again.
+pub(crate) fn spawn(core: &Arc<Core>, purpose: Purpose) {
+    if !core.backfills().insert(purpose.clone()) {
+        return;
+    }
+    let core = core.clone();
+    let tasks = core.tasks.clone();
+    tasks.spawn(async move {
+        let backfill = Backfill { core: &core, purpose };
+        if let Err(error) = backfill.run().await
+            && !core.stopping.is_cancelled()
+        {
+            tracing::error!(purpose = ?backfill.purpose, %error, "the backfill failed");
+            let reason = format!("the backfill failed: {error}");
+            match &backfill.purpose {
+                Purpose::Head(key) => core.fail_head(key, &reason).await,
+                Purpose::Model(fingerprint) => core.fail_model(fingerprint, &reason).await,
+                Purpose::Heal(_) => {}
+            }
+        }
+        core.backfills().remove(&backfill.purpose);
+    });
+}
+
+struct Backfill<'a> {
+    core: &'a Arc<Core>,
+    purpose: Purpose,
+}
+
+impl Backfill<'_> {
     async fn run(&self) -> Result<(), Error> {
         let started = Instant::now();
-        // Items that were tried and gave no signature; by address.
-        let mut skipped: HashSet<usize> = HashSet::new();
-        let mut kept: Vec<Arc<Item>> = Vec::new();
-        let mut computed = 0u64;
+        let (mut tried, mut progress) = (Tried::new(), Progress::default());
         loop {
-            if !self.is_wanted() || self.core.stopping.is_cancelled() {
+            let keys = self.keys();
+            if keys.is_empty() {
                 return Ok(());
             }
-            let todo = self.todo(&skipped);
-            let done = computed + skipped.len() as u64;
-            let per_second = done as f64 / started.elapsed().as_secs_f64().max(1e-3);
-            let total = done + todo.len() as u64;
-            let progress = Progress { total, done, skipped: skipped.len() as u64, per_second };
-            self.core.registry.set_progress(&self.name, &self.key, progress);
+            let todo = todo(&self.core.snapshot(), &keys, &tried);
+            progress.total = progress.done + todo.len() as u64;
+            self.core.registry.set_progress(&keys, &progress);
             if todo.is_empty() {
-                // Items may come in between; activation looks again under the writer's lock.
-                if self.core.activate_head(&self.name, &self.key, &skipped).await? {
+                // Items may come in between; this looks again under the writer's lock.
+                if self.finish(&tried).await? {
                     return Ok(());
                 }
                 continue;
             }
-            let batch = &todo[..todo.len().min(BATCH)];
-            let found = self.compute(batch).await?;
-            for (slot, item, signature) in &found {
-                if signature.is_none() {
-                    tracing::warn!(head = self.name, item = %item.id, slot, "no signature for this item");
-                    skipped.insert(address(item));
-                    // Kept alive, so that no other item can take its address.
-                    kept.push(item.clone());
+            // The signatures of one batch are committed while those of the next are computed.
+            let mut computed: Vec<Found> = Vec::new();
+            for batch in todo.chunks(BATCH).map(Some).chain([None]) {
+                if self.core.stopping.is_cancelled() || self.keys().is_empty() {
+                    return Ok(());
                 }
+                let next = async {
+                    match batch {
+                        Some(batch) => self.compute(batch).await,
+                        None => Ok(Vec::new()),
+                    }
+                };
+                let (next, stored) = tokio::join!(next, self.store(&computed));
+                stored?;
+                for found in &computed {
+                    progress.done += 1;
+                    progress.from_cache += u64::from(found.from_cache);
+                    if let Some(skip) = found.skip {
+                        tracing::warn!(item = %found.item.id, reason = skip.name(), "no signature for this item");
+                        *progress.skipped.entry(skip).or_insert(0) += 1;
+                        tried.insert(address(&found.item), (found.item.clone(), skip));
+                    }
+                }
+                progress.per_second = progress.done as f64 / started.elapsed().as_secs_f64().max(1e-3);
+                self.core.registry.set_progress(&keys, &progress);
+                // What a failing store kept from being computed is found to be missing by the next round.
+                computed = match next {
+                    Ok(found) => found,
+                    Err(error) if self.waits_for(&error).await => Vec::new(),
+                    Err(error) => return Err(error),
+                };
             }
-            computed += self.core.store_backfill(&self.key, found).await?;
         }
     }
 
-    fn is_wanted(&self) -> bool {
-        let status = self.core.registry.get(&self.name);
-        status.is_ok_and(|s| s.key == self.key && s.state == HeadState::Backfilling)
-    }
-
-    fn todo(&self, skipped: &HashSet<usize>) -> Vec<(Slot, Arc<Item>)> {
-        let snapshot = self.core.snapshot();
-        let Some(column) = snapshot.pending(&self.key) else { return Vec::new() };
-        let items = column.computable(snapshot.items()).into_iter();
-        let with_item = items.filter_map(|slot| Some((slot, snapshot.items().get(slot)?.clone())));
-        with_item.filter(|(_, item)| !skipped.contains(&address(item))).collect()
-    }
-
-    async fn compute(
-        &self,
-        batch: &[(Slot, Arc<Item>)],
-    ) -> Result<Vec<(Slot, Arc<Item>, Option<Vec<f32>>)>, Error> {
-        let heads: Arc<[Arc<Head>]> = Arc::from([self.head.clone()]);
-        let one = |slot: Slot, item: Arc<Item>| {
-            let heads = heads.clone();
-            async move {
-                let Some(image) = self.core.image(&item.id).await? else { return Ok((slot, item, None)) };
-                match self.core.engine.embed(image, heads, Priority::Bulk).await {
-                    Ok(mut embedding) => {
-                        let signature = embedding.signatures.pop().flatten();
-                        Ok((slot, item, signature.map(lapel_heads::Signature::into_values)))
-                    }
-                    Err(Error::Photo(_)) => Ok((slot, item, None)),
-                    Err(error) => Err(error),
-                }
+    /// Keys of the heads that it is for, as long as they want it.
+    fn keys(&self) -> Vec<String> {
+        let registry = &self.core.registry;
+        let backfills = |key: &str| registry.of_key(key).is_some_and(|s| s.state == HeadState::Backfilling);
+        match &self.purpose {
+            Purpose::Head(key) => Some(key.clone()).into_iter().filter(|k| backfills(k)).collect(),
+            Purpose::Model(fingerprint) => {
+                let of_model = |s: &super::HeadStatus| {
+                    s.state == HeadState::Backfilling && s.backbone.as_ref() == Some(fingerprint)
+                };
+                registry.all().into_iter().filter(of_model).map(|s| s.key).collect()
             }
-        };
-        futures_util::future::try_join_all(batch.iter().map(|(slot, item)| one(*slot, item.clone()))).await
+            Purpose::Heal(keys) => keys.clone(),
+        }
     }
+
+    async fn finish(&self, tried: &Tried) -> Result<bool, Error> {
+        loop {
+            let finished = match &self.purpose {
+                Purpose::Head(key) => self.core.finish_head(key, tried).await,
+                Purpose::Model(fingerprint) => self.core.finish_model(fingerprint, tried).await,
+                Purpose::Heal(_) => return Ok(true),
+            };
+            match finished {
+                Err(error) if self.waits_for(&error).await => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn store(&self, found: &[Found]) -> Result<(), Error> {
+        while let Err(error) = self.core.store_backfill(found).await {
+            if !self.waits_for(&error).await {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the error is one that passes, after some time.
+    async fn waits_for(&self, error: &Error) -> bool {
+        let Error::Store(error) = error else { return false };
+        let passes = matches!(**error, StoreError::Database(_) | StoreError::Reopening);
+        if passes {
+            tracing::warn!(%error, "the backfill waits for the store");
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                () = self.core.stopping.cancelled() => return false,
+            }
+        }
+        passes
+    }
+
+    async fn compute(&self, batch: &[(Slot, Arc<Item>)]) -> Result<Vec<Found>, Error> {
+        let snapshot = self.core.snapshot();
+        let keys = self.keys();
+        // By model: the heads to compute, with their keys.
+        let mut groups = Vec::new();
+        for model in snapshot.models() {
+            let wanted = |c: &&crate::catalogue::Column| {
+                keys.iter().any(|k| **k == **c.key()) && c.head().has_network() && model.is_read_by(c.head())
+            };
+            let columns: Vec<_> = snapshot.all_columns().filter(wanted).collect();
+            let heads: Arc<[Arc<Head>]> = columns.iter().map(|c| c.head().clone()).collect();
+            let keys: Vec<String> = columns.iter().map(|c| c.key().to_string()).collect();
+            if !heads.is_empty() {
+                groups.push((Computing { model: model.clone(), heads }, keys));
+            }
+        }
+        let one = |(slot, item): &(Slot, Arc<Item>)| self.compute_one(*slot, item.clone(), &groups);
+        join_all(batch.iter().map(one)).await.into_iter().collect()
+    }
+
+    async fn compute_one(
+        &self,
+        slot: Slot,
+        item: Arc<Item>,
+        groups: &[(Computing, Vec<String>)],
+    ) -> Result<Found, Error> {
+        let mut found = Found { slot, item, signatures: Vec::new(), skip: None, from_cache: false };
+        for (on, keys) in groups {
+            match self.embedding(&found.item, on.clone()).await? {
+                Ok((embedding, from_cache)) => {
+                    found.from_cache |= from_cache;
+                    let values = embedding.signatures.into_iter().map(|s| s.map(Signature::into_values));
+                    for (key, values) in keys.iter().zip(values) {
+                        match values {
+                            Some(values) => found.signatures.push((key.clone(), values)),
+                            None => found.skip = Some(Skip::NoSignature),
+                        }
+                    }
+                }
+                Err(skip) => found.skip = Some(skip),
+            }
+        }
+        Ok(found)
+    }
+
+    /// From the feature cache where it has the photo, else from the photo.
+    async fn embedding(&self, item: &Item, on: Computing) -> Result<Result<(Embedding, bool), Skip>, Error> {
+        let Some(content) = item.record.image else { return Ok(Err(Skip::NoImage)) };
+        if let Some(features) = self.core.cached_features(&on.model, content).await {
+            return Ok(Ok((self.core.engine.embed_features(features, on).await?, true)));
+        }
+        let image = match self.core.image(&item.id).await {
+            Ok(Some(image)) => image,
+            Ok(None) => return Ok(Err(Skip::NoImage)),
+            Err(Error::Store(error)) if error.is_damage() => return Ok(Err(Skip::DamagedImage)),
+            Err(error) => return Err(error),
+        };
+        let model = on.model.clone();
+        match self.core.engine.embed(image, on, Priority::Bulk).await {
+            Ok(embedding) => {
+                self.core.cache_features(&model, content, &embedding.features).await;
+                Ok(Ok((embedding, false)))
+            }
+            Err(Error::Photo(_)) => Ok(Err(Skip::BadImage)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Items that lack a signature of one of the heads and were not tried.
+fn todo(snapshot: &Snapshot, keys: &[String], tried: &Tried) -> Vec<(Slot, Arc<Item>)> {
+    let mut slots = BTreeMap::new();
+    for column in keys.iter().filter_map(|key| snapshot.column_of_key(key)) {
+        for slot in column.computable(snapshot.items()) {
+            let item = snapshot.items().get(slot);
+            if let Some(item) = item.filter(|item| !tried.contains_key(&address(item))) {
+                slots.insert(slot, item.clone());
+            }
+        }
+    }
+    slots.into_iter().collect()
+}
+
+/// Whether nothing is left to do for a head.
+pub(crate) fn is_whole(snapshot: &Snapshot, key: &str, tried: &Tried) -> bool {
+    todo(snapshot, &[key.to_owned()], tried).is_empty()
 }

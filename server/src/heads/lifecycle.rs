@@ -11,6 +11,9 @@ pub enum HeadState {
     Warming,
     /// Signatures of the stored items are being computed.
     Backfilling,
+    /// Whole and kept up to date by every write, but not serving: an update that waits to be promoted, or the version
+    /// before, kept for a roll-back.
+    Standby,
     /// It serves.
     Active,
     /// No new query uses it; its data is being deleted.
@@ -32,6 +35,10 @@ pub enum HeadEvent {
     BackfillStarted,
     /// Every item has been tried.
     BackfillDone,
+    /// It is to serve.
+    Promote,
+    /// Another version serves in its place.
+    Relieve,
     /// It is to go.
     Retire,
     /// Its data is deleted.
@@ -60,12 +67,16 @@ impl HeadState {
             (S::Registering, E::Received) => Ok(S::Validating),
             (S::Validating, E::Validated) => Ok(S::Warming),
             (S::Warming, E::BackfillStarted) => Ok(S::Backfilling),
-            (S::Backfilling, E::BackfillDone) => Ok(S::Active),
-            (S::Active | S::Backfilling | S::Warming | S::Failed(_), E::Retire) => Ok(S::Draining),
-            (S::Draining, E::Drained) => Ok(S::Retired),
-            (S::Registering | S::Validating | S::Warming | S::Backfilling | S::Active, E::Fail(reason)) => {
-                Ok(S::Failed(reason))
+            (S::Backfilling, E::BackfillDone) | (S::Active, E::Relieve) => Ok(S::Standby),
+            (S::Standby, E::Promote) => Ok(S::Active),
+            (S::Active | S::Standby | S::Backfilling | S::Warming | S::Failed(_), E::Retire) => {
+                Ok(S::Draining)
             }
+            (S::Draining, E::Drained) => Ok(S::Retired),
+            (
+                S::Registering | S::Validating | S::Warming | S::Backfilling | S::Standby | S::Active,
+                E::Fail(reason),
+            ) => Ok(S::Failed(reason)),
             (state, _) => Err(LifecycleError { state: state.name() }),
         }
     }
@@ -78,6 +89,7 @@ impl HeadState {
             Self::Validating => "validating",
             Self::Warming => "warming",
             Self::Backfilling => "backfilling",
+            Self::Standby => "on standby",
             Self::Active => "active",
             Self::Draining => "draining",
             Self::Retired => "retired",
@@ -88,7 +100,7 @@ impl HeadState {
     /// Whether nothing more will happen by itself.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Active | Self::Retired | Self::Failed(_))
+        matches!(self, Self::Standby | Self::Active | Self::Retired | Self::Failed(_))
     }
 }
 
@@ -107,24 +119,37 @@ mod tests {
             S::Validating,
             S::Warming,
             S::Backfilling,
+            S::Standby,
             S::Active,
             S::Draining,
             S::Retired,
             failed(),
         ];
         let events = || {
-            [E::Received, E::Validated, E::BackfillStarted, E::BackfillDone, E::Retire, E::Drained, fail()]
+            [
+                E::Received,
+                E::Validated,
+                E::BackfillStarted,
+                E::BackfillDone,
+                E::Promote,
+                E::Relieve,
+                E::Retire,
+                E::Drained,
+                fail(),
+            ]
         };
         // Rows: states; columns: events; None: not allowed.
+        let (draining, failing) = (Some(S::Draining), Some(failed()));
         let table = [
-            [Some(S::Validating), None, None, None, None, None, Some(failed())],
-            [None, Some(S::Warming), None, None, None, None, Some(failed())],
-            [None, None, Some(S::Backfilling), None, Some(S::Draining), None, Some(failed())],
-            [None, None, None, Some(S::Active), Some(S::Draining), None, Some(failed())],
-            [None, None, None, None, Some(S::Draining), None, Some(failed())],
-            [None, None, None, None, None, Some(S::Retired), None],
-            [None, None, None, None, None, None, None],
-            [None, None, None, None, Some(S::Draining), None, None],
+            [Some(S::Validating), None, None, None, None, None, None, None, failing.clone()],
+            [None, Some(S::Warming), None, None, None, None, None, None, failing.clone()],
+            [None, None, Some(S::Backfilling), None, None, None, draining.clone(), None, failing.clone()],
+            [None, None, None, Some(S::Standby), None, None, draining.clone(), None, failing.clone()],
+            [None, None, None, None, Some(S::Active), None, draining.clone(), None, failing.clone()],
+            [None, None, None, None, None, Some(S::Standby), draining.clone(), None, failing],
+            [None, None, None, None, None, None, None, Some(S::Retired), None],
+            [None, None, None, None, None, None, None, None, None],
+            [None, None, None, None, None, None, draining, None, None],
         ];
         for (state, row) in states.iter().zip(&table) {
             for (event, wanted) in events().into_iter().zip(row) {

@@ -24,7 +24,7 @@ pub fn view_of_embedding(heads: &[Arc<Head>], embedding: &Embedding) -> QueryVie
     let mut view = QueryView::default();
     for (head, signature) in heads.iter().zip(&embedding.signatures) {
         if let Some(signature) = signature {
-            view.add(head, signature.values(), Some(embedding.parts.case));
+            view.add(head, signature.values(), Some(embedding.features.parts.case));
         }
     }
     view
@@ -35,7 +35,7 @@ pub fn view_of_embedding(heads: &[Arc<Head>], embedding: &Embedding) -> QueryVie
 /// # Errors
 /// [`Error::NotFound`].
 pub fn view_of_item(snapshot: &Snapshot, id: &str) -> Result<QueryView, Error> {
-    let slot = snapshot.items().slot(id).ok_or_else(|| Error::not_found("item", id))?;
+    let slot = snapshot.slot(id)?;
     let item = snapshot.items().get(slot).ok_or_else(|| Error::not_found("item", id))?;
     let mut view = QueryView { labels: item.record.labels.clone(), ..QueryView::default() };
     for column in snapshot.columns() {

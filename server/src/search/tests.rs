@@ -22,7 +22,7 @@ fn vector(seed: u64) -> Vec<f32> {
 fn snapshot(count: u64, missing: impl Fn(u64, usize) -> bool) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for head in HEADS {
-        snapshot.add_pending(Column::new(head, external_head(head, DIM, &["a", "b"]), Precision::F32));
+        snapshot.add_reserve(Column::new(head, external_head(head, DIM, &["a", "b"]), Precision::F32));
         snapshot.activate(head);
     }
     for i in 0..count {
@@ -31,7 +31,7 @@ fn snapshot(count: u64, missing: impl Fn(u64, usize) -> bool) -> Snapshot {
         let label = if i % 2 == 0 { "a" } else { "b" };
         let record = ItemRecord {
             labels: Labels::from([("color".to_owned(), label.to_owned())]),
-            has_image: false,
+            image: None,
             parts_case: None,
             updated_ms: 0,
         };
@@ -263,7 +263,7 @@ fn put_clustered(s: &mut Snapshot, id: u64, seed: u64, missing: &impl Fn(u64, us
     let signatures: Vec<_> = present.map(|h| (HEADS[h].to_owned(), signature(h))).collect();
     let record = ItemRecord {
         labels: Labels::from([("color".to_owned(), if id.is_multiple_of(2) { "a" } else { "b" }.to_owned())]),
-        has_image: false,
+        image: None,
         parts_case: None,
         updated_ms: 0,
     };
@@ -356,7 +356,7 @@ fn few_items_may_pass_and_more_be_wanted_than_there_are() {
 #[test]
 fn a_column_without_codes_is_read_in_full_beside_coded_ones() {
     let mut s = coded_snapshot(4000, |_, _| false);
-    s.add_pending(Column::new("new", external_head("new", DIM, &["a"]), Precision::F32));
+    s.add_reserve(Column::new("new", external_head("new", DIM, &["a"]), Precision::F32));
     s.activate("new");
     for slot in 0..4000u32 {
         let item = s.items().get(slot).expect("there").clone();
@@ -406,7 +406,7 @@ fn a_batch_answers_as_its_queries_do_alone_and_two_threads_as_one() {
 #[test]
 fn half_precision_is_exact_for_what_it_keeps() {
     let mut s = Snapshot::default();
-    s.add_pending(Column::new("pattern", external_head("pattern", DIM, &["a"]), Precision::F16));
+    s.add_reserve(Column::new("pattern", external_head("pattern", DIM, &["a"]), Precision::F16));
     s.activate("pattern");
     for i in 0..3000 {
         put_clustered(&mut s, i, i, &|_, h| h != 1);

@@ -138,7 +138,7 @@ fn message(at: usize, sample: Sample) -> v1::UpsertItemsRequest {
         signatures: signatures
             .filter_map(|(head, values)| Some(v1::Signature { head: name(head), values: values? }))
             .collect(),
-        signatures_only: false,
+        ..Default::default()
     }
 }
 
@@ -219,7 +219,11 @@ async fn add_a_head(client: &mut Client, generator: &Generator, labels: &[&str],
         options.items,
         start.elapsed().as_secs_f64()
     );
-    client.heads.retire_head(v1::RetireHeadRequest { name: head }).await.expect("retired");
+    client
+        .heads
+        .retire_head(v1::RetireHeadRequest { name: head, ..Default::default() })
+        .await
+        .expect("retired");
 }
 
 /// Waits until the planner can scan codes of the bench's heads.

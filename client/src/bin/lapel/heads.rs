@@ -1,7 +1,7 @@
 //! `lapel heads`.
 
 use crate::output;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_client::{Client, v1};
@@ -20,6 +20,12 @@ pub(crate) enum Verb {
     Register {
         /// The bundle's file.
         bundle: PathBuf,
+        /// It is the next version of a head that is there; that one serves until then, and stays for a roll-back.
+        #[arg(long)]
+        update: bool,
+        /// It waits for `promote` once its backfill is done, in place of serving at once.
+        #[arg(long)]
+        hold: bool,
         /// Do not wait for the backfill.
         #[arg(long)]
         no_wait: bool,
@@ -28,11 +34,35 @@ pub(crate) enum Verb {
     Watch {
         /// The head's name.
         name: String,
+        /// The version; the newest where none is given.
+        #[arg(long = "of", value_name = "VERSION", default_value_t = 0)]
+        version: u32,
     },
-    /// Take a head out of service.
+    /// Put a version on standby in service; the one that serves goes on standby.
+    Promote {
+        /// The head's name.
+        name: String,
+        /// The version; the newest on standby where none is given.
+        #[arg(long = "of", value_name = "VERSION", default_value_t = 0)]
+        version: u32,
+    },
+    /// Put the version that served before back in service.
+    Rollback {
+        /// The head's name.
+        name: String,
+    },
+    /// End a backfill and drop the version it is for.
+    Cancel {
+        /// The head's name.
+        name: String,
+    },
+    /// Take a head out of service, or drop one version of it.
     Retire {
         /// The head's name.
         name: String,
+        /// Only this version; all where none is given.
+        #[arg(long = "of", value_name = "VERSION", default_value_t = 0)]
+        version: u32,
     },
     /// List attributes and labels with the items behind their prototypes.
     Labels {
@@ -45,23 +75,42 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
     match verb {
         Verb::List => list(client, json).await,
         Verb::Get { name } => {
-            let answer = client.heads.get_head(v1::GetHeadRequest { name }).await?.into_inner();
+            let request = v1::GetHeadRequest { name, ..Default::default() };
+            let answer = client.heads.get_head(request).await?.into_inner();
             if json { output::json("GetHeadResponse", &answer) } else { show(answer.head.as_slice()) }
         }
-        Verb::Register { bundle, no_wait } => {
-            let head = client.register_bundle(&fs_err::read(bundle)?).await?;
-            if no_wait || head.state() == v1::HeadState::Active {
-                return if json { output::json("Head", &head) } else { show(&[head]) };
+        Verb::Register { bundle, update, hold, no_wait } => {
+            let header = v1::RegisterHeadHeader { update, hold, ..Default::default() };
+            let head = client.register_bundle_as(&fs_err::read(bundle)?, header).await?;
+            if no_wait || matches!(head.state(), v1::HeadState::Active | v1::HeadState::Standby) {
+                return one(Some(head), json);
             }
-            watch(client, head.name, json).await
+            watch(client, head.name, head.version, json).await
         }
-        Verb::Watch { name } => watch(client, name, json).await,
-        Verb::Retire { name } => {
-            let answer = client.heads.retire_head(v1::RetireHeadRequest { name }).await?.into_inner();
-            if json { output::json("RetireHeadResponse", &answer) } else { show(answer.head.as_slice()) }
+        Verb::Watch { name, version } => watch(client, name, version, json).await,
+        Verb::Promote { name, version } => {
+            let request = v1::PromoteHeadRequest { name, version, ..Default::default() };
+            one(client.heads.promote_head(request).await?.into_inner().head, json)
+        }
+        Verb::Rollback { name } => {
+            let request = v1::RollbackHeadRequest { name, ..Default::default() };
+            one(client.heads.rollback_head(request).await?.into_inner().head, json)
+        }
+        Verb::Cancel { name } => {
+            let request = v1::CancelHeadRequest { name, ..Default::default() };
+            one(client.heads.cancel_head(request).await?.into_inner().head, json)
+        }
+        Verb::Retire { name, version } => {
+            let request = v1::RetireHeadRequest { name, version, ..Default::default() };
+            one(client.heads.retire_head(request).await?.into_inner().head, json)
         }
         Verb::Labels { attribute } => labels(client, attribute.unwrap_or_default(), json).await,
     }
+}
+
+fn one(head: Option<v1::Head>, json: bool) -> anyhow::Result<()> {
+    let head = head.context("the server told nothing of the head")?;
+    if json { output::json("Head", &head) } else { show(&[head]) }
 }
 
 async fn list(client: &mut Client, json: bool) -> anyhow::Result<()> {
@@ -74,9 +123,10 @@ async fn list(client: &mut Client, json: bool) -> anyhow::Result<()> {
     output::say(format!("backbone: {}; generation {}", answer.backbone, answer.generation))
 }
 
-fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
+pub(crate) fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
     let mut table = output::table(&[
         "head",
+        "version",
         "state",
         "kind",
         "region",
@@ -91,6 +141,7 @@ fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
         let state = if head.failure.is_empty() { state } else { format!("{state}: {}", head.failure) };
         table.add_row([
             head.name.clone(),
+            head.version.to_string(),
             state,
             head.kind().as_str_name().trim_start_matches("HEAD_KIND_").to_lowercase(),
             head.region.clone() + if head.context { " + whole" } else { "" },
@@ -104,19 +155,40 @@ fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
     output::say(table)
 }
 
-async fn watch(client: &mut Client, name: String, json: bool) -> anyhow::Result<()> {
-    let mut changes = client.heads.watch_head(v1::WatchHeadRequest { name }).await?.into_inner();
-    let style = ProgressStyle::with_template("{prefix} {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}")?;
-    let bar = ProgressBar::new(0).with_style(style);
+/// A bar that follows a backfill.
+pub(crate) struct BackfillBar(ProgressBar);
+
+impl BackfillBar {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let style = ProgressStyle::with_template("{prefix} {bar:32} {pos}/{len} {elapsed} {msg}")?;
+        Ok(Self(ProgressBar::new(0).with_style(style)))
+    }
+
+    pub(crate) fn show(&self, name: &str, backfill: &v1::BackfillProgress) {
+        self.0.set_length(backfill.items_total);
+        self.0.set_position(backfill.items_done);
+        self.0.set_prefix(name.to_owned());
+        let left = backfill.seconds_left.map(|s| format!(", {s:.0} s left")).unwrap_or_default();
+        let skipped: Vec<String> =
+            backfill.skipped_by_reason.iter().map(|(reason, n)| format!(", {n} {reason}")).collect();
+        self.0.set_message(format!("{:.0} items/s{left}{}", backfill.items_per_second, skipped.concat()));
+    }
+
+    pub(crate) fn finish(&self) {
+        self.0.finish();
+    }
+}
+
+async fn watch(client: &mut Client, name: String, version: u32, json: bool) -> anyhow::Result<()> {
+    let request = v1::WatchHeadRequest { name, version };
+    let mut changes = client.heads.watch_head(request).await?.into_inner();
+    let bar = BackfillBar::new()?;
     let mut last = None;
     while let Some(change) = changes.message().await? {
         let Some(head) = change.head else { continue };
         if let Some(backfill) = &head.backfill {
-            bar.set_length(backfill.items_total);
-            bar.set_position(backfill.items_done);
-            bar.set_message(format!("{:.0} items/s", backfill.items_per_second));
+            bar.show(&head.name, backfill);
         }
-        bar.set_prefix(head.name.clone());
         last = Some(head);
     }
     bar.finish();

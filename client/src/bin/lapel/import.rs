@@ -1,6 +1,6 @@
 //! `lapel items import`: a folder of photos, with labels from a CSV file.
 
-use crate::output;
+use crate::{export, output};
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Items a stream.
-const STREAM: usize = 256;
+pub(crate) const STREAM: usize = 256;
 /// Columns that name or sort the photo rather than label it.
 const NOT_LABELS: [&str; 4] = ["image", "id", "split", "view"];
 
@@ -37,6 +37,9 @@ struct Photo {
 }
 
 pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
+    if options.folder.join(export::ITEMS).is_file() {
+        return export::import(client, &options.folder, json).await;
+    }
     let photos = photos(options)?;
     if photos.is_empty() {
         bail!("there are no JPEG, PNG or WebP files in {}", options.folder.display());
@@ -51,7 +54,11 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
         bar.set_message(format!("{:.0} items/s", results.len() as f64 / bar.elapsed().as_secs_f64()));
     }
     bar.finish();
-    let answer = v1::UpsertItemsResponse { results };
+    report(v1::UpsertItemsResponse { results }, json)
+}
+
+/// Says what became of the items.
+pub(crate) fn report(answer: v1::UpsertItemsResponse, json: bool) -> anyhow::Result<()> {
     if json {
         return output::json("UpsertItemsResponse", &answer);
     }

@@ -1,6 +1,6 @@
 //! `lapel items`.
 
-use crate::{import, input, output};
+use crate::{export, import, input, output};
 use clap::Subcommand;
 use lapel_client::{Client, v1};
 use std::path::PathBuf;
@@ -31,8 +31,10 @@ pub(crate) enum Verb {
         /// Where to.
         file: PathBuf,
     },
-    /// Import a folder of photos, with labels from a CSV file where there is one.
+    /// Import a folder of photos, with labels from a CSV file where there is one, or a folder written by `export`.
     Import(import::Options),
+    /// Write the whole catalogue to a folder: items.jsonl with the labels, images as files, signatures as .npy.
+    Export(export::Options),
     /// Delete items.
     Delete {
         /// The items' ids.
@@ -66,8 +68,13 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             output::say(format!("wrote {} ({})", file.display(), answer.content_type))
         }
         Verb::Import(options) => import::run(client, &options, json).await,
+        Verb::Export(options) => export::run(client, &options).await,
         Verb::Delete { ids } => {
-            let answer = client.catalog.delete_items(v1::DeleteItemsRequest { ids }).await?.into_inner();
+            let answer = client
+                .catalog
+                .delete_items(v1::DeleteItemsRequest { ids, ..Default::default() })
+                .await?
+                .into_inner();
             if json {
                 return output::json("DeleteItemsResponse", &answer);
             }
@@ -109,6 +116,15 @@ async fn stats(client: &mut Client, json: bool) -> anyhow::Result<()> {
         labels.add_row([attribute.clone(), total.to_string(), list.join(", ")]);
     }
     output::say(format!("{} items, generation {}", answer.items, answer.generation))?;
+    if answer.cached_features > 0 {
+        output::say(format!("features of {} photos are kept for new heads", answer.cached_features))?;
+    }
+    if !answer.damaged_items.is_empty() || answer.lost_records > 0 {
+        let (items, lost) = (answer.damaged_items.join(", "), answer.lost_records);
+        output::say(format!(
+            "damaged on disk: {items} and {lost} records more; write them again, or restore a backup"
+        ))?;
+    }
     output::say(heads)?;
     output::say(labels)
 }

@@ -1,6 +1,9 @@
 //! `lapel`: the command line of a Lapel server.
 
+mod backup;
 mod describe;
+mod export;
+mod generations;
 mod heads;
 mod html;
 mod import;
@@ -38,15 +41,20 @@ enum Verb {
     Search(search::Options),
     /// Turn picked items into weights and search with them.
     Pick(pick::Options),
-    /// List, register, watch and retire heads.
+    /// List, register, update, promote, roll back and retire heads.
     #[command(subcommand)]
     Heads(heads::Verb),
-    /// List, read, import and delete items.
+    /// List, read, import, export and delete items.
     #[command(subcommand)]
     Items(items::Verb),
     /// Save, read, undo and delete profiles.
     #[command(subcommand)]
     Profiles(profiles::Verb),
+    /// Build another backbone with its heads, switch to it, and back.
+    #[command(subcommand)]
+    Generations(generations::Verb),
+    /// Save everything the server keeps to one file; `lapel-server restore` reads it.
+    Backup(backup::Options),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -74,5 +82,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Heads(verb) => heads::run(&mut client, verb, json).await,
         Verb::Items(verb) => items::run(&mut client, verb, json).await,
         Verb::Profiles(verb) => profiles::run(&mut client, verb, json).await,
+        Verb::Generations(verb) => generations::run(&mut client, verb, json).await,
+        Verb::Backup(options) => backup::run(&mut client, &options).await,
     }
 }

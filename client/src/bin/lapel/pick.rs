@@ -47,8 +47,12 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
     }
     let mut saved = None;
     if let Some(name) = options.save {
-        let request =
-            v1::SaveProfileRequest { name, weights: answer.weights.clone(), picked_ids: options.ids };
+        let request = v1::SaveProfileRequest {
+            name,
+            weights: answer.weights.clone(),
+            picked_ids: options.ids,
+            ..Default::default()
+        };
         saved = client.feedback.save_profile(request).await?.into_inner().profile;
     }
     if json {

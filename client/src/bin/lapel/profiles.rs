@@ -49,7 +49,7 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
         }
         Verb::Save { name, weights } => {
             let weights = weights.iter().map(|w| input::weight(w)).collect::<anyhow::Result<_>>()?;
-            let request = v1::SaveProfileRequest { name, weights, picked_ids: Vec::new() };
+            let request = v1::SaveProfileRequest { name, weights, ..Default::default() };
             one(feedback.save_profile(request).await?.into_inner().profile)
         }
         Verb::Undo { name } => {
@@ -57,10 +57,16 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             let current =
                 feedback.get_profile(v1::GetProfileRequest { name: name.clone() }).await?.into_inner();
             let version = current.profile.map_or(0, |p| p.version);
-            one(feedback.undo_profile(v1::UndoProfileRequest { name, version }).await?.into_inner().profile)
+            one(feedback
+                .undo_profile(v1::UndoProfileRequest { name, version, ..Default::default() })
+                .await?
+                .into_inner()
+                .profile)
         }
         Verb::Delete { name } => {
-            feedback.delete_profile(v1::DeleteProfileRequest { name: name.clone() }).await?;
+            feedback
+                .delete_profile(v1::DeleteProfileRequest { name: name.clone(), ..Default::default() })
+                .await?;
             return output::say(format!("deleted profile {name}"));
         }
     };

@@ -1,0 +1,45 @@
+//! `lapel backup`.
+
+use crate::output;
+use anyhow::Context;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use lapel_client::{Client, v1};
+use std::io::Write;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Where to; a file that is there is replaced once the new one is whole.
+    file: PathBuf,
+}
+
+pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Result<()> {
+    let mut pieces = client.admin.backup(v1::BackupRequest {}).await?.into_inner();
+    let unfinished = options.file.with_extension("unfinished");
+    let mut file = std::io::BufWriter::new(fs_err::File::create(&unfinished)?);
+    let style = ProgressStyle::with_template("backing up {spinner} {bytes} {elapsed} ({bytes_per_sec})")?;
+    let bar = ProgressBar::new_spinner().with_style(style);
+    let mut bytes = 0u64;
+    let written: anyhow::Result<()> = async {
+        while let Some(piece) = pieces.message().await? {
+            bytes += piece.chunk.len() as u64;
+            bar.set_position(bytes);
+            file.write_all(&piece.chunk)?;
+        }
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok(())
+    }
+    .await;
+    bar.finish_and_clear();
+    if written.is_err() {
+        let _ = fs_err::remove_file(&unfinished);
+    }
+    written.context("the backup was given up")?;
+    fs_err::rename(&unfinished, &options.file)?;
+    output::say(format!(
+        "wrote {} ({bytes} bytes); restore it with: lapel-server --data FOLDER restore {0}",
+        options.file.display()
+    ))
+}

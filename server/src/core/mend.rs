@@ -1,0 +1,95 @@
+//! After a failure: the store is opened anew, and the memory is brought to what is there.
+
+use super::Core;
+use super::open::load;
+use crate::engine::HeadFailure;
+use crate::heads::{HeadState, Purpose, spawn_backfill};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Before a store that could not be opened is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+
+impl Core {
+    /// Has the store opened anew where it failed. Queries go on with what is in memory; writes are refused meanwhile.
+    pub(super) fn mend_store(&self) {
+        if self.store.has_failed() {
+            self.failed.notify_one();
+        }
+    }
+
+    /// Opens the store anew and reads all of it: of the write that failed nobody knows whether it is there.
+    async fn reopen(self: &Arc<Self>) -> Result<(), super::OpenError> {
+        let _writer = self.writer.lock().await;
+        let core = self.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            core.store.reopen()?;
+            load(&core.store, &core.config)
+        });
+        let loaded = loaded.await.map_err(|e| super::OpenError::Thread(std::io::Error::other(e)))??;
+        self.registry.replace(&loaded.registry);
+        self.models.send_replace(loaded.models);
+        self.publish(loaded.snapshot);
+        resume(self, loaded.lacking);
+        Ok(())
+    }
+}
+
+/// Mends the store whenever it has failed, until the server stops.
+pub(super) async fn keep_mended(core: Arc<Core>) {
+    loop {
+        tokio::select! {
+            () = core.failed.notified() => {}
+            () = core.stopping.cancelled() => return,
+        }
+        while core.store.has_failed() {
+            match core.reopen().await {
+                Ok(()) => tracing::info!("the store was opened anew"),
+                Err(error) => {
+                    tracing::error!(%error, "the store cannot be opened anew yet");
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        () = core.stopping.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Takes heads that cannot go on out of service, until the server stops.
+pub(super) async fn keep_sound(core: Arc<Core>, mut failures: mpsc::Receiver<HeadFailure>) {
+    loop {
+        let failure = tokio::select! {
+            failure = failures.recv() => failure,
+            () = core.stopping.cancelled() => return,
+        };
+        let Some(HeadFailure { head, reason }) = failure else { return };
+        let key =
+            core.snapshot().all_columns().find(|c| Arc::ptr_eq(c.head(), &head)).map(|c| c.key().to_string());
+        if let Some(key) = key {
+            core.fail_head(&key, &reason).await;
+        }
+    }
+}
+
+/// Goes on with backfills that were cut off, and computes signatures that were lost.
+pub(super) fn resume(core: &Arc<Core>, lacking: Vec<String>) {
+    let models = core.models();
+    let builds = |fingerprint: &Option<String>| {
+        fingerprint.as_ref().and_then(|f| models.get(f)).is_some_and(|m| m.state == HeadState::Backfilling)
+    };
+    for status in core.registry.all() {
+        if status.state == HeadState::Backfilling && status.is_alive() && !builds(&status.backbone) {
+            spawn_backfill(core, Purpose::Head(status.key));
+        }
+    }
+    for model in models.values().filter(|m| m.state == HeadState::Backfilling) {
+        spawn_backfill(core, Purpose::Model(model.fingerprint.clone()));
+    }
+    if !lacking.is_empty() {
+        tracing::warn!(heads = ?lacking, "items lack signatures; they are computed anew");
+        spawn_backfill(core, Purpose::Heal(lacking));
+    }
+}

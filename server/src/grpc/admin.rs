@@ -1,0 +1,41 @@
+//! `AdminService`.
+
+use super::Services;
+use crate::error::Error;
+use lapel_proto::v1;
+use lapel_proto::v1::admin_service_server::AdminService;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// Bytes of a backup in one message, about; a record is not cut for it.
+const CHUNK: usize = 1 << 20;
+
+#[tonic::async_trait]
+impl AdminService for Services {
+    type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
+
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        // A caller that reads slowly slows the reading down, not the memory up.
+        let (sender, receiver) = mpsc::channel(4);
+        let core = self.core.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut chunk = Vec::new();
+            let send = |chunk: &mut Vec<u8>| {
+                let full = std::mem::take(chunk);
+                let gone = |_| Error::Internal("the caller of a backup has left".into());
+                sender.blocking_send(Ok(v1::BackupResponse { chunk: full })).map_err(gone)
+            };
+            let written = core.backup(|mut bytes| {
+                chunk.append(&mut bytes);
+                if chunk.len() >= CHUNK { send(&mut chunk) } else { Ok(()) }
+            });
+            match written.and_then(|summary| send(&mut chunk).map(|()| summary)) {
+                Ok(summary) => tracing::info!(summary.items, summary.records, "backup sent"),
+                // A caller that has left does not hear of it.
+                Err(error) => drop(sender.blocking_send(Err(error.into()))),
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}

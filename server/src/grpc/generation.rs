@@ -1,0 +1,203 @@
+//! `GenerationService`.
+
+use super::incoming::Incoming;
+use super::{Services, convert};
+use crate::core::{Core, GenerationFiles, ModelStatus, RequestId};
+use crate::error::Error;
+use crate::heads::HeadState;
+use lapel_proto::v1;
+use lapel_proto::v1::build_generation_request::Part;
+use lapel_proto::v1::generation_service_server::GenerationService;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+#[tonic::async_trait]
+impl GenerationService for Services {
+    async fn build_generation(
+        &self,
+        request: Request<Streaming<v1::BuildGenerationRequest>>,
+    ) -> Result<Response<v1::BuildGenerationResponse>, Status> {
+        let (files, hold, request) = self.receive_generation(request.into_inner()).await?;
+        let status = self.core.build_generation(files, hold, request).await?;
+        Ok(Response::new(v1::BuildGenerationResponse { generation: Some(generation(&self.core, &status)) }))
+    }
+
+    type WatchGenerationStream = ReceiverStream<Result<v1::WatchGenerationResponse, Status>>;
+
+    async fn watch_generation(
+        &self,
+        request: Request<v1::WatchGenerationRequest>,
+    ) -> Result<Response<Self::WatchGenerationStream>, Status> {
+        let core = self.core.clone();
+        let fingerprint = core.model_status(&request.into_inner().backbone)?.fingerprint;
+        let mut states = core.models.subscribe();
+        let first = core.heads_of_model(&fingerprint).into_iter().next();
+        let mut progress = first.map(|s| core.registry.watch(&s.name, s.version)).transpose()?;
+        let (sender, receiver) = mpsc::channel(4);
+        tokio::spawn(async move {
+            loop {
+                let Ok(status) = core.model_status(&fingerprint) else { return };
+                let told = Some(generation(&core, &status));
+                let told = sender.send(Ok(v1::WatchGenerationResponse { generation: told })).await;
+                if status.state.is_settled() || told.is_err() {
+                    return;
+                }
+                let progressed = async {
+                    match &mut progress {
+                        Some(progress) => progress.changed().await.is_ok(),
+                        None => std::future::pending().await,
+                    }
+                };
+                let goes_on = tokio::select! {
+                    changed = states.changed() => changed.is_ok(),
+                    progressed = progressed => progressed,
+                    () = core.stopping.cancelled() => false,
+                };
+                if !goes_on {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn list_generations(
+        &self,
+        _: Request<v1::ListGenerationsRequest>,
+    ) -> Result<Response<v1::ListGenerationsResponse>, Status> {
+        let mut models: Vec<ModelStatus> = self.core.models().into_values().collect();
+        models.sort_by_key(|m| (m.state != HeadState::Active, std::cmp::Reverse(m.registered_ms)));
+        Ok(Response::new(v1::ListGenerationsResponse {
+            generations: models.iter().map(|m| generation(&self.core, m)).collect(),
+            generation: self.core.snapshot().generation,
+        }))
+    }
+
+    async fn switch_generation(
+        &self,
+        request: Request<v1::SwitchGenerationRequest>,
+    ) -> Result<Response<v1::SwitchGenerationResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::request_id(&request.request_id, &request)?;
+        let status = self.core.switch_generation(request.backbone, id).await?;
+        Ok(Response::new(v1::SwitchGenerationResponse {
+            generation: Some(generation(&self.core, &status)),
+            number: self.core.snapshot().generation,
+        }))
+    }
+
+    async fn drop_generation(
+        &self,
+        request: Request<v1::DropGenerationRequest>,
+    ) -> Result<Response<v1::DropGenerationResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::request_id(&request.request_id, &request)?;
+        if request.backbone.is_empty() {
+            return Err(Error::invalid("backbone", "name the backbone to drop").into());
+        }
+        let status = self.core.drop_generation(request.backbone, id).await?;
+        Ok(Response::new(v1::DropGenerationResponse { generation: Some(generation(&self.core, &status)) }))
+    }
+}
+
+/// The files that have come whole, and the one on its way.
+#[derive(Default)]
+struct Receiving {
+    files: GenerationFiles,
+    /// Announcements, for the request's identity.
+    announced: Vec<String>,
+    current: Option<(v1::GenerationFile, Incoming)>,
+}
+
+impl Receiving {
+    fn announce(
+        &mut self,
+        header: v1::GenerationFileHeader,
+        most: usize,
+        heads_max: usize,
+    ) -> Result<(), Error> {
+        self.finish()?;
+        let file = v1::GenerationFile::try_from(header.file).unwrap_or_default();
+        let twice = match file {
+            v1::GenerationFile::Backbone => !self.files.backbone.is_empty(),
+            v1::GenerationFile::ExtractParts => !self.files.extract_parts.is_empty(),
+            v1::GenerationFile::Head => self.files.heads.len() >= heads_max,
+            v1::GenerationFile::Unspecified => {
+                let wanted = format!("{} is no kind of file; see GenerationFile", header.file);
+                return Err(Error::invalid("header.file", wanted));
+            }
+        };
+        if twice {
+            let wanted =
+                format!("one backbone, one \"Extract Parts?\" head and up to {heads_max} heads are accepted");
+            return Err(Error::invalid("header.file", wanted));
+        }
+        self.announced.push(header.sha256.to_lowercase());
+        self.current = Some((file, Incoming::announced(header.size_bytes, header.sha256, most)?));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        let Some((file, incoming)) = self.current.take() else { return Ok(()) };
+        let bytes = incoming.finish()?;
+        match file {
+            v1::GenerationFile::Backbone => self.files.backbone = bytes,
+            v1::GenerationFile::ExtractParts => self.files.extract_parts = bytes,
+            v1::GenerationFile::Head | v1::GenerationFile::Unspecified => self.files.heads.push(bytes),
+        }
+        Ok(())
+    }
+}
+
+impl Services {
+    async fn receive_generation(
+        &self,
+        mut stream: Streaming<v1::BuildGenerationRequest>,
+    ) -> Result<(GenerationFiles, bool, RequestId), Status> {
+        let limits = &self.core.config.limits;
+        let (mut receiving, mut hold, mut id) = (Receiving::default(), false, String::new());
+        while let Some(message) = stream.message().await? {
+            match message.part {
+                Some(Part::Header(header)) => {
+                    if receiving.announced.is_empty() {
+                        (hold, id) = (header.hold, header.request_id.clone());
+                    }
+                    receiving.announce(header, limits.bundle_bytes_max.0, limits.heads_max)?;
+                }
+                Some(Part::Chunk(chunk)) => match &mut receiving.current {
+                    Some((_, incoming)) => incoming.take(&chunk)?,
+                    None => {
+                        return Err(Error::invalid("header", "a file is announced before its bytes").into());
+                    }
+                },
+                None => return Err(Error::invalid("part", "each message is a header or a chunk").into()),
+            }
+        }
+        receiving.finish()?;
+        let files = receiving.files;
+        for (name, file) in [("backbone", &files.backbone), ("\"Extract Parts?\" head", &files.extract_parts)]
+        {
+            if file.is_empty() {
+                return Err(Error::invalid("header.file", format!("the {name} is missing")).into());
+            }
+        }
+        let request = convert::request_id_of(&id, receiving.announced.join(",").as_bytes())?;
+        Ok((files, hold, request))
+    }
+}
+
+fn generation(core: &Arc<Core>, status: &ModelStatus) -> v1::Generation {
+    let heads = core.heads_of_model(&status.fingerprint);
+    let (state, failure) = convert::head_state(&status.state);
+    let building = heads.iter().find(|s| status.heads.contains(&s.key));
+    v1::Generation {
+        backbone: status.fingerprint.clone(),
+        state: state.into(),
+        failure: failure.to_owned(),
+        backfill: building.map(|s| convert::progress(&s.progress)),
+        heads: heads.iter().map(convert::head).collect(),
+        build_time: convert::timestamp(status.registered_ms),
+    }
+}

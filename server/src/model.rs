@@ -1,0 +1,60 @@
+//! A model: a backbone with its "Extract Parts?" head, under the name of the backbone's fingerprint.
+
+use lapel_heads::{AlexNet, AlexNetError, Backbone, BundleError, EmbedError, Embedder, Head};
+use std::sync::Arc;
+
+/// What turns pictures into what heads read. Heads belong to the model whose fingerprint their bundles name.
+pub struct Model {
+    backbone: Arc<dyn Backbone>,
+    embedder: Embedder,
+}
+
+/// Why files do not make a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The backbone is unsound.
+    #[error("the backbone is unsound: {0}")]
+    Backbone(#[from] AlexNetError),
+    /// The bundle of "Extract Parts?" is unsound.
+    #[error("the \"Extract Parts?\" head is unsound: {0}")]
+    ExtractParts(#[from] BundleError),
+    /// It is another head.
+    #[error(transparent)]
+    PartHead(#[from] EmbedError),
+}
+
+impl Model {
+    /// Builds a model from its two files.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub fn from_bytes(backbone: &[u8], extract_parts: &[u8]) -> Result<Self, ModelError> {
+        let backbone: Arc<dyn Backbone> = Arc::new(AlexNet::from_bytes(backbone)?);
+        let extract_parts = Head::from_bytes(extract_parts, backbone.as_ref())?;
+        Ok(Self { embedder: Embedder::new(backbone.clone(), extract_parts)?, backbone })
+    }
+
+    /// Identity of the backbone's weights.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        self.backbone.fingerprint()
+    }
+
+    /// The backbone.
+    #[must_use]
+    pub fn backbone(&self) -> &dyn Backbone {
+        self.backbone.as_ref()
+    }
+
+    /// Computes features and signatures.
+    #[must_use]
+    pub fn embedder(&self) -> &Embedder {
+        &self.embedder
+    }
+
+    /// Whether a head was trained on this backbone.
+    #[must_use]
+    pub fn is_read_by(&self, head: &Head) -> bool {
+        head.manifest().backbone.as_deref() == Some(self.fingerprint())
+    }
+}

@@ -1,0 +1,190 @@
+//! The one way to the catalogue's files: every step that makes something durable passes here.
+//!
+//! Tests set a [`StepHook`] that makes the n-th step fail, or ends the process before it.
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+use std::fmt::Debug;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A step that changes what is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Bytes are written to a file.
+    Write,
+    /// A file or a folder is made durable.
+    Sync,
+    /// A file is made longer or shorter.
+    Resize,
+    /// A finished file takes its name.
+    Rename,
+}
+
+/// Told of every step before it is taken.
+pub trait StepHook: Debug + Send + Sync {
+    /// # Errors
+    /// The step is then not taken and fails with this error.
+    fn before(&self, step: Step) -> io::Result<()>;
+}
+
+/// The disk that a catalogue's files are on.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    hook: Option<Arc<dyn StepHook>>,
+}
+
+impl Disk {
+    /// A disk whose every step is told to `hook` first.
+    #[must_use]
+    pub fn watched(hook: Arc<dyn StepHook>) -> Self {
+        Self { hook: Some(hook) }
+    }
+
+    pub(crate) fn step(&self, step: Step) -> io::Result<()> {
+        self.hook.as_ref().map_or(Ok(()), |hook| hook.before(step))
+    }
+
+    /// Opens the file of a database, making it when it is not there.
+    pub(super) fn database(
+        &self,
+        path: &Path,
+        failed: Arc<AtomicBool>,
+    ) -> Result<DatabaseFile, redb::DatabaseError> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        Ok(DatabaseFile { file: FileBackend::new(file)?, disk: self.clone(), failed })
+    }
+
+    /// Writes a whole file: under a temporary name, synced, renamed, and the folder synced, so that a reader finds
+    /// the old file or the new one.
+    ///
+    /// # Errors
+    /// Those of the file system; the old file is as it was then.
+    pub(crate) fn write_file(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let unfinished = path.with_extension("unfinished");
+        let written = self.write_unfinished(&unfinished, fill).and_then(|()| self.publish(&unfinished, path));
+        if written.is_err() {
+            // It is only waste: the next attempt writes it anew.
+            let _ = fs_err::remove_file(&unfinished);
+        }
+        written
+    }
+
+    /// Gives a finished file its name.
+    pub(super) fn publish(&self, finished: &Path, path: &Path) -> io::Result<()> {
+        self.step(Step::Rename)?;
+        fs_err::rename(finished, path)?;
+        let Some(folder) = path.parent() else { return Ok(()) };
+        self.step(Step::Sync)?;
+        fs_err::File::open(folder)?.sync_all()
+    }
+
+    fn write_unfinished(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut file =
+            io::BufWriter::with_capacity(1 << 20, WatchedFile { file: File::create(path)?, disk: self });
+        fill(&mut file)?;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?.file;
+        self.step(Step::Sync)?;
+        file.sync_all()
+    }
+}
+
+struct WatchedFile<'a> {
+    file: File,
+    disk: &'a Disk,
+}
+
+impl Write for WatchedFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.disk.step(Step::Write)?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The file behind redb.
+#[derive(Debug)]
+pub(super) struct DatabaseFile {
+    file: FileBackend,
+    disk: Disk,
+    /// Set once a step fails: the database refuses everything from then on, until it is opened anew.
+    failed: Arc<AtomicBool>,
+}
+
+impl DatabaseFile {
+    fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        if done.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        done
+    }
+
+    fn stepped(&self, step: Step, take: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.noted(self.disk.step(step).and_then(|()| take()))
+    }
+}
+
+impl StorageBackend for DatabaseFile {
+    fn len(&self) -> io::Result<u64> {
+        self.noted(self.file.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.noted(self.file.read(offset, out))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.stepped(Step::Resize, || self.file.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.stepped(Step::Sync, || self.file.sync_data())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.stepped(Step::Write, || self.file.write(offset, data))
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, redb::BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, redb::BackendError> {
+        self.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), redb::BackendError> {
+        self.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), redb::BackendError> {
+        self.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), redb::BackendError> {
+        self.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, redb::BackendError> {
+        self.file.query_lock_range(start, end)
+    }
+}

@@ -1,0 +1,286 @@
+//! Items, their images and their signatures.
+
+use super::receipts::keep;
+use super::sealed::{decode, encode, seal, unseal};
+use super::{Damage, IMAGES, ITEMS, ItemRecord, Receipt, SIGNATURES, Store, StoreError, walk};
+use redb::{TableDefinition, TableHandle, WriteTransaction};
+
+/// One change of the catalogue.
+#[derive(Clone, Debug)]
+pub enum ItemChange {
+    /// Adds or replaces an item with its image and its signatures by head key; all others are removed.
+    Put {
+        /// The item's id.
+        id: String,
+        /// Its record.
+        record: ItemRecord,
+        /// Its image's bytes.
+        image: Option<Vec<u8>>,
+        /// Signatures by head key.
+        signatures: Vec<(String, Vec<f32>)>,
+        /// Whether the item may be there already; what it had then is removed.
+        replaces: bool,
+    },
+    /// Replaces the record of an item that is there, and leaves its image and its signatures.
+    Label {
+        /// The item's id.
+        id: String,
+        /// Its record, with the image that it has.
+        record: ItemRecord,
+    },
+    /// Adds signatures by head key to an item that is there.
+    Sign {
+        /// The item's id.
+        id: String,
+        /// Signatures by head key.
+        signatures: Vec<(String, Vec<f32>)>,
+    },
+    /// Removes an item.
+    Delete {
+        /// The item's id.
+        id: String,
+    },
+}
+
+/// What a change does to a head's signature of its item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SignatureChange<'a> {
+    /// It stays as it is.
+    Stays,
+    /// It becomes this; `None`: removed.
+    Becomes(Option<&'a [f32]>),
+}
+
+impl ItemChange {
+    /// The item's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Put { id, .. } | Self::Label { id, .. } | Self::Sign { id, .. } | Self::Delete { id } => id,
+        }
+    }
+
+    /// What it does to the signature of a head.
+    #[must_use]
+    pub fn signature(&self, head_key: &str) -> SignatureChange<'_> {
+        let find =
+            |signatures: &'_ [(String, Vec<f32>)]| signatures.iter().position(|(key, _)| key == head_key);
+        match self {
+            Self::Put { signatures, .. } => {
+                SignatureChange::Becomes(find(signatures).map(|at| signatures[at].1.as_slice()))
+            }
+            Self::Sign { signatures, .. } => find(signatures)
+                .map_or(SignatureChange::Stays, |at| SignatureChange::Becomes(Some(&signatures[at].1))),
+            Self::Label { .. } => SignatureChange::Stays,
+            Self::Delete { .. } => SignatureChange::Becomes(None),
+        }
+    }
+
+    /// Whether the item may have had signatures before.
+    fn removes(&self) -> bool {
+        match self {
+            Self::Put { replaces, .. } => *replaces,
+            Self::Label { .. } | Self::Sign { .. } => false,
+            Self::Delete { .. } => true,
+        }
+    }
+}
+
+/// A transaction that is written but not yet durable.
+pub struct Prepared<'a> {
+    store: &'a Store,
+    changes: &'a [ItemChange],
+    head_keys: &'a [String],
+    receipts: &'a [Receipt],
+}
+
+impl Store {
+    /// Changes to be written in one transaction; see [`Prepared::commit`]. `head_keys` are the heads whose
+    /// signature tables exist.
+    #[must_use]
+    pub fn prepare<'a>(
+        &'a self,
+        changes: &'a [ItemChange],
+        head_keys: &'a [String],
+        receipts: &'a [Receipt],
+    ) -> Prepared<'a> {
+        Prepared { store: self, changes, head_keys, receipts }
+    }
+
+    /// Adds signatures of some heads, by head key, to items that are there.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed then.
+    pub fn add_signatures(&self, by_head: &[(String, Vec<(String, Vec<f32>)>)]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            for (head_key, signatures) in by_head {
+                let name = format!("{SIGNATURES}{head_key}");
+                let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
+                for (id, values) in signatures {
+                    table.insert(id.as_str(), seal(&name, id, to_bytes(values)).as_slice())?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Every item's record that can be read, by id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn items(&self) -> Result<(Vec<(String, ItemRecord)>, Damage), StoreError> {
+        self.all(ITEMS)
+    }
+
+    /// An item's image bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when they do not have their checksum.
+    pub fn image(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|transaction| {
+            let found = transaction.open_table(IMAGES)?.get(id)?;
+            found.map(|value| Ok(unseal(IMAGES.name(), id, value.value())?.to_vec())).transpose()
+        })
+    }
+
+    /// Calls `use_signature` with every stored signature of a head that can be read, by id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn signatures(
+        &self,
+        head_key: &str,
+        dim: usize,
+        mut use_signature: impl FnMut(&str, Vec<f32>),
+    ) -> Result<Damage, StoreError> {
+        let name = format!("{SIGNATURES}{head_key}");
+        self.read(|transaction| {
+            let table = match transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name)) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Damage::default()),
+                Err(error) => return Err(error.into()),
+            };
+            walk(&table, &name, |id, sealed| {
+                let bytes = unseal(&name, id, sealed)?;
+                let values: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                if values.len() != dim || values.iter().any(|v| !v.is_finite()) {
+                    return Err(StoreError::damaged(&name, id));
+                }
+                use_signature(id, values);
+                Ok(())
+            })
+        })
+    }
+
+    /// Keys of the heads that have a signature table.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn signature_tables(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|transaction| {
+            let names = transaction.list_tables()?.map(|t| t.name().to_owned());
+            Ok(names.filter_map(|n| Some(n.strip_prefix(SIGNATURES)?.to_owned())).collect())
+        })
+    }
+
+    pub(super) fn all<T: serde::de::DeserializeOwned>(
+        &self,
+        definition: super::Table,
+    ) -> Result<(Vec<(String, T)>, Damage), StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(definition)?;
+            let mut all = Vec::new();
+            let damage = walk(&table, definition.name(), |key, value| {
+                all.push((key.to_owned(), decode(definition.name(), key, value)?));
+                Ok(())
+            })?;
+            Ok((all, damage))
+        })
+    }
+}
+
+impl Prepared<'_> {
+    /// Writes everything and, when `is_agreed` says so, makes it durable; otherwise nothing is changed and the
+    /// answer is false. So the memory's share of the work can go on beside the writing, and decide about it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed then.
+    pub fn commit(&self, is_agreed: impl FnOnce() -> bool) -> Result<bool, StoreError> {
+        let written = self.store.write(|transaction| {
+            self.write(transaction)?;
+            for receipt in self.receipts {
+                keep(transaction, receipt, self.store.config.receipts_max)?;
+            }
+            if is_agreed() { Ok(()) } else { Err(Refusal(None)) }
+        });
+        match written {
+            Ok(()) => Ok(true),
+            Err(Refusal(None)) => Ok(false),
+            Err(Refusal(Some(error))) => Err(error),
+        }
+    }
+
+    fn write(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        self.write_items(transaction)?;
+        for key in self.head_keys {
+            let name = format!("{SIGNATURES}{key}");
+            let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
+            for change in self.changes {
+                let id = change.id();
+                match change.signature(key) {
+                    SignatureChange::Becomes(Some(values)) => {
+                        table.insert(id, seal(&name, id, to_bytes(values)).as_slice())?;
+                    }
+                    SignatureChange::Becomes(None) if change.removes() => {
+                        table.remove(id)?;
+                    }
+                    SignatureChange::Becomes(None) | SignatureChange::Stays => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_items(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        let mut items = transaction.open_table(ITEMS)?;
+        let mut images = transaction.open_table(IMAGES)?;
+        for change in self.changes {
+            match change {
+                ItemChange::Put { id, record, image, replaces, .. } => {
+                    items.insert(id.as_str(), encode(ITEMS.name(), id, record).as_slice())?;
+                    match image {
+                        Some(image) => {
+                            images.insert(id.as_str(), seal(IMAGES.name(), id, image.clone()).as_slice())?;
+                        }
+                        None if *replaces => {
+                            images.remove(id.as_str())?;
+                        }
+                        None => {}
+                    }
+                }
+                ItemChange::Label { id, record } => {
+                    items.insert(id.as_str(), encode(ITEMS.name(), id, record).as_slice())?;
+                }
+                ItemChange::Sign { .. } => {}
+                ItemChange::Delete { id } => {
+                    items.remove(id.as_str())?;
+                    images.remove(id.as_str())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a transaction is given up: an error, or a no.
+struct Refusal(Option<StoreError>);
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self(Some(error))
+    }
+}
+
+pub(super) fn to_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}

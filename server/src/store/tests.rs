@@ -1,0 +1,247 @@
+use super::*;
+use crate::testing::store_in;
+use lapel_heads::Labels;
+use proptest::prelude::*;
+use std::io::{Read, Seek, SeekFrom, Write};
+
+fn record() -> ItemRecord {
+    ItemRecord {
+        labels: Labels::new(),
+        image: Some(ContentId::of(&[1, 2, 3])),
+        parts_case: None,
+        updated_ms: 5,
+    }
+}
+
+fn put(id: &str, signature: f32) -> ItemChange {
+    ItemChange::Put {
+        id: id.into(),
+        record: record(),
+        image: Some(vec![1, 2, 3]),
+        signatures: vec![("h".into(), vec![signature, 0.0])],
+        replaces: true,
+    }
+}
+
+fn apply(store: &Store, changes: &[ItemChange]) {
+    assert!(store.prepare(changes, &["h".to_owned()], &[]).commit(|| true).expect("applied"));
+}
+
+fn signatures(store: &Store, dim: usize) -> (Vec<(String, Vec<f32>)>, Damage) {
+    let mut found = Vec::new();
+    let damage = store.signatures("h", dim, |id, v| found.push((id.to_owned(), v))).expect("read");
+    (found, damage)
+}
+
+#[test]
+fn changes_survive_reopening_and_deletes_leave_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    {
+        let store = Store::open(store_in(folder.path())).expect("opens");
+        apply(&store, &[put("a", 1.0), put("b", 2.0)]);
+        apply(&store, &[ItemChange::Delete { id: "a".into() }, put("b", 3.0)]);
+        let refused = store.prepare(&[put("c", 1.0)], &["h".to_owned()], &[]).commit(|| false);
+        assert!(!refused.expect("no fault"), "what is not agreed to is not written");
+        assert!(
+            matches!(Store::open(store_in(folder.path())), Err(StoreError::InUse { .. })),
+            "opened twice"
+        );
+        store.reopen().expect("opened anew");
+    }
+    let store = Store::open(store_in(folder.path())).expect("opens");
+    assert_eq!(store.items().expect("items").0.len(), 1);
+    assert_eq!(store.image("a").expect("read"), None);
+    assert_eq!(store.image("b").expect("read"), Some(vec![1, 2, 3]));
+    assert_eq!(signatures(&store, 2).0, [("b".to_owned(), vec![3.0, 0.0])]);
+    assert_eq!(signatures(&store, 3).1.records, [("signatures/h".to_owned(), "b".to_owned())]);
+    store.drop_data(&["h".into()]).expect("dropped");
+    assert!(store.signature_tables().expect("listed").is_empty());
+}
+
+#[test]
+fn receipts_are_kept_up_to_their_number() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(store_in(folder.path())).expect("opens");
+    let request = ContentId::of(b"red");
+    for number in 0..5 {
+        let receipt =
+            Receipt { request_id: format!("r{number}"), request, outcome: Outcome::Upserted(number > 2) };
+        assert!(store.prepare(&[put("a", 1.0)], &[], &[receipt]).commit(|| true).expect("applied"));
+    }
+    let ask = |id: &str, request| store.outcomes(&[(id, request)]).expect("read").remove(0);
+    assert_eq!(ask("r1", request).expect("fine"), None, "forgotten");
+    assert_eq!(ask("r2", request).expect("fine"), Some(Outcome::Upserted(false)));
+    assert_eq!(ask("r4", request).expect("fine"), Some(Outcome::Upserted(true)));
+    assert_eq!(ask("", request).expect("fine"), None);
+    assert!(matches!(ask("r4", ContentId::of(b"blue")), Err(StoreError::RequestId(_))));
+}
+
+/// A catalogue that the first version of the program wrote: two images, two versions of a head, a profile.
+#[test]
+fn a_catalogue_of_format_1_opens() {
+    let folder = tempfile::tempdir().expect("folder");
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/format-1.redb");
+    std::fs::copy(old, folder.path().join(FILE)).expect("copied");
+    for _ in 0..2 {
+        let store = Store::open(store_in(folder.path())).expect("opens");
+        let (items, damage) = store.items().expect("items");
+        assert!(damage.is_none());
+        let labels = |at: usize| items[at].1.labels.clone();
+        assert_eq!(items.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["bare", "blue", "red"]);
+        assert_eq!(
+            labels(2),
+            Labels::from([("mood".into(), "calm".into()), ("style".into(), "plain".into())])
+        );
+        assert_eq!((items[0].1.has_image(), items[1].1.has_image()), (false, true));
+        let image = store.image("red").expect("read").expect("there");
+        assert_eq!(items[2].1.image, Some(ContentId::of(&image)));
+        let (heads, _) = store.heads().expect("heads");
+        let mut versions: Vec<_> =
+            heads.iter().map(|(_, h)| (h.name.as_str(), h.version, h.state.clone())).collect();
+        versions.sort_by_key(|(name, version, _)| (*name, *version));
+        let wanted = [
+            ("mood", 1, StoredState::Retired),
+            ("mood", 2, StoredState::Active),
+            ("style", 1, StoredState::Active),
+        ];
+        assert_eq!(versions, wanted);
+        let style = heads.iter().find(|(_, h)| h.name == "style").expect("there").0.clone();
+        assert!(store.bundle(&style).expect("read").is_some());
+        let mut found = Vec::new();
+        store.signatures(&style, 3, |id, v| found.push((id.to_owned(), v))).expect("read");
+        assert_eq!(found, [("bare".into(), vec![1.0, 0.0, 0.0]), ("red".into(), vec![0.0, 1.0, 0.0])]);
+        let ann = store.profile("ann").expect("read").expect("there");
+        assert_eq!((ann.version, ann.current.weights["mood"], ann.earlier.len()), (2, 3.0, 1));
+        assert!(store.generation().expect("read") >= 3);
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    {
+        let store = Store::open(store_in(folder.path())).expect("opens");
+        store.write(|t| set_number(t, "format", FORMAT + 1)).expect("written");
+    }
+    assert!(
+        matches!(Store::open(store_in(folder.path())), Err(StoreError::Format { found }) if found == FORMAT + 1)
+    );
+}
+
+#[test]
+fn a_backup_is_the_catalogue_and_a_damaged_one_is_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(store_in(&folder.path().join("a"))).expect("opens");
+    apply(&store, &(0..50).map(|i| put(&format!("i{i}"), i as f32)).collect::<Vec<_>>());
+    let mut backup = Vec::new();
+    let written = store.backup(|bytes| {
+        backup.extend(bytes);
+        Ok::<_, StoreError>(())
+    });
+    let summary = written.expect("backed up");
+    assert_eq!(summary.items, 50);
+    apply(&store, &[ItemChange::Delete { id: "i7".into() }]);
+    let restored = folder.path().join("b");
+    assert_eq!(restore(backup.as_slice(), &restored, &Disk::default()).expect("restored"), summary);
+    {
+        let other = Store::open(store_in(&restored)).expect("opens");
+        assert_eq!(other.items().expect("items").0.len(), 50);
+        assert_eq!(signatures(&other, 2).0.len(), 50);
+        assert_eq!(other.image("i7").expect("read"), Some(vec![1, 2, 3]));
+    }
+    let again = restore(backup.as_slice(), &restored, &Disk::default());
+    assert!(matches!(again, Err(BackupError::NotEmpty { .. })));
+    for (at, case) in (0..backup.len()).step_by(97).enumerate() {
+        let target = folder.path().join(format!("damaged{at}"));
+        let mut flipped = backup.clone();
+        flipped[case] ^= 4;
+        assert!(restore(flipped.as_slice(), &target, &Disk::default()).is_err(), "byte {case}");
+        assert!(restore(&backup[..case], &target, &Disk::default()).is_err(), "cut at {case}");
+        assert!(!target.join(FILE).exists() && !target.join("catalogue.restoring").exists());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Any bytes are refused and leave nothing behind.
+    #[test]
+    fn any_bytes_are_no_backup(bytes in proptest::collection::vec(any::<u8>(), 0..200), with_head in any::<bool>()) {
+        let folder = tempfile::tempdir().expect("folder");
+        let head = if with_head { b"LAPELBAK\x01\0\0\0".to_vec() } else { Vec::new() };
+        prop_assert!(restore([head, bytes].concat().as_slice(), folder.path(), &Disk::default()).is_err());
+        prop_assert!(!folder.path().join(FILE).exists());
+    }
+}
+
+/// Flips a bit of a file.
+fn flip(path: &Path, at: u64, bit: u8) {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).expect("the file");
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut byte)).expect("a byte");
+    byte[0] ^= 1 << bit;
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(&byte)).expect("written");
+}
+
+/// Wherever a bit is flipped: what is read is what was written, or is said to be damaged.
+#[test]
+fn flipped_bits_are_found_and_the_rest_is_read() {
+    let folder = tempfile::tempdir().expect("folder");
+    let sound = folder.path().join("sound");
+    let count = 300;
+    let image = |i: usize| vec![i as u8; 700];
+    {
+        let store = Store::open(store_in(&sound)).expect("opens");
+        let put = |i: usize| ItemChange::Put {
+            id: format!("item{i:04}"),
+            record: ItemRecord { updated_ms: i as u64, ..record() },
+            image: Some(image(i)),
+            signatures: vec![("h".into(), vec![i as f32, 1.0])],
+            replaces: false,
+        };
+        apply(&store, &(0..count).map(put).collect::<Vec<_>>());
+    }
+    let bytes = std::fs::read(sound.join(FILE)).expect("the file");
+    let (mut unopened, mut told, mut read) = (0, 0, 0);
+    for case in 0..150u64 {
+        let at = case.wrapping_mul(0x9E37_79B9_7F4A_7C15) % bytes.len() as u64;
+        let target = folder.path().join("flipped");
+        std::fs::create_dir_all(&target).expect("folder");
+        std::fs::write(target.join(FILE), &bytes).expect("copied");
+        flip(&target.join(FILE), at, (case % 8) as u8);
+        let store = match Store::open(store_in(&target)) {
+            Ok(store) => store,
+            Err(_) => {
+                unopened += 1;
+                continue;
+            }
+        };
+        let Ok((items, damage)) = store.items() else {
+            told += 1;
+            continue;
+        };
+        let number =
+            |id: &str| id.strip_prefix("item").and_then(|n| n.parse::<usize>().ok()).expect("its own id");
+        for (id, record) in &items {
+            assert_eq!(record.updated_ms, number(id) as u64, "case {case}: a record is what was written");
+        }
+        assert!(
+            items.len() as u64 + damage.records.len() as u64 + damage.lost >= count as u64,
+            "case {case}: {damage:?}"
+        );
+        assert!(items.len() + 100 > count, "case {case}: most is read: {} of {count}", items.len());
+        let mut damaged = !damage.is_none();
+        for i in 0..count {
+            match store.image(&format!("item{i:04}")) {
+                Ok(Some(found)) => assert_eq!(found, image(i), "case {case}"),
+                Ok(None) | Err(_) => damaged = true,
+            }
+        }
+        let found = store.signatures("h", 2, |id, v| assert_eq!(v, [number(id) as f32, 1.0], "case {case}"));
+        damaged |= !found.is_ok_and(|d| d.is_none());
+        told += u64::from(damaged);
+        read += u64::from(!damaged);
+    }
+    println!(
+        "of 150 flips {unopened} kept the file from opening, {told} were told, {read} touched nothing that is read"
+    );
+}

@@ -1,0 +1,56 @@
+//! A server in a process of its own, for tests that kill it: serves a folder until it is killed, or ends itself before
+//! the n-th durable step.
+
+use clap::Parser;
+use lapel_server::{Disk, Server, Step, StepHook};
+use lapel_tests::config_in;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Parser)]
+struct Options {
+    /// Folder above the catalogue's.
+    folder: PathBuf,
+    /// Abort before this durable step, counted from the moment the server listens.
+    #[arg(long)]
+    abort_at: Option<u64>,
+    /// Register the shipped heads.
+    #[arg(long)]
+    shipped_heads: bool,
+    /// Bytes of the feature cache.
+    #[arg(long, default_value_t = 0)]
+    features: usize,
+}
+
+/// Counts steps once it is armed.
+#[derive(Debug, Default)]
+struct Abort {
+    left: AtomicU64,
+}
+
+impl StepHook for Abort {
+    fn before(&self, _: Step) -> std::io::Result<()> {
+        // 0: not armed.
+        if self.left.load(Ordering::SeqCst) > 0 && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // No destructor runs, nothing is flushed.
+            std::process::abort();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let options = Options::parse();
+    let mut config = config_in(&options.folder);
+    if !options.shipped_heads {
+        config.model.heads.clear();
+    }
+    config.features.budget_bytes = lapel_server::ByteSize(options.features);
+    let hook = Arc::new(Abort::default());
+    let server = Server::start_on(config, Disk::watched(hook.clone())).await.expect("starts");
+    println!("LISTENING http://{}", server.address());
+    hook.left.store(options.abort_at.unwrap_or(0), Ordering::SeqCst);
+    server.serve(std::future::pending()).await.expect("serves");
+}

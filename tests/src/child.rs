@@ -1,0 +1,57 @@
+//! A server in a process of its own, which can be killed.
+
+use lapel_client::Client;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A server in a child process; dropping it kills it.
+pub struct ChildServer {
+    child: Child,
+    /// Where it listens.
+    pub address: String,
+    /// A connection to it.
+    pub client: Client,
+}
+
+impl Drop for ChildServer {
+    fn drop(&mut self) {
+        // SIGKILL: no destructor runs, nothing is flushed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl ChildServer {
+    /// Starts `program` (the crate's `lapel-child-server`) on a folder.
+    pub async fn start(program: &str, folder: &Path, arguments: &[String]) -> Self {
+        let mut child = Command::new(program)
+            .arg(folder)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a child process");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut addresses =
+            lines.map_while(Result::ok).filter_map(|l| Some(l.split_once("LISTENING ")?.1.to_owned()));
+        let address = addresses.next().expect("the child listens");
+        Self { client: Client::connect(&address).await.expect("connects"), address, child }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Kills it.
+    pub fn kill(self) {
+        drop(self);
+    }
+}
