@@ -12,6 +12,7 @@ pub use models::{GenerationFiles, ModelStatus, Models};
 pub use open::OpenError;
 pub use write::{NewItem, RequestId, Scope, Upserted};
 
+use crate::caches::Caches;
 use crate::catalogue::{Computing, Snapshot};
 use crate::config::Config;
 use crate::engine::{Engine, Priority};
@@ -59,6 +60,9 @@ pub struct Core {
     /// The states of the models, for whoever watches.
     pub(crate) models: watch::Sender<Models>,
     planner: Planner,
+    caches: Caches,
+    /// Held while the caches are written.
+    saving: Mutex<()>,
     features: Option<Arc<FeatureCache>>,
     snapshot: ArcSwap<Snapshot>,
     /// Held from reading the snapshot that a write starts from until the next is published.
@@ -127,11 +131,23 @@ impl Core {
         Profiles { store: &self.store, limits: &self.config.limits }
     }
 
-    /// Ends background work and waits for it; an unfinished backfill goes on at the next start.
+    /// Ends background work and waits for it, and writes the caches; an unfinished backfill goes on at the next start.
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.save_caches().await;
+    }
+
+    /// Writes the caches of the present state. Without them the next start takes longer, and no more than that.
+    async fn save_caches(&self) {
+        let _saving = self.saving.lock().await;
+        let (caches, snapshot) = (self.caches.clone(), self.snapshot());
+        match tokio::task::spawn_blocking(move || caches.save(&snapshot)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the caches cannot be written"),
+            Err(error) => tracing::error!(%error, "the caches cannot be written"),
+        }
     }
 
     fn publish(&self, snapshot: Snapshot) {

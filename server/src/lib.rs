@@ -1,6 +1,7 @@
 //! The Lapel server: a catalogue of items with attribute signatures, searched over gRPC.
 
 pub mod bench;
+mod caches;
 mod catalogue;
 mod codes;
 mod config;

@@ -37,7 +37,7 @@ const FORMAT: u64 = 2;
 const FILE: &str = "catalogue.redb";
 
 type Table = TableDefinition<'static, &'static str, &'static [u8]>;
-/// Numbers about the catalogue: `format`, `generation`, `sequence`, `receipts`.
+/// Numbers about the catalogue: `format`, `generation`, `receipts`.
 const ABOUT: Table = TableDefinition::new("about");
 const ITEMS: Table = TableDefinition::new("items");
 const IMAGES: Table = TableDefinition::new("images");
@@ -234,8 +234,6 @@ impl Store {
             transaction.set_quick_repair(true);
             match write(&transaction) {
                 Ok(value) => {
-                    let next = number(&transaction, "sequence")? + 1;
-                    set_number(&transaction, "sequence", next)?;
                     transaction.commit()?;
                     Ok(Some(value))
                 }
@@ -259,14 +257,6 @@ impl Store {
     /// When the database fails.
     pub fn generation(&self) -> Result<u64, StoreError> {
         self.about("generation")
-    }
-
-    /// Counts the transactions; caches tell by it whether they are up to date.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn sequence(&self) -> Result<u64, StoreError> {
-        self.about("sequence")
     }
 
     fn about(&self, name: &str) -> Result<u64, StoreError> {

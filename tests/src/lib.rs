@@ -2,6 +2,7 @@
 
 mod child;
 pub mod model;
+pub mod photos;
 
 pub use child::ChildServer;
 use lapel_client::{Client, v1};

@@ -241,6 +241,18 @@ impl Column {
         self.version += 1;
     }
 
+    /// The same empty column with a codec that it had before.
+    #[must_use]
+    pub fn with_codec(self, codec: Option<Codec>) -> Self {
+        Self { codec: codec.map(Arc::new), ..self }
+    }
+
+    /// Forgets how well what was loaded is coded: that says nothing of what will be written.
+    #[must_use]
+    pub fn loaded(self) -> Self {
+        Self { drift: (0.0, 0), ..self }
+    }
+
     /// Takes in a stored signature of an item that is there.
     pub fn load(&mut self, items: &Items, id: &str, signature: &[f32]) {
         if let Some(slot) = items.slot(id) {

@@ -6,6 +6,7 @@ use crate::store::{ItemChange, ItemRecord};
 use imbl::OrdMap;
 use lapel_heads::Labels;
 use roaring::RoaringBitmap;
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -143,9 +144,23 @@ impl Items {
         }
     }
 
-    /// Puts an item in.
-    pub(super) fn load(&mut self, id: &str, record: ItemRecord) {
-        self.put(id, record);
+    /// Puts items in, into the slots that they had where those are known; each id has one slot.
+    pub(super) fn load(&mut self, items: Vec<(String, ItemRecord)>, slots: &[Option<String>]) {
+        let mut known: HashMap<String, ItemRecord> = items.into_iter().collect();
+        for (slot, id) in slots.iter().enumerate() {
+            if let Some((id, record)) = id.as_ref().and_then(|id| known.remove_entry(id)) {
+                self.place(slot as Slot, id.as_str().into(), record);
+            }
+        }
+        let end = self.live.max().map_or(0, |last| last + 1);
+        let mut free: RoaringBitmap = (0..end).collect();
+        free -= &*self.live;
+        self.free = Arc::new(free);
+        let mut rest: Vec<_> = known.into_iter().collect();
+        rest.sort_by(|a, b| a.0.cmp(&b.0));
+        for (id, record) in rest {
+            self.put(&id, record);
+        }
     }
 
     /// Puts an item into its slot, the one it had before or a free one.
@@ -158,12 +173,20 @@ impl Items {
             None => self.free_slot(),
         };
         let id: Arc<str> = self.get(slot).map_or_else(|| id.into(), |old| old.id.clone());
+        self.place(slot, id, record);
+        slot
+    }
+
+    /// Writes a slot that holds nothing, or an earlier state of the same item.
+    fn place(&mut self, slot: Slot, id: Arc<str>, record: ItemRecord) {
+        while self.blocks.len() <= slot as usize / BLOCK {
+            self.blocks.push(Arc::new(ItemBlock { items: vec![None; BLOCK], live: [0; GROUPS] }));
+        }
         self.label(slot, &record.labels);
         self.by_id.insert(id.clone(), slot);
         Arc::make_mut(&mut self.live).insert(slot);
         let block = Arc::make_mut(&mut self.blocks[slot as usize / BLOCK]);
         block.set(slot as usize % BLOCK, Some(Arc::new(Item { id, record })));
-        slot
     }
 
     /// Empties the slot of an id and returns what was there.
@@ -221,11 +244,7 @@ impl Items {
             Arc::make_mut(&mut self.free).remove(slot);
             return slot;
         }
-        let slot = self.live.max().map_or(0, |last| last + 1);
-        if slot as usize / BLOCK == self.blocks.len() {
-            self.blocks.push(Arc::new(ItemBlock { items: vec![None; BLOCK], live: [0; GROUPS] }));
-        }
-        slot
+        self.live.max().map_or(0, |last| last + 1)
     }
 
     fn label(&mut self, slot: Slot, labels: &Labels) {

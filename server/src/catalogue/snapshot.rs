@@ -184,11 +184,9 @@ impl Snapshot {
         self.list_computing();
     }
 
-    /// Puts items in before there is any column.
-    pub fn load_items(&mut self, items: Vec<(String, ItemRecord)>) {
-        for (id, record) in items {
-            self.items.load(&id, record);
-        }
+    /// Puts items in before there is any column, into the slots that they had where those are known.
+    pub fn load_items(&mut self, items: Vec<(String, ItemRecord)>, slots: &[Option<String>]) {
+        self.items.load(items, slots);
     }
 
     /// Applies changes in their order; an item that is put has the signatures given, and no other. Columns are

@@ -4,6 +4,7 @@ use super::kmeans::{Centroids, kmeans};
 use crate::kernels::{CELLS, CODES, GAINS, GROUP, Tables, group_bytes};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Residual codes and the numbers that they stand for: 18 codes for 64. With 16, one-head queries rescored twice as
@@ -25,7 +26,7 @@ const LENGTHS_RANGE: f32 = 3.0;
 const LENGTH_MIN: f32 = 1e-6;
 
 /// How the signatures of one column are coded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Codec {
     dim: usize,
     cells: Centroids,
@@ -97,6 +98,18 @@ impl Codec {
         codec.fit_shares(sample);
         codec.fit_near(sample);
         codec
+    }
+
+    /// Whether it can code signatures of dimension `dim`, as it can after reading a file.
+    #[must_use]
+    pub fn is_sound(&self, dim: usize) -> bool {
+        let subs = (dim * CODES_A_NUMBER.0).div_ceil(CODES_A_NUMBER.1).next_multiple_of(2);
+        let numbers = [self.share_min, self.share_step, self.near, self.twin, self.error];
+        self.dim == dim
+            && self.books.len() == subs
+            && self.cells.is_sound(dim, CELLS)
+            && (0..subs).all(|sub| self.books[sub].is_sound(part(dim, subs, sub).len(), CODES))
+            && numbers.iter().chain(&self.gains).all(|v| v.is_finite())
     }
 
     /// Spreads the 256 steps of the share over what the sample needs, and measures the error.

@@ -3,11 +3,14 @@
 use crate::kernels::{self, Level};
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 /// Centroids kept with their dimensions outermost, so that all products of one vector are one pass.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Centroids {
     pub(super) count: usize,
+    /// Of this machine, not of the one that wrote it.
+    #[serde(skip, default = "Level::best")]
     level: Level,
     /// `[dim, count]`.
     values: Vec<f32>,
@@ -26,6 +29,12 @@ impl Centroids {
         }
         let halves = rows.iter().map(|row| row.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
         Self { count, level: Level::best(), values, halves }
+    }
+
+    /// Whether there are `count` finite centroids of dimension `dim`, as there are after reading a file.
+    pub(super) fn is_sound(&self, dim: usize, count: usize) -> bool {
+        let sizes = self.count == count && self.values.len() == dim * count && self.halves.len() == count;
+        sizes && self.values.iter().chain(&self.halves).all(|v| v.is_finite())
     }
 
     /// Products of `vector` with every centroid.

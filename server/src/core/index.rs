@@ -64,7 +64,12 @@ async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
         };
         let column = before.clone();
         match tokio::task::spawn_blocking(move || column.coded()).await {
-            Ok(coded) => core.adopt_codes(&before, &coded).await,
+            Ok(coded) => {
+                core.adopt_codes(&before, &coded).await;
+                if !core.snapshot().all_columns().any(|c| c.wants_coding(CODED_MIN)) {
+                    core.save_caches().await;
+                }
+            }
             Err(error) => {
                 tracing::error!(head = before.head().name(), %error, "coding failed; queries scan in full");
                 return;
@@ -80,13 +85,20 @@ async fn keep_indexed(core: Arc<Core>, mut changes: watch::Receiver<()>) {
         let is_behind = |c: &&Column| c.count() >= items_min && !c.index().is_current(c);
         let behind: Vec<_> = snapshot.columns().iter().filter(is_behind).cloned().collect();
         drop(snapshot);
-        let mut failed = false;
+        let (mut failed, mut built) = (false, false);
         let nothing_to_do = behind.is_empty();
         for column in behind {
             let (name, stopping) = (column.head().name().to_owned(), core.stopping.clone());
-            let follow = move || column.index().follow(&column, &|| stopping.is_cancelled());
+            let caches = core.caches.clone();
+            let is_new = column.index().is_empty();
+            let follow = move || {
+                if is_new && caches.restore_index(&column) {
+                    return Ok(false);
+                }
+                column.index().follow(&column, &|| stopping.is_cancelled()).map(|()| is_new)
+            };
             match tokio::task::spawn_blocking(follow).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(anew)) => built |= anew,
                 Ok(Err(FollowError::Stopped)) => return,
                 Ok(Err(FollowError::Index(error))) => {
                     failed = true;
@@ -101,6 +113,10 @@ async fn keep_indexed(core: Arc<Core>, mut changes: watch::Receiver<()>) {
                     tracing::error!(head = name, %error, "the index failed; queries scan");
                 }
             }
+        }
+        if built {
+            // What took long is not lost with the process.
+            core.save_caches().await;
         }
         // An index that failed is tried again with the next change, not at once and for ever.
         if (nothing_to_do || failed)

@@ -2,6 +2,7 @@
 
 use super::models::file_keys;
 use super::{Core, ModelStatus, Models, Registration, SEARCHES_MAX, mend};
+use crate::caches::Caches;
 use crate::catalogue::{Column, Precision, Snapshot};
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
@@ -107,6 +108,8 @@ impl Core {
         let (engine, failures) = Engine::start(engine).map_err(OpenError::Thread)?;
         let core = Arc::new(Self {
             planner: Planner::new(&config.search),
+            caches: Caches::new(store.folder(), store.disk().clone()),
+            saving: Mutex::new(()),
             features: FeatureCache::open(store.folder(), &config.features).map(Arc::new),
             config,
             store,
@@ -182,10 +185,11 @@ pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> 
     let mut snapshot = Snapshot::new(loaded_models);
     snapshot.set_damage(lost.records.iter().map(|(_, id)| id.clone()), lost.lost);
     damage.add(lost);
-    snapshot.load_items(items);
+    let caches = Caches::new(store.folder(), store.disk().clone());
+    snapshot.load_items(items, &caches.slots().unwrap_or_default());
     let precision = config.search.signatures;
     let alive: Vec<&HeadStatus> = statuses.iter().filter(|s| s.is_alive()).collect();
-    let columns = alive.par_iter().map(|status| load_column(store, &snapshot, status, precision));
+    let columns = alive.par_iter().map(|status| load_column(store, &caches, &snapshot, (status, precision)));
     let columns: Vec<_> = columns.collect::<Result<Vec<_>, StoreError>>()?;
     let mut lacking = Vec::new();
     for (status, loaded) in alive.iter().zip(columns) {
@@ -220,15 +224,16 @@ fn drop_leftovers(store: &Store, records: &[(String, HeadRecord)]) -> Result<(),
 
 fn load_column(
     store: &Store,
+    caches: &Caches,
     snapshot: &Snapshot,
-    status: &HeadStatus,
-    precision: Precision,
+    (status, precision): (&HeadStatus, Precision),
 ) -> Result<Option<(Column, Damage)>, StoreError> {
     let Some(head) = &status.head else { return Ok(None) };
-    let mut column = Column::new(&status.key, head.clone(), precision).of_version(status.version);
+    let column = Column::new(&status.key, head.clone(), precision).of_version(status.version);
+    let mut column = column.with_codec(caches.codec(&status.key, head.dim()));
     let items = snapshot.items();
     let damage = store.signatures(&status.key, head.dim(), |id, values| column.load(items, id, &values))?;
-    Ok(Some((column, damage)))
+    Ok(Some((column.loaded(), damage)))
 }
 
 fn load_head(

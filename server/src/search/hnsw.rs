@@ -3,8 +3,10 @@
 //! The index follows the column in the background. Until it has caught up, and while it is being written,
 //! searches are told so and scan instead: an answer never comes from a stale index.
 
+use crate::caches::signature_hash;
 use crate::catalogue::{BLOCK, Column, ColumnBlock, Slot};
 use crate::kernels::{self, Level};
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
@@ -128,6 +130,65 @@ impl Hnsw {
         state.blocks = column.blocks().to_vec();
         state.version = Some(column.version());
         Ok(())
+    }
+
+    /// Writes the index to a file; false when it does not equal `column` right now.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, column: &Column, path: &Path) -> std::io::Result<bool> {
+        let Ok(state) = self.state.read() else { return Ok(false) };
+        let current = state.index.as_ref().filter(|_| state.version == Some(column.version()));
+        let Some(index) = current else { return Ok(false) };
+        index.save(&path.to_string_lossy()).map_err(std::io::Error::other)?;
+        Ok(true)
+    }
+
+    /// Takes over an index from a file, in which each slot holds the signature of the given hash (0: none), and brings
+    /// it up to `column`. Returns how many slots had changed.
+    ///
+    /// # Errors
+    /// [`FollowError::Index`]; this index is empty then.
+    pub fn restore(&self, column: &Column, path: &Path, hashes: &[u32]) -> Result<usize, FollowError> {
+        let Ok(mut state) = self.state.write() else {
+            return Err(FollowError::Index("a poisoned lock".into()));
+        };
+        *state = State::default();
+        let index = Index::new(&options(self.dim)).map_err(FollowError::index)?;
+        index.load(&path.to_string_lossy()).map_err(FollowError::index)?;
+        let capacity = ((column.blocks().len() * BLOCK).next_power_of_two() * 2).max(index.size());
+        index.reserve_capacity_and_threads(capacity, SEARCH_THREADS_MAX + 1).map_err(FollowError::index)?;
+        let wanted = hashes.iter().filter(|hash| **hash != 0).count();
+        if index.dimensions() != self.dim || index.size() != wanted {
+            return Err(FollowError::Index(format!("{} signatures where {wanted} were noted", index.size())));
+        }
+        let mut changed = 0;
+        for slot in 0..hashes.len().max(column.blocks().len() * BLOCK) {
+            let now = column.get(slot as Slot);
+            let (before, hash) =
+                (hashes.get(slot).copied().unwrap_or(0), now.as_deref().map_or(0, signature_hash));
+            if before == hash {
+                continue;
+            }
+            changed += 1;
+            if before != 0 {
+                index.remove(slot as u64).map_err(FollowError::index)?;
+            }
+            if let Some(now) = now {
+                index.add(slot as u64, &now).map_err(FollowError::index)?;
+            }
+        }
+        state.search_ns = tune(&index, column);
+        state.index = Some(index);
+        state.blocks = column.blocks().to_vec();
+        state.version = Some(column.version());
+        Ok(changed)
+    }
+
+    /// Whether nothing has been indexed yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state.try_read().is_ok_and(|state| state.index.is_none())
     }
 
     fn follow_block(

@@ -69,11 +69,34 @@ impl Disk {
         path: &Path,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
-        let unfinished = path.with_extension("unfinished");
-        let written = self.write_unfinished(&unfinished, fill).and_then(|()| self.publish(&unfinished, path));
+        self.write_through(path, |unfinished| {
+            let file = WatchedFile { file: File::create(unfinished)?, disk: self };
+            let mut file = io::BufWriter::with_capacity(1 << 20, file);
+            fill(&mut file)?;
+            file.flush()
+        })
+    }
+
+    /// As [`Disk::write_file`], for a library that wants to write the file itself, under the name it is told.
+    ///
+    /// # Errors
+    /// As [`Disk::write_file`].
+    pub(crate) fn write_through(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".unfinished");
+        let unfinished = Path::new(&unfinished);
+        let written = fill(unfinished).and_then(|()| {
+            self.step(Step::Sync)?;
+            fs_err::File::open(unfinished)?.sync_all()?;
+            self.publish(unfinished, path)
+        });
         if written.is_err() {
             // It is only waste: the next attempt writes it anew.
-            let _ = fs_err::remove_file(&unfinished);
+            let _ = fs_err::remove_file(unfinished);
         }
         written
     }
@@ -85,19 +108,6 @@ impl Disk {
         let Some(folder) = path.parent() else { return Ok(()) };
         self.step(Step::Sync)?;
         fs_err::File::open(folder)?.sync_all()
-    }
-
-    fn write_unfinished(
-        &self,
-        path: &Path,
-        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut file =
-            io::BufWriter::with_capacity(1 << 20, WatchedFile { file: File::create(path)?, disk: self });
-        fill(&mut file)?;
-        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?.file;
-        self.step(Step::Sync)?;
-        file.sync_all()
     }
 }
 

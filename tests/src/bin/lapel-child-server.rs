@@ -18,6 +18,9 @@ struct Options {
     /// Register the shipped heads.
     #[arg(long)]
     shipped_heads: bool,
+    /// Signatures of a head from which on its index is kept.
+    #[arg(long)]
+    hnsw_items_min: Option<u64>,
     /// Bytes of the feature cache.
     #[arg(long, default_value_t = 0)]
     features: usize,
@@ -46,6 +49,9 @@ async fn main() {
     let mut config = config_in(&options.folder);
     if !options.shipped_heads {
         config.model.heads.clear();
+    }
+    if let Some(least) = options.hnsw_items_min {
+        config.search.hnsw_items_min = least;
     }
     config.features.budget_bytes = lapel_server::ByteSize(options.features);
     let hook = Arc::new(Abort::default());

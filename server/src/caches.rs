@@ -1,0 +1,179 @@
+//! What takes long to compute anew, kept on disk: slots, codecs, HNSW indexes. All of it can be deleted at any time.
+//!
+//! Every file is written under a temporary name, synced and renamed, and carries a version and a checksum; one that is
+//! damaged, of another version or of another catalogue is passed over and written anew. Nothing has to be in step with
+//! the store: slots say where an item lay, and an index says of every slot which signature it holds, so that what was
+//! written since is found and only that is done again.
+
+use crate::catalogue::{BLOCK, Column, Slot, Snapshot};
+use crate::codes::Codec;
+use crate::store::Disk;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Begins every file: what it is and the version of its layout.
+const MAGIC: [u8; 8] = *b"LAPELCA1";
+
+/// The caches in a catalogue's folder.
+#[derive(Clone, Debug)]
+pub struct Caches {
+    folder: PathBuf,
+    disk: Disk,
+}
+
+/// What is kept of a column.
+#[derive(Serialize, Deserialize)]
+pub struct CachedColumn {
+    codec: Option<Codec>,
+    index: Option<CachedIndex>,
+}
+
+/// What is kept of an index beside its own file.
+#[derive(Clone, Serialize, Deserialize)]
+struct CachedIndex {
+    file_bytes: u64,
+    file_crc32: u32,
+    /// By slot: a hash of the signature that is indexed; 0 where there is none.
+    signatures: Vec<u32>,
+}
+
+impl Caches {
+    /// The caches in a catalogue's folder.
+    #[must_use]
+    pub fn new(folder: &Path, disk: Disk) -> Self {
+        Self { folder: folder.join("caches"), disk }
+    }
+
+    fn path(&self, key: &str, ending: &str) -> PathBuf {
+        let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        // Keys end in a version and a hash, so that two do not become one.
+        self.folder.join(format!("{}.{ending}", key.chars().map(safe).collect::<String>()))
+    }
+
+    /// Ids by slot, as they lay when the caches were written.
+    #[must_use]
+    pub fn slots(&self) -> Option<Vec<Option<String>>> {
+        read(&self.folder.join("slots"))
+    }
+
+    /// The codec that a column had.
+    #[must_use]
+    pub fn codec(&self, key: &str, dim: usize) -> Option<Codec> {
+        let column: CachedColumn = read(&self.path(key, "column"))?;
+        column.codec.filter(|codec| codec.is_sound(dim))
+    }
+
+    /// Lets a column's empty index take over the one on disk; false where there is none that is sound.
+    #[must_use]
+    pub fn restore_index(&self, column: &Column) -> bool {
+        let cached: Option<CachedColumn> = read(&self.path(column.key(), "column"));
+        let Some(index) = cached.and_then(|c| c.index) else { return false };
+        let path = self.path(column.key(), "index");
+        if checksum(&path).ok() != Some((index.file_bytes, index.file_crc32)) {
+            tracing::warn!(head = column.head().name(), "the cached index is damaged; it is built anew");
+            return false;
+        }
+        match column.index().restore(column, &path, &index.signatures) {
+            Ok(changed) => {
+                tracing::info!(head = column.head().name(), changed, "index taken over");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(head = column.head().name(), %error, "the cached index cannot be used; it is built anew");
+                false
+            }
+        }
+    }
+
+    /// Writes everything that a snapshot has, and deletes what it has no more.
+    ///
+    /// # Errors
+    /// Those of the file system; what was written before stays usable.
+    pub fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
+        fs_err::create_dir_all(&self.folder)?;
+        let items = snapshot.items();
+        let slots = 0..(items.blocks() * BLOCK) as Slot;
+        let mut ids: Vec<Option<String>> = slots.map(|slot| Some(items.get(slot)?.id.to_string())).collect();
+        ids.truncate(items.live().max().map_or(0, |last| last as usize + 1));
+        self.write(&self.folder.join("slots"), &ids)?;
+        let mut wanted = vec![self.folder.join("slots")];
+        for column in snapshot.all_columns() {
+            let files = [self.path(column.key(), "column"), self.path(column.key(), "index")];
+            let index = self.save_index(column, &files[1])?;
+            self.write(&files[0], &CachedColumn { codec: column.codec().map(|c| (**c).clone()), index })?;
+            wanted.extend(files);
+        }
+        for entry in fs_err::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if !wanted.contains(&path) {
+                fs_err::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn save_index(&self, column: &Column, path: &Path) -> io::Result<Option<CachedIndex>> {
+        if !column.index().is_current(column) || column.index().search_ns().is_none() {
+            return Ok(None);
+        }
+        let mut saved = false;
+        self.disk.write_through(path, |unfinished| {
+            saved = column.index().save(column, unfinished)?;
+            Ok(())
+        })?;
+        if !saved {
+            return Ok(None);
+        }
+        let (file_bytes, file_crc32) = checksum(path)?;
+        let slots = 0..(column.blocks().len() * BLOCK) as Slot;
+        let signatures = slots.map(|slot| column.get(slot).map_or(0, |s| signature_hash(&s))).collect();
+        Ok(Some(CachedIndex { file_bytes, file_crc32, signatures }))
+    }
+
+    fn write<T: Serialize>(&self, path: &Path, value: &T) -> io::Result<()> {
+        let payload = postcard::to_stdvec(value).map_err(io::Error::other)?;
+        self.disk.write_file(path, |file| {
+            file.write_all(&MAGIC)?;
+            file.write_all(&crc32fast::hash(&payload).to_le_bytes())?;
+            file.write_all(&payload)
+        })
+    }
+}
+
+/// `None` for a file that is not there, damaged, or of another version.
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let bytes = std::fs::read(path).ok()?;
+    let (magic, rest) = bytes.split_first_chunk::<8>()?;
+    let (sum, payload) = rest.split_first_chunk::<4>()?;
+    let sound = *magic == MAGIC && crc32fast::hash(payload).to_le_bytes() == *sum;
+    let value = if sound { postcard::from_bytes(payload).ok() } else { None };
+    if value.is_none() {
+        tracing::warn!(path = %path.display(), "a cache is damaged or of another version; it is written anew");
+    }
+    value
+}
+
+/// Length and CRC-32 of a file.
+fn checksum(path: &Path) -> io::Result<(u64, u32)> {
+    let mut file = fs_err::File::open(path)?;
+    let (mut sum, mut bytes, mut buffer) = (crc32fast::Hasher::new(), 0, vec![0; 1 << 20]);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((bytes, sum.finalize()));
+        }
+        sum.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+}
+
+/// Tells a signature from others; never 0.
+pub(crate) fn signature_hash(signature: &[f32]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    for value in signature {
+        sum.update(&value.to_le_bytes());
+    }
+    sum.finalize().max(1)
+}
