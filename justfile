@@ -51,3 +51,19 @@ bench-search-all:
 # Check licences, sources and advisories.
 deny:
     cargo deny check
+
+# Kill a server at random points of a mixed load, with a seed of its own each time (POINTS: how many).
+crash POINTS="2000":
+    LAPEL_CRASH_POINTS={{POINTS}} cargo test --release -p lapel-tests --test crash -- --nocapture
+
+# Random operations against plain maps (OPERATIONS: how many).
+model OPERATIONS="1000000":
+    LAPEL_MODEL_OPERATIONS={{OPERATIONS}} cargo test --release -p lapel-tests --test model -- --nocapture
+
+# What a backfill costs the queries beside it, and how fast it is, with the feature cache and without (10 minutes).
+bench-backfill *ARGS:
+    cargo run --release -p lapel-tests --bin lapel-bench-backfill -- {{ARGS}}
+
+# A mixed load for half an hour, with the server's memory and open files watched.
+soak *ARGS:
+    cargo run --release -p lapel-tests --bin lapel-soak -- {{ARGS}}

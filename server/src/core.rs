@@ -1,10 +1,12 @@
 //! The running catalogue: the store, the model, and the snapshot that answers come from.
 
+mod batch;
 mod heads;
 mod index;
 mod mend;
 mod models;
 mod open;
+mod warm;
 mod write;
 
 pub use heads::Registration;
@@ -71,8 +73,6 @@ pub struct Core {
     waiting: StdMutex<Vec<write::Waiting>>,
     /// Backfills that run.
     backfills: StdMutex<HashSet<Purpose>>,
-    /// Told when the store has failed.
-    failed: tokio::sync::Notify,
     /// Told of every published snapshot.
     changed: watch::Sender<()>,
     /// Background work, which holds the catalogue open until it ends.

@@ -23,12 +23,12 @@ pub use records::{
     StoredState,
 };
 
+use disk::Failure;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use sealed::{decode, encode};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Version of the tables' layout. 1: values without checksums, heads without versions; it is brought up when opened.
@@ -161,8 +161,8 @@ pub struct Store {
     config: StoreConfig,
     /// `None` between a failure and its mending.
     database: RwLock<Option<Database>>,
-    /// Set by the database's file when the disk refuses a step.
-    failed: Arc<AtomicBool>,
+    /// Told by the database's file when the disk refuses a step.
+    failure: Arc<Failure>,
     /// Locked for as long as this server uses the folder.
     _lock: File,
 }
@@ -177,9 +177,9 @@ impl Store {
         let fault = |source| StoreError::Folder { folder: folder.clone(), source };
         std::fs::create_dir_all(folder).map_err(fault)?;
         let lock = lock(folder)?;
-        let failed = Arc::default();
-        let database = open_database(&config, &failed)?;
-        Ok(Self { config, database: RwLock::new(Some(database)), failed, _lock: lock })
+        let failure = Arc::default();
+        let database = open_database(&config, &failure)?;
+        Ok(Self { config, database: RwLock::new(Some(database)), failure, _lock: lock })
     }
 
     /// The catalogue's folder.
@@ -197,7 +197,12 @@ impl Store {
     /// Whether a write failed and the database must be opened anew before the next.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        self.failure.has_happened()
+    }
+
+    /// Ends when the store has failed.
+    pub async fn failed(&self) {
+        self.failure.noticed().await;
     }
 
     /// Opens the database anew after a failure. The last write that failed may then be there or not.
@@ -208,8 +213,8 @@ impl Store {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // The old one gives up its locks first.
         drop(database.take());
-        self.failed.store(false, Ordering::Release);
-        *database = Some(open_database(&self.config, &self.failed)?);
+        self.failure.is_mended();
+        *database = Some(open_database(&self.config, &self.failure)?);
         Ok(())
     }
 
@@ -315,10 +320,26 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn open_database(config: &StoreConfig, failed: &Arc<AtomicBool>) -> Result<Database, StoreError> {
+/// Opens the database in a folder. A new one gets its name only when it is whole: redb cannot open a half made one.
+fn open_database(config: &StoreConfig, failure: &Arc<Failure>) -> Result<Database, StoreError> {
+    let folder = &config.folder;
+    let fault = |source| StoreError::Folder { folder: folder.clone(), source };
+    let path = folder.join(FILE);
+    if !path.exists() {
+        let unfinished = folder.join("catalogue.unfinished");
+        if unfinished.exists() {
+            std::fs::remove_file(&unfinished).map_err(fault)?;
+        }
+        drop(open_file(config, &unfinished, failure)?);
+        config.disk.publish(&unfinished, &path).map_err(fault)?;
+    }
+    open_file(config, &path, failure)
+}
+
+fn open_file(config: &StoreConfig, path: &Path, failure: &Arc<Failure>) -> Result<Database, StoreError> {
     let folder = &config.folder;
     guarded(|| {
-        let file = config.disk.database(&folder.join(FILE), failed.clone());
+        let file = config.disk.database(path, failure.clone());
         let opened = file.and_then(|file| {
             Database::builder().set_cache_size(config.cache_bytes).create_with_backend(file)
         });

@@ -12,6 +12,7 @@ use lapel_heads::{Attribute, Bundle, Manifest, shipped_folder};
 use lapel_server::{Config, Server};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -56,7 +57,11 @@ impl TestServer {
         server
     }
 
-    async fn run(&mut self) {
+    /// Starts a stopped server again.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn run(&mut self) {
         let server = Server::start(self.config.clone()).await.expect("the server starts");
         self.address = format!("http://{}", server.address());
         let (stop, stopped) = oneshot::channel();
@@ -78,7 +83,11 @@ impl TestServer {
         self.run().await;
     }
 
-    async fn stop(&mut self) {
+    /// Stops the server in an orderly way.
+    ///
+    /// # Panics
+    /// When it panicked.
+    pub async fn stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
@@ -159,12 +168,21 @@ pub fn sport_bundle() -> Vec<u8> {
     std::fs::read(path).expect("the example bundle")
 }
 
-/// A bundle of an external head with one attribute of its own name.
+/// A bundle of an external head with one attribute of its own name; the same file for the same arguments, although
+/// the order of a bundle's metadata is not fixed.
+///
+/// # Panics
+/// When a bundle cannot be written.
 #[must_use]
 pub fn external_bundle(name: &str, dim: usize, labels: &[&str]) -> Vec<u8> {
-    let labels = labels.iter().map(|l| (*l).to_owned()).collect();
-    let manifest = Manifest::external(name, dim, vec![Attribute { name: name.to_owned(), labels }]);
-    Bundle { manifest, tensors: BTreeMap::new() }.to_bytes().expect("written")
+    static WRITTEN: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let labels: Vec<String> = labels.iter().map(|l| (*l).to_owned()).collect();
+    let mut written = WRITTEN.lock().expect("no test panics here");
+    let bundle = written.entry(format!("{name} {dim} {labels:?}")).or_insert_with(|| {
+        let manifest = Manifest::external(name, dim, vec![Attribute { name: name.to_owned(), labels }]);
+        Bundle { manifest, tensors: BTreeMap::new() }.to_bytes().expect("written")
+    });
+    bundle.clone()
 }
 
 /// Follows a head until nothing more happens to it, and returns what became of it.

@@ -192,8 +192,14 @@ impl Changes<'_> {
 
 /// A random unit vector.
 pub fn random_signature(random: &mut ChaCha8Rng, dim: usize) -> Vec<f32> {
-    let values: Vec<f32> = (0..dim).map(|_| random.random_range(-1.0..1.0f32)).collect();
-    unit(&values)
+    loop {
+        let values: Vec<f32> = (0..dim).map(|_| random.random_range(-1.0..1.0f32)).collect();
+        // Scaling again must change nothing, not even the last bit.
+        let once = unit(&values);
+        if unit(&once) == once {
+            return once;
+        }
+    }
 }
 
 fn random_labels(random: &mut ChaCha8Rng) -> BTreeMap<String, String> {

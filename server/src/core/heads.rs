@@ -1,11 +1,10 @@
 //! The life of a head: registered, backfilled, promoted, rolled back, retired. Durable first, then visible.
 
+use super::warm::warm;
 use super::{Core, RequestId, now_ms};
 use crate::catalogue::{Column, Snapshot};
 use crate::error::Error;
-use crate::heads::{
-    Found, HeadEvent, HeadState, HeadStatus, Progress, Purpose, Tried, is_whole, spawn_backfill,
-};
+use crate::heads::{HeadEvent, HeadState, HeadStatus, Progress, Purpose, Tried, is_whole, spawn_backfill};
 use crate::store::{HeadChange, Outcome, StoredState};
 use lapel_heads::{Bundle, Head};
 use std::sync::Arc;
@@ -405,35 +404,6 @@ impl Core {
         self.registry.get(&last.name, last.version)
     }
 
-    /// Stores what a backfill computed, for the items that are still the same.
-    pub(crate) async fn store_backfill(&self, found: &[Found]) -> Result<(), Error> {
-        if found.iter().all(|f| f.signatures.is_empty()) {
-            return Ok(());
-        }
-        let _writer = self.writer.lock().await;
-        let mut next = Snapshot::clone(&self.snapshot());
-        let mut by_head: std::collections::BTreeMap<String, Vec<(String, Vec<f32>)>> = Default::default();
-        for Found { slot, item, signatures, .. } in found {
-            for (key, values) in signatures {
-                if next.add_signature(key, (*slot, item), values) {
-                    by_head.entry(key.clone()).or_default().push((item.id.to_string(), values.clone()));
-                }
-            }
-        }
-        if by_head.is_empty() {
-            return Ok(());
-        }
-        let store = self.store.clone();
-        let by_head: Vec<_> = by_head.into_iter().collect();
-        let stored = tokio::task::spawn_blocking(move || store.add_signatures(&by_head)).await?;
-        if stored.is_err() {
-            self.mend_store();
-        }
-        stored?;
-        self.publish(next);
-        Ok(())
-    }
-
     /// Turns a head that cannot go on into a failed one. Where the version before is still there, it serves again.
     pub(crate) async fn fail_head(&self, key: &str, reason: &str) {
         let _writer = self.writer.lock().await;
@@ -467,11 +437,7 @@ impl Core {
 
     pub(super) async fn change_heads(&self, change: HeadChange) -> Result<(), Error> {
         let store = self.store.clone();
-        let changed = tokio::task::spawn_blocking(move || store.change_heads(&change)).await?;
-        if changed.is_err() {
-            self.mend_store();
-        }
-        Ok(changed?)
+        Ok(tokio::task::spawn_blocking(move || store.change_heads(&change)).await??)
     }
 
     /// Data that cannot be deleted now is only wasted space: nothing reads it, and the next start deletes it.
@@ -480,41 +446,6 @@ impl Core {
         let outcome = tokio::task::spawn_blocking(move || store.drop_data(&owned)).await;
         if !matches!(outcome, Ok(Ok(()))) {
             tracing::warn!(?keys, "the data of heads that are gone could not be deleted");
-            self.mend_store();
         }
     }
-}
-
-/// Runs a head a few times on one picture; a head that takes longer than `slowest_ms` at its best is refused, so that
-/// it cannot hold up the others.
-pub(super) fn warm(model: &crate::model::Model, head: &Head, slowest_ms: u64) -> Result<(), Error> {
-    if !head.has_network() {
-        return Ok(());
-    }
-    let shape = model.backbone().map_shape();
-    let mut best_ms = f64::INFINITY;
-    for _ in 0..3 {
-        let map = vec![0.5; shape.channels * shape.height * shape.width];
-        let features = lapel_heads::Features { parts: lapel_heads::Parts::none(), map };
-        let heads = [Arc::new(head.clone())];
-        let started = std::time::Instant::now();
-        let embedded = model.embedder().signatures(vec![features], &heads);
-        best_ms = best_ms.min(1e3 * started.elapsed().as_secs_f64());
-        let faults = embedded.map_err(|e| Error::Internal(e.to_string()))?.faults;
-        if let Some(fault) = faults.first() {
-            return Err(Error::Precondition {
-                reason: "HEAD_FAILED",
-                message: format!("the head was tried: {}", fault.reason),
-            });
-        }
-    }
-    if best_ms > slowest_ms as f64 {
-        return Err(Error::Precondition {
-            reason: "HEAD_TOO_SLOW",
-            message: format!(
-                "the head takes {best_ms:.1} ms a picture; at most {slowest_ms} are allowed (limits.head_ms_max)"
-            ),
-        });
-    }
-    Ok(())
 }

@@ -12,13 +12,6 @@ use tokio::sync::mpsc;
 const RETRY: Duration = Duration::from_millis(250);
 
 impl Core {
-    /// Has the store opened anew where it failed. Queries go on with what is in memory; writes are refused meanwhile.
-    pub(super) fn mend_store(&self) {
-        if self.store.has_failed() {
-            self.failed.notify_one();
-        }
-    }
-
     /// Opens the store anew and reads all of it: of the write that failed nobody knows whether it is there.
     async fn reopen(self: &Arc<Self>) -> Result<(), super::OpenError> {
         let _writer = self.writer.lock().await;
@@ -36,11 +29,12 @@ impl Core {
     }
 }
 
-/// Mends the store whenever it has failed, until the server stops.
+/// Opens the store anew whenever it has failed, until the server stops. Queries go on with what is in memory; writes are
+/// refused meanwhile.
 pub(super) async fn keep_mended(core: Arc<Core>) {
     loop {
         tokio::select! {
-            () = core.failed.notified() => {}
+            () = core.store.failed() => {}
             () = core.stopping.cancelled() => return,
         }
         while core.store.has_failed() {

@@ -1,6 +1,6 @@
 //! Generations with a backbone of their own: built beside the one that serves, switched in one step, rolled back.
 
-use super::heads::warm;
+use super::warm::warm;
 use super::{Core, RequestId, now_ms};
 use crate::catalogue::{Column, Snapshot};
 use crate::error::Error;

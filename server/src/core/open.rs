@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{Mutex, Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -120,7 +120,6 @@ impl Core {
             writer: Mutex::new(()),
             waiting: Default::default(),
             backfills: Default::default(),
-            failed: Notify::new(),
             changed: watch::Sender::new(()),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

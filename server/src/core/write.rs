@@ -1,13 +1,15 @@
 //! Writes of items: checked, embedded, committed together with others that wait, then published.
 
-use super::{Core, now_ms};
-use crate::catalogue::{Column, Computing, Snapshot};
+use super::Core;
+use super::batch::Batch;
+use crate::catalogue::{Computing, Snapshot};
 use crate::engine::Priority;
 use crate::error::{Error, Violation};
-use crate::store::{ContentId, ItemChange, ItemRecord, Outcome, Receipt, StoreError};
+use crate::heads::Found;
+use crate::store::{ContentId, ItemChange, Outcome, Receipt};
 use futures_util::future::join_all;
 use lapel_heads::{Features, Head, Labels, PartsCase, Signature, is_name};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, mpsc};
 use tokio::sync::oneshot;
 
@@ -91,15 +93,15 @@ pub struct Upserted {
 
 /// What the server computed from an item's image.
 #[derive(Default)]
-struct Embedded {
+pub(super) struct Embedded {
     /// Signatures by head.
-    computed: Vec<(Arc<Head>, Option<Vec<f32>>)>,
-    parts_case: Option<PartsCase>,
+    pub(super) computed: Vec<(Arc<Head>, Option<Vec<f32>>)>,
+    pub(super) parts_case: Option<PartsCase>,
     /// By model: what the heads read, for the feature cache.
-    features: Vec<(Computing, ContentId, Features)>,
+    pub(super) features: Vec<(Computing, ContentId, Features)>,
 }
 
-type Outcomes = Vec<Result<Upserted, Error>>;
+pub(super) type Outcomes = Vec<Result<Upserted, Error>>;
 
 /// A write that waits for its commit.
 pub(super) struct Waiting {
@@ -269,11 +271,33 @@ impl Core {
                 Ok(())
             }
             Ok(false) => Err(Error::Internal("a write was given up".into())),
-            Err(error) => {
-                self.mend_store();
-                Err(error.into())
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stores what a backfill computed, for the items that are still the same.
+    pub(crate) async fn store_backfill(&self, found: &[Found]) -> Result<(), Error> {
+        if found.iter().all(|f| f.signatures.is_empty()) {
+            return Ok(());
+        }
+        let _writer = self.writer.lock().await;
+        let mut next = Snapshot::clone(&self.snapshot());
+        let mut by_head: BTreeMap<String, Vec<(String, Vec<f32>)>> = BTreeMap::new();
+        for Found { slot, item, signatures, .. } in found {
+            for (key, values) in signatures {
+                if next.add_signature(key, (*slot, item), values) {
+                    by_head.entry(key.clone()).or_default().push((item.id.to_string(), values.clone()));
+                }
             }
         }
+        if by_head.is_empty() {
+            return Ok(());
+        }
+        let store = self.store.clone();
+        let by_head: Vec<_> = by_head.into_iter().collect();
+        tokio::task::spawn_blocking(move || store.add_signatures(&by_head)).await??;
+        self.publish(next);
+        Ok(())
     }
 
     async fn prepare(&self, snapshot: &Snapshot, item: &NewItem) -> Result<Embedded, Error> {
@@ -339,182 +363,4 @@ impl Core {
 
 fn is_id(id: &str) -> bool {
     (1..=ID_LEN_MAX).contains(&id.len()) && !id.chars().any(char::is_control)
-}
-
-/// The changes of one transaction, each worked out on the state that those before it lead to.
-struct Batch<'a> {
-    before: &'a Snapshot,
-    /// Items that changes before this one wrote or deleted.
-    records: HashMap<String, Option<ItemRecord>>,
-    changes: Vec<ItemChange>,
-    receipts: Vec<Receipt>,
-    features: Vec<(Computing, ContentId, Features)>,
-}
-
-impl<'a> Batch<'a> {
-    fn new(before: &'a Snapshot) -> Self {
-        Self {
-            before,
-            records: HashMap::new(),
-            changes: Vec::new(),
-            receipts: Vec::new(),
-            features: Vec::new(),
-        }
-    }
-
-    fn record(&self, id: &str) -> Option<ItemRecord> {
-        if let Some(record) = self.records.get(id) {
-            return record.clone();
-        }
-        let slot = self.before.items().slot(id)?;
-        self.before.items().get(slot).map(|item| item.record.clone())
-    }
-
-    /// Whether there is something under an id, be it a damaged record.
-    fn is_there(&self, id: &str) -> bool {
-        self.record(id).is_some() || (!self.records.contains_key(id) && self.before.damage().0.contains(id))
-    }
-
-    /// What an earlier request of the same id led to, on disk or in this batch.
-    fn outcome(
-        &self,
-        request: &RequestId,
-        stored: Result<Option<Outcome>, StoreError>,
-    ) -> Result<Option<Outcome>, Error> {
-        match self.receipts.iter().find(|r| !request.id.is_empty() && r.request_id == request.id) {
-            Some(receipt) if receipt.request == request.request => Ok(Some(receipt.outcome.clone())),
-            Some(receipt) => Err(StoreError::RequestId(receipt.request_id.clone()).into()),
-            None => Ok(stored?),
-        }
-    }
-
-    fn upsert(
-        &mut self,
-        items: Vec<(NewItem, Result<Embedded, Error>)>,
-        store: &crate::store::Store,
-    ) -> Result<Outcomes, Error> {
-        let requests: Vec<_> =
-            items.iter().map(|(i, _)| (i.request.id.as_str(), i.request.request)).collect();
-        let stored = store.outcomes(&requests)?;
-        let mut outcomes = Vec::with_capacity(items.len());
-        for ((item, embedded), stored) in items.into_iter().zip(stored) {
-            outcomes.push(self.upsert_one(item, embedded, stored));
-        }
-        Ok(outcomes)
-    }
-
-    fn upsert_one(
-        &mut self,
-        item: NewItem,
-        embedded: Result<Embedded, Error>,
-        stored: Result<Option<Outcome>, StoreError>,
-    ) -> Result<Upserted, Error> {
-        if let Some(Outcome::Upserted(replaced)) = self.outcome(&item.request, stored)? {
-            return Ok(Upserted { replaced });
-        }
-        let mut embedded = embedded?;
-        let features = std::mem::take(&mut embedded.features);
-        let request = item.request.clone();
-        let replaced = self.is_there(&item.id);
-        let change = self.resolve(item, embedded)?;
-        match &change {
-            ItemChange::Put { id, record, .. } | ItemChange::Label { id, record } => {
-                self.records.insert(id.clone(), Some(record.clone()));
-            }
-            ItemChange::Sign { .. } | ItemChange::Delete { .. } => {}
-        }
-        self.changes.push(change);
-        self.receipts.extend(request.receipt(Outcome::Upserted(replaced)));
-        self.features.extend(features);
-        Ok(Upserted { replaced })
-    }
-
-    fn delete(
-        &mut self,
-        ids: Vec<String>,
-        request: &RequestId,
-        store: &crate::store::Store,
-    ) -> Result<Vec<String>, Error> {
-        let stored = store.outcomes(&[(&request.id, request.request)])?.pop().unwrap_or(Ok(None));
-        if let Some(Outcome::Deleted(missing)) = self.outcome(request, stored)? {
-            return Ok(missing);
-        }
-        let (found, missing): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| self.is_there(id));
-        for id in found {
-            self.records.insert(id.clone(), None);
-            self.changes.push(ItemChange::Delete { id });
-        }
-        self.receipts.extend(request.receipt(Outcome::Deleted(missing.clone())));
-        Ok(missing)
-    }
-
-    /// Joins computed and given signatures under the heads' keys.
-    fn resolve(&self, item: NewItem, embedded: Embedded) -> Result<ItemChange, Error> {
-        let replaces = self.is_there(&item.id);
-        let NewItem { id, image, labels, signatures: given, scope, .. } = item;
-        let there = || self.record(&id).ok_or_else(|| Error::not_found("item", &id));
-        if scope == Scope::Labels {
-            let record = ItemRecord { labels, updated_ms: now_ms(), ..there()? };
-            return Ok(ItemChange::Label { id, record });
-        }
-        let has_image = if scope == Scope::Signatures { there()?.has_image() } else { image.is_some() };
-        let mut signatures = Vec::new();
-        for (head, values) in embedded.computed {
-            let column = self.before.all_columns().find(|c| Arc::ptr_eq(c.head(), &head));
-            signatures.extend(column.and_then(|c| Some((c.key().to_string(), values?))));
-        }
-        for (name, values) in given {
-            signatures.push(self.given(&name, values, has_image, &signatures)?);
-        }
-        if scope == Scope::Signatures {
-            return Ok(ItemChange::Sign { id, signatures });
-        }
-        let record = ItemRecord {
-            labels,
-            image: image.as_deref().map(ContentId::of),
-            parts_case: embedded.parts_case,
-            updated_ms: now_ms(),
-        };
-        Ok(ItemChange::Put { id, record, image, signatures, replaces })
-    }
-
-    /// A signature computed elsewhere, under the key of the head that `name` means: the version that serves, or
-    /// `name@version`.
-    fn given(
-        &self,
-        name: &str,
-        values: Vec<f32>,
-        has_image: bool,
-        others: &[(String, Vec<f32>)],
-    ) -> Result<(String, Vec<f32>), Error> {
-        let field = format!("signatures[{name}]");
-        let column = self.column(name)?;
-        if has_image && column.head().has_network() {
-            let wanted = "the server computes this head's signature from the image; send one or the other";
-            return Err(Error::invalid(field, wanted));
-        }
-        if others.iter().any(|(key, _)| **key == **column.key()) {
-            return Err(Error::invalid(field, "this head is given twice"));
-        }
-        let signature =
-            Signature::of_dim(values, column.head().dim()).map_err(|e| Error::signature(field, e))?;
-        Ok((column.key().to_string(), signature.into_values()))
-    }
-
-    fn column(&self, name: &str) -> Result<&Column, Error> {
-        let columns = || self.before.all_columns();
-        // Active columns come first.
-        let serving = columns().find(|c| c.head().name() == name);
-        let exact = || {
-            let (name, version) = name.rsplit_once('@')?;
-            let version: u32 = version.parse().ok()?;
-            columns().find(|c| c.head().name() == name && c.head_version() == version)
-        };
-        serving.or_else(exact).ok_or_else(|| {
-            let mut valid: Vec<String> = columns().map(|c| c.head().name().to_owned()).collect();
-            valid.sort();
-            valid.dedup();
-            Error::NotFound { what: "head", name: name.to_owned(), valid }
-        })
-    }
 }

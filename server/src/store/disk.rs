@@ -11,6 +11,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
 
 /// A step that changes what is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +54,10 @@ impl Disk {
     pub(super) fn database(
         &self,
         path: &Path,
-        failed: Arc<AtomicBool>,
+        failure: Arc<Failure>,
     ) -> Result<DatabaseFile, redb::DatabaseError> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        Ok(DatabaseFile { file: FileBackend::new(file)?, disk: self.clone(), failed })
+        Ok(DatabaseFile { file: FileBackend::new(file)?, disk: self.clone(), failure })
     }
 
     /// Writes a whole file: under a temporary name, synced, renamed, and the folder synced, so that a reader finds
@@ -127,19 +128,45 @@ impl Write for WatchedFile<'_> {
     }
 }
 
+/// Whether the disk has refused a step: the database then refuses everything until it is opened anew.
+#[derive(Debug, Default)]
+pub(super) struct Failure {
+    happened: AtomicBool,
+    noticed: Notify,
+}
+
+impl Failure {
+    fn happens(&self) {
+        self.happened.store(true, Ordering::Release);
+        self.noticed.notify_one();
+    }
+
+    pub(super) fn has_happened(&self) -> bool {
+        self.happened.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_mended(&self) {
+        self.happened.store(false, Ordering::Release);
+    }
+
+    /// Ends when there was a failure, or one that was mended since.
+    pub(super) async fn noticed(&self) {
+        self.noticed.notified().await;
+    }
+}
+
 /// The file behind redb.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     file: FileBackend,
     disk: Disk,
-    /// Set once a step fails: the database refuses everything from then on, until it is opened anew.
-    failed: Arc<AtomicBool>,
+    failure: Arc<Failure>,
 }
 
 impl DatabaseFile {
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
         if done.is_err() {
-            self.failed.store(true, Ordering::Release);
+            self.failure.happens();
         }
         done
     }

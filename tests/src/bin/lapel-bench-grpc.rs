@@ -46,7 +46,7 @@ struct Options {
 async fn main() {
     let options = Options::parse();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (server, address) = start(folder.path());
+    let (mut server, address) = start(folder.path());
     let mut client = Client::connect(&address).await.expect("connects");
     let labels: Vec<String> = (0..LABELS).map(label).collect();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
@@ -70,18 +70,45 @@ async fn main() {
     })
     .expect("a sound shape");
     ingest(&client, &generator, &options).await;
-    let start = Instant::now();
+    let ingested = Instant::now();
     coded(&mut client, options.heads).await;
-    println!("searchable by codes {:.2} s after the last item", start.elapsed().as_secs_f64());
+    println!("searchable by codes {:.2} s after the last item", ingested.elapsed().as_secs_f64());
     add_a_head(&mut client, &generator, &labels, &options).await;
     agree(&mut client, &options).await;
     for (connections, in_flight) in [(1, 1), (1, 8), (2, 8), (4, 16)] {
         throughput(&address, &options, (connections, in_flight), Some(server.0.id())).await;
     }
+    let caches = folder.path().join("data/caches");
+    server.end_orderly();
+    for case in ["with its caches", "after a kill", "without any cache"] {
+        if case == "without any cache" {
+            std::fs::remove_dir_all(&caches).expect("removed");
+        }
+        let began = Instant::now();
+        let (again, address) = start(folder.path());
+        let serving = began.elapsed().as_secs_f64();
+        let mut client = Client::connect(&address).await.expect("connects");
+        coded(&mut client, options.heads).await;
+        println!(
+            "start {case}: serving after {serving:.2} s, by codes after {:.2} s",
+            began.elapsed().as_secs_f64()
+        );
+        drop(again);
+    }
 }
 
 /// A process that does not outlive this one's interest.
 struct Killed(Child);
+
+impl Killed {
+    /// Ends it as an operator would, so that it writes its caches.
+    fn end_orderly(&mut self) {
+        let told =
+            Command::new("kill").arg("-TERM").arg(self.0.id().to_string()).status().expect("kill runs");
+        assert!(told.success());
+        self.0.wait().expect("it ends");
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {

@@ -1,0 +1,185 @@
+//! Another backbone with its heads: built beside, switched in one step, rolled back, dropped.
+
+use lapel_client::{Client, v1};
+use lapel_heads::render::render;
+use lapel_heads::{AlexNet, BACKBONE_FILE, Backbone, Bundle, EXTRACT_PARTS_FILE, shipped_folder};
+use lapel_tests::{TestServer, by_image, by_item, external_bundle, ingest, item, sport_bundle};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+/// The shipped backbone with one number changed, and the heads as if they had been trained on it.
+fn other_generation(heads: &[&str]) -> (String, Vec<(v1::GenerationFile, Vec<u8>)>) {
+    let read = |file: &str| std::fs::read(shipped_folder().join(file)).expect("shipped");
+    let mut backbone = read(BACKBONE_FILE);
+    // A bit of the last weight in the file: another backbone, nearly the same numbers.
+    let last = backbone.len() - 2;
+    backbone[last] ^= 1;
+    let fingerprint = AlexNet::from_bytes(&backbone).expect("sound").fingerprint().to_owned();
+    let adapted = |bytes: Vec<u8>| {
+        let mut bundle = Bundle::parse(&bytes).expect("sound");
+        bundle.manifest.backbone = Some(fingerprint.clone());
+        bundle.to_bytes().expect("written")
+    };
+    let mut files = vec![
+        (v1::GenerationFile::Backbone, backbone),
+        (v1::GenerationFile::ExtractParts, adapted(read(EXTRACT_PARTS_FILE))),
+    ];
+    files
+        .extend(heads.iter().map(|h| (v1::GenerationFile::Head, adapted(read(&format!("{h}.safetensors"))))));
+    (fingerprint, files)
+}
+
+/// Asks by item and by picture; each answer is of one generation, and generations have their own heads.
+async fn ask(mut client: Client, stop: Arc<AtomicBool>) -> HashSet<(u64, usize)> {
+    let (mut seen, mut at) = (HashSet::new(), 0u64);
+    let picture = item("", &render(71, 1)).image;
+    while !stop.load(Ordering::Relaxed) {
+        at += 1;
+        let request = if at.is_multiple_of(8) { by_image(picture.clone(), 5) } else { by_item("g1", 5) };
+        let request = v1::SearchRequest { explain: true, ..request };
+        let answer = client.search.search(request).await.expect("no query fails").into_inner();
+        let heads = answer.weights.len();
+        assert!(
+            answer.results.iter().all(|r| r.explanation.as_ref().is_some_and(|e| e.terms.len() == heads))
+        );
+        seen.insert((answer.generation, heads));
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    seen
+}
+
+async fn watched(client: &mut Client) -> v1::Generation {
+    let request = v1::WatchGenerationRequest::default();
+    let mut changes = client.generations.watch_generation(request).await.expect("watched").into_inner();
+    let mut last = None;
+    while let Some(change) = changes.message().await.expect("a change") {
+        last = change.generation;
+    }
+    last.expect("at least the present state")
+}
+
+async fn listed(client: &mut Client) -> Vec<(v1::HeadState, usize)> {
+    let answer = client.generations.list_generations(v1::ListGenerationsRequest {}).await.expect("listed");
+    let state = |g: &v1::Generation| (g.state(), g.heads.iter().filter(|h| h.state() == g.state()).count());
+    answer.into_inner().generations.iter().map(state).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_is_built_switched_rolled_back_and_dropped() {
+    use v1::HeadState::{Active, Retired, Standby};
+    let mut server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 31, 60).await;
+    client.register_bundle(&external_bundle("mood", 3, &["calm"])).await.expect("registered");
+    let before = client.search.search(by_item("g1", 5)).await.expect("answers").into_inner();
+    assert_eq!((before.generation, before.weights.len()), (8, 8));
+    let stop = Arc::new(AtomicBool::new(false));
+    let asking = tokio::spawn(ask(server.client().await, stop.clone()));
+    let (fingerprint, files) = other_generation(&["color", "pattern", "general"]);
+    let built = client.build_generation(&files, true).await.expect("accepted");
+    assert_eq!((built.backbone.as_str(), built.state()), (fingerprint.as_str(), v1::HeadState::Backfilling));
+    let again = client.build_generation(&files, true).await.expect("the same files");
+    assert_eq!(again.backbone, fingerprint);
+    let early = v1::SwitchGenerationRequest::default();
+    let early = client.generations.switch_generation(early).await.expect_err("it is not built");
+    assert_eq!(early.get_error_details().error_info().expect("a reason").reason, "NOT_ON_STANDBY");
+    // Items written meanwhile get the signatures of both.
+    let late = client.upsert((0..20).map(|i| item(&format!("late{i}"), &render(72, i))).collect()).await;
+    assert!(late.expect("stored").iter().all(|r| r.error.is_none()));
+    let standby = watched(&mut client).await;
+    assert_eq!(standby.state(), Standby, "{standby:?}");
+    assert!(standby.heads.iter().all(|h| h.state() == Standby && h.version == 2));
+    let switched = client.generations.switch_generation(v1::SwitchGenerationRequest::default()).await;
+    assert_eq!(switched.expect("switched").into_inner().number, 9);
+    let after = client.search.search(by_item("g1", 80)).await.expect("answers").into_inner();
+    assert_eq!(
+        (after.generation, after.weights.len()),
+        (9, 4),
+        "three heads of its own and the external one"
+    );
+    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    assert!(stats.heads.iter().all(|h| h.head == "mood" || h.missing == 0), "{:?}", stats.heads);
+    assert_eq!(listed(&mut client).await, [(Active, 3), (Standby, 7)]);
+    // Heads for the new backbone are accepted now, for the old one not.
+    let old = client.register_bundle(&sport_bundle()).await.expect_err("trained on the other");
+    assert_eq!(old.code(), Code::FailedPrecondition);
+    ingest(&mut client, 73, 10).await;
+    server.restart().await;
+    stop.store(true, Ordering::Relaxed);
+    drop(asking.await);
+    let mut client = server.client().await;
+    assert_eq!(listed(&mut client).await, [(Active, 3), (Standby, 7)], "after a restart");
+    let back = v1::SwitchGenerationRequest::default();
+    client.generations.switch_generation(back).await.expect("rolled back");
+    let rolled = client.search.search(by_item("late1", 5)).await.expect("answers").into_inner();
+    assert_eq!((rolled.generation, rolled.weights.len()), (10, 8));
+    assert_eq!(rolled.plan.expect("told").missing, 80, "only the external head lacks signatures: {rolled:?}");
+    let drop = v1::DropGenerationRequest { backbone: fingerprint.clone(), ..Default::default() };
+    let dropped = client.generations.drop_generation(drop.clone()).await.expect("dropped").into_inner();
+    assert_eq!(dropped.generation.expect("told").state(), Retired);
+    client.generations.drop_generation(drop).await.expect("again is no error");
+    let serving = listed(&mut client).await;
+    assert_eq!(serving[0], (Active, 7));
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_query_fails_or_mixes_while_generations_change() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 31, 30).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let asking = tokio::spawn(ask(server.client().await, stop.clone()));
+    let (_, files) = other_generation(&["color", "pattern"]);
+    client.build_generation(&files, false).await.expect("accepted");
+    let serving = watched(&mut client).await;
+    assert_eq!(serving.state(), v1::HeadState::Active, "it promotes itself");
+    for _ in 0..6 {
+        client.generations.switch_generation(v1::SwitchGenerationRequest::default()).await.expect("switched");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let seen = asking.await.expect("no query failed");
+    println!("generations and heads seen: {seen:?}");
+    for (generation, count) in &seen {
+        // The seventh is that of the shipped heads; from then on each switch changes sides.
+        let wanted = if generation % 2 == 1 { 7 } else { 2 };
+        assert_eq!(*count, wanted, "generation {generation} has its own heads");
+    }
+    assert!(seen.len() > 2, "{seen:?}");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn unsound_generations_are_refused() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let (_, files) = other_generation(&["color"]);
+    let without =
+        |file: v1::GenerationFile| -> Vec<_> { files.iter().filter(|(f, _)| *f != file).cloned().collect() };
+    let mut broken = files.clone();
+    broken[0].1.truncate(1000);
+    let mut foreign = files.clone();
+    foreign[2].1 = sport_bundle();
+    let twice = [files.clone(), vec![files[2].clone()]].concat();
+    let cases = [
+        ("no backbone", without(v1::GenerationFile::Backbone), Code::InvalidArgument),
+        ("no part head", without(v1::GenerationFile::ExtractParts), Code::InvalidArgument),
+        ("no heads", without(v1::GenerationFile::Head), Code::InvalidArgument),
+        ("a broken backbone", broken, Code::InvalidArgument),
+        ("a head of another backbone", foreign, Code::FailedPrecondition),
+        ("a head twice", twice, Code::InvalidArgument),
+        ("two backbones", [files.clone(), vec![files[0].clone()]].concat(), Code::InvalidArgument),
+        ("nothing", Vec::new(), Code::InvalidArgument),
+    ];
+    for (case, files, code) in cases {
+        let refused = client.build_generation(&files, false).await.expect_err(case);
+        assert_eq!(refused.code(), code, "{case}: {}", refused.message());
+    }
+    assert_eq!(listed(&mut client).await, [(v1::HeadState::Active, 7)]);
+    server.finish().await;
+}
