@@ -115,20 +115,16 @@ impl Caches {
     }
 
     fn save_index(&self, column: &Column, path: &Path) -> io::Result<Option<CachedIndex>> {
-        if !column.index().is_current(column) || column.index().search_ns().is_none() {
+        if column.index().is_empty() {
             return Ok(None);
         }
-        let mut saved = false;
+        let mut saved = None;
         self.disk.write_through(path, |unfinished| {
-            saved = column.index().save(column, unfinished)?;
+            saved = column.index().save(unfinished)?;
             Ok(())
         })?;
-        if !saved {
-            return Ok(None);
-        }
+        let Some(signatures) = saved else { return Ok(None) };
         let (file_bytes, file_crc32) = checksum(path)?;
-        let slots = 0..(column.blocks().len() * BLOCK) as Slot;
-        let signatures = slots.map(|slot| column.get(slot).map_or(0, |s| signature_hash(&s))).collect();
         Ok(Some(CachedIndex { file_bytes, file_crc32, signatures }))
     }
 

@@ -323,10 +323,10 @@ impl Lane {
         for spoke in spoke {
             *count = if spoke { 0 } else { *count + 1 };
             if *count == SILENT_MAX {
-                self.tell(
-                    head,
-                    format!("its output was zero or not finite for {SILENT_MAX} pictures in a row"),
-                );
+                let reason = format!("its output was zero or not finite for {SILENT_MAX} pictures in a row");
+                self.tell(head, reason);
+                // The same bundle may be registered again.
+                *count = 0;
             }
         }
         if *count == 0 {

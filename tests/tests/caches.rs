@@ -3,7 +3,7 @@
 use lapel_client::{Client, v1};
 use lapel_heads::render::render;
 use lapel_server::ByteSize;
-use lapel_tests::model::{Changes, ModelItems, check_answers, exported, register_heads};
+use lapel_tests::model::{Changes, HEADS, ModelItems, check_answers, exported, register_heads};
 use lapel_tests::{TestServer, ingest, item, settled, sport_bundle};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -41,13 +41,16 @@ async fn flipped_bits_in_every_cached_file_are_healed() {
         op.send(&mut client, "").await.expect("stored");
         op.apply(&mut items);
     }
+    for (head, dim) in HEADS {
+        indexed(&mut client, head, dim).await;
+    }
     server.restart().await;
     let caches = server.data().join("caches");
     let written = files(&caches);
     let endings =
         |ending: &str| written.iter().filter(|f| f.extension().is_some_and(|e| e == ending)).count();
     assert_eq!(endings("column"), 2, "{written:?}");
-    assert!(endings("index") >= 1, "{written:?}");
+    assert_eq!(endings("index"), 2, "{written:?}");
     assert!(!written.iter().any(|f| f.to_string_lossy().ends_with("unfinished")), "{written:?}");
     for (case, name) in written.iter().enumerate() {
         for part in [0.0, 0.01, 0.5, 1.0] {
@@ -73,6 +76,24 @@ async fn flipped_bits_in_every_cached_file_are_healed() {
     check_answers(&mut client, &items, &mut random, "without any cache").await;
     assert_eq!(exported(&mut client).await.expect("exported"), items);
     server.finish().await;
+}
+
+/// Waits until the index of a head answers.
+async fn indexed(client: &mut Client, head: &str, dim: usize) {
+    let signature = v1::Signature { head: head.to_owned(), values: vec![1.0; dim] };
+    let set = v1::SignatureSet { signatures: vec![signature] };
+    let request = v1::SearchRequest {
+        query: Some(v1::Query { source: Some(v1::query::Source::Signatures(set)) }),
+        k: 1,
+        plan: v1::PlanKind::Hnsw.into(),
+        ..Default::default()
+    };
+    let kind = |answer: v1::SearchResponse| answer.plan.expect("told").kind();
+    while kind(client.search.search(request.clone()).await.expect("answers").into_inner())
+        != v1::PlanKind::Hnsw
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 async fn sport_signatures(client: &mut Client) -> Vec<Vec<f32>> {

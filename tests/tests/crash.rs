@@ -61,7 +61,7 @@ async fn nothing_acknowledged_is_lost_at_any_point() {
             server = ChildServer::start(program, folder.path(), &[]).await;
             prepare(&mut server).await.expect("prepared");
         }
-        if check(&mut server, &mut known, &mut operated, intended.take(), &mut random, &context)
+        if check(&mut server, &mut known, &mut operated, intended.clone(), &mut random, &context)
             .await
             .is_none()
         {

@@ -310,10 +310,11 @@ mod tests {
     }
 
     proptest! {
-        /// Random writes against a plain map: items, labels, signatures, sums and prototypes agree.
+        /// Random writes against a plain map, with compaction now and then: items, labels, signatures, sums and
+        /// prototypes agree, the sums bit for bit.
         #[test]
         fn snapshots_agree_with_a_plain_map(
-            writes in proptest::collection::vec((0u8..30, 0u8..4, proptest::option::of(0f32..6.2)), 1..200)
+            writes in proptest::collection::vec((0u8..30, 0u8..6, proptest::option::of(0f32..6.2)), 1..200)
         ) {
             let mut snapshot = Snapshot::default();
             snapshot.add_reserve(Column::new("k", external_head("style", 2, &["s1", "s2"]), Precision::F32));
@@ -324,6 +325,19 @@ mod tests {
                 if label == 3 {
                     prop_assert_eq!(snapshot.items().slot(&id).is_some(), model.remove(&id).is_some());
                     snapshot.apply(&[delete(&id)]);
+                    continue;
+                }
+                if label == 4 {
+                    snapshot.compact(3);
+                    continue;
+                }
+                if label == 5 {
+                    // Its labels change, and nothing else.
+                    let record = ItemRecord { labels: labels(1), image: None, parts_case: None, updated_ms: 1 };
+                    snapshot.apply(&[ItemChange::Label { id: id.clone(), record }]);
+                    if let Some(there) = model.get_mut(&id) {
+                        there.0 = 1;
+                    }
                     continue;
                 }
                 let signatures: Vec<_> = angle.iter().map(|a| ("k".to_owned(), vector(*a))).collect();
@@ -352,6 +366,35 @@ mod tests {
                 prop_assert_eq!(sum, &anew);
             }
         }
+    }
+
+    #[test]
+    fn compaction_gives_back_what_deleted_items_took() {
+        let mut snapshot = Snapshot::default();
+        snapshot.add_reserve(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));
+        snapshot.activate("k");
+        let count = 4 * BLOCK;
+        for i in 0..count {
+            snapshot.apply(&[put(&format!("{i:05}"), 1, vec![("k".into(), vector(i as f32))])]);
+        }
+        let kept = |i: &usize| i.is_multiple_of(10);
+        for i in (0..count).filter(|i| !kept(i)) {
+            snapshot.apply(&[delete(&format!("{i:05}"))]);
+        }
+        let before = snapshot.clone();
+        while snapshot.compact(64) == 64 {}
+        assert_eq!((before.items().blocks(), snapshot.items().blocks()), (4, 1));
+        assert_eq!(snapshot.columns()[0].blocks().len(), 1);
+        assert_eq!(snapshot.items().free(), 0);
+        for state in [&before, &snapshot] {
+            for i in (0..count).filter(kept) {
+                let slot = state.items().slot(&format!("{i:05}")).expect("there");
+                assert_eq!(state.columns()[0].get(slot).as_deref(), Some(vector(i as f32).as_slice()));
+            }
+        }
+        let sum = |s: &Snapshot| s.columns()[0].prototypes().sum("style", "s1").cloned();
+        assert_eq!(sum(&before), sum(&snapshot));
+        assert_eq!(snapshot.items().with_label("style", "s1").map(|b| b.len()), Some(count as u64 / 10 + 1));
     }
 
     #[test]

@@ -132,16 +132,20 @@ impl Hnsw {
         Ok(())
     }
 
-    /// Writes the index to a file; false when it does not equal `column` right now.
+    /// Writes the index to a file as it is, be it behind its column, and returns a hash of each signature that it holds,
+    /// by slot (0: none); `None` when there is no sound index.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn save(&self, column: &Column, path: &Path) -> std::io::Result<bool> {
-        let Ok(state) = self.state.read() else { return Ok(false) };
-        let current = state.index.as_ref().filter(|_| state.version == Some(column.version()));
-        let Some(index) = current else { return Ok(false) };
+    pub fn save(&self, path: &Path) -> std::io::Result<Option<Vec<u32>>> {
+        let Ok(state) = self.state.read() else { return Ok(None) };
+        let Some(index) = state.index.as_ref().filter(|_| state.version.is_some()) else { return Ok(None) };
         index.save(&path.to_string_lossy()).map_err(std::io::Error::other)?;
-        Ok(true)
+        let of_block = |block: &Arc<ColumnBlock>| {
+            let hash = |at| block.get(at, self.dim).map_or(0, |signature| signature_hash(&signature));
+            (0..BLOCK).map(hash).collect::<Vec<u32>>()
+        };
+        Ok(Some(state.blocks.iter().flat_map(of_block).collect()))
     }
 
     /// Takes over an index from a file, in which each slot holds the signature of the given hash (0: none), and brings
