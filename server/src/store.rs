@@ -16,7 +16,7 @@ mod sealed;
 pub use backup::{BackupError, BackupSummary, restore};
 pub use disk::{Disk, Step, StepHook};
 pub use heads::HeadChange;
-pub use items::{ItemChange, SignatureChange};
+pub use items::{ItemChange, SignatureChange, SignaturesByHead};
 pub use profiles::RequestKey;
 pub use records::{
     ContentId, HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt,
@@ -404,13 +404,14 @@ fn walk(
             damage.records.push((name.to_owned(), key.to_owned()));
         }
     };
-    let mut last: Option<String> = None;
+    let mut last = String::new();
     let forward = guarded(|| {
         for entry in table.iter()? {
             let (key, value) = entry?;
             visit(key.value(), value.value(), &mut damage);
             seen += 1;
-            last = Some(key.value().to_owned());
+            last.clear();
+            last.push_str(key.value());
         }
         Ok(())
     });
@@ -419,7 +420,7 @@ fn walk(
     let backward = guarded(|| {
         for entry in table.iter()?.rev() {
             let (key, value) = entry?;
-            if last.as_ref().is_some_and(|last| key.value() <= last.as_str()) {
+            if seen > 0 && key.value() <= last.as_str() {
                 break;
             }
             visit(key.value(), value.value(), &mut damage);

@@ -105,7 +105,7 @@ pub fn check_answer(
     assert_eq!(answer.results.len(), wanted.len().min(k), "{context}: number of results");
     let own: BTreeMap<&String, f64> = wanted.iter().map(|(d, id)| (id, *d)).collect();
     for (result, (distance, _)) in answer.results.iter().zip(&wanted) {
-        let found = f64::from(result.distance);
+        let found = result.distance;
         assert!((found - distance).abs() < 2e-4, "{context}: distance {found} where {distance} is the next");
         let own =
             own.get(&result.item_id).unwrap_or_else(|| panic!("{context}: {} is not there", result.item_id));

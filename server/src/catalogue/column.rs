@@ -169,7 +169,12 @@ impl Column {
         let slots = 0..(self.blocks.len() * BLOCK) as Slot;
         let sample: Vec<f32> =
             slots.filter_map(|slot| self.get(slot)).step_by(stride).flat_map(Cow::into_owned).collect();
-        let codec = Codec::train(&sample, dim, self.count());
+        self.coded_by(Codec::train(&sample, dim, self.count()))
+    }
+
+    /// As [`Column::coded`], by a codec that is there.
+    #[must_use]
+    pub fn coded_by(&self, codec: Codec) -> Self {
         let blocks = self.blocks.iter().map(|block| Arc::new(block.recoded(&codec))).collect();
         Self { blocks, codec: Some(Arc::new(codec)), drift: (0.0, 0), ..self.clone() }
     }
@@ -239,18 +244,6 @@ impl Column {
             self.drift = (self.drift.0 + f64::from(error), self.drift.1 + 1);
         }
         self.version += 1;
-    }
-
-    /// The same empty column with a codec that it had before.
-    #[must_use]
-    pub fn with_codec(self, codec: Option<Codec>) -> Self {
-        Self { codec: codec.map(Arc::new), ..self }
-    }
-
-    /// Forgets how well what was loaded is coded: that says nothing of what will be written.
-    #[must_use]
-    pub fn loaded(self) -> Self {
-        Self { drift: (0.0, 0), ..self }
     }
 
     /// Takes in a stored signature of an item that is there.

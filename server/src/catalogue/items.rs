@@ -144,23 +144,50 @@ impl Items {
         }
     }
 
-    /// Puts items in, into the slots that they had where those are known; each id has one slot.
+    /// Puts items in where there are none, into the slots that they had where those are known; each id has one slot.
     pub(super) fn load(&mut self, items: Vec<(String, ItemRecord)>, slots: &[Option<String>]) {
         let mut known: HashMap<String, ItemRecord> = items.into_iter().collect();
-        for (slot, id) in slots.iter().enumerate() {
-            if let Some((id, record)) = id.as_ref().and_then(|id| known.remove_entry(id)) {
-                self.place(slot as Slot, id.as_str().into(), record);
-            }
-        }
-        let end = self.live.max().map_or(0, |last| last + 1);
-        let mut free: RoaringBitmap = (0..end).collect();
-        free -= &*self.live;
-        self.free = Arc::new(free);
+        let had = slots.iter().map(|id| id.as_ref().and_then(|id| known.remove_entry(id)));
+        let mut placed: Vec<Option<(String, ItemRecord)>> = had.collect();
         let mut rest: Vec<_> = known.into_iter().collect();
         rest.sort_by(|a, b| a.0.cmp(&b.0));
-        for (id, record) in rest {
-            self.put(&id, record);
+        let mut rest = rest.into_iter();
+        for slot in placed.iter_mut().filter(|slot| slot.is_none()) {
+            *slot = rest.next();
         }
+        placed.extend(rest.map(Some));
+        // Labels are gathered first: one bitmap after the other is written, not one item after the other.
+        let mut by_label: HashMap<String, HashMap<String, RoaringBitmap>> = HashMap::new();
+        let (mut live, mut free) = (RoaringBitmap::new(), RoaringBitmap::new());
+        for (slot, placed) in placed.into_iter().enumerate() {
+            if slot / BLOCK == self.blocks.len() {
+                self.blocks.push(Arc::new(ItemBlock { items: vec![None; BLOCK], live: [0; GROUPS] }));
+            }
+            let Some((id, record)) = placed else {
+                free.insert(slot as Slot);
+                continue;
+            };
+            live.insert(slot as Slot);
+            for (attribute, label) in &record.labels {
+                let of_attribute = match by_label.get_mut(attribute) {
+                    Some(there) => there,
+                    None => by_label.entry(attribute.clone()).or_default(),
+                };
+                match of_attribute.get_mut(label) {
+                    Some(slots) => slots.insert(slot as Slot),
+                    None => of_attribute.entry(label.clone()).or_default().insert(slot as Slot),
+                };
+            }
+            let id: Arc<str> = id.as_str().into();
+            self.by_id.insert(id.clone(), slot as Slot);
+            let block = Arc::make_mut(&mut self.blocks[slot / BLOCK]);
+            block.set(slot % BLOCK, Some(Arc::new(Item { id, record })));
+        }
+        let shared = |of: HashMap<String, RoaringBitmap>| -> OrdMap<String, Arc<RoaringBitmap>> {
+            of.into_iter().map(|(label, slots)| (label, Arc::new(slots))).collect()
+        };
+        self.by_label = by_label.into_iter().map(|(attribute, of)| (attribute, shared(of))).collect();
+        (self.live, self.free) = (Arc::new(live), Arc::new(free));
     }
 
     /// Puts an item into its slot, the one it had before or a free one.

@@ -62,8 +62,16 @@ async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
         let Some(before) = wanting else {
             if next_change(&core, &mut changes).await { continue } else { return }
         };
-        let column = before.clone();
-        match tokio::task::spawn_blocking(move || column.coded()).await {
+        let (column, caches) = (before.clone(), core.caches.clone());
+        let code = move || {
+            // The codec it had before the server was started does as well as a new one, and is there at once.
+            let cached = || caches.codec(column.key(), column.head().dim());
+            match if column.codec().is_none() { cached() } else { None } {
+                Some(codec) => column.coded_by(codec),
+                None => column.coded(),
+            }
+        };
+        match tokio::task::spawn_blocking(code).await {
             Ok(coded) => {
                 core.adopt_codes(&before, &coded).await;
                 if !core.snapshot().all_columns().any(|c| c.wants_coding(CODED_MIN)) {

@@ -137,6 +137,10 @@ impl Core {
         let serving = self.snapshot().model().map(|m| m.fingerprint().to_owned());
         for path in self.config.model.heads.clone() {
             let bytes = read_model(&path)?;
+            let id = Bundle::id(&bytes);
+            if self.registry.all().iter().any(|s| s.bundle_sha256 == id) {
+                continue;
+            }
             let fault = |source| OpenError::Bundle { path: path.clone(), source };
             let manifest = Bundle::parse(&bytes).map_err(fault)?.manifest;
             if self.registry.versions(&manifest.name).is_ok() {
@@ -176,10 +180,8 @@ pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> 
     let (mut records, mut damage) = store.heads()?;
     records.sort_by_key(|(_, record)| (record.name.clone(), record.version));
     drop_leftovers(store, &records)?;
-    let mut statuses = Vec::with_capacity(records.len());
-    for (key, record) in records {
-        statuses.push(load_head(store, &loaded_models, key, record)?);
-    }
+    let heads = records.into_par_iter().map(|(key, record)| load_head(store, &loaded_models, key, record));
+    let statuses = heads.collect::<Result<Vec<_>, StoreError>>()?;
     let (items, lost) = store.items()?;
     let mut snapshot = Snapshot::new(loaded_models);
     snapshot.set_damage(lost.records.iter().map(|(_, id)| id.clone()), lost.lost);
@@ -188,7 +190,7 @@ pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> 
     snapshot.load_items(items, &caches.slots().unwrap_or_default());
     let precision = config.search.signatures;
     let alive: Vec<&HeadStatus> = statuses.iter().filter(|s| s.is_alive()).collect();
-    let columns = alive.par_iter().map(|status| load_column(store, &caches, &snapshot, (status, precision)));
+    let columns = alive.par_iter().map(|status| load_column(store, &snapshot, status, precision));
     let columns: Vec<_> = columns.collect::<Result<Vec<_>, StoreError>>()?;
     let mut lacking = Vec::new();
     for (status, loaded) in alive.iter().zip(columns) {
@@ -223,16 +225,15 @@ fn drop_leftovers(store: &Store, records: &[(String, HeadRecord)]) -> Result<(),
 
 fn load_column(
     store: &Store,
-    caches: &Caches,
     snapshot: &Snapshot,
-    (status, precision): (&HeadStatus, Precision),
+    status: &HeadStatus,
+    precision: Precision,
 ) -> Result<Option<(Column, Damage)>, StoreError> {
     let Some(head) = &status.head else { return Ok(None) };
-    let column = Column::new(&status.key, head.clone(), precision).of_version(status.version);
-    let mut column = column.with_codec(caches.codec(&status.key, head.dim()));
+    let mut column = Column::new(&status.key, head.clone(), precision).of_version(status.version);
     let items = snapshot.items();
     let damage = store.signatures(&status.key, head.dim(), |id, values| column.load(items, id, &values))?;
-    Ok(Some((column.loaded(), damage)))
+    Ok(Some((column, damage)))
 }
 
 fn load_head(

@@ -6,10 +6,9 @@ use crate::catalogue::{Computing, Snapshot};
 use crate::engine::Priority;
 use crate::error::{Error, Violation};
 use crate::heads::Found;
-use crate::store::{ContentId, ItemChange, Outcome, Receipt};
+use crate::store::{ContentId, ItemChange, Outcome, Receipt, SignaturesByHead};
 use futures_util::future::join_all;
 use lapel_heads::{Features, Head, Labels, PartsCase, Signature, is_name};
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, mpsc};
 use tokio::sync::oneshot;
 
@@ -282,7 +281,7 @@ impl Core {
         }
         let _writer = self.writer.lock().await;
         let mut next = Snapshot::clone(&self.snapshot());
-        let mut by_head: BTreeMap<String, Vec<(String, Vec<f32>)>> = BTreeMap::new();
+        let mut by_head = SignaturesByHead::new();
         for Found { slot, item, signatures, .. } in found {
             for (key, values) in signatures {
                 if next.add_signature(key, (*slot, item), values) {
@@ -294,7 +293,6 @@ impl Core {
             return Ok(());
         }
         let store = self.store.clone();
-        let by_head: Vec<_> = by_head.into_iter().collect();
         tokio::task::spawn_blocking(move || store.add_signatures(&by_head)).await??;
         self.publish(next);
         Ok(())

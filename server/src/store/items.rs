@@ -4,6 +4,7 @@ use super::receipts::keep;
 use super::sealed::{decode, encode, seal, unseal};
 use super::{Damage, IMAGES, ITEMS, ItemRecord, Receipt, SIGNATURES, Store, StoreError, walk};
 use redb::{TableDefinition, TableHandle, WriteTransaction};
+use std::collections::BTreeMap;
 
 /// One change of the catalogue.
 #[derive(Clone, Debug)]
@@ -41,6 +42,9 @@ pub enum ItemChange {
         id: String,
     },
 }
+
+/// By head key: item ids with signatures.
+pub type SignaturesByHead = BTreeMap<String, Vec<(String, Vec<f32>)>>;
 
 /// What a change does to a head's signature of its item.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; nothing was changed then.
-    pub fn add_signatures(&self, by_head: &[(String, Vec<(String, Vec<f32>)>)]) -> Result<(), StoreError> {
+    pub fn add_signatures(&self, by_head: &SignaturesByHead) -> Result<(), StoreError> {
         self.write(|transaction| {
             for (head_key, signatures) in by_head {
                 let name = format!("{SIGNATURES}{head_key}");

@@ -111,7 +111,7 @@ pub(crate) async fn import(client: &mut Client, folder: &Path, as_json: bool) ->
     if !batch.is_empty() {
         results.extend(client.upsert(batch).await?);
     }
-    report(v1::UpsertItemsResponse { results }, as_json)
+    report(&v1::UpsertItemsResponse { results }, as_json)
 }
 
 fn parse(folder: &Path, line: &str) -> anyhow::Result<v1::UpsertItemsRequest> {

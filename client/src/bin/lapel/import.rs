@@ -54,13 +54,13 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
         bar.set_message(format!("{:.0} items/s", results.len() as f64 / bar.elapsed().as_secs_f64()));
     }
     bar.finish();
-    report(v1::UpsertItemsResponse { results }, json)
+    report(&v1::UpsertItemsResponse { results }, json)
 }
 
 /// Says what became of the items.
-pub(crate) fn report(answer: v1::UpsertItemsResponse, json: bool) -> anyhow::Result<()> {
+pub(crate) fn report(answer: &v1::UpsertItemsResponse, json: bool) -> anyhow::Result<()> {
     if json {
-        return output::json("UpsertItemsResponse", &answer);
+        return output::json("UpsertItemsResponse", answer);
     }
     let refused: Vec<_> = answer.results.iter().filter_map(|r| Some((&r.id, r.error.as_ref()?))).collect();
     if !refused.is_empty() {
