@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use lapel_heads::{Features, Head, Labels, PartsCase, Signature, is_name};
 use std::sync::{Arc, PoisonError, mpsc};
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 /// Longest id, in bytes.
 const ID_LEN_MAX: usize = 256;
@@ -176,14 +177,15 @@ impl Core {
         // On a task of its own: a caller that leaves must not leave the memory behind the store.
         let committing = tokio::spawn(async move {
             let _writer = core.writer.lock().await;
-            if let Ok(done) = answer.try_recv() {
-                return done;
-            }
-            let group = core.next_group();
-            core.commit_group(group).await;
-            match answer.await {
-                Ok(done) => done,
-                Err(_) => Err(Error::Internal("a write was not answered".into())),
+            // Others may stand before it, and a group has an end.
+            loop {
+                match answer.try_recv() {
+                    Ok(done) => return done,
+                    Err(TryRecvError::Empty) => core.commit_group(core.next_group()).await,
+                    Err(TryRecvError::Closed) => {
+                        return Err(Error::Internal("a write was not answered".into()));
+                    }
+                }
             }
         });
         committing.await?
