@@ -21,6 +21,9 @@ struct Options {
     /// Signatures of a head from which on its index is kept.
     #[arg(long)]
     hnsw_items_min: Option<u64>,
+    /// Mebibytes for pages of the catalogue's file; as configured where none are given.
+    #[arg(long)]
+    page_cache_mib: Option<usize>,
     /// Bytes of the feature cache.
     #[arg(long, default_value_t = 0)]
     features: usize,
@@ -52,6 +55,9 @@ async fn main() {
     }
     if let Some(least) = options.hnsw_items_min {
         config.search.hnsw_items_min = least;
+    }
+    if let Some(mib) = options.page_cache_mib {
+        config.store.cache_bytes = lapel_server::ByteSize(mib << 20);
     }
     config.features.budget_bytes = lapel_server::ByteSize(options.features);
     let hook = Arc::new(Abort::default());

@@ -17,8 +17,11 @@ struct Options {
     #[arg(long, default_value_t = 30)]
     minutes: u64,
     /// Different ids.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 1000)]
     items: u64,
+    /// Mebibytes for pages of the catalogue's file: few, so that they are all in use soon.
+    #[arg(long, default_value_t = 16)]
+    page_cache_mib: usize,
     /// Everything random follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -39,7 +42,11 @@ async fn main() {
     let options = Options::parse();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let program = std::env::current_exe().expect("a path").with_file_name("lapel-child-server");
-    let arguments = ["--shipped-heads".to_owned(), format!("--features={}", 64 << 20)];
+    let arguments = [
+        "--shipped-heads".to_owned(),
+        format!("--features={}", 64 << 20),
+        format!("--page-cache-mib={}", options.page_cache_mib),
+    ];
     let server = ChildServer::start(&program.to_string_lossy(), folder.path(), &arguments).await;
     let photos: Arc<Vec<TestPhoto>> = Arc::new(rendered(options.seed, 200));
     let done = Arc::new(Done::default());
