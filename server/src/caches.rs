@@ -2,8 +2,8 @@
 //!
 //! Every file is written under a temporary name, synced and renamed, and carries a version and a checksum; one that is
 //! damaged, of another version or of another catalogue is passed over and written anew. Nothing has to be in step with
-//! the store: slots say where an item lay, and an index says of every slot which signature it holds, so that what was
-//! written since is found and only that is done again.
+//! the store: slots say where an item lay, and an index says of every slot which signature it holds, so that an index that
+//! is behind is found and built anew.
 
 use crate::catalogue::{BLOCK, Column, Slot, Snapshot};
 use crate::codes::Codec;
@@ -76,8 +76,8 @@ impl Caches {
             return false;
         }
         match column.index().restore(column, &path, &index.signatures) {
-            Ok(changed) => {
-                tracing::info!(head = column.head().name(), changed, "index taken over");
+            Ok(()) => {
+                tracing::info!(head = column.head().name(), "index taken over");
                 true
             }
             Err(error) => {
