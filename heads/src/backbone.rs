@@ -3,16 +3,18 @@
 mod alexnet;
 mod autograd;
 mod cloth;
-mod conv;
+mod convolutions;
+mod plain;
 mod trainable;
 mod window;
+mod winograd;
 
 pub(crate) use alexnet::CONV5;
 #[cfg(test)]
 pub(crate) use alexnet::LAYERS as BACKBONE_LAYERS;
 pub use alexnet::{AlexNet, AlexNetError};
 pub(crate) use autograd::max_pool;
-pub(crate) use conv::max_pool_plane;
+pub use plain::plain_conv5;
 pub use trainable::TrainableAlexNet;
 
 use crate::photo::Canvas;

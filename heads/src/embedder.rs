@@ -6,12 +6,12 @@ use crate::head::Head;
 use crate::manifest::Manifest;
 use crate::parts::extract_parts;
 use crate::photo::Canvas;
+use crate::product::Rows;
 use crate::region::{Parts, PartsCase, Region};
-use crate::roi::{pool_region, pooled_len};
+use crate::roi::{CellMap, pooled_len};
 use crate::signature::Signature;
-use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -110,32 +110,25 @@ impl Embedder {
     /// # Errors
     /// When the features are of another backbone.
     pub fn signatures(&self, features: Vec<Features>, heads: &[Arc<Head>]) -> Result<Embedded, EmbedError> {
-        let mut pooled: HashMap<Region, Tensor> = HashMap::new();
+        let wanted: BTreeSet<Region> =
+            heads.iter().filter(|h| h.has_network()).flat_map(|h| regions(h)).collect();
+        let pooled = self.pooled(features.iter().map(|f| (f.map.as_slice(), &f.parts)).collect(), &wanted);
+        let computed: Vec<_> = heads
+            .par_iter()
+            .map(|head| {
+                let parts: Option<Vec<&Rows>> = regions(head).map(|region| pooled.get(&region)).collect();
+                head.has_network().then(|| isolated(|| Ok(head.signatures_of(&parts.unwrap_or_default()))))
+            })
+            .collect();
         let (mut by_head, mut faults) = (Vec::with_capacity(heads.len()), Vec::new());
-        for (at, head) in heads.iter().enumerate() {
-            if !head.has_network() {
-                by_head.push(None);
-                continue;
-            }
-            let Manifest { region, context, .. } = *head.manifest();
-            for region in std::iter::once(region).chain(context.then_some(Region::Whole)) {
-                if let std::collections::hash_map::Entry::Vacant(entry) = pooled.entry(region) {
-                    entry.insert(self.pool(&features, region)?);
-                }
-            }
-            let signatures = isolated(|| {
-                if context {
-                    head.signatures(&Tensor::cat(&[&pooled[&region], &pooled[&Region::Whole]], 1)?)
-                } else {
-                    head.signatures(&pooled[&region])
-                }
-            });
-            by_head.push(match signatures {
-                Ok(signatures) => Some(signatures.into_iter()),
-                Err(reason) => {
+        for (at, computed) in computed.into_iter().enumerate() {
+            by_head.push(match computed {
+                Some(Ok(signatures)) => Some(signatures.into_iter()),
+                Some(Err(reason)) => {
                     faults.push(HeadFault { head: at, reason });
                     None
                 }
+                None => None,
             });
         }
         let embeddings = features.into_iter().map(|features| {
@@ -164,23 +157,31 @@ impl Embedder {
     /// When the tensor library fails.
     pub fn cases(&self, maps: &[Vec<f32>]) -> Result<Vec<PartsCase>, EmbedError> {
         let none = Parts::none();
-        let whole = self.pooled(maps.iter().map(|map| (map.as_slice(), &none)).collect(), Region::Whole)?;
-        let signatures = self.extract_parts.signatures(&whole)?;
+        let maps = maps.iter().map(|map| (map.as_slice(), &none)).collect();
+        let pooled = self.pooled(maps, &BTreeSet::from([Region::Whole]));
+        let signatures = self.extract_parts.signatures_of(&pooled.values().collect::<Vec<_>>());
         let case = |s: Option<Signature>| case_of(&self.extract_parts, s.as_ref().map(Signature::values));
         Ok(signatures.into_iter().map(case).collect())
     }
 
-    fn pool(&self, features: &[Features], region: Region) -> Result<Tensor, EmbedError> {
-        self.pooled(features.iter().map(|f| (f.map.as_slice(), &f.parts)).collect(), region)
-    }
-
-    fn pooled(&self, maps: Vec<(&[f32], &Parts)>, region: Region) -> Result<Tensor, EmbedError> {
+    /// Some regions of maps.
+    fn pooled(&self, maps: Vec<(&[f32], &Parts)>, regions: &BTreeSet<Region>) -> BTreeMap<Region, Rows> {
         let shape = self.backbone.map_shape();
-        let count = maps.len();
-        let rows: Vec<Vec<f32>> =
-            maps.into_par_iter().map(|(map, parts)| pool_region(map, shape, parts, region)).collect();
-        Ok(Tensor::from_vec(rows.concat(), (count, pooled_len(shape)), &Device::Cpu)?)
+        let pool = |(map, parts): (&[f32], &Parts)| {
+            let map = CellMap::new(map, shape);
+            regions.iter().map(|region| map.pool(parts, *region)).collect::<Vec<_>>()
+        };
+        let by_map: Vec<Vec<Vec<f32>>> = maps.into_par_iter().map(pool).collect();
+        let rows =
+            |at: usize| Rows::new(pooled_len(shape), by_map.iter().map(|pooled| pooled[at].as_slice()));
+        regions.iter().enumerate().map(|(at, region)| (*region, rows(at))).collect()
     }
+}
+
+/// The pooled regions that a head reads.
+fn regions(head: &Head) -> impl Iterator<Item = Region> {
+    let Manifest { region, context, .. } = *head.manifest();
+    std::iter::once(region).chain(context.then_some(Region::Whole))
 }
 
 /// Runs one head; whatever happens in it stays in it.

@@ -1,5 +1,6 @@
 //! A head: region, fully connected layers fc6 and fc7, one classifier an attribute (section 4.2).
 
+mod layers;
 mod network;
 
 pub use network::{Network, NetworkConfig};
@@ -7,11 +8,12 @@ pub use network::{Network, NetworkConfig};
 use crate::backbone::{Backbone, max_pool};
 use crate::bundle::{Bundle, BundleError, Weights};
 use crate::manifest::{Attribute, HeadKind, Manifest};
+use crate::product::Rows;
 use crate::prototype::SignatureSum;
 use crate::roi::pooled_len;
 use crate::signature::Signature;
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
+use candle_core::{Device, Tensor};
+use layers::Layers;
 use std::collections::HashMap;
 
 /// A label and the probability that the classifier gives it.
@@ -38,7 +40,7 @@ pub struct Head {
     id: String,
     inputs: usize,
     manifest: Manifest,
-    network: Option<Network>,
+    layers: Option<Layers>,
     classifiers: HashMap<String, Classifier>,
     prototypes: HashMap<String, Vec<Option<Prototype>>>,
 }
@@ -86,7 +88,7 @@ impl Head {
         let head = Self {
             id,
             inputs,
-            network: build_network(bundle, inputs)?,
+            layers: build_layers(bundle, inputs)?,
             classifiers: classifiers(bundle),
             prototypes: prototypes(bundle),
             manifest,
@@ -127,18 +129,32 @@ impl Head {
     /// Whether it computes signatures itself; otherwise they come with the items.
     #[must_use]
     pub fn has_network(&self) -> bool {
-        self.network.is_some()
+        self.layers.is_some()
     }
 
-    /// Signatures of pooled regions, `[batch, 9216]` to one unit vector a row; `None` for a row whose output
+    /// Signatures of pooled regions, `[batch, inputs]` to one unit vector a row; `None` for a row whose output
     /// is not finite or all zero, and for every row of an external head.
     ///
     /// # Errors
     /// When the tensor library fails.
     pub fn signatures(&self, pooled: &Tensor) -> candle_core::Result<Vec<Option<Signature>>> {
-        let Some(network) = &self.network else { return Ok(vec![None; pooled.dim(0)?]) };
-        let fc7 = network.fc7(pooled)?.to_vec2::<f32>()?;
-        Ok(fc7.into_iter().map(|row| Signature::new(row).ok()).collect())
+        let rows = pooled.to_vec2::<f32>()?;
+        if let Some(row) = rows.iter().find(|row| row.len() != self.inputs) {
+            candle_core::bail!("head {:?} reads {} numbers, not {}", self.name(), self.inputs, row.len());
+        }
+        let len = self.inputs / self.manifest.parts();
+        let part = |part: usize| Rows::new(len, rows.iter().map(|row| &row[part * len..][..len]));
+        let parts: Vec<Rows> = (0..self.manifest.parts()).map(part).collect();
+        Ok(self.signatures_of(&parts.iter().collect::<Vec<_>>()))
+    }
+
+    /// As [`Head::signatures`], of the pooled regions that [`Manifest::parts`] counts.
+    pub(crate) fn signatures_of(&self, parts: &[&Rows]) -> Vec<Option<Signature>> {
+        let count = parts.first().map_or(0, |rows| rows.count());
+        match &self.layers {
+            Some(layers) => layers.fc7(parts).into_iter().map(|row| Signature::new(row).ok()).collect(),
+            None => vec![None; count],
+        }
     }
 
     /// Signatures of whole maps `[batch, channels, height, width]`, pooled as AlexNet does.
@@ -175,7 +191,7 @@ impl Head {
     }
 
     fn probe(&self, inputs: usize) -> Result<(), BundleError> {
-        if self.network.is_none() {
+        if self.layers.is_none() {
             return Ok(());
         }
         let wave: Vec<f32> = (0..inputs).map(|i| (i * 37 % 101) as f32 / 50.0).collect();
@@ -244,22 +260,12 @@ fn check_tensors(bundle: &Bundle, inputs: usize) -> Result<(), BundleError> {
     }
 }
 
-fn build_network(bundle: &Bundle, inputs: usize) -> Result<Option<Network>, BundleError> {
-    let manifest = &bundle.manifest;
-    if manifest.kind == HeadKind::External {
+fn build_layers(bundle: &Bundle, inputs: usize) -> Result<Option<Layers>, BundleError> {
+    if bundle.manifest.kind == HeadKind::External {
         return Ok(None);
     }
-    let tensor = |w: &Weights| Tensor::from_slice(&w.data, w.shape.as_slice(), &Device::Cpu);
-    let network = bundle
-        .tensors
-        .iter()
-        .map(|(name, w)| Ok((name.clone(), tensor(w)?)))
-        .collect::<candle_core::Result<HashMap<_, _>>>()
-        .and_then(|tensors| {
-            let weights = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-            Network::new(&NetworkConfig::of(manifest, inputs), &weights)
-        });
-    network.map(Some).map_err(|e| BundleError::Damaged { reason: e.to_string() })
+    let damaged = || BundleError::Damaged { reason: "a layer is missing".into() };
+    Layers::new(bundle, inputs).map(Some).ok_or_else(damaged)
 }
 
 fn classifiers(bundle: &Bundle) -> HashMap<String, Classifier> {

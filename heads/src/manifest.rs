@@ -116,10 +116,15 @@ impl Manifest {
         }
     }
 
+    /// Pooled regions that fc6 reads: its own, and with `context` the whole map beside it.
+    pub(crate) fn parts(&self) -> usize {
+        1 + usize::from(self.context)
+    }
+
     /// Numbers that fc6 reads when a pooled region has `pooled`.
     #[must_use]
     pub fn inputs(&self, pooled: usize) -> usize {
-        pooled * (1 + usize::from(self.context))
+        pooled * self.parts()
     }
 
     /// The attribute of that name.

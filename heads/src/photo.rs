@@ -220,6 +220,12 @@ impl Canvas {
         Self { side, content, rgb, silhouette: OnceLock::new() }
     }
 
+    /// The same pixels, of which nothing is known yet.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        Self::new(self.side, self.content, self.rgb.clone())
+    }
+
     /// The garment's silhouette, found on the first call.
     pub(crate) fn silhouette(&self) -> &Silhouette {
         self.silhouette.get_or_init(|| Silhouette::of(self))

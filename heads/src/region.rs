@@ -34,7 +34,7 @@ impl Rect {
 }
 
 /// What a head's signature is pooled from (section 4.3; the paper's parts).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Region {
     /// The whole feature map.

@@ -1,7 +1,10 @@
 //! ROI pooling (section 6): crop the feature map bilinearly to a region, then AlexNet's pooling layer.
 
-use crate::backbone::{MapShape, max_pool_plane};
+use crate::backbone::MapShape;
+use crate::level::{Kernel, Level};
+use crate::product::{LINE, Line, lines_of};
 use crate::region::{Parts, Rect, Region};
+use pulp::Simd;
 
 /// Rows and columns after pooling a map of `shape`: kernel 3, stride 2.
 fn pooled_side(shape: MapShape) -> (usize, usize) {
@@ -21,38 +24,102 @@ pub fn pooled_len(shape: MapShape) -> usize {
 /// the whole map feed the same layers. Two sleeves are averaged.
 #[must_use]
 pub fn pool_region(map: &[f32], shape: MapShape, parts: &Parts, region: Region) -> Vec<f32> {
-    let rects = parts.rects(region);
-    let mut pooled = vec![0.0; pooled_len(shape)];
-    for rect in &rects {
-        add_pooled(map, shape, rect, 1.0 / rects.len() as f32, &mut pooled);
-    }
-    pooled
+    CellMap::new(map, shape).pool(parts, region)
 }
 
-fn add_pooled(map: &[f32], shape: MapShape, rect: &Rect, share: f32, total: &mut [f32]) {
-    let rows = Samples::along(rect.y0, rect.y1, shape.height);
-    let columns = Samples::along(rect.x0, rect.x1, shape.width);
-    let (height, width) = pooled_side(shape);
-    let mut wide = vec![0.0; shape.height * shape.width];
-    let mut crop = vec![0.0; shape.height * shape.width];
-    let mut plane = vec![0.0; height * width];
-    for (channel, total) in
-        map.chunks_exact(shape.height * shape.width).zip(total.chunks_exact_mut(height * width))
-    {
-        for (source, target) in channel.chunks_exact(shape.width).zip(wide.chunks_exact_mut(shape.width)) {
-            for (value, (low, high, part)) in target.iter_mut().zip(&columns.0) {
-                *value = source[*low] + (source[*high] - source[*low]) * part;
+/// A feature map with the channels of a cell side by side, so that whole lines of them are pooled at once.
+pub(crate) struct CellMap {
+    shape: MapShape,
+    /// `[height, width, lines]`.
+    cells: Vec<Line>,
+}
+
+impl CellMap {
+    /// Turns a map `[channels, height, width]`.
+    pub(crate) fn new(map: &[f32], shape: MapShape) -> Self {
+        let (area, lines) = (shape.height * shape.width, lines_of(shape.channels));
+        let mut cells = vec![Line::ZERO; area * lines];
+        let numbers: &mut [f32] = bytemuck::cast_slice_mut(&mut cells);
+        for (channel, plane) in map.chunks_exact(area).enumerate() {
+            for (cell, value) in plane.iter().enumerate() {
+                numbers[cell * lines * LINE + channel] = *value;
             }
         }
-        for (target, (low, high, part)) in crop.chunks_exact_mut(shape.width).zip(&rows.0) {
-            for (x, value) in target.iter_mut().enumerate() {
-                let (above, below) = (wide[low * shape.width + x], wide[high * shape.width + x]);
-                *value = above + (below - above) * part;
+        Self { shape, cells }
+    }
+
+    /// See [`pool_region`].
+    pub(crate) fn pool(&self, parts: &Parts, region: Region) -> Vec<f32> {
+        let rects = parts.rects(region);
+        let (height, width) = pooled_side(self.shape);
+        let lines = lines_of(self.shape.channels);
+        let mut total = vec![Line::ZERO; height * width * lines];
+        for rect in &rects {
+            let rows = Samples::along(rect.y0, rect.y1, self.shape.height);
+            let columns = Samples::along(rect.x0, rect.x1, self.shape.width);
+            let share = 1.0 / rects.len() as f32;
+            Level::best().run(AddPooled {
+                map: self,
+                rows: &rows,
+                columns: &columns,
+                share,
+                total: &mut total,
+            });
+        }
+        let numbers: &[f32] = bytemuck::cast_slice(&total);
+        let value = |at: usize| numbers[at % (height * width) * lines * LINE + at / (height * width)];
+        (0..pooled_len(self.shape)).map(value).collect()
+    }
+}
+
+/// Crops a map, pools the crop by maxima, kernel 3, stride 2, and adds a share of that to `total`.
+struct AddPooled<'a> {
+    map: &'a CellMap,
+    rows: &'a Samples,
+    columns: &'a Samples,
+    share: f32,
+    total: &'a mut [Line],
+}
+
+impl Kernel for AddPooled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const ROWS: usize, const REGISTERS: usize>(self, simd: S) {
+        let Self { map: CellMap { shape, cells }, rows, columns, share, total } = self;
+        let cells: &[S::f32s] = bytemuck::cast_slice(cells);
+        let total: &mut [S::f32s] = bytemuck::cast_slice_mut(total);
+        let registers = cells.len() / (shape.height * shape.width);
+        let between = |low: S::f32s, high: S::f32s, part: f32| {
+            simd.mul_add_e_f32s(simd.sub_f32s(high, low), simd.splat_f32s(part), low)
+        };
+        let mut crop = vec![simd.splat_f32s(0.0); cells.len()];
+        for (y, (above, below, down)) in rows.0.iter().enumerate() {
+            for (x, (left, right, across)) in columns.0.iter().enumerate() {
+                let cell = |row: usize, column: usize| {
+                    &cells[(row * shape.width + column) * registers..][..registers]
+                };
+                let corners =
+                    [cell(*above, *left), cell(*above, *right), cell(*below, *left), cell(*below, *right)];
+                let target = &mut crop[(y * shape.width + x) * registers..][..registers];
+                for (at, value) in target.iter_mut().enumerate() {
+                    let upper = between(corners[0][at], corners[1][at], *across);
+                    let lower = between(corners[2][at], corners[3][at], *across);
+                    *value = between(upper, lower, *down);
+                }
             }
         }
-        max_pool_plane(&crop, shape.width, &mut plane, width);
-        for (sum, value) in total.iter_mut().zip(&plane) {
-            *sum += share * value;
+        let width = pooled_side(*shape).1;
+        let share = simd.splat_f32s(share);
+        for (at, total) in total.chunks_exact_mut(registers).enumerate() {
+            let corner = at / width * 2 * shape.width + at % width * 2;
+            for (register, sum) in total.iter_mut().enumerate() {
+                let value = |place: usize| {
+                    crop[(corner + place / 3 * shape.width + place % 3) * registers + register]
+                };
+                let most = (1..9).fold(value(0), |most, place| simd.max_f32s(most, value(place)));
+                *sum = simd.mul_add_e_f32s(share, most, *sum);
+            }
         }
     }
 }
@@ -106,8 +173,8 @@ mod tests {
     fn the_whole_map_is_plain_max_pooling() {
         let map: Vec<f32> = (0..2 * 169).map(|i| (i * 31 % 97) as f32).collect();
         let pooled = pool_region(&map, SHAPE, &Parts::none(), Region::Collar);
-        let mut plain = vec![0.0; 36];
-        max_pool_plane(&map[169..], 13, &mut plain, 6);
+        let window = |at: usize| (0..9).map(move |w| 169 + (at / 6 * 2 + w / 3) * 13 + at % 6 * 2 + w % 3);
+        let plain: Vec<f32> = (0..36).map(|at| window(at).map(|i| map[i]).fold(f32::MIN, f32::max)).collect();
         assert_eq!(pooled.len(), pooled_len(SHAPE));
         assert_eq!(pooled[36..], plain[..]);
     }

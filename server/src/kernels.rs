@@ -13,7 +13,7 @@ mod tests;
 
 pub use crate::catalogue::BLOCK;
 use half::f16;
-use std::sync::OnceLock;
+pub use lapel_heads::Level;
 
 /// Items whose codes lie together: as many as a 64-byte register has bytes.
 pub const GROUP: usize = 64;
@@ -30,45 +30,6 @@ pub const CODES: usize = 16;
 pub type Sums = [f32; BLOCK];
 /// One bit an item of a block.
 pub type Bits = [u64; GROUPS];
-
-/// The instructions that a kernel uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Plain Rust.
-    Portable,
-    /// AVX2, FMA and F16C.
-    Avx2,
-    /// AVX-512 F and BW.
-    Avx512,
-}
-
-impl Level {
-    /// The best that this processor has.
-    #[must_use]
-    pub fn best() -> Self {
-        static BEST: OnceLock<Level> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Portable))
-    }
-
-    /// All that this processor has, slowest first.
-    #[must_use]
-    pub fn available() -> Vec<Self> {
-        let mut levels = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            let has_avx2 = is_x86_feature_detected!("avx2")
-                && is_x86_feature_detected!("fma")
-                && is_x86_feature_detected!("f16c");
-            if has_avx2 {
-                levels.push(Self::Avx2);
-                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-                    levels.push(Self::Avx512);
-                }
-            }
-        }
-        levels
-    }
-}
 
 /// What a query needs to estimate its distances to a column's coded signatures.
 ///

@@ -8,6 +8,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
+/// The system's allocator gives large buffers back and fetches them anew with every picture, and its arenas grow.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Attribute-based visual search server.
 #[derive(Parser)]
 #[command(name = "lapel-server", version)]

@@ -1,7 +1,8 @@
 //! AlexNet, conv1 to conv5, as torchvision defines it.
 
-use super::conv::{Activations, ConvRelu, max_pool_3_2};
+use super::convolutions::Convolutions;
 use super::{Backbone, MapShape, cloth};
+use crate::level::Level;
 use crate::photo::Canvas;
 use candle_core::{DType, Device, Tensor};
 use half::f16;
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 
-const INPUT_SIDE: usize = 224;
+pub(super) const INPUT_SIDE: usize = 224;
 /// Mean and deviation of ImageNet's channels, for RGB in 0..1.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
@@ -51,7 +52,7 @@ pub enum AlexNetError {
 /// AlexNet conv1 to conv5 with ReLU, and the cloth's own channels beside: one `[329, 13, 13]` map for a 224 x 224
 /// canvas.
 pub struct AlexNet {
-    layers: Vec<ConvRelu>,
+    convolutions: Convolutions,
     fingerprint: String,
 }
 
@@ -96,37 +97,35 @@ impl AlexNet {
         };
         let layers = LAYERS
             .iter()
-            .map(|(at, stride, padding, shape)| {
+            .map(|(at, _, _, shape)| {
                 let weight = tensor(format!("features.{at}.weight"), shape)?;
                 let bias = tensor(format!("features.{at}.bias"), &shape[..1])?;
-                Ok(ConvRelu::new(&weight, &bias, *stride, *padding)?)
+                Ok((weight, bias))
             })
             .collect::<Result<Vec<_>, AlexNetError>>()?;
         let digest = crate::hash::hex(&hash.finalize()[..8]);
-        Ok(Self { layers, fingerprint: format!("alexnet/conv5+cloth/{digest}") })
+        let convolutions = Convolutions::new(Level::best(), &layers)?;
+        Ok(Self { convolutions, fingerprint: format!("alexnet/conv5+cloth/{digest}") })
     }
 
-    /// What conv1 reads: `[3, batch, 224, 224]`, normalised by ImageNet's mean and deviation.
-    pub(super) fn input(batch: &[&Canvas]) -> candle_core::Result<Tensor> {
-        let x = Self::normalised(batch)?;
-        Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)
-    }
-
-    fn normalised(batch: &[&Canvas]) -> candle_core::Result<Activations> {
+    /// What conv1 reads: `[batch, 3, 224, 224]`, normalised by ImageNet's mean and deviation.
+    ///
+    /// # Errors
+    /// When a canvas has another side.
+    pub fn input(batch: &[&Canvas]) -> candle_core::Result<Tensor> {
         if let Some(canvas) = batch.iter().find(|c| c.side() != INPUT_SIDE) {
             candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side());
         }
         let plane = INPUT_SIDE * INPUT_SIDE;
-        let mut data = vec![0.0; 3 * batch.len() * plane];
-        for channel in 0..3 {
-            for (image, canvas) in batch.iter().enumerate() {
-                let target = &mut data[(channel * batch.len() + image) * plane..][..plane];
-                for (value, pixel) in target.iter_mut().zip(canvas.rgb().chunks_exact(3)) {
-                    *value = (f32::from(pixel[channel]) / 255.0 - MEAN[channel]) / DEVIATION[channel];
-                }
+        let mut data = vec![0.0; batch.len() * 3 * plane];
+        data.par_chunks_mut(plane).enumerate().for_each(|(at, target)| {
+            let (canvas, channel) = (batch[at / 3], at % 3);
+            let (scale, shift) = (1.0 / (255.0 * DEVIATION[channel]), MEAN[channel] / DEVIATION[channel]);
+            for (value, pixel) in target.iter_mut().zip(canvas.rgb().as_chunks::<3>().0) {
+                *value = f32::from(pixel[channel]) * scale - shift;
             }
-        }
-        Ok(Activations { data, channels: 3, batch: batch.len(), height: INPUT_SIDE, width: INPUT_SIDE })
+        });
+        Tensor::from_vec(data, (batch.len(), 3, INPUT_SIDE, INPUT_SIDE), &Device::Cpu)
     }
 }
 
@@ -136,16 +135,7 @@ impl AlexNet {
     /// # Errors
     /// As [`Backbone::forward`].
     pub fn conv5(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
-        let mut x = Self::normalised(batch)?;
-        for (at, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x)?;
-            if at < 2 {
-                x = max_pool_3_2(&x);
-            }
-        }
-        Tensor::from_vec(x.data, (x.channels, x.batch, x.height, x.width), &Device::Cpu)?
-            .transpose(0, 1)?
-            .contiguous()
+        Self::input(batch)?.apply_op1_no_bwd(&self.convolutions)
     }
 }
 

@@ -66,7 +66,7 @@ impl TrainableAlexNet {
     /// # Errors
     /// When the tensor library fails.
     pub fn forward(&self, batch: &[&Canvas], device: &Device) -> Result<Tensor> {
-        let mut x = AlexNet::input(batch)?.to_device(device)?;
+        let mut x = AlexNet::input(batch)?.transpose(0, 1)?.contiguous()?.to_device(device)?;
         for (at, layer) in self.layers.iter().enumerate() {
             let (weight, bias) = if at < self.trained_from {
                 (layer.weight.as_detached_tensor(), layer.bias.as_detached_tensor())

@@ -1,5 +1,6 @@
 //! Trains and evaluates Lapel's heads.
 
+mod bench_embed;
 mod compare;
 mod data;
 mod evaluate;
@@ -25,6 +26,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Measure how fast photos become signatures, stage by stage, beside candle's own convolutions.
+    BenchEmbed(bench_embed::Options),
     /// Train and measure the systems of the paper side by side.
     Compare(compare::Options),
     /// Write data sets in the field's file format.
@@ -39,6 +42,7 @@ enum Verb {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
+        Verb::BenchEmbed(options) => bench_embed::run(&options),
         Verb::Compare(options) => compare::run(&options),
         Verb::Export(options) => export::run(&options),
         Verb::Train(options) => train::run(&options),
