@@ -7,7 +7,10 @@ use lapel_proto::v1::generation_service_client::GenerationServiceClient;
 use lapel_proto::v1::head_service_client::HeadServiceClient;
 use lapel_proto::v1::search_service_client::SearchServiceClient;
 use sha2::{Digest, Sha256};
-use tonic::transport::{Channel, Endpoint};
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 pub use lapel_proto::v1;
 
@@ -16,38 +19,130 @@ const ANSWER_BYTES_MAX: usize = 128 << 20;
 /// Bytes of a bundle in one message.
 const CHUNK: usize = 1 << 20;
 
+/// A connection that says who calls.
+pub type Connection = InterceptedService<Channel, Bearer>;
+
+/// Adds the caller's token to every request.
+#[derive(Clone, Debug)]
+pub struct Bearer(Option<AsciiMetadataValue>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// How to reach a server.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The secret of a token.
+    pub token: Option<String>,
+    /// PEM of the authority that the server's certificate must be of; needed for `https` addresses.
+    pub ca: Option<Vec<u8>>,
+    /// PEM of a client certificate and its key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address or a certificate is unsound, or nothing answers.
+    #[error("{}", causes(.0))]
+    Transport(#[from] tonic::transport::Error),
+    /// The token cannot be sent.
+    #[error("the token holds characters that no header may hold")]
+    Token,
+}
+
+/// The error with what is behind it: the transport's own text does not say what failed.
+fn causes(error: &tonic::transport::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// A file of a generation.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// What it is.
+    pub file: v1::GenerationFile,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its signature; empty without one.
+    pub signature: Vec<u8>,
+}
+
+impl Upload {
+    /// A file without a signature.
+    #[must_use]
+    pub fn unsigned(file: v1::GenerationFile, bytes: Vec<u8>) -> Self {
+        Self { file, bytes, signature: Vec::new() }
+    }
+}
+
 /// Clients of every service on one connection. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// Items.
-    pub catalog: CatalogServiceClient<Channel>,
+    pub catalog: CatalogServiceClient<Connection>,
     /// Describe and search.
-    pub search: SearchServiceClient<Channel>,
+    pub search: SearchServiceClient<Connection>,
     /// Picks and profiles.
-    pub feedback: FeedbackServiceClient<Channel>,
+    pub feedback: FeedbackServiceClient<Connection>,
     /// Heads.
-    pub heads: HeadServiceClient<Channel>,
+    pub heads: HeadServiceClient<Connection>,
     /// Backbones.
-    pub generations: GenerationServiceClient<Channel>,
+    pub generations: GenerationServiceClient<Connection>,
     /// Backups.
-    pub admin: AdminServiceClient<Channel>,
+    pub admin: AdminServiceClient<Connection>,
 }
 
 impl Client {
-    /// Connects to a server, e.g. `http://127.0.0.1:7700`.
+    /// Connects to a server that wants neither a token nor encryption, e.g. `http://127.0.0.1:7700`.
     ///
     /// # Errors
-    /// When the address is malformed or nothing answers there.
-    pub async fn connect(address: &str) -> Result<Self, tonic::transport::Error> {
-        let channel = Endpoint::from_shared(address.to_owned())?.connect().await?;
+    /// [`ConnectError`].
+    pub async fn connect(address: &str) -> Result<Self, ConnectError> {
+        Self::connect_with(address, &Access::default()).await
+    }
+
+    /// Connects to a server, e.g. `https://search.shop.internal:7700`.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect_with(address: &str, access: &Access) -> Result<Self, ConnectError> {
+        let mut endpoint = Endpoint::from_shared(address.to_owned())?;
+        if address.starts_with("https") {
+            let mut tls = ClientTlsConfig::new();
+            if let Some(ca) = &access.ca {
+                tls = tls.ca_certificate(Certificate::from_pem(ca));
+            }
+            if let Some((certificate, key)) = &access.identity {
+                tls = tls.identity(Identity::from_pem(certificate, key));
+            }
+            endpoint = endpoint.tls_config(tls)?;
+        }
+        let value = |token: &String| format!("Bearer {token}").parse().map_err(|_| ConnectError::Token);
+        let bearer = Bearer(access.token.as_ref().map(value).transpose()?);
+        let connection = InterceptedService::new(endpoint.connect().await?, bearer);
         Ok(Self {
-            catalog: CatalogServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
-            search: SearchServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
-            feedback: FeedbackServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
-            heads: HeadServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
-            generations: GenerationServiceClient::new(channel.clone())
+            catalog: CatalogServiceClient::new(connection.clone())
                 .max_decoding_message_size(ANSWER_BYTES_MAX),
-            admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
+            search: SearchServiceClient::new(connection.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            feedback: FeedbackServiceClient::new(connection.clone())
+                .max_decoding_message_size(ANSWER_BYTES_MAX),
+            heads: HeadServiceClient::new(connection.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            generations: GenerationServiceClient::new(connection.clone())
+                .max_decoding_message_size(ANSWER_BYTES_MAX),
+            admin: AdminServiceClient::new(connection).max_decoding_message_size(ANSWER_BYTES_MAX),
         })
     }
 
@@ -92,21 +187,22 @@ impl Client {
         self.register_parts(parts).await
     }
 
-    /// Sends the files of a generation, each with what it is, and returns what it became; its build goes on.
+    /// Sends the files of a generation and returns what it became; its build goes on.
     ///
     /// # Errors
     /// The server's status.
     pub async fn build_generation(
         &mut self,
-        files: &[(v1::GenerationFile, Vec<u8>)],
+        files: &[Upload],
         hold: bool,
     ) -> Result<v1::Generation, tonic::Status> {
         use v1::build_generation_request::Part;
-        let parts = files.iter().flat_map(|(file, bytes)| {
+        let parts = files.iter().flat_map(|Upload { file, bytes, signature }| {
             let header = Part::Header(v1::GenerationFileHeader {
                 file: (*file).into(),
                 size_bytes: bytes.len() as u64,
                 sha256: sha256(bytes),
+                signature: signature.clone(),
                 hold,
                 ..v1::GenerationFileHeader::default()
             });

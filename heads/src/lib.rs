@@ -26,6 +26,7 @@ pub mod report;
 mod roi;
 mod shipped;
 mod signature;
+mod signing;
 pub mod systems;
 #[cfg(test)]
 mod testing;
@@ -49,3 +50,4 @@ pub use region::{Parts, PartsCase, Rect, Region};
 pub use roi::{pool_region, pooled_len};
 pub use shipped::{BACKBONE_FILE, EXTRACT_PARTS_FILE, shipped_folder};
 pub use signature::{Signature, SignatureError, distance};
+pub use signing::{BundleKey, KeyError, new_bundle_keys, sign_bundle};

@@ -70,6 +70,50 @@ pub struct Config {
     pub store: StoreSettings,
     /// What is kept for the backfills of new heads.
     pub features: FeatureConfig,
+    /// Encryption; `None`: connections are plain.
+    pub tls: Option<TlsFiles>,
+    /// Who may do what.
+    pub access: AccessConfig,
+    /// What operators see of the server, and how it ends.
+    pub operation: OperationConfig,
+}
+
+/// Certificates, PEM files.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The server's certificate and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Authorities of client certificates; with it, clients without one are refused.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessConfig {
+    /// The token file; `None`: everybody may do everything.
+    pub tokens: Option<PathBuf>,
+    /// Public key (Ed25519) that bundles and backbones must be signed for; `None`: whoever has the role may send any.
+    pub bundle_key: Option<PathBuf>,
+    /// Listen on addresses that others reach, although without encryption or tokens. A flag, no key.
+    #[serde(skip)]
+    pub insecure_public: bool,
+}
+
+/// What operators see of the server, and how it ends.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OperationConfig {
+    /// Address of /live, /ready and /metrics, plain HTTP; `None`: there are none.
+    pub probes: Option<SocketAddr>,
+    /// From this many milliseconds on a request is logged as slow, with its plan.
+    pub slow_ms: u64,
+    /// Seconds that running requests may take after the server was told to stop.
+    pub drain_seconds: u64,
 }
 
 /// How the store works.
@@ -132,6 +176,14 @@ pub struct Limits {
     pub profiles_max: usize,
     /// Earlier versions of a profile kept for undo.
     pub profile_undo_max: usize,
+    /// Open connections; more wait to be accepted.
+    pub connections_max: usize,
+    /// Requests in flight: in all, of a connection, and of a token. More are refused.
+    pub requests_max: usize,
+    /// See `requests_max`.
+    pub requests_per_connection_max: usize,
+    /// See `requests_max`.
+    pub requests_per_token_max: usize,
     /// Images of queries waiting for the model; more are refused.
     pub query_images_max: usize,
     /// Images of ingest and backfill waiting for the model; more wait their turn.
@@ -160,7 +212,16 @@ impl Default for Config {
             search: SearchConfig::default(),
             store: StoreSettings::default(),
             features: FeatureConfig::default(),
+            tls: None,
+            access: AccessConfig::default(),
+            operation: OperationConfig::default(),
         }
+    }
+}
+
+impl Default for OperationConfig {
+    fn default() -> Self {
+        Self { probes: None, slow_ms: 1000, drain_seconds: 20 }
     }
 }
 
@@ -192,7 +253,11 @@ impl Default for Limits {
             head_ms_max: 100,
             profiles_max: 10_000,
             profile_undo_max: 20,
-            query_images_max: 64,
+            connections_max: 1024,
+            requests_max: 256,
+            requests_per_connection_max: 128,
+            requests_per_token_max: 128,
+            query_images_max: 32,
             ingest_images_max: 64,
         }
     }
@@ -246,6 +311,11 @@ impl Config {
             ("limits.head_ms_max", l.head_ms_max as usize),
             ("store.cache_bytes", self.store.cache_bytes.0),
             ("store.request_ids_max", self.store.request_ids_max as usize),
+            ("limits.connections_max", l.connections_max),
+            ("limits.requests_max", l.requests_max),
+            ("limits.requests_per_connection_max", l.requests_per_connection_max),
+            ("limits.requests_per_token_max", l.requests_per_token_max),
+            ("operation.slow_ms", self.operation.slow_ms as usize),
             ("limits.query_images_max", l.query_images_max),
             ("limits.ingest_images_max", l.ingest_images_max),
             ("search.prototype_items_min", self.search.prototype_items_min as usize),

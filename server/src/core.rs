@@ -24,12 +24,13 @@ use crate::heads::{Purpose, Registry};
 use crate::model::Model;
 use crate::profiles::Profiles;
 use crate::search::{
-    Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
+    Plan, Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
     view_of_signatures,
 };
+use crate::stages::{Stage, planned, timed};
 use crate::store::{BackupSummary, ContentId, Store};
 use arc_swap::ArcSwap;
-use lapel_heads::{Embedding, Features};
+use lapel_heads::{BundleKey, Embedding, Features};
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct Core {
     pub(crate) store: Arc<Store>,
     pub(crate) engine: Engine,
     pub(crate) registry: Registry,
+    /// Bundles that come over the network must be signed by its owner.
+    pub(crate) bundle_key: Option<BundleKey>,
     /// The states of the models, for whoever watches.
     pub(crate) models: watch::Sender<Models>,
     planner: Planner,
@@ -276,16 +279,27 @@ impl Core {
         snapshot: &Arc<Snapshot>,
         queries: Vec<(QueryView, SearchSpec)>,
     ) -> Result<Vec<Result<SearchAnswer, Error>>, Error> {
-        let permit =
-            self.searches.clone().acquire_owned().await.map_err(|e| Error::Internal(e.to_string()))?;
-        let is_alone = self.searches.available_permits() == SEARCHES_MAX - 1;
-        let threads = if is_alone && self.engine.is_idle() { 2 } else { 1 };
-        let (snapshot, planner) = (snapshot.clone(), self.planner);
-        let answers = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            search_batch(&snapshot, queries, &planner, threads)
-        });
-        Ok(answers.await?)
+        let searching = async {
+            let permit = self.searches.clone().acquire_owned().await;
+            let permit = permit.map_err(|e| Error::Internal(e.to_string()))?;
+            let is_alone = self.searches.available_permits() == SEARCHES_MAX - 1;
+            let threads = if is_alone && self.engine.is_idle() { 2 } else { 1 };
+            let (snapshot, planner) = (snapshot.clone(), self.planner);
+            let answers = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                search_batch(&snapshot, queries, &planner, threads)
+            });
+            Ok::<_, Error>(answers.await?)
+        };
+        let answers = timed(Stage::Search, searching).await?;
+        if let Some(answer) = answers.iter().rev().find_map(|answer| answer.as_ref().ok()) {
+            planned(|| {
+                let heads = answer.weights.iter().filter(|(_, w)| **w > 0.0).count();
+                let Plan { kind, scanned, rescored, .. } = answer.plan;
+                format!("{kind:?} of {heads} heads: {scanned} items scanned, {rescored} rescored")
+            });
+        }
+        Ok(answers)
     }
 }
 

@@ -8,6 +8,7 @@
 //! [`HeadFailure`]s; the other heads of the batch are not touched.
 
 use crate::catalogue::Computing;
+use crate::stages::{Stage, timed};
 use lapel_heads::{Canvas, EmbedError, Embedding, Features, Head, Photo, PhotoError, PhotoLimits};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::{HashMap, VecDeque};
@@ -168,8 +169,11 @@ impl Engine {
         let decode = move || Ok::<_, PhotoError>(Photo::decode(&image, limits)?.fit(side));
         let canvas = match priority {
             Priority::Query => {
-                let _decoder = self.decoders.acquire().await.map_err(|_| EngineError::Stopped)?;
-                tokio::task::spawn_blocking(decode).await??
+                let decoding = async {
+                    let _decoder = self.decoders.acquire().await.map_err(|_| EngineError::Stopped)?;
+                    Ok::<_, crate::Error>(tokio::task::spawn_blocking(decode).await??)
+                };
+                timed(Stage::Decode, decoding).await?
             }
             Priority::Bulk => {
                 // The pool has as many threads as there may be decoders.
@@ -179,7 +183,7 @@ impl Engine {
                 decoded.map_err(|_| EngineError::Failed("decoding panicked".into()))??
             }
         };
-        Ok(self.queue(Input::Canvas(canvas), on, priority, permit).await?)
+        Ok(timed(Stage::Model, self.queue(Input::Canvas(canvas), on, priority, permit)).await?)
     }
 
     /// Signatures of a picture whose features are known.
@@ -218,11 +222,20 @@ impl Engine {
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 
+    /// Pictures that have a place in each queue.
+    #[must_use]
+    pub fn waiting(&self) -> [(&'static str, usize); 2] {
+        let taken = |most: usize, permits: &Semaphore| most - permits.available_permits();
+        [
+            ("query", taken(self.query_max, &self.query_permits)),
+            ("bulk", taken(self.bulk_max, &self.bulk_permits)),
+        ]
+    }
+
     /// Whether no picture is being embedded or waits.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.query_permits.available_permits() == self.query_max
-            && self.bulk_permits.available_permits() == self.bulk_max
+        self.waiting().iter().all(|(_, taken)| *taken == 0)
     }
 
     /// Whether the model works: it has not panicked several times in a row.

@@ -49,6 +49,18 @@ pub enum Error {
         /// In words.
         message: String,
     },
+    /// Nobody knows who asks.
+    #[error("this server wants a token it knows: send `authorization: Bearer TOKEN`")]
+    Unauthenticated,
+    /// The caller is known and may not do this.
+    #[error("this token lacks the role {role:?}")]
+    Forbidden {
+        /// The role that it takes.
+        role: &'static str,
+    },
+    /// The caller's deadline has passed.
+    #[error("the deadline passed before there was an answer")]
+    Late,
     /// A bound is reached.
     #[error("{0}")]
     Exhausted(String),

@@ -11,21 +11,27 @@ mod engine;
 mod error;
 mod features;
 mod feedback;
+mod front;
 mod grpc;
 mod heads;
 mod kernels;
+mod metrics;
 mod model;
+mod probes;
 mod profiles;
 mod search;
 mod serve;
+mod stages;
 mod store;
 #[cfg(test)]
 mod testing;
 
 pub use config::{
-    ByteSize, Config, ConfigError, FeatureConfig, Limits, ModelConfig, SearchConfig, StoreSettings,
+    AccessConfig, ByteSize, Config, ConfigError, FeatureConfig, Limits, ModelConfig, SearchConfig,
+    StoreSettings, TlsFiles,
 };
 pub use core::{Core, NewItem, OpenError, Registration, RequestId, Scope, Upserted};
 pub use error::{Error, Violation};
-pub use serve::{ServeError, Server};
+pub use front::{NewToken, Role, TokensError};
+pub use serve::{Reload, ServeError, Server};
 pub use store::{BackupError, BackupSummary, Disk, Step, StepHook, StoreError, compact, restore};

@@ -2,8 +2,8 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use lapel_server::{Config, Disk, Server, bench, compact, demo, restore};
-use std::io::IsTerminal;
+use lapel_server::{Config, Disk, NewToken, Reload, Role, Server, bench, compact, demo, restore};
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
@@ -22,6 +22,12 @@ struct Arguments {
     /// Address to listen on, in place of the configured one.
     #[arg(long, global = true)]
     listen: Option<SocketAddr>,
+    /// Listen on addresses that others reach, although without encryption or tokens.
+    #[arg(long, global = true)]
+    insecure_public: bool,
+    /// Write the log as JSON, a line an event.
+    #[arg(long, global = true, env = "LAPEL_LOG_JSON")]
+    log_json: bool,
     /// Folder of the catalogue, in place of the configured one.
     #[arg(long, global = true)]
     data: Option<PathBuf>,
@@ -33,6 +39,14 @@ struct Arguments {
 enum Verb {
     /// Serve a catalogue.
     Serve,
+    /// Make a token: its secret is shown once, the entry goes into the token file.
+    Token {
+        /// Its name, for logs.
+        name: String,
+        /// What it may be used for; may be given several times.
+        #[arg(long, required = true)]
+        role: Vec<Role>,
+    },
     /// Restore a backup (written by `lapel backup`) into a folder without a catalogue.
     Restore {
         /// The backup's file.
@@ -49,18 +63,30 @@ enum Verb {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
     let arguments = Arguments::parse();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if arguments.log_json {
+        log.json().init();
+    } else {
+        log.with_ansi(std::io::stderr().is_terminal()).init();
+    }
     let mut config = Config::load(arguments.config.as_deref())?;
     if let Some(listen) = arguments.listen {
         config.listen = listen;
     }
+    config.access.insecure_public = arguments.insecure_public;
     match arguments.verb {
         Verb::BenchSearch(options) => tokio::task::block_in_place(|| bench::run(&options)),
+        Verb::Token { name, role } => {
+            let NewToken { secret, entry } = NewToken::new(&name, &role)?;
+            let mut out = std::io::stdout().lock();
+            writeln!(
+                out,
+                "# Append this to the token file (access.tokens), then send the server SIGHUP.\n{entry}"
+            )?;
+            writeln!(out, "# The secret, shown this once: LAPEL_TOKEN={secret}")?;
+            Ok(())
+        }
         Verb::Restore { backup } => {
             let folder = arguments.data.unwrap_or(config.data);
             let file = std::fs::File::open(&backup).with_context(|| backup.display().to_string())?;
@@ -79,6 +105,10 @@ async fn main() -> anyhow::Result<()> {
                 config.data = data;
             }
             let server = Server::start(config).await?;
+            reload_on_hangup(server.reload());
+            if let Some(address) = server.probes_address() {
+                tracing::info!(%address, "probes and metrics");
+            }
             tracing::info!(address = %server.address(), "serving");
             server.serve(stop_signal()).await.context("serving")
         }
@@ -89,6 +119,22 @@ async fn main() -> anyhow::Result<()> {
             server.serve(stop_signal()).await.context("serving")
         }
     }
+}
+
+/// Reads certificates and tokens anew whenever the process is told to (SIGHUP).
+fn reload_on_hangup(reload: Reload) {
+    #[cfg(unix)]
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+        while hangups.recv().await.is_some() {
+            if let Err(error) = reload.reload() {
+                tracing::error!(%error, "nothing was read anew; what was in force stays");
+            }
+        }
+    });
+    #[cfg(not(unix))]
+    drop(reload);
 }
 
 /// Ends at the first interrupt or termination; a second one exits at once.

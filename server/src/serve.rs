@@ -2,27 +2,32 @@
 
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
+use crate::front::{ConnectionLimits, Gate, GateLayer, Tls, TlsError, Tokens, TokensError, accept};
 use crate::grpc::Services;
+use crate::probes;
 use crate::store::Disk;
 use lapel_proto::FILE_DESCRIPTOR_SET;
-use lapel_proto::v1::admin_service_server::AdminServiceServer;
-use lapel_proto::v1::catalog_service_server::CatalogServiceServer;
-use lapel_proto::v1::feedback_service_server::FeedbackServiceServer;
-use lapel_proto::v1::generation_service_server::GenerationServiceServer;
-use lapel_proto::v1::head_service_server::HeadServiceServer;
-use lapel_proto::v1::search_service_server::SearchServiceServer;
+use lapel_proto::v1::admin_service_server::{self, AdminServiceServer};
+use lapel_proto::v1::catalog_service_server::{self, CatalogServiceServer};
+use lapel_proto::v1::feedback_service_server::{self, FeedbackServiceServer};
+use lapel_proto::v1::generation_service_server::{self, GenerationServiceServer};
+use lapel_proto::v1::head_service_server::{self, HeadServiceServer};
+use lapel_proto::v1::search_service_server::{self, SearchServiceServer};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::Router;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tower::layer::util::{Identity, Stack};
 
 /// What a message may have beside its image.
 const MESSAGE_MARGIN: usize = 1 << 20;
-/// How long running requests may go on after the server is told to stop.
-const DRAIN_MAX: Duration = Duration::from_secs(20);
+/// Pings on connections that say nothing, and how long their answer may take: dead peers give their places back.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// How often health follows the model's.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
@@ -43,6 +48,17 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The address can be reached by others, and they would need neither a key nor a token.
+    #[error(
+        "{0} can be reached from outside: configure [tls] and access.tokens, listen on 127.0.0.1, or say --insecure-public"
+    )]
+    Exposed(SocketAddr),
+    /// The certificates are refused.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The tokens are refused.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// The transport failed.
     #[error("serving failed: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -60,8 +76,41 @@ impl From<OpenError> for ServeError {
 /// A server that listens but does not answer yet.
 pub struct Server {
     core: Arc<Core>,
+    gate: Arc<Gate>,
+    tls: Option<Arc<Tls>>,
     listener: TcpListener,
     address: SocketAddr,
+    /// For plain HTTP.
+    probes: Option<TcpListener>,
+}
+
+/// Reads anew what can change while the server runs: certificates and tokens.
+#[derive(Clone)]
+pub struct Reload {
+    core: Arc<Core>,
+    gate: Arc<Gate>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Reload {
+    /// Reads the files anew. Connections and requests from now on see them.
+    ///
+    /// # Errors
+    /// When a file is unsound; what was read before then stays in force.
+    pub fn reload(&self) -> Result<(), ServeError> {
+        let tokens = tokens(self.core.config())?;
+        if let Some(tls) = &self.tls {
+            tls.reload()?;
+        }
+        self.gate.tokens.store(tokens.map(Arc::new));
+        tracing::info!("certificates and tokens were read anew");
+        Ok(())
+    }
+}
+
+fn tokens(config: &Config) -> Result<Option<Tokens>, TokensError> {
+    let path = config.access.tokens.as_ref();
+    path.map(|path| Tokens::load(path, config.limits.requests_per_token_max)).transpose()
 }
 
 impl Server {
@@ -78,12 +127,32 @@ impl Server {
     /// # Errors
     /// [`ServeError`].
     pub async fn start_on(config: Config, disk: Disk) -> Result<Self, ServeError> {
-        let wanted = config.listen;
-        let fault = |source| ServeError::Listen { address: wanted, source };
-        // The port first: a second server on it fails before it touches the catalogue.
-        let listener = TcpListener::bind(wanted).await.map_err(fault)?;
-        let address = listener.local_addr().map_err(fault)?;
-        Ok(Self { core: Core::open(config, disk).await?, listener, address })
+        let guarded = config.tls.is_some() && config.access.tokens.is_some();
+        if !config.listen.ip().is_loopback() && !guarded && !config.access.insecure_public {
+            return Err(ServeError::Exposed(config.listen));
+        }
+        // Files and ports first: what is wrong with them is told before the catalogue is touched.
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
+        let slow = Duration::from_millis(config.operation.slow_ms);
+        let gate = Arc::new(Gate::new(tokens(&config)?, &config.limits, slow));
+        let (listener, address) = listen(config.listen).await?;
+        let probes = match config.operation.probes {
+            Some(address) => Some(listen(address).await?.0),
+            None => None,
+        };
+        Ok(Self { core: Core::open(config, disk).await?, gate, tls, listener, address, probes })
+    }
+
+    /// The address of the probes, where there are any.
+    #[must_use]
+    pub fn probes_address(&self) -> Option<SocketAddr> {
+        self.probes.as_ref()?.local_addr().ok()
+    }
+
+    /// To read certificates and tokens anew while the server runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        Reload { core: self.core.clone(), gate: self.gate.clone(), tls: self.tls.clone() }
     }
 
     /// The address it listens on.
@@ -104,7 +173,7 @@ impl Server {
     /// [`ServeError::Transport`].
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        report(&reporter, ServingStatus::Serving).await;
         let core = self.core.clone();
         let stopping = core.stopping.clone();
         let follow = reporter.clone();
@@ -116,12 +185,8 @@ impl Server {
                     () = stopping.cancelled() => return,
                 }
                 let healthy = core.is_healthy();
-                let status = if healthy {
-                    tonic_health::ServingStatus::Serving
-                } else {
-                    tonic_health::ServingStatus::NotServing
-                };
-                follow.set_service_status("", status).await;
+                report(&follow, if healthy { ServingStatus::Serving } else { ServingStatus::NotServing })
+                    .await;
             }
         });
         let stopping = self.core.stopping.clone();
@@ -129,33 +194,53 @@ impl Server {
         let signal = async move {
             stop.await;
             told.cancel();
-            reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+            report(&reporter, ServingStatus::NotServing).await;
             tracing::info!("stopping: no new connections, running requests may finish");
         };
         let router = self.router()?.add_service(health);
-        let core = self.core.clone();
-        // Small answers would otherwise wait 40 ms for the peer's delayed acknowledgement.
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let serving = router.serve_with_incoming_shutdown(incoming, signal);
-        let ended = tokio::select! {
-            ended = serving => ended,
-            () = drained(stopping) => {
-                tracing::warn!("requests still ran after {DRAIN_MAX:?}; they were cut off");
+        let Self { core, gate, tls, listener, probes, .. } = self;
+        let ended = Arc::new(tokio::sync::Notify::new());
+        let probing = probes.map(|listener| {
+            let (core, metrics, ended) = (core.clone(), gate.metrics.clone(), ended.clone());
+            tokio::spawn(probes::serve(listener, core, metrics, async move { ended.notified().await }))
+        });
+        let limits = &core.config().limits;
+        let limits = ConnectionLimits {
+            open_max: limits.connections_max,
+            in_flight_max: limits.requests_per_connection_max,
+        };
+        let drain = Duration::from_secs(core.config().operation.drain_seconds);
+        let serving = router.serve_with_incoming_shutdown(accept(listener, tls, limits), signal);
+        let served = tokio::select! {
+            served = serving => served,
+            () = drained(stopping, drain) => {
+                tracing::warn!("requests still ran after {drain:?}; they were cut off");
                 Ok(())
             }
         };
         core.stop().await;
-        Ok(ended?)
+        ended.notify_one();
+        if let Some(probing) = probing {
+            // Nothing depends on how they ended.
+            let _ = tokio::time::timeout(drain, probing).await;
+        }
+        Ok(served?)
     }
 
-    fn router(&self) -> Result<Router, ServeError> {
+    fn router(&self) -> Result<Router<Stack<GateLayer, Identity>>, ServeError> {
         let services = Services { core: self.core.clone() };
         let most = self.core.config().limits.image_bytes_max.0 + MESSAGE_MARGIN;
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
+        // More streams than a connection may have in flight: the gate's answer says more than a stream that waits.
+        let streams = 2 * self.core.config().limits.requests_per_connection_max;
         Ok(tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE.0))
+            .http2_keepalive_timeout(Some(KEEPALIVE.1))
+            .max_concurrent_streams(u32::try_from(streams).ok())
+            .layer(GateLayer(self.gate.clone()))
             .add_service(CatalogServiceServer::new(services.clone()).max_decoding_message_size(most))
             .add_service(SearchServiceServer::new(services.clone()).max_decoding_message_size(most))
             .add_service(FeedbackServiceServer::new(services.clone()).max_decoding_message_size(most))
@@ -166,8 +251,31 @@ impl Server {
     }
 }
 
+/// Tells the health of the server and of each of its services: all share one model and one store.
+async fn report(reporter: &HealthReporter, status: ServingStatus) {
+    let services = [
+        "",
+        admin_service_server::SERVICE_NAME,
+        catalog_service_server::SERVICE_NAME,
+        feedback_service_server::SERVICE_NAME,
+        generation_service_server::SERVICE_NAME,
+        head_service_server::SERVICE_NAME,
+        search_service_server::SERVICE_NAME,
+    ];
+    for service in services {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let fault = |source| ServeError::Listen { address: wanted, source };
+    let listener = TcpListener::bind(wanted).await.map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    Ok((listener, address))
+}
+
 /// Ends some time after the server was told to stop; never before.
-async fn drained(stopping: CancellationToken) {
+async fn drained(stopping: CancellationToken, drain: Duration) {
     stopping.cancelled().await;
-    tokio::time::sleep(DRAIN_MAX).await;
+    tokio::time::sleep(drain).await;
 }

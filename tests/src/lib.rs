@@ -9,10 +9,12 @@ use lapel_client::{Client, v1};
 use lapel_heads::render::{Rendered, render, to_jpeg};
 use lapel_heads::wardrobe::{self, LabelledPhoto};
 use lapel_heads::{Attribute, Bundle, Manifest, shipped_folder};
-use lapel_server::{Config, Server};
+use lapel_server::{Config, Reload, Server};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Instant;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -21,6 +23,10 @@ use tokio::task::JoinHandle;
 pub struct TestServer {
     /// Where it listens.
     pub address: String,
+    /// Where its probes are, if configured.
+    pub probes: Option<SocketAddr>,
+    reload: Option<Reload>,
+    started: Instant,
     folder: Option<TempDir>,
     config: Config,
     stop: Option<oneshot::Sender<()>>,
@@ -51,8 +57,16 @@ impl TestServer {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut config = config_in(folder.path());
         change(&mut config);
-        let mut server =
-            Self { address: String::new(), folder: Some(folder), config, stop: None, running: None };
+        let mut server = Self {
+            address: String::new(),
+            probes: None,
+            reload: None,
+            started: Instant::now(),
+            folder: Some(folder),
+            config,
+            stop: None,
+            running: None,
+        };
         server.run().await;
         server
     }
@@ -64,6 +78,8 @@ impl TestServer {
     pub async fn run(&mut self) {
         let server = Server::start(self.config.clone()).await.expect("the server starts");
         self.address = format!("http://{}", server.address());
+        (self.probes, self.reload) = (server.probes_address(), Some(server.reload()));
+        self.started = Instant::now();
         let (stop, stopped) = oneshot::channel();
         self.stop = Some(stop);
         self.running = Some(tokio::spawn(async move {
@@ -72,6 +88,21 @@ impl TestServer {
             };
             server.serve(until).await.expect("serves to its end");
         }));
+    }
+
+    /// When it was started.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// To have it read its certificates and tokens anew.
+    ///
+    /// # Panics
+    /// Before it was started.
+    #[must_use]
+    pub fn reload(&self) -> &Reload {
+        self.reload.as_ref().expect("it was started")
     }
 
     /// Stops the server in an orderly way and starts it again on the same catalogue.
@@ -91,6 +122,8 @@ impl TestServer {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
+        // It holds the catalogue open.
+        self.reload = None;
         if let Some(running) = self.running.take() {
             running.await.expect("no panic in the server");
         }

@@ -1,8 +1,11 @@
 //! Another backbone with its heads: built beside, switched in one step, rolled back, dropped.
 
-use lapel_client::{Client, v1};
+use lapel_client::{Client, Upload, v1};
 use lapel_heads::render::render;
-use lapel_heads::{AlexNet, BACKBONE_FILE, Backbone, Bundle, EXTRACT_PARTS_FILE, shipped_folder};
+use lapel_heads::{
+    AlexNet, BACKBONE_FILE, Backbone, Bundle, EXTRACT_PARTS_FILE, new_bundle_keys, shipped_folder,
+    sign_bundle,
+};
 use lapel_tests::{TestServer, by_image, by_item, external_bundle, ingest, item, sport_bundle};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 /// The shipped backbone with one number changed, and the heads as if they had been trained on it.
-fn other_generation(heads: &[&str]) -> (String, Vec<(v1::GenerationFile, Vec<u8>)>) {
+fn other_generation(heads: &[&str]) -> (String, Vec<Upload>) {
     let read = |file: &str| std::fs::read(shipped_folder().join(file)).expect("shipped");
     let mut backbone = read(BACKBONE_FILE);
     // A bit of the last weight in the file: another backbone, nearly the same numbers.
@@ -25,11 +28,13 @@ fn other_generation(heads: &[&str]) -> (String, Vec<(v1::GenerationFile, Vec<u8>
         bundle.to_bytes().expect("written")
     };
     let mut files = vec![
-        (v1::GenerationFile::Backbone, backbone),
-        (v1::GenerationFile::ExtractParts, adapted(read(EXTRACT_PARTS_FILE))),
+        Upload::unsigned(v1::GenerationFile::Backbone, backbone),
+        Upload::unsigned(v1::GenerationFile::ExtractParts, adapted(read(EXTRACT_PARTS_FILE))),
     ];
-    files
-        .extend(heads.iter().map(|h| (v1::GenerationFile::Head, adapted(read(&format!("{h}.safetensors"))))));
+    for head in heads {
+        let bundle = adapted(read(&format!("{head}.safetensors")));
+        files.push(Upload::unsigned(v1::GenerationFile::Head, bundle));
+    }
     (fingerprint, files)
 }
 
@@ -157,11 +162,11 @@ async fn unsound_generations_are_refused() {
     let mut client = server.client().await;
     let (_, files) = other_generation(&["color"]);
     let without =
-        |file: v1::GenerationFile| -> Vec<_> { files.iter().filter(|(f, _)| *f != file).cloned().collect() };
+        |file: v1::GenerationFile| -> Vec<_> { files.iter().filter(|f| f.file != file).cloned().collect() };
     let mut broken = files.clone();
-    broken[0].1.truncate(1000);
+    broken[0].bytes.truncate(1000);
     let mut foreign = files.clone();
-    foreign[2].1 = sport_bundle();
+    foreign[2].bytes = sport_bundle();
     let twice = [files.clone(), vec![files[2].clone()]].concat();
     let cases = [
         ("no backbone", without(v1::GenerationFile::Backbone), Code::InvalidArgument),
@@ -178,5 +183,46 @@ async fn unsound_generations_are_refused() {
         assert_eq!(refused.code(), code, "{case}: {}", refused.message());
     }
     assert_eq!(listed(&mut client).await, [(v1::HeadState::Active, 7)]);
+    server.finish().await;
+}
+
+/// The bytes of a signature's hexadecimal digits.
+fn signature(secret: &str, file: &[u8]) -> Vec<u8> {
+    let digits = sign_bundle(secret, file).expect("signed");
+    (0..64).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).expect("digits")).collect()
+}
+
+#[tokio::test]
+async fn a_server_with_a_key_takes_what_its_owner_signed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (secret, public) = new_bundle_keys().expect("made");
+    let (stranger, _) = new_bundle_keys().expect("made");
+    let path = folder.path().join("bundles.public");
+    std::fs::write(&path, public).expect("written");
+    let server = TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.access.bundle_key = Some(path.clone());
+    })
+    .await;
+    let mut client = server.client().await;
+    let sport = sport_bundle();
+    for (case, sent, reason) in [
+        ("none", Vec::new(), "BUNDLE_UNSIGNED"),
+        ("a stranger's", signature(&stranger, &sport), "BUNDLE_SIGNATURE"),
+        ("of another file", signature(&secret, b"another"), "BUNDLE_SIGNATURE"),
+    ] {
+        let header = v1::RegisterHeadHeader { signature: sent, ..Default::default() };
+        let refused = client.register_bundle_as(&sport, header).await.expect_err(case);
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{case}");
+        assert_eq!(refused.get_error_details().error_info().expect("a reason").reason, reason, "{case}");
+    }
+    let header = v1::RegisterHeadHeader { signature: signature(&secret, &sport), ..Default::default() };
+    client.register_bundle_as(&sport, header).await.expect("signed");
+    let (_, mut files) = other_generation(&["color"]);
+    client.build_generation(&files, true).await.expect_err("unsigned");
+    for file in &mut files {
+        file.signature = signature(&secret, &file.bytes);
+    }
+    client.build_generation(&files, true).await.expect("signed");
     server.finish().await;
 }

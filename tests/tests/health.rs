@@ -18,9 +18,11 @@ async fn channel(server: &TestServer) -> Channel {
 async fn a_ready_server_says_that_it_serves() {
     let server = TestServer::start().await;
     let mut health = HealthClient::new(channel(&server).await);
-    let check = HealthCheckRequest { service: String::new() };
-    let answer: HealthCheckResponse = health.check(check).await.expect("answers").into_inner();
-    assert_eq!(answer.status(), ServingStatus::Serving);
+    for service in ["", "lapel.v1.SearchService", "lapel.v1.AdminService"] {
+        let check = HealthCheckRequest { service: service.to_owned() };
+        let answer: HealthCheckResponse = health.check(check).await.expect("answers").into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
     server.finish().await;
 }
 

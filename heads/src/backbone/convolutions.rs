@@ -3,9 +3,10 @@
 use super::MapShape;
 use super::alexnet::{CONV5, INPUT_SIDE, LAYERS};
 use super::winograd::{Convolution, Maps, Tiles};
-use crate::level::Level;
-use crate::product::Line;
+use crate::level::{Kernel, Level};
+use crate::product::{LINE, Line};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use pulp::Simd;
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -23,6 +24,7 @@ const CHUNK: usize = 8;
 /// conv1's stride of 4 is turned into channels: blocks of 4 x 4 pixels become one pixel of 48 channels, on which it is a
 /// convolution of 3 x 3 with stride 1, as the last three are.
 pub(super) struct Convolutions {
+    level: Level,
     layers: Vec<Convolution>,
     /// Buffers of calls that have ended.
     free: Mutex<Vec<Workspace>>,
@@ -63,7 +65,7 @@ impl Convolutions {
             })
         };
         let layers = layers.iter().enumerate().map(build).collect::<candle_core::Result<_>>()?;
-        Ok(Self { layers, free: Mutex::default() })
+        Ok(Self { level, layers, free: Mutex::default() })
     }
 
     fn chunk(&self, input: &[f32], out: &mut [f32]) {
@@ -73,10 +75,12 @@ impl Convolutions {
         let count = out.len() / (CONV5.channels * CONV5.height * CONV5.width);
         for (at, layer) in self.layers.iter().enumerate() {
             maps[at].resize(count, layer.input_side(), layer.input_lines());
+            // Outputs of the same size as the pooled or placed inputs lie around each of these layers.
+            let inside = (SIDES[at], LAYERS[at].2);
             match at {
                 0 => blocks(input, &mut maps[at]),
-                1 | 2 => pool(&self.layers[at - 1], tiles, &mut maps[at], (SIDES[at], LAYERS[at].2)),
-                _ => place(&self.layers[at - 1], tiles, &mut maps[at], (SIDES[at], LAYERS[at].2)),
+                1 | 2 => pool(self.level, &self.layers[at - 1], tiles, &mut maps[at], inside),
+                _ => place(&self.layers[at - 1], tiles, &mut maps[at], inside),
             }
             layer.forward(&maps[at], tiles);
         }
@@ -113,23 +117,22 @@ impl CustomOp1 for Convolutions {
 fn blocks(input: &[f32], maps: &mut Maps) {
     let padding = LAYERS[0].2;
     let (side, lines) = (maps.side, maps.lines);
-    let map_lines = maps.map_lines();
     maps.data.par_chunks_mut(side * lines).enumerate().for_each(|(at, target)| {
-        let (image, row) = (at * side * lines / map_lines, at % side);
-        for (column, pixel) in target.chunks_exact_mut(lines).enumerate() {
-            for (channel, line) in pixel.iter_mut().enumerate() {
-                let plane =
-                    &input[(image * lines + channel) * INPUT_SIDE * INPUT_SIDE..][..INPUT_SIDE * INPUT_SIDE];
-                for (y, values) in line.0.chunks_exact_mut(STRIDE).enumerate() {
-                    let Some(y) = (row * STRIDE + y).checked_sub(padding).filter(|y| *y < INPUT_SIDE) else {
-                        continue;
-                    };
-                    for (x, value) in values.iter_mut().enumerate() {
-                        let x = (column * STRIDE + x).checked_sub(padding).filter(|x| *x < INPUT_SIDE);
-                        if let Some(x) = x {
-                            *value = plane[y * INPUT_SIDE + x];
-                        }
-                    }
+        let (image, row) = (at / side, at % side);
+        for (channel, y) in (0..lines * STRIDE).map(|at| (at / STRIDE, at % STRIDE)) {
+            let Some(from) = (row * STRIDE + y).checked_sub(padding).filter(|from| *from < INPUT_SIDE) else {
+                continue;
+            };
+            let plane = (image * lines + channel) * INPUT_SIDE * INPUT_SIDE;
+            let source = &input[plane + from * INPUT_SIDE..][..INPUT_SIDE];
+            // The first block begins in the padding, the last one ends in it.
+            for (column, pixel) in target.chunks_exact_mut(lines).enumerate() {
+                let values = &mut pixel[channel].0[y * STRIDE..][..STRIDE];
+                match (column * STRIDE).checked_sub(padding) {
+                    None => values[padding..].copy_from_slice(&source[..STRIDE - padding]),
+                    Some(x) if x + STRIDE <= INPUT_SIDE => values.copy_from_slice(&source[x..x + STRIDE]),
+                    Some(x) if x < INPUT_SIDE => values[..INPUT_SIDE - x].copy_from_slice(&source[x..]),
+                    Some(_) => {}
                 }
             }
         }
@@ -137,40 +140,65 @@ fn blocks(input: &[f32], maps: &mut Maps) {
 }
 
 /// Max pooling, kernel 3, stride 2, into the inside of maps: `side` pixels after `padding`.
-fn pool(layer: &Convolution, tiles: &Tiles, maps: &mut Maps, (side, padding): (usize, usize)) {
-    fill(maps, (side, padding), |image, row, column, target| {
-        for (dy, dx) in (0..9).map(|at| (at / 3, at % 3)) {
-            let source = layer.pixel(tiles, image, 2 * row + dy, 2 * column + dx);
-            for (most, values) in target.iter_mut().zip(source) {
-                for (most, value) in most.0.iter_mut().zip(values.0) {
-                    *most = if dy + dx == 0 { value } else { most.max(value) };
+fn pool(level: Level, layer: &Convolution, tiles: &Tiles, maps: &mut Maps, inside: (usize, usize)) {
+    fill(maps, inside, |image, row, target| level.run(PooledRow { layer, tiles, image, row, target }));
+}
+
+/// A row of pooled pixels.
+struct PooledRow<'a> {
+    layer: &'a Convolution,
+    tiles: &'a Tiles,
+    image: usize,
+    row: usize,
+    target: Pixels<'a>,
+}
+
+impl Kernel for PooledRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const ROWS: usize, const REGISTERS: usize>(self, simd: S) {
+        let Self { layer, tiles, image, row, target } = self;
+        for (column, target) in target.enumerate() {
+            for (dy, dx) in (0..9).map(|at| (at / 3, at % 3)) {
+                let mut target = &mut *target;
+                for source in layer.pixel(tiles, image, (2 * row + dy, 2 * column + dx)) {
+                    let (part, rest) = target.split_at_mut(source.len());
+                    target = rest;
+                    let part: &mut [S::f32s] = bytemuck::cast_slice_mut(part);
+                    for (most, value) in part.iter_mut().zip(bytemuck::cast_slice::<Line, S::f32s>(source)) {
+                        *most = if dy + dx == 0 { *value } else { simd.max_f32s(*most, *value) };
+                    }
                 }
             }
         }
-    });
+    }
 }
 
 /// Copies outputs into the inside of maps: `side` pixels after `padding`.
-fn place(layer: &Convolution, tiles: &Tiles, maps: &mut Maps, (side, padding): (usize, usize)) {
-    fill(maps, (side, padding), |image, row, column, target| {
-        for (to, from) in target.iter_mut().zip(layer.pixel(tiles, image, row, column)) {
-            *to = *from;
+fn place(layer: &Convolution, tiles: &Tiles, maps: &mut Maps, inside: (usize, usize)) {
+    fill(maps, inside, |image, row, target| {
+        for (column, mut target) in target.enumerate() {
+            for source in layer.pixel(tiles, image, (row, column)) {
+                let (part, rest) = target.split_at_mut(source.len());
+                part.copy_from_slice(source);
+                target = rest;
+            }
         }
     });
 }
 
-fn fill(
-    maps: &mut Maps,
-    (side, padding): (usize, usize),
-    pixel: impl Fn(usize, usize, usize, &mut [Line]) + Sync,
-) {
-    let (map_side, lines, map_lines) = (maps.side, maps.lines, maps.map_lines());
-    maps.data.par_chunks_mut(map_lines).enumerate().for_each(|(image, map)| {
-        for row in 0..side {
-            for column in 0..side {
-                let at = ((row + padding) * map_side + column + padding) * lines;
-                pixel(image, row, column, &mut map[at..at + lines]);
-            }
+/// The pixels of a row.
+type Pixels<'a> = std::slice::ChunksExactMut<'a, Line>;
+
+/// Hands the inside of each row of maps to `row`, with its image and its number.
+fn fill(maps: &mut Maps, (side, padding): (usize, usize), row: impl Fn(usize, usize, Pixels<'_>) + Sync) {
+    let (map_side, lines) = (maps.side, maps.lines);
+    maps.data.par_chunks_mut(map_side * lines).enumerate().for_each(|(at, pixels)| {
+        let within = (at % map_side).checked_sub(padding).filter(|row| *row < side);
+        if let Some(number) = within {
+            let inside = &mut pixels[padding * lines..][..side * lines];
+            row(at / map_side, number, inside.chunks_exact_mut(lines));
         }
     });
 }
@@ -180,9 +208,11 @@ fn planes(layer: &Convolution, tiles: &Tiles, out: &mut [f32]) {
     let MapShape { channels, height, width } = CONV5;
     out.par_chunks_mut(channels * height * width).enumerate().for_each(|(image, out)| {
         for pixel in 0..height * width {
-            let lines = layer.pixel(tiles, image, pixel / width, pixel % width);
-            for (channel, value) in lines.flat_map(|line| line.0).enumerate() {
-                out[channel * height * width + pixel] = value;
+            let lines = layer.pixel(tiles, image, (pixel / width, pixel % width)).flatten();
+            for (line, channels) in lines.zip(out.chunks_exact_mut(LINE * height * width)) {
+                for (value, plane) in line.0.iter().zip(channels.chunks_exact_mut(height * width)) {
+                    plane[pixel] = *value;
+                }
             }
         }
     });

@@ -15,8 +15,12 @@ use std::ops::Range;
 const SIDE: usize = 6;
 /// Points of a tile.
 const POINTS: usize = SIDE * SIDE;
-/// Tiles that are worked on together at most: enough to read the weights seldom, few enough for the caches.
-const BLOCK: usize = 48;
+/// Weights of a layer from which on reading them is what costs most, in lines (4 MB).
+const HEAVY: usize = 1 << 16;
+/// Tiles of a heavy layer that are worked on together at most: the weights are read once for all.
+const BLOCK_HEAVY: usize = 128;
+/// Tiles of another layer: what becomes of them stays in the nearer caches, and the weights come from the farther one.
+const BLOCK_LIGHT: usize = 48;
 
 /// Maps of a batch, `[image, row, column, channel]`; channels in whole lines. Borders of zeros are part of a map.
 #[derive(Default)]
@@ -84,21 +88,22 @@ impl Convolution {
         bias: &[f32],
     ) -> Self {
         let transform = filter_transform(kernel);
-        // [output, input] of [point].
-        let transformed: Vec<[f32; POINTS]> = (0..outputs * inputs)
-            .into_par_iter()
-            .map(|at| {
-                transformed_filter(&transform, |row, column| weight(at / inputs, at % inputs, row, column))
+        // [output, point, input].
+        let mut transformed = vec![0.0; outputs * POINTS * inputs];
+        transformed.par_chunks_mut(POINTS * inputs).enumerate().for_each(|(output, of_output)| {
+            for input in 0..inputs {
+                let points = transformed_filter(&transform, |row, column| weight(output, input, row, column));
+                for (point, value) in points.into_iter().enumerate() {
+                    of_output[point * inputs + input] = value;
+                }
+            }
+        });
+        let packed = |point: usize| {
+            Packed::new(level, (inputs, outputs), |input, output| {
+                transformed[(output * POINTS + point) * inputs + input]
             })
-            .collect();
-        let weights = (0..POINTS)
-            .into_par_iter()
-            .map(|point| {
-                Packed::new(level, (inputs, outputs), |input, output| {
-                    transformed[output * inputs + input][point]
-                })
-            })
-            .collect();
+        };
+        let weights = (0..POINTS).into_par_iter().map(packed).collect();
         let line = |values: &[f32]| Line(std::array::from_fn(|at| values.get(at).copied().unwrap_or(0.0)));
         let bias = bias.chunks(LINE).map(line).collect();
         Self { level, kernel, side, input_lines: lines_of(inputs), weights, bias }
@@ -107,6 +112,10 @@ impl Convolution {
     /// Rows and columns of a tile of outputs.
     fn tile(&self) -> usize {
         SIDE + 1 - self.kernel
+    }
+
+    fn is_heavy(&self) -> bool {
+        POINTS * self.input_lines * LINE * self.bias.len() > HEAVY
     }
 
     fn tiles_across(&self) -> usize {
@@ -127,7 +136,7 @@ impl Convolution {
     pub(super) fn forward(&self, input: &Maps, out: &mut Tiles) {
         let tiles = input.data.len() / input.map_lines() * self.tiles_across().pow(2);
         let threads = rayon::current_num_threads();
-        let blocks = tiles.div_ceil(BLOCK);
+        let blocks = tiles.div_ceil(if self.is_heavy() { BLOCK_HEAVY } else { BLOCK_LIGHT });
         // Few tiles are shared between threads by their outputs, many by blocks of the same size.
         let panels = self.bias.len() * LINE / self.level.width();
         let (blocks, splits) = match blocks {
@@ -137,8 +146,8 @@ impl Convolution {
         let (block, lines) = (tiles.div_ceil(blocks), self.bias.len() / splits);
         (out.block, out.splits, out.lines) = (block, splits, lines);
         let area = self.tile().pow(2);
-        out.data.resize(blocks * splits * block * area * lines, Line::ZERO);
-        out.data.par_chunks_mut(block * area * lines).enumerate().for_each(|(task, out)| {
+        let data = room(&mut out.data, blocks * splits * block * area * lines);
+        data.par_chunks_mut(block * area * lines).enumerate().for_each(|(task, out)| {
             let (at, split) = (task / splits, task % splits);
             let tiles = (at * block).min(tiles)..((at + 1) * block).min(tiles);
             SCRATCH.with_borrow_mut(|scratch| {
@@ -148,21 +157,21 @@ impl Convolution {
         });
     }
 
-    /// The lines of an output pixel.
+    /// Where the lines of an output pixel lie: as many parts as its outputs were split into.
+    #[inline(always)]
     pub(super) fn pixel<'a>(
         &self,
         out: &'a Tiles,
         image: usize,
-        row: usize,
-        column: usize,
-    ) -> impl Iterator<Item = &'a Line> + use<'a> {
+        (row, column): (usize, usize),
+    ) -> impl Iterator<Item = &'a [Line]> + use<'a> {
         let (tile, across) = (self.tile(), self.tiles_across());
         let at = (image * across + row / tile) * across + column / tile;
         let (block, within) = (at / out.block, at % out.block);
         let pixel = within * tile * tile + row % tile * tile + column % tile;
-        let task_lines = out.block * tile * tile * out.lines;
-        (0..out.splits).flat_map(move |split| {
-            &out.data[(block * out.splits + split) * task_lines + pixel * out.lines..][..out.lines]
+        let part_lines = out.block * tile * tile * out.lines;
+        (0..out.splits).map(move |split| {
+            &out.data[(block * out.splits + split) * part_lines + pixel * out.lines..][..out.lines]
         })
     }
 }
@@ -189,7 +198,7 @@ impl Kernel for Block<'_> {
             return;
         }
         let of_point = count * input.lines;
-        points.resize(POINTS * of_point, Line::ZERO);
+        let points = room(points, POINTS * of_point);
         let across = layer.tiles_across();
         for (to, tile) in tiles.enumerate() {
             let (image, within) = (tile / (across * across), tile % (across * across));
@@ -197,27 +206,41 @@ impl Kernel for Block<'_> {
             let corner = image * input.map_lines() + (row * input.side + column) * input.lines;
             input_transform(simd, &input.data[corner..], (input.side, input.lines), points, (to, of_point));
         }
-        let of_product = count * lines.len();
-        products.resize(POINTS * of_product, Line::ZERO);
-        for (point, weights) in layer.weights.iter().enumerate() {
-            multiply::<S, ROWS, REGISTERS>(
-                simd,
-                &points[point * of_point..][..of_point],
-                weights,
-                lines.clone(),
-                &mut products[point * of_product..][..of_product],
-            );
-        }
-        let tile_lines = layer.tile().pow(2) * lines.len();
-        let bias = &layer.bias[lines.clone()];
-        for (tile, out) in out.chunks_exact_mut(tile_lines).enumerate().take(count) {
-            let products = &products[tile * lines.len()..];
-            match layer.tile() {
-                4 => output_transform::<S, 4>(simd, products, of_product, bias, out),
-                _ => output_transform::<S, 2>(simd, products, of_product, bias, out),
+        // A heavy layer takes each weight for all tiles, another one each tile for all points.
+        let group = if layer.is_heavy() { lines.len() } else { REGISTERS * S::F32_LANES / LINE };
+        for first in lines.clone().step_by(group) {
+            let group = first..(first + group).min(lines.end);
+            let of_product = count * group.len();
+            let products = room(products, POINTS * of_product);
+            for (point, weights) in layer.weights.iter().enumerate() {
+                multiply::<S, ROWS, REGISTERS>(
+                    simd,
+                    &points[point * of_point..][..of_point],
+                    weights,
+                    group.clone(),
+                    &mut products[point * of_product..][..of_product],
+                );
+            }
+            let tile_lines = layer.tile().pow(2) * lines.len();
+            for (tile, out) in out.chunks_exact_mut(tile_lines).enumerate().take(count) {
+                let products = &products[tile * group.len()..];
+                let out = &mut out[first - lines.start..];
+                let (bias, width) = (&layer.bias[group.clone()], (of_product, lines.len()));
+                match layer.tile() {
+                    4 => output_transform::<S, 4>(simd, products, width, bias, out),
+                    _ => output_transform::<S, 2>(simd, products, width, bias, out),
+                }
             }
         }
     }
+}
+
+/// Room for some lines, whatever they hold.
+fn room(buffer: &mut Vec<Line>, lines: usize) -> &mut [Line] {
+    if buffer.len() < lines {
+        buffer.resize(lines, Line::ZERO);
+    }
+    &mut buffer[..lines]
 }
 
 /// B' d B of a tile, all its channels: from a map whose first pixel is the tile's first, to the place `to` of every
@@ -269,19 +292,20 @@ fn input_points<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5]: [S::f32s; SIDE]) -> 
     ]
 }
 
-/// A' m A of a tile, all its channels, with bias and ReLU.
+/// A' m A of a tile, some of its channels, with bias and ReLU: from products `of_product` lines apart to pixels `width`
+/// lines apart.
 #[inline(always)]
 fn output_transform<S: Simd, const TILE: usize>(
     simd: S,
     products: &[Line],
-    of_product: usize,
+    (of_product, width): (usize, usize),
     bias: &[Line],
     out: &mut [Line],
 ) {
     let products: &[S::f32s] = bytemuck::cast_slice(products);
     let bias: &[S::f32s] = bytemuck::cast_slice(bias);
     let out: &mut [S::f32s] = bytemuck::cast_slice_mut(out);
-    let (of_product, width) = (of_product * LINE / S::F32_LANES, bias.len());
+    let [of_product, width] = [of_product, width].map(|lines| lines * LINE / S::F32_LANES);
     let zero = simd.splat_f32s(0.0);
     for (channel, bias) in bias.iter().enumerate() {
         let mut half = [[zero; SIDE]; TILE];
@@ -323,6 +347,9 @@ fn outputs<S: Simd, const TILE: usize>(
     y
 }
 
+/// Most taps of a filter.
+const TAPS_MAX: usize = 5;
+
 /// G, `[point, tap]`.
 fn filter_transform(taps: usize) -> [Vec<f64>; SIDE] {
     let row = |scale: f64, point: f64| (0..taps as i32).map(|tap| scale * point.powi(tap)).collect();
@@ -340,12 +367,15 @@ fn filter_transform(taps: usize) -> [Vec<f64>; SIDE] {
 /// G g G' in double precision.
 fn transformed_filter(transform: &[Vec<f64>; SIDE], filter: impl Fn(usize, usize) -> f32) -> [f32; POINTS] {
     let taps = transform[0].len();
-    let mut points = [0.0; POINTS];
-    for (at, point) in points.iter_mut().enumerate() {
-        let (down, across) = (&transform[at / SIDE], &transform[at % SIDE]);
-        let along =
-            |row: usize| (0..taps).map(|column| f64::from(filter(row, column)) * across[column]).sum::<f64>();
-        *point = (0..taps).map(|row| down[row] * along(row)).sum::<f64>() as f32;
+    // g G'.
+    let mut half = [[0.0; SIDE]; TAPS_MAX];
+    for (row, half) in half.iter_mut().enumerate().take(taps) {
+        for (value, across) in half.iter_mut().zip(transform) {
+            *value = across.iter().enumerate().map(|(column, g)| f64::from(filter(row, column)) * g).sum();
+        }
     }
-    points
+    std::array::from_fn(|point| {
+        let down = transform[point / SIDE].iter().zip(&half);
+        down.map(|(g, half)| g * half[point % SIDE]).sum::<f64>() as f32
+    })
 }

@@ -15,7 +15,7 @@ use crate::store::{
     Damage, Disk, HeadChange, HeadRecord, ModelRecord, Store, StoreConfig, StoreError, StoredState,
 };
 use arc_swap::ArcSwap;
-use lapel_heads::{Bundle, BundleError, Head};
+use lapel_heads::{Bundle, BundleError, BundleKey, Head};
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,14 @@ pub enum OpenError {
         /// The configured one.
         configured: String,
     },
+    /// The configured key for signed bundles is none.
+    #[error("access.bundle_key {path}: {reason}")]
+    BundleKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The system gives no thread.
     #[error("no thread: {0}")]
     Thread(std::io::Error),
@@ -88,6 +96,7 @@ impl Core {
     /// # Errors
     /// [`OpenError`], naming the file.
     pub async fn open(config: Config, disk: Disk) -> Result<Arc<Self>, OpenError> {
+        let bundle_key = config.access.bundle_key.as_deref().map(read_bundle_key).transpose()?;
         let (store, config, loaded) = tokio::task::spawn_blocking(move || {
             let store = Store::open(StoreConfig {
                 folder: config.data.clone(),
@@ -115,6 +124,7 @@ impl Core {
             store,
             engine,
             registry: loaded.registry,
+            bundle_key,
             models: watch::Sender::new(loaded.models),
             snapshot: ArcSwap::from_pointee(loaded.snapshot),
             writer: Mutex::new(()),
@@ -158,6 +168,12 @@ impl Core {
         }
         Ok(())
     }
+}
+
+fn read_bundle_key(path: &Path) -> Result<BundleKey, OpenError> {
+    let fault = |reason: String| OpenError::BundleKey { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|e| fault(e.to_string()))?;
+    BundleKey::from_text(&text).map_err(|e| fault(e.to_string()))
 }
 
 fn read_model(path: &Path) -> Result<Vec<u8>, OpenError> {

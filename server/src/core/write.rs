@@ -6,6 +6,7 @@ use crate::catalogue::{Computing, Snapshot};
 use crate::engine::Priority;
 use crate::error::{Error, Violation};
 use crate::heads::Found;
+use crate::stages::{Stage, timed};
 use crate::store::{ContentId, ItemChange, Outcome, Receipt, SignaturesByHead};
 use futures_util::future::join_all;
 use lapel_heads::{Features, Head, Labels, PartsCase, Signature, is_name};
@@ -144,7 +145,7 @@ impl Core {
             let prepared = join_all(items.iter().map(|item| self.prepare(&snapshot, item))).await;
             let work = Work::Upsert(snapshot.computing().clone(), items.into_iter().zip(prepared).collect());
             drop(snapshot);
-            match self.submit(work).await? {
+            match timed(Stage::Commit, self.submit(work)).await? {
                 Done::Upserted(outcomes) => return Ok(outcomes),
                 Done::Stale(again) => items = again,
                 Done::Deleted(_) => return Err(Error::Internal("an upsert was answered as a delete".into())),
@@ -161,7 +162,7 @@ impl Core {
         ids: Vec<String>,
         request: RequestId,
     ) -> Result<Vec<String>, Error> {
-        match self.submit(Work::Delete(ids, request)).await? {
+        match timed(Stage::Commit, self.submit(Work::Delete(ids, request))).await? {
             Done::Deleted(missing) => Ok(missing),
             Done::Upserted(_) | Done::Stale(_) => {
                 Err(Error::Internal("a delete was answered as an upsert".into()))

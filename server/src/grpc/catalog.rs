@@ -4,6 +4,7 @@ use super::{Services, convert, paging};
 use crate::catalogue::{Column, Item, Slot, Snapshot};
 use crate::core::{Core, NewItem, Scope, Upserted};
 use crate::error::Error;
+use crate::stages::carried;
 use crate::store::ContentId;
 use lapel_heads::photo_format;
 use lapel_proto::v1;
@@ -273,7 +274,7 @@ impl Upsert<'_> {
             let (places, items) = std::mem::take(&mut self.batch).into_iter().unzip();
             self.images = (0, 0);
             let core = self.services.core.clone();
-            self.running = Some((places, tokio::spawn(async move { core.upsert(items).await })));
+            self.running = Some((places, tokio::spawn(carried(async move { core.upsert(items).await }))));
         }
         Ok(())
     }

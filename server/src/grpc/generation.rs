@@ -5,6 +5,7 @@ use super::{Services, convert};
 use crate::core::{Core, GenerationFiles, ModelStatus, RequestId};
 use crate::error::Error;
 use crate::heads::HeadState;
+use lapel_heads::BundleKey;
 use lapel_proto::v1;
 use lapel_proto::v1::build_generation_request::Part;
 use lapel_proto::v1::generation_service_server::GenerationService;
@@ -103,15 +104,15 @@ impl GenerationService for Services {
 }
 
 /// The files that have come whole, and the one on its way.
-#[derive(Default)]
-struct Receiving {
+struct Receiving<'a> {
+    key: Option<&'a BundleKey>,
     files: GenerationFiles,
     /// Announcements, for the request's identity.
     announced: Vec<String>,
     current: Option<(v1::GenerationFile, Incoming)>,
 }
 
-impl Receiving {
+impl Receiving<'_> {
     fn announce(
         &mut self,
         header: v1::GenerationFileHeader,
@@ -135,13 +136,14 @@ impl Receiving {
             return Err(Error::invalid("header.file", wanted));
         }
         self.announced.push(header.sha256.to_lowercase());
-        self.current = Some((file, Incoming::announced(header.size_bytes, header.sha256, most)?));
+        self.current =
+            Some((file, Incoming::announced(header.size_bytes, header.sha256, header.signature, most)?));
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), Error> {
         let Some((file, incoming)) = self.current.take() else { return Ok(()) };
-        let bytes = incoming.finish()?;
+        let bytes = incoming.finish(self.key)?;
         match file {
             v1::GenerationFile::Backbone => self.files.backbone = bytes,
             v1::GenerationFile::ExtractParts => self.files.extract_parts = bytes,
@@ -157,7 +159,13 @@ impl Services {
         mut stream: Streaming<v1::BuildGenerationRequest>,
     ) -> Result<(GenerationFiles, bool, RequestId), Status> {
         let limits = &self.core.config.limits;
-        let (mut receiving, mut hold, mut id) = (Receiving::default(), false, String::new());
+        let (mut hold, mut id) = (false, String::new());
+        let mut receiving = Receiving {
+            key: self.core.bundle_key.as_ref(),
+            files: GenerationFiles::default(),
+            announced: Vec::new(),
+            current: None,
+        };
         while let Some(message) = stream.message().await? {
             match message.part {
                 Some(Part::Header(header)) => {

@@ -171,7 +171,7 @@ impl Services {
         let request = convert::request_id(&header.request_id, &header)?;
         let registration = Registration { update: header.update, hold: header.hold, request };
         let most = self.core.config.limits.bundle_bytes_max.0;
-        let mut incoming = Incoming::announced(header.size_bytes, header.sha256, most)?;
+        let mut incoming = Incoming::announced(header.size_bytes, header.sha256, header.signature, most)?;
         while let Some(message) = stream.message().await? {
             match message.part {
                 Some(Part::Chunk(chunk)) => incoming.take(&chunk)?,
@@ -181,7 +181,7 @@ impl Services {
                 None => return Err(Error::invalid("part", "each further message carries a chunk").into()),
             }
         }
-        Ok((incoming.finish()?, registration))
+        Ok((incoming.finish(self.core.bundle_key.as_ref())?, registration))
     }
 }
 

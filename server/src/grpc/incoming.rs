@@ -1,24 +1,30 @@
 //! A file that comes in pieces: announced with its size and hash, then checked against both.
 
 use crate::error::Error;
-use lapel_heads::sha256_hex;
+use lapel_heads::{BundleKey, sha256_hex};
 
 /// A file on its way in.
 pub(super) struct Incoming {
     size: u64,
     sha256: String,
+    signature: Vec<u8>,
     bytes: Vec<u8>,
 }
 
 impl Incoming {
     /// An announced file of up to `most` bytes.
-    pub(super) fn announced(size: u64, sha256: String, most: usize) -> Result<Self, Error> {
+    pub(super) fn announced(
+        size: u64,
+        sha256: String,
+        signature: Vec<u8>,
+        most: usize,
+    ) -> Result<Self, Error> {
         if size > most as u64 {
             return Err(Error::Exhausted(format!(
                 "the bundle has {size} bytes; at most {most} are accepted"
             )));
         }
-        Ok(Self { size, sha256, bytes: Vec::new() })
+        Ok(Self { size, sha256, signature, bytes: Vec::new() })
     }
 
     /// The next bytes.
@@ -31,9 +37,9 @@ impl Incoming {
         Ok(())
     }
 
-    /// The whole file.
-    pub(super) fn finish(self) -> Result<Vec<u8>, Error> {
-        let Self { size, sha256, bytes } = self;
+    /// The whole file, signed by the owner of `key` where there is one.
+    pub(super) fn finish(self, key: Option<&BundleKey>) -> Result<Vec<u8>, Error> {
+        let Self { size, sha256, signature, bytes } = self;
         if bytes.len() as u64 != size {
             return Err(Error::invalid(
                 "chunk",
@@ -45,6 +51,16 @@ impl Incoming {
             let wanted = format!("the bytes that came have SHA-256 {found}; {sha256} was announced");
             return Err(Error::invalid("header.sha256", wanted));
         }
-        Ok(bytes)
+        match key {
+            Some(_) if signature.is_empty() => Err(Error::Precondition {
+                reason: "BUNDLE_UNSIGNED",
+                message: "this server takes signed bundles only; sign it with `lapel-train sign`".into(),
+            }),
+            Some(key) if !key.verifies(&bytes, &signature) => Err(Error::Precondition {
+                reason: "BUNDLE_SIGNATURE",
+                message: "the signature is not one of this file by the key that this server trusts".into(),
+            }),
+            Some(_) | None => Ok(bytes),
+        }
     }
 }

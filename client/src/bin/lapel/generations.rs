@@ -1,10 +1,10 @@
 //! `lapel generations`.
 
 use crate::heads::{BackfillBar, show as show_heads};
-use crate::output;
+use crate::{input, output};
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use lapel_client::{Client, v1};
+use lapel_client::{Client, Upload, v1};
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -60,12 +60,15 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             output::say(format!("generation {}", answer.generation))
         }
         Verb::Build { backbone, extract_parts, heads, hold, no_wait } => {
+            let upload = |file, path: &PathBuf| {
+                input::signed(path).map(|(bytes, signature)| Upload { file, bytes, signature })
+            };
             let mut files = vec![
-                (v1::GenerationFile::Backbone, fs_err::read(backbone)?),
-                (v1::GenerationFile::ExtractParts, fs_err::read(extract_parts)?),
+                upload(v1::GenerationFile::Backbone, &backbone)?,
+                upload(v1::GenerationFile::ExtractParts, &extract_parts)?,
             ];
-            for head in heads {
-                files.push((v1::GenerationFile::Head, fs_err::read(head)?));
+            for head in &heads {
+                files.push(upload(v1::GenerationFile::Head, head)?);
             }
             let built = client.build_generation(&files, hold).await?;
             if no_wait { one(Some(built), json) } else { watch(client, built.backbone, json).await }

@@ -1,6 +1,6 @@
 //! `lapel heads`.
 
-use crate::output;
+use crate::{input, output};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -80,8 +80,9 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             if json { output::json("GetHeadResponse", &answer) } else { show(answer.head.as_slice()) }
         }
         Verb::Register { bundle, update, hold, no_wait } => {
-            let header = v1::RegisterHeadHeader { update, hold, ..Default::default() };
-            let head = client.register_bundle_as(&fs_err::read(bundle)?, header).await?;
+            let (bytes, signature) = input::signed(&bundle)?;
+            let header = v1::RegisterHeadHeader { update, hold, signature, ..Default::default() };
+            let head = client.register_bundle_as(&bytes, header).await?;
             if no_wait || matches!(head.state(), v1::HeadState::Active | v1::HeadState::Standby) {
                 return one(Some(head), json);
             }

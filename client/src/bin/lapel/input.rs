@@ -58,3 +58,21 @@ fn pair(text: &str) -> anyhow::Result<(String, String)> {
         text.split_once('=').with_context(|| format!("{text:?} lacks a \"=\", as in color=red"))?;
     Ok((left.trim().to_owned(), right.trim().to_owned()))
 }
+
+/// A file and its signature, which lies beside it as `FILE.sig` where it has one.
+pub(crate) fn signed(path: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    let mut signature_path = path.as_os_str().to_owned();
+    signature_path.push(".sig");
+    let signature_path = Path::new(&signature_path);
+    let signature = match signature_path.exists() {
+        true => {
+            let text = fs_err::read_to_string(signature_path)?;
+            let digits = text.trim();
+            let pair = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+            let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(pair).collect();
+            bytes.with_context(|| format!("{} holds no hexadecimal digits", signature_path.display()))?
+        }
+        false => Vec::new(),
+    };
+    Ok((fs_err::read(path)?, signature))
+}

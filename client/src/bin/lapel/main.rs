@@ -9,6 +9,7 @@ mod html;
 mod import;
 mod input;
 mod items;
+mod load;
 mod output;
 mod pick;
 mod profiles;
@@ -16,7 +17,8 @@ mod search;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use lapel_client::Client;
+use lapel_client::{Access, Client};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Describe photos, search a catalogue by them, and keep the catalogue.
@@ -26,6 +28,18 @@ struct Arguments {
     /// Address of the server.
     #[arg(long, global = true, default_value = "http://127.0.0.1:7700", env = "LAPEL_SERVER")]
     server: String,
+    /// The token's secret.
+    #[arg(long, global = true, env = "LAPEL_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Authority of the server's certificate (PEM), for an `https` address.
+    #[arg(long, global = true, env = "LAPEL_CA")]
+    ca: Option<PathBuf>,
+    /// Client certificate (PEM), for a server that wants one; `--key` is its key.
+    #[arg(long, global = true, requires = "key")]
+    certificate: Option<PathBuf>,
+    /// Key of the client certificate (PEM).
+    #[arg(long, global = true, requires = "certificate")]
+    key: Option<PathBuf>,
     /// Print the server's answer as JSON instead of a table.
     #[arg(long, global = true)]
     json: bool,
@@ -53,6 +67,8 @@ enum Verb {
     /// Build another backbone with its heads, switch to it, and back.
     #[command(subcommand)]
     Generations(generations::Verb),
+    /// Measure how many requests a second the server answers, and how fast.
+    Load(Box<load::Options>),
     /// Save everything the server keeps to one file; `lapel-server restore` reads it.
     Backup(backup::Options),
 }
@@ -71,8 +87,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { server, json, verb } = arguments;
-    let client = Client::connect(&server).await;
+    let access = access(&arguments)?;
+    let Arguments { server, json, verb, .. } = arguments;
+    let client = Client::connect_with(&server, &access).await;
     let mut client = client
         .with_context(|| format!("no Lapel server answers at {server}; start one, or give --server"))?;
     match verb {
@@ -84,5 +101,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Profiles(verb) => profiles::run(&mut client, verb, json).await,
         Verb::Generations(verb) => generations::run(&mut client, verb, json).await,
         Verb::Backup(options) => backup::run(&mut client, &options).await,
+        Verb::Load(options) => load::run(&server, &access, *options, json).await,
     }
+}
+
+fn access(arguments: &Arguments) -> anyhow::Result<Access> {
+    let read = |path: &PathBuf| fs_err::read(path);
+    let identity = match (&arguments.certificate, &arguments.key) {
+        (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+        (Some(_), None) | (None, Some(_) | None) => None,
+    };
+    Ok(Access { token: arguments.token.clone(), ca: arguments.ca.as_ref().map(read).transpose()?, identity })
 }

@@ -39,11 +39,15 @@ struct Bench {
     photos: Vec<Vec<u8>>,
     canvases: Vec<Canvas>,
     rounds: usize,
+    /// Milliseconds for the backbone, and for the heads.
+    loading_ms: [f64; 2],
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let bench = Bench::new(options)?;
     let mut out = std::io::stdout().lock();
+    let [backbone_ms, heads_ms] = bench.loading_ms;
+    writeln!(out, "loading: backbone {backbone_ms:.0} ms, {} heads {heads_ms:.0} ms", bench.heads.len())?;
     let peak = Level::best().peak_gflops();
     writeln!(
         out,
@@ -93,7 +97,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 impl Bench {
     fn new(options: &Options) -> anyhow::Result<Self> {
         let file = |name: &str| options.bundles.join(name);
+        let start = Instant::now();
         let backbone = Arc::new(AlexNet::load(&file(BACKBONE_FILE))?);
+        let backbone_ms = 1e3 * start.elapsed().as_secs_f64();
         let head = |path: &Path| -> anyhow::Result<Head> {
             let bytes = fs_err::read(path)?;
             Head::from_bytes(&bytes, backbone.as_ref()).with_context(|| path.display().to_string())
@@ -106,6 +112,7 @@ impl Bench {
                 heads.push(Arc::new(head(&path)?));
             }
         }
+        let heads_ms = 1e3 * start.elapsed().as_secs_f64() - backbone_ms;
         let embedder = Embedder::new(backbone.clone(), head(&file(EXTRACT_PARTS_FILE))?)?;
         let mut photos = options.photos.iter().map(fs_err::read).collect::<Result<Vec<_>, _>>()?;
         if photos.is_empty() {
@@ -117,7 +124,16 @@ impl Bench {
             |bytes: &Vec<u8>| Ok(Photo::decode(bytes, PhotoLimits::default())?.fit(backbone.input_side()));
         let canvases = photos.iter().map(decode).collect::<anyhow::Result<_>>()?;
         let tensors = candle_core::safetensors::load(file(BACKBONE_FILE), &Device::Cpu)?;
-        Ok(Self { tensors, backbone, embedder, heads, photos, canvases, rounds: options.rounds })
+        Ok(Self {
+            tensors,
+            backbone,
+            embedder,
+            heads,
+            photos,
+            canvases,
+            rounds: options.rounds,
+            loading_ms: [backbone_ms, heads_ms],
+        })
     }
 
     /// Median seconds of a run.
@@ -216,7 +232,7 @@ impl Bench {
         stage("convolutions", &mut || self.backbone.conv5(&borrowed).map(drop).map_err(Into::into))?;
         stage("silhouette and parts", &mut || {
             canvases.iter().zip(&cases).for_each(|(c, case)| {
-                extract_parts(&c.afresh(), *case);
+                let _ = extract_parts(&c.afresh(), *case);
             });
             Ok(())
         })?;

@@ -7,6 +7,7 @@ mod evaluate;
 mod export;
 mod external;
 mod report;
+mod sign;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +37,10 @@ enum Verb {
     Train(train::Options),
     /// Measure shipped or given bundles on labelled photos and rendered garments.
     Evaluate(evaluate::Options),
+    /// Make a pair of keys for signing bundles.
+    Key(sign::KeyOptions),
+    /// Sign bundles and backbones for servers that take signed ones only (`access.bundle_key`).
+    Sign(sign::Options),
     /// Write the bundle of an external head, whose signatures are computed elsewhere and come with the items.
     External(external::Options),
 }
@@ -48,5 +53,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Train(options) => train::run(&options),
         Verb::Evaluate(options) => evaluate::run(&options),
         Verb::External(options) => external::run(&options),
+        Verb::Key(options) => sign::key(&options),
+        Verb::Sign(options) => sign::run(&options),
     }
 }

@@ -1,0 +1,16 @@
+//! What stands between a connection and a service: encryption, identity, admission, deadlines, and the record of what
+//! became of each request.
+
+mod connections;
+mod gate;
+mod record;
+mod roles;
+mod tls;
+mod tokens;
+
+pub(crate) use connections::{ConnectionLimits, accept};
+pub(crate) use gate::{Gate, GateLayer};
+pub use roles::Role;
+pub(crate) use tls::{Tls, TlsError};
+pub(crate) use tokens::Tokens;
+pub use tokens::{NewToken, TokensError};

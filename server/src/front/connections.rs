@@ -1,0 +1,141 @@
+//! Connections as they come in: bounded in number, encrypted where that is configured.
+
+use super::tls::Tls;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+/// Longest that agreeing on keys may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Before the system is asked again after it gave no connection.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Who is at the other end; every request of a connection carries it.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(super) address: SocketAddr,
+    /// Its requests in flight.
+    pub(super) in_flight: Arc<Semaphore>,
+}
+
+/// A connection, open for as long as it holds its permit.
+pub(crate) struct Connection {
+    stream: Stream,
+    peer: Peer,
+    _permit: OwnedSemaphorePermit,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Bounds on connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectionLimits {
+    /// Connections that may be open; more wait to be accepted.
+    pub(crate) open_max: usize,
+    /// Requests of one that may be in flight.
+    pub(crate) in_flight_max: usize,
+}
+
+/// Accepts connections until the receiver is dropped. A connection that does not come about costs the others nothing.
+pub(crate) fn accept(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    limits: ConnectionLimits,
+) -> ReceiverStream<io::Result<Connection>> {
+    let (sender, receiver) = mpsc::channel(16);
+    tokio::spawn(async move {
+        let open = Arc::new(Semaphore::new(limits.open_max));
+        loop {
+            let permit = tokio::select! {
+                permit = open.clone().acquire_owned() => permit,
+                () = sender.closed() => return,
+            };
+            let Ok(permit) = permit else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = sender.closed() => return,
+            };
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "no connection was accepted");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            };
+            let peer = Peer { address, in_flight: Arc::new(Semaphore::new(limits.in_flight_max)) };
+            let (sender, tls) = (sender.clone(), tls.clone());
+            tokio::spawn(async move {
+                match encrypted(stream, tls.as_deref()).await {
+                    Ok(stream) => drop(sender.send(Ok(Connection { stream, peer, _permit: permit })).await),
+                    Err(error) => tracing::info!(%address, %error, "a connection did not come about"),
+                }
+            });
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+async fn encrypted(stream: TcpStream, tls: Option<&Tls>) -> io::Result<Stream> {
+    // Small answers would otherwise wait 40 ms for the peer's delayed acknowledgement.
+    stream.set_nodelay(true)?;
+    let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
+    let stream = tokio::time::timeout(HANDSHAKE_MAX, tls.acceptor().accept(stream)).await??;
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Bearer tokens: a file of hashes with names and roles.
+
+use super::roles::Role;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::Semaphore;
+
+/// Random bytes of a secret. With so many, a plain hash cannot be turned back.
+const SECRET_BYTES: usize = 32;
+/// Begins every secret, so that scanners for leaked secrets know it.
+const PREFIX: &str = "lapel_";
+
+/// Why a token file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// It cannot be read.
+    #[error("the token file {path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no token file; the reason does not quote it.
+    #[error("the token file {path} is refused: {reason}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+}
+
+/// A caller that is known.
+#[derive(Debug)]
+pub(crate) struct Token {
+    /// Its name, for logs.
+    pub(crate) name: String,
+    hash: [u8; 32],
+    roles: Vec<Role>,
+    /// Its requests in flight.
+    pub(crate) in_flight: Arc<Semaphore>,
+}
+
+impl Token {
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+/// Everybody who is known.
+#[derive(Debug)]
+pub(crate) struct Tokens(Vec<Arc<Token>>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    token: Vec<RawToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawToken {
+    name: String,
+    sha256: String,
+    roles: Vec<Role>,
+}
+
+impl Tokens {
+    /// Reads a token file; each token may have so many requests in flight.
+    pub(crate) fn load(path: &Path, in_flight_max: usize) -> Result<Self, TokensError> {
+        let refused = |reason: String| TokensError::Refused { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| TokensError::Unreadable { path: path.to_owned(), source })?;
+        let source = config::File::from_str(&text, config::FileFormat::Toml);
+        let raw = config::Config::builder().add_source(source).build();
+        let raw: RawFile =
+            raw.and_then(config::Config::try_deserialize).map_err(|e| refused(e.to_string()))?;
+        let mut names = HashSet::new();
+        let token = |RawToken { name, sha256, roles }: RawToken| {
+            let hash =
+                unhex(&sha256).ok_or_else(|| format!("sha256 of {name:?} is not 64 hexadecimal digits"))?;
+            if !names.insert(name.clone()) {
+                return Err(format!("{name:?} is there twice"));
+            }
+            if roles.is_empty() {
+                return Err(format!("{name:?} has no role"));
+            }
+            Ok(Arc::new(Token { name, hash, roles, in_flight: Arc::new(Semaphore::new(in_flight_max)) }))
+        };
+        let tokens: Result<Vec<_>, String> = raw.token.into_iter().map(token).collect();
+        Ok(Self(tokens.map_err(refused)?))
+    }
+
+    /// The token with a secret. How long this takes does not depend on which one it is, or whether there is one.
+    pub(crate) fn find(&self, secret: &str) -> Option<&Arc<Token>> {
+        let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+        let (mut found, mut place) = (Choice::from(0), 0u64);
+        for (at, token) in self.0.iter().enumerate() {
+            let equal = hash.ct_eq(&token.hash);
+            place.conditional_assign(&(at as u64), equal);
+            found |= equal;
+        }
+        if found.into() { self.0.get(place as usize) } else { None }
+    }
+}
+
+/// A secret that was made just now, which nobody keeps.
+pub struct NewToken {
+    /// What the caller sends: `authorization: Bearer SECRET`.
+    pub secret: String,
+    /// What the token file keeps of it.
+    pub entry: String,
+}
+
+impl NewToken {
+    /// Makes a secret.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new(name: &str, roles: &[Role]) -> Result<Self, TokensError> {
+        let mut bytes = [0; SECRET_BYTES];
+        getrandom::fill(&mut bytes).map_err(TokensError::Random)?;
+        let secret = format!("{PREFIX}{}", hex(&bytes));
+        let roles: Vec<String> = roles.iter().map(|role| format!("{:?}", role.name())).collect();
+        let hash = hex(&Sha256::digest(secret.as_bytes()));
+        let entry =
+            format!("[[token]]\nname = {name:?}\nsha256 = \"{hash}\"\nroles = [{}]\n", roles.join(", "));
+        Ok(Self { secret, entry })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let digit = |at: usize| text.as_bytes().get(at).and_then(|c| char::from(*c).to_digit(16));
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = (digit(2 * at)? * 16 + digit(2 * at + 1)?) as u8;
+    }
+    (text.len() == 64).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Tokens, String> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("tokens.toml");
+        std::fs::write(&path, text).expect("written");
+        Tokens::load(&path, 3).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_new_token_is_found_by_its_secret_alone() {
+        let (shop, admin) =
+            (NewToken::new("shop", &[Role::Search, Role::Write]), NewToken::new("ops", &[Role::Admin]));
+        let (shop, admin) = (shop.expect("made"), admin.expect("made"));
+        assert_ne!(shop.secret, admin.secret);
+        assert!(!shop.entry.contains(&shop.secret[PREFIX.len()..]), "the file does not hold the secret");
+        let tokens = load(&(shop.entry + &admin.entry)).expect("sound");
+        let found = tokens.find(&shop.secret).expect("known");
+        assert!(found.name == "shop" && found.has(Role::Write) && !found.has(Role::Admin));
+        assert_eq!(tokens.find(&admin.secret).expect("known").name, "ops");
+        assert!(tokens.find("").is_none() && tokens.find("lapel_00").is_none());
+    }
+
+    #[test]
+    fn unsound_files_are_refused_with_the_reason() {
+        let hash = "ab".repeat(32);
+        for (text, reason) in [
+            (
+                format!("[[token]]\nname = \"a\"\nsha256 = \"{}\"\nroles = [\"search\"]", &hash[1..]),
+                "64 hexadecimal",
+            ),
+            (format!("[[token]]\nname = \"a\"\nsha256 = \"{hash}\"\nroles = []"), "no role"),
+            (format!("[[token]]\nname = \"a\"\nsha256 = \"{hash}\"\nroles = [\"king\"]"), "king"),
+            (
+                format!("[[token]]\nname = \"a\"\nsha256 = \"{hash}\"\nroles = [\"search\"]\n").repeat(2),
+                "twice",
+            ),
+            ("token = 3".into(), "invalid type"),
+        ] {
+            let refused = load(&text).expect_err("refused");
+            assert!(refused.contains(reason), "{refused}");
+        }
+    }
+}
