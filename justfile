@@ -34,6 +34,10 @@ compare WARDROBE IMAGENET:
 evaluate WARDROBE:
     cargo run --release --bin lapel-train -- evaluate --wardrobe {{WARDROBE}} --out target/evaluate
 
+# How fast photos become signatures, stage by stage (2 minutes).
+bench-embed *ARGS:
+    cargo run --release --bin lapel-train -- bench-embed {{ARGS}}
+
 # Recall and speed of the search, beside the exact scan in the same run (minutes), then the same over gRPC.
 bench-search *ARGS:
     cargo run --release --bin lapel-server -- bench-search --changes --levels --hnsw --html target/bench-search.html {{ARGS}}
