@@ -4,6 +4,10 @@ use lapel_client::Client;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest between a broken connection and the end of the process.
+const END_MAX: Duration = Duration::from_secs(10);
 
 /// A server in a child process; dropping it kills it.
 pub struct ChildServer {
@@ -48,6 +52,19 @@ impl ChildServer {
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Waits until it has ended by itself; false when it goes on. Its connections break some time before the system says
+    /// that it is gone.
+    pub async fn ends(&mut self) -> bool {
+        let start = Instant::now();
+        while !self.has_ended() {
+            if start.elapsed() > END_MAX {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        true
     }
 
     /// Kills it.
