@@ -49,24 +49,12 @@ pub struct Access {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The address or a certificate is unsound, or nothing answers.
-    #[error("{}", causes(.0))]
+    /// The address or a certificate is unsound, or nothing answers; its sources say which.
+    #[error(transparent)]
     Transport(#[from] tonic::transport::Error),
     /// The token cannot be sent.
     #[error("the token holds characters that no header may hold")]
     Token,
-}
-
-/// The error with what is behind it: the transport's own text does not say what failed.
-fn causes(error: &tonic::transport::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// A file of a generation.

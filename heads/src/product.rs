@@ -101,7 +101,7 @@ impl Packed {
         self
     }
 
-    /// Lines of a row of results.
+    /// How many panels there are.
     fn panels(&self) -> usize {
         let numbers = match &self.numbers {
             Numbers::Single(lines) => lines.len() * LINE,

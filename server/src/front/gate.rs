@@ -120,7 +120,7 @@ impl Gate {
             Ok((token, permits)) => {
                 record.caller = token.map(|t| t.name.clone()).unwrap_or_default();
                 record.permits = permits;
-                // What stands in the log as the caller's secret is nobody's business further in.
+                // The secret is nobody's business further in.
                 request.headers_mut().remove("authorization");
                 let deadline = time_left(request.headers());
                 let stages = record.stages.clone();
