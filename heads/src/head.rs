@@ -15,6 +15,7 @@ use crate::signature::Signature;
 use candle_core::{Device, Tensor};
 use layers::Layers;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A label and the probability that the classifier gives it.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +41,7 @@ pub struct Head {
     id: String,
     inputs: usize,
     manifest: Manifest,
-    layers: Option<Layers>,
+    layers: Option<Arc<Layers>>,
     classifiers: HashMap<String, Classifier>,
     prototypes: HashMap<String, Vec<Option<Prototype>>>,
 }
@@ -88,7 +89,7 @@ impl Head {
         let head = Self {
             id,
             inputs,
-            layers: build_layers(bundle, inputs)?,
+            layers: build_layers(bundle, inputs)?.map(Arc::new),
             classifiers: classifiers(bundle),
             prototypes: prototypes(bundle),
             manifest,

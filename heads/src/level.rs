@@ -58,6 +58,15 @@ impl Level {
         }
     }
 
+    /// Numbers of a register.
+    pub(crate) fn lanes(self) -> usize {
+        match self {
+            Self::Portable => 4,
+            Self::Avx2 => 8,
+            Self::Avx512 => 16,
+        }
+    }
+
     /// Billions of multiplications and additions a second that one thread does on numbers in registers: what products of
     /// matrices can reach at most. Takes some milliseconds.
     #[must_use]

@@ -54,18 +54,10 @@ impl Rows {
 
 /// A weight matrix `[inputs, outputs]`, packed in panels of as many outputs as the level's registers take:
 /// `[panel, input, outputs of the panel]`. Inputs and outputs are filled up with zeros.
-#[derive(Clone)]
 pub(crate) struct Packed {
     level: Level,
     inputs: usize,
-    numbers: Numbers,
-}
-
-#[derive(Clone)]
-enum Numbers {
-    Single(Vec<Line>),
-    /// Where half precision holds every weight as it is: half the memory to read.
-    Half(Vec<f16>),
+    lines: Vec<Line>,
 }
 
 impl Packed {
@@ -73,50 +65,20 @@ impl Packed {
     pub(crate) fn new(
         level: Level,
         (inputs, outputs): (usize, usize),
-        weight: impl Fn(usize, usize) -> f32,
+        weight: impl Fn(usize, usize) -> f32 + Sync,
     ) -> Self {
         let (width, filled) = (level.width(), lines_of(inputs) * LINE);
-        let mut panels = Vec::with_capacity(outputs.div_ceil(width) * filled * width / LINE);
-        for first in (0..outputs).step_by(width) {
-            for input in 0..filled {
-                for line in (first..first + width).step_by(LINE) {
-                    let known = |output: usize| input < inputs && output < outputs;
-                    let of = |at: usize| if known(line + at) { weight(input, line + at) } else { 0.0 };
-                    panels.push(Line(std::array::from_fn(of)));
+        let known = |input: usize, output: usize| input < inputs && output < outputs;
+        let mut lines = vec![Line::ZERO; outputs.div_ceil(width) * filled * width / LINE];
+        lines.par_chunks_mut((filled * width / LINE).max(1)).enumerate().for_each(|(panel, lines)| {
+            for (input, lines) in lines.chunks_exact_mut(width / LINE).enumerate() {
+                for (at, value) in lines.iter_mut().flat_map(|line| &mut line.0).enumerate() {
+                    let output = panel * width + at;
+                    *value = if known(input, output) { weight(input, output) } else { 0.0 };
                 }
             }
-        }
-        Self { level, inputs: filled, numbers: Numbers::Single(panels) }
-    }
-
-    /// Keeps the weights in half precision if it holds them as they are.
-    pub(crate) fn halved(self) -> Self {
-        let Numbers::Single(lines) = &self.numbers else { return self };
-        let single: &[f32] = bytemuck::cast_slice(lines);
-        let mut half = vec![f16::ZERO; single.len()];
-        half.convert_from_f32_slice(single);
-        if half.iter().zip(single).all(|(half, single)| half.to_f32().to_bits() == single.to_bits()) {
-            return Self { numbers: Numbers::Half(half), ..self };
-        }
-        self
-    }
-
-    /// How many panels there are.
-    fn panels(&self) -> usize {
-        let numbers = match &self.numbers {
-            Numbers::Single(lines) => lines.len() * LINE,
-            Numbers::Half(numbers) => numbers.len(),
-        };
-        numbers / (self.inputs * self.level.width()).max(1)
-    }
-
-    /// The panels from that of output line `first` on, in single precision.
-    #[inline(always)]
-    fn single_from(&self, first: usize) -> &[Line] {
-        match &self.numbers {
-            Numbers::Single(lines) => &lines[first * LINE / self.level.width() * self.panel_lines()..],
-            Numbers::Half(_) => &[],
-        }
+        });
+        Self { level, inputs: filled, lines }
     }
 
     fn panel_lines(&self) -> usize {
@@ -124,7 +86,7 @@ impl Packed {
     }
 }
 
-/// Multiplies rows with the panels of some lines of results. Inlined into a kernel; the weights are in single precision.
+/// Multiplies rows with the panels of some lines of results. Inlined into a kernel.
 #[inline(always)]
 pub(crate) fn multiply<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     simd: S,
@@ -133,54 +95,168 @@ pub(crate) fn multiply<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     lines: Range<usize>,
     out: &mut [Line],
 ) {
-    let (input, width) = (weights.inputs, lines.len() * LINE / S::F32_LANES);
+    let (inputs, width) = (weights.inputs, lines.len() * LINE / S::F32_LANES);
     let rows: &[f32] = bytemuck::cast_slice(rows);
     let out: &mut [S::f32s] = bytemuck::cast_slice_mut(out);
-    let count = rows.len() / input;
-    let panels = weights.single_from(lines.start).chunks_exact(weights.panel_lines());
+    let before = lines.start * LINE / weights.level.width() * weights.panel_lines();
+    let panels = weights.lines[before..].chunks_exact(weights.panel_lines());
     for (panel, first) in panels.zip((0..width).step_by(REGISTERS)) {
         let (panel, _) = bytemuck::cast_slice::<Line, S::f32s>(panel).as_chunks::<REGISTERS>();
-        for top in (0..count).step_by(ROWS) {
-            // The last row is computed again where there are too few.
-            let row = |at: usize| &rows[(top + at).min(count - 1) * input..][..input];
-            let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
-            add_tile(simd, std::array::from_fn(row), panel, &mut sums);
-            for (at, sum) in sums.iter().enumerate().take(count - top) {
-                for (to, from) in out[(top + at) * width + first..(top + at + 1) * width].iter_mut().zip(sum)
-                {
-                    *to = *from;
-                }
-            }
+        let zero = [simd.splat_f32s(0.0); REGISTERS];
+        for tile in tiles(rows.len() / inputs, ROWS) {
+            let (rows, out) = (&rows[tile.start * inputs..], &mut out[tile.start * width + first..]);
+            let begin = |_: usize| zero;
+            let end = |row: usize, sums: [S::f32s; REGISTERS]| {
+                out[row * width..][..REGISTERS].copy_from_slice(&sums);
+            };
+            add_tile::<S, ROWS, REGISTERS>(simd, (rows, inputs, tile.len()), panel, begin, end);
         }
     }
 }
 
-/// Adds the products of some rows with a panel to sums that registers hold.
+/// `count` rows in tiles of `most` at most, about as many in each: a tile with few would not keep the processor busy.
+#[inline(always)]
+fn tiles(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let tiles = count.div_ceil(most);
+    (0..tiles).map(move |at| at * count / tiles..(at + 1) * count / tiles)
+}
+
+/// Adds the products of `count` rows, `apart` numbers apart, with a panel to what each row `begin`s with, and `end`s it
+/// with the sums. At most `ROWS`, a number that registers hold.
 #[inline(always)]
 fn add_tile<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     simd: S,
-    rows: [&[f32]; ROWS],
+    (rows, apart, count): (&[f32], usize, usize),
     panel: &[[S::f32s; REGISTERS]],
-    sums: &mut [[S::f32s; REGISTERS]; ROWS],
+    begin: impl Fn(usize) -> [S::f32s; REGISTERS],
+    end: impl FnMut(usize, [S::f32s; REGISTERS]),
 ) {
-    let mut held = *sums;
-    let rows = rows.map(|row| &row[..panel.len()]);
+    let rows = (rows, apart);
+    match count.min(ROWS) {
+        1 => add_rows::<S, 1, REGISTERS>(simd, rows, panel, begin, end),
+        2 => add_rows::<S, 2, REGISTERS>(simd, rows, panel, begin, end),
+        3 => add_rows::<S, 3, REGISTERS>(simd, rows, panel, begin, end),
+        4 => add_rows::<S, 4, REGISTERS>(simd, rows, panel, begin, end),
+        5 => add_rows::<S, 5, REGISTERS>(simd, rows, panel, begin, end),
+        6 => add_rows::<S, 6, REGISTERS>(simd, rows, panel, begin, end),
+        7 => add_rows::<S, 7, REGISTERS>(simd, rows, panel, begin, end),
+        _ => add_rows::<S, 8, REGISTERS>(simd, rows, panel, begin, end),
+    }
+}
+
+/// As [`add_tile`], of `ROWS` rows.
+#[inline(always)]
+fn add_rows<S: Simd, const ROWS: usize, const REGISTERS: usize>(
+    simd: S,
+    (rows, apart): (&[f32], usize),
+    panel: &[[S::f32s; REGISTERS]],
+    begin: impl Fn(usize) -> [S::f32s; REGISTERS],
+    mut end: impl FnMut(usize, [S::f32s; REGISTERS]),
+) {
+    // Loops, since what builds arrays from closures is not inlined here.
+    let (mut sums, mut numbers) = ([[simd.splat_f32s(0.0); REGISTERS]; ROWS], [&rows[..0]; ROWS]);
+    for (row, (sums, numbers)) in sums.iter_mut().zip(&mut numbers).enumerate() {
+        (*sums, *numbers) = (begin(row), &rows[row * apart..][..panel.len()]);
+    }
     for (at, weights) in panel.iter().enumerate() {
-        for (sums, row) in held.iter_mut().zip(rows) {
+        for (sums, row) in sums.iter_mut().zip(numbers) {
             let value = simd.splat_f32s(row[at]);
             for (sum, weight) in sums.iter_mut().zip(weights) {
                 *sum = simd.mul_add_e_f32s(value, *weight, *sum);
             }
         }
     }
-    *sums = held;
+    for (row, sums) in sums.into_iter().enumerate() {
+        end(row, sums);
+    }
+}
+
+/// A packed matrix as it is kept for long: in half precision where that holds every weight as it is, which halves the
+/// memory to read.
+pub(crate) enum Kept {
+    Single(Packed),
+    Half(Halved),
+}
+
+impl Kept {
+    pub(crate) fn new(packed: Packed) -> Self {
+        match Halved::new(&packed) {
+            Some(halved) => Self::Half(halved),
+            None => Self::Single(packed),
+        }
+    }
+
+    fn shape(&self) -> (Level, usize) {
+        match self {
+            Self::Single(Packed { level, inputs, .. }) | Self::Half(Halved { level, inputs, .. }) => {
+                (*level, *inputs)
+            }
+        }
+    }
+
+    /// How many panels there are.
+    fn panels(&self) -> usize {
+        let ((level, inputs), numbers) = (
+            self.shape(),
+            match self {
+                Self::Single(packed) => packed.lines.len() * LINE,
+                Self::Half(halved) => halved.words.len() * LINE * 2,
+            },
+        );
+        numbers / (inputs * level.width()).max(1)
+    }
+}
+
+/// A packed matrix in half precision. A word has a number of one register below and that of the next above.
+pub(crate) struct Halved {
+    level: Level,
+    inputs: usize,
+    words: Vec<Words>,
+}
+
+/// A cache line of words.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Words([u32; LINE]);
+
+impl Halved {
+    fn new(packed: &Packed) -> Option<Self> {
+        let single: &[f32] = bytemuck::cast_slice(&packed.lines);
+        let mut half = vec![f16::ZERO; single.len()];
+        half.convert_from_f32_slice(single);
+        let exact = |(half, single): (&f16, &f32)| half.to_f32().to_bits() == single.to_bits();
+        if !half.iter().zip(single).all(exact) {
+            return None;
+        }
+        let lanes = packed.level.lanes();
+        let mut words = vec![Words([0; LINE]); half.len() / (2 * LINE)];
+        let pairs = bytemuck::cast_slice_mut::<Words, u32>(&mut words).chunks_exact_mut(lanes);
+        for (word, half) in pairs.zip(half.chunks_exact(2 * lanes)) {
+            let (low, high) = half.split_at(lanes);
+            for ((word, low), high) in word.iter_mut().zip(low).zip(high) {
+                *word = u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16;
+            }
+        }
+        Some(Self { level: packed.level, inputs: packed.inputs, words })
+    }
+}
+
+/// The numbers in half precision in the upper halves of words. They are finite, and so is what is made of them.
+#[inline(always)]
+fn widened<S: Simd>(simd: S, words: S::u32s) -> S::f32s {
+    // Exponent and fraction in their places, and the exponent's bias made up for: 127 instead of 15.
+    let bits = simd.and_u32s(words, simd.splat_u32s(0x7fff_0000));
+    let size = simd.wrapping_dyn_shr_u32s(bits, simd.splat_u32s(3));
+    let bits = simd.or_u32s(size, simd.and_u32s(words, simd.splat_u32s(0x8000_0000)));
+    simd.mul_f32s(simd.transmute_f32s_u32s(bits), simd.splat_f32s(f32::from_bits((127 + 127 - 15) << 23)))
 }
 
 /// Sums of the products of rows with matrices: what a layer gives whose inputs come in several parts. One row of
 /// `outputs` numbers for each row.
-pub(crate) fn sum_of_products(parts: &[(&Rows, &Packed)], outputs: usize) -> Vec<Vec<f32>> {
+pub(crate) fn sum_of_products(parts: &[(&Rows, &Kept)], outputs: usize) -> Vec<Vec<f32>> {
     let Some((rows, first)) = parts.first() else { return Vec::new() };
-    let (count, width, level) = (rows.count(), first.level.width(), first.level);
+    let (count, level) = (rows.count(), first.shape().0);
+    let width = level.width();
     let by_panel: Vec<Vec<Line>> =
         (0..first.panels()).into_par_iter().map(|panel| level.run(Panel { parts, panel, count })).collect();
     let row = |at: usize| {
@@ -192,7 +268,7 @@ pub(crate) fn sum_of_products(parts: &[(&Rows, &Packed)], outputs: usize) -> Vec
 
 /// One panel of a sum of products, for all rows.
 struct Panel<'a> {
-    parts: &'a [(&'a Rows, &'a Packed)],
+    parts: &'a [(&'a Rows, &'a Kept)],
     panel: usize,
     count: usize,
 }
@@ -206,32 +282,33 @@ impl Kernel for Panel<'_> {
         let width = REGISTERS * S::F32_LANES;
         let mut lines = vec![Line::ZERO; count * width / LINE];
         let (sums, _) = bytemuck::cast_slice_mut::<Line, S::f32s>(&mut lines).as_chunks_mut::<REGISTERS>();
-        let mut widened = [Line::ZERO; WIDENED * 2];
+        let mut wide = [Line::ZERO; WIDENED * 2];
+        let wide: &mut [S::f32s] = bytemuck::cast_slice_mut(&mut wide);
         for (rows, weights) in parts {
             let rows: &[f32] = bytemuck::cast_slice(&rows.data);
-            for first in (0..weights.inputs).step_by(WIDENED) {
-                let inputs = WIDENED.min(weights.inputs - first);
-                let place = (panel * weights.inputs + first) * width;
-                let panel: &[S::f32s] = match &weights.numbers {
-                    Numbers::Single(lines) => {
-                        bytemuck::cast_slice(&lines[place / LINE..][..inputs * width / LINE])
+            let total = weights.shape().1;
+            for first in (0..total).step_by(WIDENED) {
+                let inputs = WIDENED.min(total - first);
+                let (from, registers) = ((panel * total + first) * REGISTERS, inputs * REGISTERS);
+                let panel: &[S::f32s] = match weights {
+                    Kept::Single(Packed { lines, .. }) => {
+                        &bytemuck::cast_slice::<Line, S::f32s>(lines)[from..][..registers]
                     }
-                    Numbers::Half(numbers) => {
-                        let widened = &mut widened[..inputs * width / LINE];
-                        numbers[place..][..inputs * width]
-                            .convert_to_f32_slice(bytemuck::cast_slice_mut(widened));
-                        bytemuck::cast_slice(widened)
+                    Kept::Half(Halved { words, .. }) => {
+                        let words = &bytemuck::cast_slice::<Words, S::u32s>(words)[from / 2..];
+                        for ([low, high], word) in wide[..registers].as_chunks_mut().0.iter_mut().zip(words) {
+                            let lower = simd.wrapping_dyn_shl_u32s(*word, simd.splat_u32s(16));
+                            (*low, *high) = (widened(simd, lower), widened(simd, *word));
+                        }
+                        &wide[..registers]
                     }
                 };
                 let (panel, _) = panel.as_chunks::<REGISTERS>();
-                for top in (0..count).step_by(ROWS) {
-                    let at = |at: usize| (top + at).min(count - 1);
-                    let row = |i: usize| &rows[at(i) * weights.inputs + first..][..inputs];
-                    let mut held: [_; ROWS] = std::array::from_fn(|i| sums[at(i)]);
-                    add_tile(simd, std::array::from_fn(row), panel, &mut held);
-                    for (to, from) in sums[top..].iter_mut().zip(held) {
-                        *to = from;
-                    }
+                for tile in tiles(count, ROWS) {
+                    let rows = (&rows[tile.start * total + first..], total, tile.len());
+                    let sums = std::cell::Cell::from_mut(&mut sums[tile]).as_slice_of_cells();
+                    let (begin, end) = (|row: usize| sums[row].get(), |row: usize, sum| sums[row].set(sum));
+                    add_tile::<S, ROWS, REGISTERS>(simd, rows, panel, begin, end);
                 }
             }
         }
@@ -258,12 +335,9 @@ mod tests {
                 let packed = |weights: &[f32], inputs: usize| {
                     Packed::new(level, (inputs, outputs), |i, o| weights[i * outputs + o])
                 };
-                let single = (packed(&left, inputs), packed(&right, 5));
-                let half = (single.0.clone().halved(), single.1.clone().halved());
-                assert!(
-                    matches!(half.0.numbers, Numbers::Half(_)),
-                    "sixty-fourths are exact in half precision"
-                );
+                let single = (Kept::Single(packed(&left, inputs)), Kept::Single(packed(&right, 5)));
+                let half = (Kept::new(packed(&left, inputs)), Kept::new(packed(&right, 5)));
+                assert!(matches!(half.0, Kept::Half(_)), "sixty-fourths are exact in half precision");
                 for (left_packed, right_packed) in [&single, &half] {
                     let found = sum_of_products(&[(&first, left_packed), (&second, right_packed)], outputs);
                     for (row, found) in found.iter().enumerate() {
@@ -282,6 +356,20 @@ mod tests {
             }
         }
         let odd = Packed::new(Level::Portable, (16, 16), |i, o| (i * o) as f32 / 3.0);
-        assert!(matches!(odd.halved().numbers, Numbers::Single(_)), "thirds are not");
+        assert!(matches!(Kept::new(odd), Kept::Single(_)), "thirds are not");
+    }
+
+    /// Every finite number of half precision, the smallest among them.
+    #[test]
+    fn half_precision_is_widened_as_it_is() {
+        let all: Vec<f32> =
+            (0..=u16::MAX).map(f16::from_bits).filter(|h| h.is_finite()).map(f16::to_f32).collect();
+        let outputs = all.len();
+        let one = Rows::new(1, [&[1.0f32][..]]);
+        for level in Level::available() {
+            let kept = Kept::new(Packed::new(level, (1, outputs), |_, output| all[output]));
+            assert!(matches!(kept, Kept::Half(_)));
+            assert_eq!(sum_of_products(&[(&one, &kept)], outputs), std::slice::from_ref(&all), "{level:?}");
+        }
     }
 }

@@ -67,8 +67,11 @@ impl CellMap {
             });
         }
         let numbers: &[f32] = bytemuck::cast_slice(&total);
-        let value = |at: usize| numbers[at % (height * width) * lines * LINE + at / (height * width)];
-        (0..pooled_len(self.shape)).map(value).collect()
+        let mut pooled = Vec::with_capacity(pooled_len(self.shape));
+        for channel in 0..self.shape.channels {
+            pooled.extend((0..height * width).map(|cell| numbers[cell * lines * LINE + channel]));
+        }
+        pooled
     }
 }
 

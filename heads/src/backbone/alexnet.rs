@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 pub(super) const INPUT_SIDE: usize = 224;
 /// Mean and deviation of ImageNet's channels, for RGB in 0..1.
@@ -113,19 +114,43 @@ impl AlexNet {
     /// # Errors
     /// When a canvas has another side.
     pub fn input(batch: &[&Canvas]) -> candle_core::Result<Tensor> {
-        if let Some(canvas) = batch.iter().find(|c| c.side() != INPUT_SIDE) {
-            candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side());
-        }
+        check_sides(batch)?;
         let plane = INPUT_SIDE * INPUT_SIDE;
         let mut data = vec![0.0; batch.len() * 3 * plane];
         data.par_chunks_mut(plane).enumerate().for_each(|(at, target)| {
-            let (canvas, channel) = (batch[at / 3], at % 3);
-            let (scale, shift) = (1.0 / (255.0 * DEVIATION[channel]), MEAN[channel] / DEVIATION[channel]);
+            let (canvas, table) = (batch[at / 3], &NORMALISED[at % 3]);
             for (value, pixel) in target.iter_mut().zip(canvas.rgb().as_chunks::<3>().0) {
-                *value = f32::from(pixel[channel]) * scale - shift;
+                *value = table[usize::from(pixel[at % 3])];
             }
         });
         Tensor::from_vec(data, (batch.len(), 3, INPUT_SIDE, INPUT_SIDE), &Device::Cpu)
+    }
+
+    /// The pixels of canvases: `[batch, 224, 224, 3]`, of a byte a colour.
+    ///
+    /// # Errors
+    /// When a canvas has another side.
+    pub(super) fn pixels(batch: &[&Canvas]) -> candle_core::Result<Tensor> {
+        check_sides(batch)?;
+        let bytes = batch.iter().map(|canvas| canvas.rgb()).collect::<Vec<_>>().concat();
+        Tensor::from_vec(bytes, (batch.len(), INPUT_SIDE, INPUT_SIDE, 3), &Device::Cpu)
+    }
+}
+
+/// Each colour's values, normalised by ImageNet's mean and deviation.
+pub(super) static NORMALISED: LazyLock<[[f32; 256]; 3]> = LazyLock::new(|| {
+    std::array::from_fn(|colour| {
+        let (scale, shift) = (1.0 / (255.0 * DEVIATION[colour]), MEAN[colour] / DEVIATION[colour]);
+        std::array::from_fn(|value| value as f32 * scale - shift)
+    })
+});
+
+fn check_sides(batch: &[&Canvas]) -> candle_core::Result<()> {
+    match batch.iter().find(|canvas| canvas.side() != INPUT_SIDE) {
+        None => Ok(()),
+        Some(canvas) => {
+            candle_core::bail!("AlexNet reads canvases of {INPUT_SIDE} pixels, not {}", canvas.side())
+        }
     }
 }
 
@@ -135,7 +160,7 @@ impl AlexNet {
     /// # Errors
     /// As [`Backbone::forward`].
     pub fn conv5(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
-        Self::input(batch)?.apply_op1_no_bwd(&self.convolutions)
+        Self::pixels(batch)?.apply_op1_no_bwd(&self.convolutions)
     }
 }
 

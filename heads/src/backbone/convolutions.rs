@@ -1,7 +1,7 @@
 //! AlexNet's convolutions and poolings as one operation of candle.
 
 use super::MapShape;
-use super::alexnet::{CONV5, INPUT_SIDE, LAYERS};
+use super::alexnet::{CONV5, INPUT_SIDE, LAYERS, NORMALISED};
 use super::winograd::{Convolution, Maps, Tiles};
 use crate::level::{Kernel, Level};
 use crate::product::{LINE, Line};
@@ -19,7 +19,8 @@ const BLOCKS: usize = 3;
 /// Images that are worked on together at most; the maps of one take 2 MB.
 const CHUNK: usize = 8;
 
-/// conv1 to conv5 with ReLU and the two poolings: `[batch, 3, 224, 224]` to `[batch, 256, 13, 13]`.
+/// conv1 to conv5 with ReLU and the two poolings: pixels `[batch, 224, 224, 3]`, of a byte a colour, to
+/// `[batch, 256, 13, 13]`.
 ///
 /// conv1's stride of 4 is turned into channels: blocks of 4 x 4 pixels become one pixel of 48 channels, on which it is a
 /// convolution of 3 x 3 with stride 1, as the last three are.
@@ -68,7 +69,7 @@ impl Convolutions {
         Ok(Self { level, layers, free: Mutex::default() })
     }
 
-    fn chunk(&self, input: &[f32], out: &mut [f32]) {
+    fn chunk(&self, pixels: &[u8], out: &mut [f32]) {
         let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut workspace = free().pop().unwrap_or_default();
         let Workspace { maps, tiles } = &mut workspace;
@@ -78,7 +79,7 @@ impl Convolutions {
             // Outputs of the same size as the pooled or placed inputs lie around each of these layers.
             let inside = (SIDES[at], LAYERS[at].2);
             match at {
-                0 => blocks(input, &mut maps[at]),
+                0 => blocks(pixels, &mut maps[at]),
                 1 | 2 => pool(self.level, &self.layers[at - 1], tiles, &mut maps[at], inside),
                 _ => place(&self.layers[at - 1], tiles, &mut maps[at], inside),
             }
@@ -98,41 +99,37 @@ impl CustomOp1 for Convolutions {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let batch = layout.shape().dims4()?.0;
-        let (CpuStorage::F32(values), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
-            candle_core::bail!("the convolutions read contiguous f32");
+        let (CpuStorage::U8(values), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
+            candle_core::bail!("the convolutions read contiguous bytes");
         };
         let MapShape { channels, height, width } = CONV5;
         let mut out = vec![0.0; batch * channels * height * width];
-        let pixels = 3 * INPUT_SIDE * INPUT_SIDE;
-        for (input, out) in
-            values[start..end].chunks(CHUNK * pixels).zip(out.chunks_mut(CHUNK * channels * height * width))
+        let bytes = 3 * INPUT_SIDE * INPUT_SIDE;
+        for (pixels, out) in
+            values[start..end].chunks(CHUNK * bytes).zip(out.chunks_mut(CHUNK * channels * height * width))
         {
-            self.chunk(input, out);
+            self.chunk(pixels, out);
         }
         Ok((CpuStorage::F32(out), (batch, channels, height, width).into()))
     }
 }
 
-/// Pixels in blocks of 4 x 4, two pixels of padding before the first: a line a colour.
-fn blocks(input: &[f32], maps: &mut Maps) {
+/// Normalised pixels in blocks of 4 x 4, two pixels of padding before the first: a line a colour.
+fn blocks(pixels: &[u8], maps: &mut Maps) {
     let padding = LAYERS[0].2;
     let (side, lines) = (maps.side, maps.lines);
+    let (rows, _) = pixels.as_chunks::<{ 3 * INPUT_SIDE }>();
     maps.data.par_chunks_mut(side * lines).enumerate().for_each(|(at, target)| {
         let (image, row) = (at / side, at % side);
-        for (channel, y) in (0..lines * STRIDE).map(|at| (at / STRIDE, at % STRIDE)) {
+        for y in 0..STRIDE {
             let Some(from) = (row * STRIDE + y).checked_sub(padding).filter(|from| *from < INPUT_SIDE) else {
                 continue;
             };
-            let plane = (image * lines + channel) * INPUT_SIDE * INPUT_SIDE;
-            let source = &input[plane + from * INPUT_SIDE..][..INPUT_SIDE];
-            // The first block begins in the padding, the last one ends in it.
-            for (column, pixel) in target.chunks_exact_mut(lines).enumerate() {
-                let values = &mut pixel[channel].0[y * STRIDE..][..STRIDE];
-                match (column * STRIDE).checked_sub(padding) {
-                    None => values[padding..].copy_from_slice(&source[..STRIDE - padding]),
-                    Some(x) if x + STRIDE <= INPUT_SIDE => values.copy_from_slice(&source[x..x + STRIDE]),
-                    Some(x) if x < INPUT_SIDE => values[..INPUT_SIDE - x].copy_from_slice(&source[x..]),
-                    Some(_) => {}
+            for (x, colours) in rows[image * INPUT_SIDE + from].as_chunks::<3>().0.iter().enumerate() {
+                let (column, within) = ((x + padding) / STRIDE, (x + padding) % STRIDE);
+                let block = &mut target[column * lines..][..3];
+                for ((line, table), colour) in block.iter_mut().zip(&*NORMALISED).zip(colours) {
+                    line.0[y * STRIDE + within] = table[usize::from(*colour)];
                 }
             }
         }
@@ -221,8 +218,9 @@ fn planes(layer: &Convolution, tiles: &Tiles, out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::plain_conv5;
-    use candle_core::{Device, Result};
+    use crate::backbone::{AlexNet, plain_conv5};
+    use crate::photo::{Canvas, Photo};
+    use candle_core::{Device, Error, Result};
     use std::collections::HashMap;
 
     fn random(shape: &[usize], scale: f64) -> Result<Tensor> {
@@ -240,13 +238,20 @@ mod tests {
             tensors.insert(format!("features.{place}.bias"), bias.clone());
             layers.push((weight, bias));
         }
-        let input = random(&[9, 3, INPUT_SIDE, INPUT_SIDE], 1.0)?;
-        let wanted = plain_conv5(&tensors, &input)?.flatten_from(1)?.to_vec2::<f32>()?;
+        let canvas = |number: usize| {
+            let rgb =
+                (0..3 * INPUT_SIDE * INPUT_SIDE).map(|at| (at * (31 + 2 * number) % 257) as u8).collect();
+            let photo = Photo::from_rgb(INPUT_SIDE as u32, INPUT_SIDE as u32, rgb);
+            photo.map(|photo| photo.fit(INPUT_SIDE)).ok_or_else(|| Error::Msg("no photo".into()))
+        };
+        let canvases = (0..9).map(canvas).collect::<Result<Vec<_>>>()?;
+        let canvases: Vec<&Canvas> = canvases.iter().collect();
+        let wanted = plain_conv5(&tensors, &AlexNet::input(&canvases)?)?.flatten_from(1)?.to_vec2::<f32>()?;
         let largest = wanted.iter().flatten().fold(0f32, |most, v| most.max(*v));
         for level in Level::available() {
             let convolutions = Convolutions::new(level, &layers)?;
             for (first, count) in [(0, 1), (1, 3), (0, 9), (8, 1)] {
-                let batch = input.narrow(0, first, count)?.contiguous()?;
+                let batch = AlexNet::pixels(&canvases[first..first + count])?;
                 let found = batch.apply_op1_no_bwd(&convolutions)?.flatten_from(1)?.to_vec2::<f32>()?;
                 for (found, wanted) in found.iter().zip(&wanted[first..]) {
                     let worst = found.iter().zip(wanted).map(|(f, w)| (f - w).abs()).fold(0f32, f32::max);

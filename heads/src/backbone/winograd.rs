@@ -1,8 +1,8 @@
-//! Convolutions with stride 1 by Winograd's minimal filtering, F(4 x 4, 3 x 3) and F(2 x 2, 5 x 5).
+//! Convolutions with stride 1 by Winograd's minimal filtering, F(4 x 4, 3 x 3) and F(4 x 4, 5 x 5).
 //!
-//! Both work on tiles of 6 x 6 inputs and share the points 0, 1, -1, 2, -2 and infinity (Lavin and Gray, 2016): a tile of
-//! outputs is A' [(G g G') . (B' d B)] A. In the domain of the points a convolution is 36 products of matrices, together
-//! 2.3 (3 x 3, 13 x 13 maps) to 2.6 times fewer multiplications than the sums that it replaces.
+//! A tile of outputs is A' [(G g G') . (B' d B)] A (Lavin and Gray, 2016), over the points 0, 1, -1, 2, -2 and infinity, and
+//! for filters of 5 x 5 also 1/2 and -1/2. In the domain of the points a convolution is 36 or 64 products of matrices,
+//! together 2.6 (3 x 3, 13 x 13 maps) to 5.8 times (5 x 5) fewer multiplications than the sums that it replaces.
 
 use crate::level::{Kernel, Level};
 use crate::product::{LINE, Line, Packed, lines_of, multiply};
@@ -11,10 +11,8 @@ use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Rows and columns of a tile of inputs.
-const SIDE: usize = 6;
-/// Points of a tile.
-const POINTS: usize = SIDE * SIDE;
+/// Rows and columns of a tile of outputs.
+const TILE: usize = 4;
 /// Weights of a layer from which on reading them is what costs most, in lines (4 MB).
 const HEAVY: usize = 1 << 16;
 /// Tiles of a heavy layer that are worked on together at most: the weights are read once for all.
@@ -49,6 +47,7 @@ impl Maps {
 pub(super) struct Convolution {
     level: Level,
     kernel: usize,
+    /// Rows and columns of the maps that it gives.
     side: usize,
     input_lines: usize,
     /// One matrix a point.
@@ -88,43 +87,39 @@ impl Convolution {
         bias: &[f32],
     ) -> Self {
         let transform = filter_transform(kernel);
+        let count = transform.len().pow(2);
         // [output, point, input].
-        let mut transformed = vec![0.0; outputs * POINTS * inputs];
-        transformed.par_chunks_mut(POINTS * inputs).enumerate().for_each(|(output, of_output)| {
+        let mut transformed = vec![0.0; outputs * count * inputs];
+        transformed.par_chunks_mut(count * inputs).enumerate().for_each(|(output, of_output)| {
             for input in 0..inputs {
                 let points = transformed_filter(&transform, |row, column| weight(output, input, row, column));
-                for (point, value) in points.into_iter().enumerate() {
+                for (point, value) in points.enumerate() {
                     of_output[point * inputs + input] = value;
                 }
             }
         });
         let packed = |point: usize| {
             Packed::new(level, (inputs, outputs), |input, output| {
-                transformed[(output * POINTS + point) * inputs + input]
+                transformed[(output * count + point) * inputs + input]
             })
         };
-        let weights = (0..POINTS).into_par_iter().map(packed).collect();
+        let weights = (0..count).into_par_iter().map(packed).collect();
         let line = |values: &[f32]| Line(std::array::from_fn(|at| values.get(at).copied().unwrap_or(0.0)));
         let bias = bias.chunks(LINE).map(line).collect();
         Self { level, kernel, side, input_lines: lines_of(inputs), weights, bias }
     }
 
-    /// Rows and columns of a tile of outputs.
-    fn tile(&self) -> usize {
-        SIDE + 1 - self.kernel
-    }
-
     fn is_heavy(&self) -> bool {
-        POINTS * self.input_lines * LINE * self.bias.len() > HEAVY
+        self.weights.len() * self.input_lines * LINE * self.bias.len() > HEAVY
     }
 
     fn tiles_across(&self) -> usize {
-        self.side.div_ceil(self.tile())
+        self.side.div_ceil(TILE)
     }
 
     /// Rows and columns of the maps that it reads: outputs of whole tiles, and what lies around them.
     pub(super) fn input_side(&self) -> usize {
-        self.tiles_across() * self.tile() + self.kernel - 1
+        self.tiles_across() * TILE + self.kernel - 1
     }
 
     /// Lines of a pixel that it reads.
@@ -145,7 +140,7 @@ impl Convolution {
         };
         let (block, lines) = (tiles.div_ceil(blocks), self.bias.len() / splits);
         (out.block, out.splits, out.lines) = (block, splits, lines);
-        let area = self.tile().pow(2);
+        let area = TILE * TILE;
         let data = room(&mut out.data, blocks * splits * block * area * lines);
         data.par_chunks_mut(block * area * lines).enumerate().for_each(|(task, out)| {
             let (at, split) = (task / splits, task % splits);
@@ -165,11 +160,11 @@ impl Convolution {
         image: usize,
         (row, column): (usize, usize),
     ) -> impl Iterator<Item = &'a [Line]> + use<'a> {
-        let (tile, across) = (self.tile(), self.tiles_across());
-        let at = (image * across + row / tile) * across + column / tile;
+        let across = self.tiles_across();
+        let at = (image * across + row / TILE) * across + column / TILE;
         let (block, within) = (at / out.block, at % out.block);
-        let pixel = within * tile * tile + row % tile * tile + column % tile;
-        let part_lines = out.block * tile * tile * out.lines;
+        let pixel = (within * TILE + row % TILE) * TILE + column % TILE;
+        let part_lines = out.block * TILE * TILE * out.lines;
         (0..out.splits).map(move |split| {
             &out.data[(block * out.splits + split) * part_lines + pixel * out.lines..][..out.lines]
         })
@@ -191,48 +186,63 @@ impl Kernel for Block<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const ROWS: usize, const REGISTERS: usize>(self, simd: S) {
+        match self.layer.kernel {
+            3 => self.filter::<S, 6, ROWS, REGISTERS>(simd),
+            _ => self.filter::<S, 8, ROWS, REGISTERS>(simd),
+        }
+    }
+}
+
+impl Block<'_> {
+    /// Filters with tiles of `SIDE` rows and columns of inputs.
+    #[inline(always)]
+    fn filter<S: Simd, const SIDE: usize, const ROWS: usize, const REGISTERS: usize>(self, simd: S) {
         let Self { layer, input, tiles, lines, scratch, out } = self;
         let Scratch { points, products } = scratch;
         let count = tiles.len();
         if count == 0 {
             return;
         }
-        let of_point = count * input.lines;
-        let points = room(points, POINTS * of_point);
+        let of_point = apart(count * input.lines);
+        let points = room(points, SIDE * SIDE * of_point);
         let across = layer.tiles_across();
         for (to, tile) in tiles.enumerate() {
             let (image, within) = (tile / (across * across), tile % (across * across));
-            let [row, column] = [within / across, within % across].map(|at| at * layer.tile());
+            let [row, column] = [within / across, within % across].map(|at| at * TILE);
             let corner = image * input.map_lines() + (row * input.side + column) * input.lines;
-            input_transform(simd, &input.data[corner..], (input.side, input.lines), points, (to, of_point));
+            let map = &input.data[corner..];
+            input_transform::<S, SIDE>(simd, map, (input.side, input.lines), points, (to, of_point));
         }
         // A heavy layer takes each weight for all tiles, another one each tile for all points.
         let group = if layer.is_heavy() { lines.len() } else { REGISTERS * S::F32_LANES / LINE };
         for first in lines.clone().step_by(group) {
             let group = first..(first + group).min(lines.end);
-            let of_product = count * group.len();
-            let products = room(products, POINTS * of_product);
+            let of_product = apart(count * group.len());
+            let products = room(products, SIDE * SIDE * of_product);
             for (point, weights) in layer.weights.iter().enumerate() {
                 multiply::<S, ROWS, REGISTERS>(
                     simd,
-                    &points[point * of_point..][..of_point],
+                    &points[point * of_point..][..count * input.lines],
                     weights,
                     group.clone(),
-                    &mut products[point * of_product..][..of_product],
+                    &mut products[point * of_product..][..count * group.len()],
                 );
             }
-            let tile_lines = layer.tile().pow(2) * lines.len();
+            let tile_lines = TILE * TILE * lines.len();
             for (tile, out) in out.chunks_exact_mut(tile_lines).enumerate().take(count) {
                 let products = &products[tile * group.len()..];
                 let out = &mut out[first - lines.start..];
                 let (bias, width) = (&layer.bias[group.clone()], (of_product, lines.len()));
-                match layer.tile() {
-                    4 => output_transform::<S, 4>(simd, products, width, bias, out),
-                    _ => output_transform::<S, 2>(simd, products, width, bias, out),
-                }
+                output_transform::<S, SIDE>(simd, products, width, bias, out);
             }
         }
     }
+}
+
+/// How far apart matrices of `lines` begin: all are written at once, a line each, and at a multiple of a page the same few
+/// places of a cache would have to hold them.
+const fn apart(lines: usize) -> usize {
+    lines | 1
 }
 
 /// Room for some lines, whatever they hold.
@@ -246,7 +256,7 @@ fn room(buffer: &mut Vec<Line>, lines: usize) -> &mut [Line] {
 /// B' d B of a tile, all its channels: from a map whose first pixel is the tile's first, to the place `to` of every
 /// point.
 #[inline(always)]
-fn input_transform<S: Simd>(
+fn input_transform<S: Simd, const SIDE: usize>(
     simd: S,
     map: &[Line],
     (side, lines): (usize, usize),
@@ -261,41 +271,52 @@ fn input_transform<S: Simd>(
         let mut half = [[simd.splat_f32s(0.0); SIDE]; SIDE];
         for column in 0..SIDE {
             let read = |row: usize| map[(row * side + column) * width + channel];
-            for (row, value) in input_points(simd, std::array::from_fn(read)).into_iter().enumerate() {
+            for (row, value) in
+                input_points::<S, SIDE>(simd, std::array::from_fn(read)).into_iter().enumerate()
+            {
                 half[row][column] = value;
             }
         }
         for (row, half) in half.into_iter().enumerate() {
-            for (column, value) in input_points(simd, half).into_iter().enumerate() {
+            for (column, value) in input_points::<S, SIDE>(simd, half).into_iter().enumerate() {
                 points[(row * SIDE + column) * of_point + to * width + channel] = value;
             }
         }
     }
 }
 
-/// B' of six numbers.
+/// B' of a column or row of a tile.
 #[inline(always)]
-fn input_points<S: Simd>(simd: S, [d0, d1, d2, d3, d4, d5]: [S::f32s; SIDE]) -> [S::f32s; SIDE] {
+fn input_points<S: Simd, const SIDE: usize>(simd: S, d: [S::f32s; SIDE]) -> [S::f32s; SIDE] {
     let add = |a, b| simd.add_f32s(a, b);
     let sub = |a, b| simd.sub_f32s(a, b);
     // b + factor * a.
     let scaled = |factor: f32, a, b| simd.mul_add_e_f32s(simd.splat_f32s(factor), a, b);
-    let (even, odd) = (scaled(-4.0, d2, d4), scaled(-4.0, d1, d3));
-    let (even2, odd2) = (sub(d4, d2), simd.mul_f32s(simd.splat_f32s(2.0), sub(d3, d1)));
-    [
-        scaled(4.0, d0, scaled(-5.0, d2, d4)),
-        add(even, odd),
-        sub(even, odd),
-        add(even2, odd2),
-        sub(even2, odd2),
-        scaled(4.0, d1, scaled(-5.0, d3, d5)),
-    ]
+    let times = |factor: f32, a| simd.mul_f32s(simd.splat_f32s(factor), a);
+    let mut points = d;
+    // Of a point and its negative: the even powers, and the odd ones.
+    let mut pair = |at: usize, even, odd| (points[at], points[at + 1]) = (add(even, odd), sub(even, odd));
+    if SIDE == 6 {
+        pair(1, scaled(-4.0, d[2], d[4]), scaled(-4.0, d[1], d[3]));
+        pair(3, sub(d[4], d[2]), times(2.0, sub(d[3], d[1])));
+        points[0] = scaled(4.0, d[0], scaled(-5.0, d[2], d[4]));
+        points[5] = scaled(4.0, d[1], scaled(-5.0, d[3], d[5]));
+    } else {
+        pair(1, scaled(-4.25, d[4], add(d[2], d[6])), scaled(-4.25, d[3], add(d[1], d[5])));
+        let even = scaled(0.25, d[2], scaled(-1.25, d[4], d[6]));
+        pair(3, even, scaled(0.5, d[1], scaled(-2.5, d[3], times(2.0, d[5]))));
+        let even = scaled(4.0, d[2], scaled(-5.0, d[4], d[6]));
+        pair(5, even, scaled(2.0, d[1], scaled(-2.5, d[3], times(0.5, d[5]))));
+        points[0] = scaled(5.25, sub(d[4], d[2]), sub(d[0], d[6]));
+        points[7] = scaled(5.25, sub(d[3], d[5]), sub(d[7], d[1]));
+    }
+    points
 }
 
 /// A' m A of a tile, some of its channels, with bias and ReLU: from products `of_product` lines apart to pixels `width`
 /// lines apart.
 #[inline(always)]
-fn output_transform<S: Simd, const TILE: usize>(
+fn output_transform<S: Simd, const SIDE: usize>(
     simd: S,
     products: &[Line],
     (of_product, width): (usize, usize),
@@ -311,12 +332,12 @@ fn output_transform<S: Simd, const TILE: usize>(
         let mut half = [[zero; SIDE]; TILE];
         for column in 0..SIDE {
             let read = |row: usize| products[(row * SIDE + column) * of_product + channel];
-            for (row, value) in outputs::<S, TILE>(simd, std::array::from_fn(read)).into_iter().enumerate() {
+            for (row, value) in outputs::<S, SIDE>(simd, std::array::from_fn(read)).into_iter().enumerate() {
                 half[row][column] = value;
             }
         }
         for (row, half) in half.into_iter().enumerate() {
-            for (column, value) in outputs::<S, TILE>(simd, half).into_iter().enumerate() {
+            for (column, value) in outputs::<S, SIDE>(simd, half).into_iter().enumerate() {
                 out[(row * TILE + column) * width + channel] =
                     simd.max_f32s(simd.add_f32s(value, *bias), zero);
             }
@@ -324,58 +345,68 @@ fn output_transform<S: Simd, const TILE: usize>(
     }
 }
 
-/// A' of six numbers.
+/// A' of a column or row of points.
 #[inline(always)]
-fn outputs<S: Simd, const TILE: usize>(
-    simd: S,
-    [m0, m1, m2, m3, m4, m5]: [S::f32s; SIDE],
-) -> [S::f32s; TILE] {
-    let (sum, difference) = (simd.add_f32s(m1, m2), simd.sub_f32s(m1, m2));
-    let (sum2, difference2) = (simd.add_f32s(m3, m4), simd.sub_f32s(m3, m4));
-    // The even powers of the points sum up, the odd ones differ.
-    let power = |at: usize| {
-        let factor = simd.splat_f32s((1 << at) as f32);
-        if at.is_multiple_of(2) {
-            simd.mul_add_e_f32s(factor, sum2, sum)
-        } else {
-            simd.mul_add_e_f32s(factor, difference2, difference)
-        }
-    };
-    let mut y: [S::f32s; TILE] = std::array::from_fn(power);
-    y[0] = simd.add_f32s(y[0], m0);
-    y[TILE - 1] = simd.add_f32s(y[TILE - 1], m5);
+fn outputs<S: Simd, const SIDE: usize>(simd: S, m: [S::f32s; SIDE]) -> [S::f32s; TILE] {
+    let sum = |at: usize| simd.add_f32s(m[at], m[at + 1]);
+    let difference = |at: usize| simd.sub_f32s(m[at], m[at + 1]);
+    let scaled = |factor: f32, a, b| simd.mul_add_e_f32s(simd.splat_f32s(factor), a, b);
+    // The even powers of a point and its negative sum up, the odd ones differ.
+    let mut y = [
+        simd.add_f32s(m[0], simd.add_f32s(sum(1), sum(3))),
+        scaled(2.0, difference(3), difference(1)),
+        scaled(4.0, sum(3), sum(1)),
+        scaled(8.0, difference(3), simd.add_f32s(difference(1), m[SIDE - 1])),
+    ];
+    if SIDE == 8 {
+        y[0] = simd.add_f32s(y[0], sum(5));
+        y[1] = scaled(0.5, difference(5), y[1]);
+        y[2] = scaled(0.25, sum(5), y[2]);
+        y[3] = scaled(0.125, difference(5), y[3]);
+    }
     y
 }
 
-/// Most taps of a filter.
+/// Points of a side and taps of a filter at most.
+const SIDE_MAX: usize = 8;
 const TAPS_MAX: usize = 5;
 
-/// G, `[point, tap]`.
-fn filter_transform(taps: usize) -> [Vec<f64>; SIDE] {
+/// G, `[point, tap]`, in the order of [`input_points`].
+fn filter_transform(taps: usize) -> Vec<Vec<f64>> {
     let row = |scale: f64, point: f64| (0..taps as i32).map(|tap| scale * point.powi(tap)).collect();
-    let last = |at: usize| f64::from(u8::from(at + 1 == taps));
-    [
-        row(1.0 / 4.0, 0.0),
-        row(-1.0 / 6.0, 1.0),
-        row(-1.0 / 6.0, -1.0),
-        row(1.0 / 24.0, 2.0),
-        row(1.0 / 24.0, -2.0),
-        (0..taps).map(last).collect(),
-    ]
+    let finite: &[(f64, f64)] = match taps {
+        3 => {
+            &[(1.0 / 4.0, 0.0), (-1.0 / 6.0, 1.0), (-1.0 / 6.0, -1.0), (1.0 / 24.0, 2.0), (1.0 / 24.0, -2.0)]
+        }
+        _ => &[
+            (1.0, 0.0),
+            (-2.0 / 9.0, 1.0),
+            (-2.0 / 9.0, -1.0),
+            (1.0 / 90.0, 2.0),
+            (1.0 / 90.0, -2.0),
+            (32.0 / 45.0, 0.5),
+            (32.0 / 45.0, -0.5),
+        ],
+    };
+    let infinity = (0..taps).map(|at| f64::from(u8::from(at + 1 == taps))).collect();
+    finite.iter().map(|(scale, point)| row(*scale, *point)).chain([infinity]).collect()
 }
 
-/// G g G' in double precision.
-fn transformed_filter(transform: &[Vec<f64>; SIDE], filter: impl Fn(usize, usize) -> f32) -> [f32; POINTS] {
-    let taps = transform[0].len();
+/// G g G' in double precision, point by point.
+fn transformed_filter(
+    transform: &[Vec<f64>],
+    filter: impl Fn(usize, usize) -> f32,
+) -> impl Iterator<Item = f32> {
+    let (side, taps) = (transform.len(), transform[0].len());
     // g G'.
-    let mut half = [[0.0; SIDE]; TAPS_MAX];
+    let mut half = [[0.0; SIDE_MAX]; TAPS_MAX];
     for (row, half) in half.iter_mut().enumerate().take(taps) {
         for (value, across) in half.iter_mut().zip(transform) {
             *value = across.iter().enumerate().map(|(column, g)| f64::from(filter(row, column)) * g).sum();
         }
     }
-    std::array::from_fn(|point| {
-        let down = transform[point / SIDE].iter().zip(&half);
-        down.map(|(g, half)| g * half[point % SIDE]).sum::<f64>() as f32
+    (0..side * side).map(move |point| {
+        let down = transform[point / side].iter().zip(&half);
+        down.map(|(g, half)| g * half[point % side]).sum::<f64>() as f32
     })
 }

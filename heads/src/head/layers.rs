@@ -3,15 +3,14 @@
 use crate::bundle::{Bundle, Weights};
 use crate::level::Level;
 use crate::manifest::Manifest;
-use crate::product::{Packed, Rows, sum_of_products};
+use crate::product::{Kept, Packed, Rows, sum_of_products};
 
 /// fc6, ReLU and fc7. In half precision where the bundle's weights are.
-#[derive(Clone)]
 pub(super) struct Layers {
     /// One matrix for each part that the head reads.
-    fc6: Vec<Packed>,
+    fc6: Vec<Kept>,
     fc6_bias: Vec<f32>,
-    fc7: Packed,
+    fc7: Kept,
     fc7_bias: Vec<f32>,
 }
 
@@ -25,12 +24,12 @@ impl Layers {
         let len = inputs / parts;
         let part = |part: usize| {
             let weight = |input: usize, output: usize| fc6[output * inputs + part * len + input];
-            Packed::new(level, (len, hidden), weight).halved()
+            Kept::new(Packed::new(level, (len, hidden), weight))
         };
         Some(Self {
             fc6: (0..parts).map(part).collect(),
             fc6_bias: tensor("fc6.bias")?.to_vec(),
-            fc7: Packed::new(level, (hidden, dim), |input, output| fc7[output * hidden + input]).halved(),
+            fc7: Kept::new(Packed::new(level, (hidden, dim), |input, output| fc7[output * hidden + input])),
             fc7_bias: tensor("fc7.bias")?.to_vec(),
         })
     }
