@@ -52,7 +52,7 @@ bench-search-all:
     done; done
     target/release/lapel-bench-grpc
 
-# Check licences, sources and advisories.
+# Check licences, sources and advisories; the last come from the network. Needs `cargo install cargo-deny`.
 deny:
     cargo deny check
 
@@ -71,3 +71,12 @@ bench-backfill *ARGS:
 # A mixed load for half an hour, with the server's memory and open files watched.
 soak *ARGS:
     cargo run --release -p lapel-tests --bin lapel-soak -- {{ARGS}}
+
+# Coverage-guided fuzzing of everything that is read from outside (SECONDS: for each target). Needs `cargo install
+# cargo-fuzz`; what it finds of interest is kept in fuzz/found, what it breaks in fuzz/artifacts.
+fuzz SECONDS="600" TARGETS="image bundle requests config dataset":
+    for target in {{TARGETS}}; do \
+      mkdir -p fuzz/found/$target; \
+      RUSTC_BOOTSTRAP=1 TMPDIR=/dev/shm cargo fuzz run $target fuzz/found/$target fuzz/corpus/$target -- \
+        -max_total_time={{SECONDS}} -timeout=30 -rss_limit_mb=6000 -max_len=16384 || exit 1; \
+    done

@@ -44,7 +44,7 @@ pub use labels::Labels;
 pub use level::Level;
 pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, is_name};
 pub use parts::extract_parts;
-pub use photo::{Canvas, Content, Photo, PhotoError, PhotoLimits, photo_format};
+pub use photo::{Canvas, Content, Photo, PhotoError, PhotoLimits, photo_format, photo_pixels};
 pub use prototype::SignatureSum;
 pub use region::{Parts, PartsCase, Rect, Region};
 pub use roi::{pool_region, pooled_len};

@@ -81,19 +81,8 @@ impl Photo {
     /// # Errors
     /// [`PhotoError`], one variant a cause.
     pub fn decode(bytes: &[u8], limits: PhotoLimits) -> Result<Self, PhotoError> {
-        let format = photo_format(bytes, limits)?;
-        if format == ImageFormat::Jpeg && !reaches_end_of_jpeg(bytes) {
-            return Err(PhotoError::Damaged { reason: "the JPEG is cut short".into() });
-        }
+        let mut decoder = decoder(bytes, limits)?;
         let damaged = |e: image::ImageError| PhotoError::Damaged { reason: e.to_string() };
-        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        reader.no_limits();
-        let mut decoder = reader.into_decoder().map_err(damaged)?;
-        let (width, height) = decoder.dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels > limits.pixels_max || pixels == 0 {
-            return Err(PhotoError::TooManyPixels { width, height, pixels_max: limits.pixels_max });
-        }
         let orientation = decoder.orientation().map_err(damaged)?;
         let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
         decoded.apply_orientation(orientation);
@@ -153,6 +142,32 @@ impl Photo {
         }
         target.into_vec()
     }
+}
+
+/// Pixels that a photo will have once it is decoded, by its header, which is checked as [`Photo::decode`] does.
+///
+/// # Errors
+/// As [`Photo::decode`].
+pub fn photo_pixels(bytes: &[u8], limits: PhotoLimits) -> Result<u64, PhotoError> {
+    let (width, height) = decoder(bytes, limits)?.dimensions();
+    Ok(u64::from(width) * u64::from(height))
+}
+
+/// The decoder of a photo whose header keeps the limits.
+fn decoder(bytes: &[u8], limits: PhotoLimits) -> Result<impl ImageDecoder, PhotoError> {
+    let format = photo_format(bytes, limits)?;
+    if format == ImageFormat::Jpeg && !reaches_end_of_jpeg(bytes) {
+        return Err(PhotoError::Damaged { reason: "the JPEG is cut short".into() });
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.no_limits();
+    let decoder = reader.into_decoder().map_err(|e| PhotoError::Damaged { reason: e.to_string() })?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > limits.pixels_max || pixels == 0 {
+        return Err(PhotoError::TooManyPixels { width, height, pixels_max: limits.pixels_max });
+    }
+    Ok(decoder)
 }
 
 /// The image format of `bytes`, found from their first bytes.

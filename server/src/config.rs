@@ -110,6 +110,9 @@ pub struct AccessConfig {
 pub struct OperationConfig {
     /// Address of /live, /ready and /metrics, plain HTTP; `None`: there are none.
     pub probes: Option<SocketAddr>,
+    /// Collector of traces, `http://HOST:PORT` (OTLP over gRPC), for servers with the feature `otel`; `None`: none are
+    /// sent.
+    pub traces: Option<String>,
     /// From this many milliseconds on a request is logged as slow, with its plan.
     pub slow_ms: u64,
     /// Seconds that running requests may take after the server was told to stop.
@@ -184,10 +187,24 @@ pub struct Limits {
     pub requests_per_connection_max: usize,
     /// See `requests_max`.
     pub requests_per_token_max: usize,
+    /// Bytes of the messages of all requests in flight; more are refused.
+    pub request_bytes_max: ByteSize,
+    /// Pixels that are decoded at a time, of queries and of ingest each; more wait their turn.
+    pub decoding_pixels_max: u64,
     /// Images of queries waiting for the model; more are refused.
     pub query_images_max: usize,
     /// Images of ingest and backfill waiting for the model; more wait their turn.
     pub ingest_images_max: usize,
+}
+
+/// What a message may have beside its image.
+const MESSAGE_MARGIN: usize = 1 << 20;
+
+impl Limits {
+    /// Bytes of one message.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.image_bytes_max.0.saturating_add(MESSAGE_MARGIN)
+    }
 }
 
 /// How searches are planned.
@@ -221,7 +238,7 @@ impl Default for Config {
 
 impl Default for OperationConfig {
     fn default() -> Self {
-        Self { probes: None, slow_ms: 1000, drain_seconds: 20 }
+        Self { probes: None, traces: None, slow_ms: 1000, drain_seconds: 20 }
     }
 }
 
@@ -257,6 +274,8 @@ impl Default for Limits {
             requests_max: 256,
             requests_per_connection_max: 128,
             requests_per_token_max: 128,
+            request_bytes_max: ByteSize(512 << 20),
+            decoding_pixels_max: 80_000_000,
             query_images_max: 32,
             ingest_images_max: 64,
         }
@@ -321,7 +340,22 @@ impl Config {
             ("search.prototype_items_min", self.search.prototype_items_min as usize),
         ];
         let zero = positive.iter().filter(|(_, v)| *v == 0);
-        zero.map(|(key, _)| format!("{key} is 0; at least 1 is wanted")).collect()
+        let mut faults: Vec<String> =
+            zero.map(|(key, _)| format!("{key} is 0; at least 1 is wanted")).collect();
+        if l.decoding_pixels_max < l.image_pixels_max {
+            faults.push(format!(
+                "limits.decoding_pixels_max is {}; one image may have {} (limits.image_pixels_max)",
+                l.decoding_pixels_max, l.image_pixels_max
+            ));
+        }
+        if l.request_bytes_max.0 < l.message_bytes_max() {
+            faults.push(format!(
+                "limits.request_bytes_max is {}; one message may have {} (limits.image_bytes_max and 1 MiB)",
+                l.request_bytes_max.0,
+                l.message_bytes_max()
+            ));
+        }
+        faults
     }
 
     /// The bounds on photos.
@@ -352,6 +386,8 @@ mod tests {
         assert!(load("[limits]\nk_maxx = 3").unwrap_err().contains("k_maxx"));
         let both = load("[limits]\nk_max = 0\nbatch_max = 0").unwrap_err();
         assert!(both.contains("k_max") && both.contains("batch_max"), "{both}");
+        let narrow = load("[limits]\nrequest_bytes_max = \"1 MiB\"\ndecoding_pixels_max = 7").unwrap_err();
+        assert!(narrow.contains("request_bytes_max") && narrow.contains("decoding_pixels_max"), "{narrow}");
         assert!(load("[limits]\nimage_bytes_max = \"ten\"").unwrap_err().contains("no size"));
         assert_eq!(
             load("[limits]\nimage_bytes_max = \"2 MiB\"").expect("fine").limits.image_bytes_max,

@@ -1,22 +1,26 @@
 //! The model's threads: two bounded queues, batches that grow while the model is busy.
 //!
 //! A caller gets a permit or is refused at once (queries), or waits for one (ingest, backfill); the permit covers
-//! decoding too. Queries and bulk work have a thread each. The bulk thread and its helpers have the lowest priority the
-//! system knows, so that they have the machine when nobody asks, and queries have it when somebody does.
+//! decoding too, of which no more pixels are under way at a time than are configured. Queries and bulk work have a thread
+//! each. The bulk thread and its helpers have the lowest priority the system knows, so that they have the machine when
+//! nobody asks, and queries have it when somebody does.
 //!
-//! A head that fails on a batch, or gives nothing for many pictures in a row, is told to whoever receives the
+//! When the model fails on a batch, each of its pictures is tried alone: one that it cannot bear fails alone. A head that
+//! fails on a batch, or gives nothing for many pictures in a row, is told to whoever receives the
 //! [`HeadFailure`]s; the other heads of the batch are not touched.
 
 use crate::catalogue::Computing;
 use crate::stages::{Stage, timed};
-use lapel_heads::{Canvas, EmbedError, Embedding, Features, Head, Photo, PhotoError, PhotoLimits};
+use lapel_heads::{
+    Canvas, EmbedError, Embedded, Embedding, Features, Head, Photo, PhotoError, PhotoLimits, photo_pixels,
+};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot};
 
 /// Pictures in a batch of the model.
 const BATCH_MAX: usize = 8;
@@ -36,8 +40,8 @@ pub enum EngineError {
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopped,
-    /// The model failed.
-    #[error("the model failed")]
+    /// The model failed on this picture.
+    #[error("the model failed on this picture")]
     Failed(String),
 }
 
@@ -94,8 +98,11 @@ pub struct Engine {
     panics: Arc<AtomicU32>,
     query_permits: Arc<Semaphore>,
     bulk_permits: Arc<Semaphore>,
-    /// For photos of queries, one a core: a large photo takes a hundred megabytes while it is decoded.
+    /// For photos of queries, one a core.
     decoders: Semaphore,
+    /// Thousands of pixels of queries and of bulk work that are being decoded; each takes some kilobytes.
+    query_pixels: Semaphore,
+    bulk_pixels: Semaphore,
     query_max: usize,
     bulk_max: usize,
     limits: PhotoLimits,
@@ -108,6 +115,8 @@ pub struct EngineConfig {
     pub query_max: usize,
     /// Pictures of ingest and backfill that may wait.
     pub bulk_max: usize,
+    /// Pixels that may be decoded at a time, of queries and of bulk work each.
+    pub decoding_max: u64,
     /// Bounds on photos.
     pub photo: PhotoLimits,
 }
@@ -139,6 +148,7 @@ impl Engine {
         std::thread::Builder::new()
             .name("bulk".into())
             .spawn(move || worker.work(|batch| pool.install(batch)))?;
+        let pixels = || Semaphore::new(thousands(config.decoding_max) as usize);
         let engine = Self {
             query,
             bulk,
@@ -147,6 +157,8 @@ impl Engine {
             query_permits: Arc::new(Semaphore::new(config.query_max)),
             bulk_permits: Arc::new(Semaphore::new(config.bulk_max)),
             decoders: Semaphore::new(cores),
+            query_pixels: pixels(),
+            bulk_pixels: pixels(),
             query_max: config.query_max,
             bulk_max: config.bulk_max,
             limits: config.photo,
@@ -166,17 +178,20 @@ impl Engine {
     ) -> Result<Embedding, crate::Error> {
         let permit = self.permit(priority).await?;
         let (limits, side) = (self.limits, on.model.backbone().input_side());
+        let pixels = thousands(photo_pixels(&image, limits)?);
         let decode = move || Ok::<_, PhotoError>(Photo::decode(&image, limits)?.fit(side));
         let canvas = match priority {
             Priority::Query => {
                 let decoding = async {
                     let _decoder = self.decoders.acquire().await.map_err(|_| EngineError::Stopped)?;
+                    let _pixels = room(&self.query_pixels, pixels).await?;
                     Ok::<_, crate::Error>(tokio::task::spawn_blocking(decode).await??)
                 };
                 timed(Stage::Decode, decoding).await?
             }
             Priority::Bulk => {
                 // The pool has as many threads as there may be decoders.
+                let _pixels = room(&self.bulk_pixels, pixels).await?;
                 let (send, decoded) = oneshot::channel();
                 self.bulk_pool.spawn(move || drop(send.send(catch_unwind(decode))));
                 let decoded = decoded.await.map_err(|_| EngineError::Stopped)?;
@@ -254,6 +269,15 @@ impl Drop for Engine {
     }
 }
 
+fn thousands(pixels: u64) -> u32 {
+    u32::try_from(pixels.div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+/// Room for so many thousands of pixels.
+async fn room(pixels: &Semaphore, wanted: u32) -> Result<SemaphorePermit<'_>, EngineError> {
+    pixels.acquire_many(wanted).await.map_err(|_| EngineError::Stopped)
+}
+
 /// Lets every other thread of the machine go first.
 fn give_way() {
     // Without the right to do so, bulk work runs like any other.
@@ -306,16 +330,26 @@ impl Lane {
         let Some(on) = batch.first().map(|job| job.on.clone()) else { return };
         let (inputs, replies): (Vec<Input>, Vec<_>) =
             batch.into_iter().map(|job| (job.input, (job.reply, job.permit))).unzip();
-        let embedded = catch_unwind(AssertUnwindSafe(|| {
-            let features = features(inputs, &on)?;
-            on.model.embedder().signatures(features, &on.heads)
-        }));
-        let embedded = match embedded {
-            Ok(Ok(embedded)) => embedded,
-            Ok(Err(error)) => return fail(replies, &error.to_string()),
-            Err(_) => {
+        let embedded = match embedded(&inputs, &on) {
+            Ok(embedded) => embedded,
+            Err(reason) if inputs.len() > 1 => {
+                tracing::warn!(
+                    reason,
+                    pictures = inputs.len(),
+                    "the model failed; each picture is tried alone"
+                );
+                for (input, (reply, permit)) in inputs.into_iter().zip(replies) {
+                    self.run(vec![Job { input, on: on.clone(), reply, permit }], silent);
+                }
+                return;
+            }
+            Err(reason) => {
+                tracing::error!(reason, "the model failed on a picture");
                 self.panics.fetch_add(1, Ordering::Relaxed);
-                return fail(replies, "the model panicked");
+                for (reply, _permit) in replies {
+                    let _ = reply.send(Err(EngineError::Failed(reason.clone())));
+                }
+                return;
             }
         };
         self.panics.store(0, Ordering::Relaxed);
@@ -354,8 +388,20 @@ impl Lane {
     }
 }
 
+/// What is computed from a batch, or why it is not.
+fn embedded(inputs: &[Input], on: &Computing) -> Result<Embedded, String> {
+    let computed = catch_unwind(AssertUnwindSafe(|| {
+        let features = features(inputs, on)?;
+        on.model.embedder().signatures(features, &on.heads)
+    }));
+    match computed {
+        Ok(computed) => computed.map_err(|error: EmbedError| error.to_string()),
+        Err(_) => Err("the model panicked".into()),
+    }
+}
+
 /// What the heads read of each picture: computed in one batch for those that come as canvases.
-fn features(inputs: Vec<Input>, on: &Computing) -> Result<Vec<Features>, EmbedError> {
+fn features(inputs: &[Input], on: &Computing) -> Result<Vec<Features>, EmbedError> {
     let canvases: Vec<&Canvas> = inputs
         .iter()
         .filter_map(|input| match input {
@@ -365,11 +411,11 @@ fn features(inputs: Vec<Input>, on: &Computing) -> Result<Vec<Features>, EmbedEr
         .collect();
     let computed = if canvases.is_empty() { Vec::new() } else { on.model.embedder().features(&canvases)? };
     let mut computed = computed.into_iter();
-    let take = |input| match input {
-        Input::Features(features) => Some(features),
+    let take = |input: &Input| match input {
+        Input::Features(features) => Some(features.clone()),
         Input::Canvas(_) => computed.next(),
     };
-    Ok(inputs.into_iter().filter_map(take).collect())
+    Ok(inputs.iter().filter_map(take).collect())
 }
 
 fn take_batch(jobs: &mut VecDeque<Job>) -> Vec<Job> {
@@ -392,11 +438,75 @@ fn take_batch(jobs: &mut VecDeque<Job>) -> Vec<Job> {
     batch
 }
 
-type Reply = (oneshot::Sender<Result<Embedding, EngineError>>, OwnedSemaphorePermit);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+    use lapel_heads::{
+        AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, MapShape, PartsCase, shipped_folder,
+    };
 
-fn fail(replies: Vec<Reply>, reason: &str) {
-    tracing::error!(reason, pictures = replies.len(), "the model failed on a batch");
-    for (reply, _permit) in replies {
-        let _ = reply.send(Err(EngineError::Failed(reason.to_owned())));
+    /// The shipped backbone, which cannot bear pictures whose first pixel is black.
+    struct Delicate(AlexNet);
+
+    impl Backbone for Delicate {
+        fn fingerprint(&self) -> &str {
+            self.0.fingerprint()
+        }
+
+        fn input_side(&self) -> usize {
+            self.0.input_side()
+        }
+
+        fn map_shape(&self) -> MapShape {
+            self.0.map_shape()
+        }
+
+        fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<candle_core::Tensor> {
+            assert!(batch.iter().all(|canvas| canvas.rgb()[..3] != [0; 3]), "a black pixel");
+            self.0.forward(batch)
+        }
+    }
+
+    fn computing() -> Computing {
+        let file = |name: &str| shipped_folder().join(name);
+        let backbone = Arc::new(Delicate(AlexNet::load(&file(BACKBONE_FILE)).expect("shipped")));
+        let parts = std::fs::read(file(EXTRACT_PARTS_FILE)).expect("shipped");
+        let model = Arc::new(Model::new(backbone, &parts).expect("a model"));
+        Computing { model, heads: Arc::new([]) }
+    }
+
+    fn canvas(first: u8) -> Canvas {
+        let mut rgb = vec![200; 224 * 224 * 3];
+        rgb[..3].fill(first);
+        Photo::from_rgb(224, 224, rgb).expect("sized").fit(224)
+    }
+
+    #[test]
+    fn a_picture_that_the_model_cannot_bear_fails_alone() {
+        let (failures, _failed) = mpsc::channel(1);
+        let panics = Arc::new(AtomicU32::new(0));
+        let lane = Lane { queue: Mutex::default(), filled: Condvar::new(), panics: panics.clone(), failures };
+        let (permits, on) = (Arc::new(Semaphore::new(9)), computing());
+        let (batch, answers): (Vec<Job>, Vec<_>) = [9, 0, 9, 9]
+            .map(|first| {
+                let (reply, answer) = oneshot::channel();
+                let permit = permits.clone().try_acquire_owned().expect("room");
+                (Job { input: Input::Canvas(canvas(first)), on: on.clone(), reply, permit }, answer)
+            })
+            .into_iter()
+            .unzip();
+        lane.run(batch, &mut HashMap::new());
+        let outcomes: Vec<_> = answers.into_iter().map(|a| a.blocking_recv().expect("answered")).collect();
+        assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, true]);
+        assert!(matches!(outcomes[1], Err(EngineError::Failed(_))));
+        let case = outcomes[0].as_ref().expect("embedded").features.parts.case;
+        assert!(PartsCase::ALL.contains(&case));
+        assert_eq!(
+            panics.load(Ordering::Relaxed),
+            0,
+            "the model is well: the pictures after it were embedded"
+        );
+        assert_eq!(permits.available_permits(), 9, "every place is given back");
     }
 }

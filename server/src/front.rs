@@ -3,10 +3,13 @@
 
 mod connections;
 mod gate;
+mod inflow;
 mod record;
 mod roles;
 mod tls;
 mod tokens;
+#[cfg_attr(not(feature = "otel"), path = "front/without_traces.rs")]
+mod traces;
 
 pub(crate) use connections::{ConnectionLimits, accept};
 pub(crate) use gate::{Gate, GateLayer};
@@ -14,3 +17,5 @@ pub use roles::Role;
 pub(crate) use tls::{Tls, TlsError};
 pub(crate) use tokens::Tokens;
 pub use tokens::{NewToken, TokensError};
+pub(crate) use traces::Traces;
+pub use traces::TracesError;

@@ -32,6 +32,6 @@ pub use config::{
 };
 pub use core::{Core, NewItem, OpenError, Registration, RequestId, Scope, Upserted};
 pub use error::{Error, Violation};
-pub use front::{NewToken, Role, TokensError};
+pub use front::{NewToken, Role, TokensError, TracesError};
 pub use serve::{Reload, ServeError, Server};
 pub use store::{BackupError, BackupSummary, Disk, Step, StepHook, StoreError, compact, restore};

@@ -29,7 +29,14 @@ impl Model {
     /// # Errors
     /// [`ModelError`].
     pub fn from_bytes(backbone: &[u8], extract_parts: &[u8]) -> Result<Self, ModelError> {
-        let backbone: Arc<dyn Backbone> = Arc::new(AlexNet::from_bytes(backbone)?);
+        Self::new(Arc::new(AlexNet::from_bytes(backbone)?), extract_parts)
+    }
+
+    /// Joins a backbone with the bundle of its "Extract Parts?" head.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub(crate) fn new(backbone: Arc<dyn Backbone>, extract_parts: &[u8]) -> Result<Self, ModelError> {
         let extract_parts = Head::from_bytes(extract_parts, backbone.as_ref())?;
         Ok(Self { embedder: Embedder::new(backbone.clone(), extract_parts)?, backbone })
     }

@@ -2,7 +2,9 @@
 
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
-use crate::front::{ConnectionLimits, Gate, GateLayer, Tls, TlsError, Tokens, TokensError, accept};
+use crate::front::{
+    ConnectionLimits, Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, accept,
+};
 use crate::grpc::Services;
 use crate::probes;
 use crate::store::Disk;
@@ -24,8 +26,6 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
-/// What a message may have beside its image.
-const MESSAGE_MARGIN: usize = 1 << 20;
 /// Pings on connections that say nothing, and how long their answer may take: dead peers give their places back.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// How often health follows the model's.
@@ -59,6 +59,9 @@ pub enum ServeError {
     /// The tokens are refused.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The transport failed.
     #[error("serving failed: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -78,6 +81,7 @@ pub struct Server {
     core: Arc<Core>,
     gate: Arc<Gate>,
     tls: Option<Arc<Tls>>,
+    traces: Option<Arc<Traces>>,
     listener: TcpListener,
     address: SocketAddr,
     /// For plain HTTP.
@@ -134,13 +138,14 @@ impl Server {
         // Files and ports first: what is wrong with them is told before the catalogue is touched.
         let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let slow = Duration::from_millis(config.operation.slow_ms);
-        let gate = Arc::new(Gate::new(tokens(&config)?, &config.limits, slow));
+        let traces = config.operation.traces.as_deref().map(Traces::to).transpose()?.map(Arc::new);
+        let gate = Arc::new(Gate::new(tokens(&config)?, &config.limits, slow, traces.clone()));
         let (listener, address) = listen(config.listen).await?;
         let probes = match config.operation.probes {
             Some(address) => Some(listen(address).await?.0),
             None => None,
         };
-        Ok(Self { core: Core::open(config, disk).await?, gate, tls, listener, address, probes })
+        Ok(Self { core: Core::open(config, disk).await?, gate, tls, traces, listener, address, probes })
     }
 
     /// The address of the probes, where there are any.
@@ -198,7 +203,7 @@ impl Server {
             tracing::info!("stopping: no new connections, running requests may finish");
         };
         let router = self.router()?.add_service(health);
-        let Self { core, gate, tls, listener, probes, .. } = self;
+        let Self { core, gate, tls, traces, listener, probes, .. } = self;
         let ended = Arc::new(tokio::sync::Notify::new());
         let probing = probes.map(|listener| {
             let (core, metrics, ended) = (core.clone(), gate.metrics.clone(), ended.clone());
@@ -220,6 +225,10 @@ impl Server {
         };
         core.stop().await;
         ended.notify_one();
+        if let Some(traces) = traces {
+            // The last ones wait for the collector, but not for long.
+            let _ = tokio::time::timeout(drain, tokio::task::spawn_blocking(move || traces.end())).await;
+        }
         if let Some(probing) = probing {
             // Nothing depends on how they ended.
             let _ = tokio::time::timeout(drain, probing).await;
@@ -229,7 +238,7 @@ impl Server {
 
     fn router(&self) -> Result<Router<Stack<GateLayer, Identity>>, ServeError> {
         let services = Services { core: self.core.clone() };
-        let most = self.core.config().limits.image_bytes_max.0 + MESSAGE_MARGIN;
+        let most = self.core.config().limits.message_bytes_max();
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

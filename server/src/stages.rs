@@ -35,8 +35,16 @@ pub(crate) struct Stages(Arc<Mutex<Notes>>);
 
 #[derive(Debug, Default)]
 struct Notes {
-    times: Vec<(Stage, Duration)>,
+    parts: Vec<Part>,
     plan: Option<String>,
+}
+
+/// One stay in a stage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) stage: Stage,
+    pub(crate) start: Instant,
+    pub(crate) time: Duration,
 }
 
 tokio::task_local! {
@@ -49,12 +57,17 @@ impl Stages {
         PRESENT.scope(self.clone(), request).await
     }
 
+    /// Every stay in a stage, in the order in which they ended.
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        self.lock(|notes| notes.parts.clone())
+    }
+
     /// Time by stage; what ran at the same time is added up.
     pub(crate) fn times(&self) -> Vec<(Stage, Duration)> {
-        let mut times = self.lock(|notes| notes.times.clone());
-        times.sort();
+        let mut parts = self.parts();
+        parts.sort_by_key(|part| part.stage);
         let mut sums: Vec<(Stage, Duration)> = Vec::new();
-        for (stage, time) in times {
+        for Part { stage, time, .. } in parts {
             match sums.last_mut() {
                 Some((last, sum)) if *last == stage => *sum += time,
                 Some(_) | None => sums.push((stage, time)),
@@ -88,8 +101,8 @@ impl Stages {
 pub(crate) async fn timed<F: Future>(stage: Stage, part: F) -> F::Output {
     let start = Instant::now();
     let output = part.await;
-    let time = start.elapsed();
-    let _ = PRESENT.try_with(|stages| stages.lock(|notes| notes.times.push((stage, time))));
+    let part = Part { stage, start, time: start.elapsed() };
+    let _ = PRESENT.try_with(|stages| stages.lock(|notes| notes.parts.push(part)));
     output
 }
 

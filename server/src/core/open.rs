@@ -112,6 +112,7 @@ impl Core {
         let engine = EngineConfig {
             query_max: config.limits.query_images_max,
             bulk_max: config.limits.ingest_images_max,
+            decoding_max: config.limits.decoding_pixels_max,
             photo: config.photo_limits(),
         };
         let (engine, failures) = Engine::start(engine).map_err(OpenError::Thread)?;

@@ -1,9 +1,11 @@
 //! The gate that every request passes: who asks, whether there is room, until when, and what became of it.
 
 use super::connections::Peer;
+use super::inflow::{Counted, Inflow};
 use super::record::{Record, Recorded};
 use super::roles::{Needs, needs};
 use super::tokens::{Token, Tokens};
+use super::traces::Traces;
 use crate::config::Limits;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -41,16 +43,25 @@ pub(crate) struct Gate {
     pub(crate) tokens: ArcSwapOption<Tokens>,
     pub(crate) metrics: Arc<Metrics>,
     in_flight: Arc<Semaphore>,
+    inflow: Inflow,
     slow: Duration,
+    traces: Option<Arc<Traces>>,
 }
 
 impl Gate {
-    pub(crate) fn new(tokens: Option<Tokens>, limits: &Limits, slow: Duration) -> Self {
+    pub(crate) fn new(
+        tokens: Option<Tokens>,
+        limits: &Limits,
+        slow: Duration,
+        traces: Option<Arc<Traces>>,
+    ) -> Self {
         Self {
             tokens: ArcSwapOption::from_pointee(tokens),
             metrics: Arc::default(),
             in_flight: Arc::new(Semaphore::new(limits.requests_max)),
+            inflow: Inflow::new(limits),
             slow,
+            traces,
         }
     }
 
@@ -112,6 +123,8 @@ impl Gate {
             slow: self.slow,
             code: None,
             permits: Vec::new(),
+            taken: self.inflow.request(),
+            traces: self.traces.clone().map(|traces| (traces, Traces::parent(request.headers()))),
         };
         self.metrics.begins();
         let told = HeaderValue::try_from(request_id).ok();
@@ -122,6 +135,7 @@ impl Gate {
                 record.permits = permits;
                 // The secret is nobody's business further in.
                 request.headers_mut().remove("authorization");
+                let request = request.map(|body| Body::new(Counted::new(body, record.taken.clone())));
                 let deadline = time_left(request.headers());
                 let stages = record.stages.clone();
                 let answering = async move { stages.of(service.call(request)).await };

@@ -1,5 +1,7 @@
 //! The record of a request: counted and logged once, when its last byte has gone or its caller has.
 
+use super::inflow::Taken;
+use super::traces::{Parent, Traces};
 use crate::metrics::Metrics;
 use crate::stages::Stages;
 use http_body::{Body, Frame, SizeHint};
@@ -24,8 +26,11 @@ pub(super) struct Record {
     pub(super) slow: Duration,
     /// `None` until it is known; a request that ends without is one whose caller left.
     pub(super) code: Option<Code>,
-    /// Given back when the request is over.
+    /// Given back when the request is over, as is what its message takes.
     pub(super) permits: Vec<OwnedSemaphorePermit>,
+    pub(super) taken: Taken,
+    /// Where its spans go, and what they lie below.
+    pub(super) traces: Option<(Arc<Traces>, Parent)>,
 }
 
 impl Record {
@@ -38,7 +43,11 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        let code = name(self.code.unwrap_or(Code::Cancelled));
+        let status = self.code.unwrap_or(Code::Cancelled);
+        let code = name(status);
+        if let Some((traces, parent)) = &self.traces {
+            traces.tell(self, parent, status, code);
+        }
         let times = self.stages.times();
         self.metrics.ended(self.method, code, took, &times);
         let ms = (took.as_secs_f64() * 1e4).round() / 10.0;

@@ -1,0 +1,23 @@
+//! Everything that the server and the trainer read from outside, one function each that takes any bytes.
+//!
+//! Each fails by panicking. Under `cargo fuzz` (`just fuzz`) the bytes are a fuzzer's, in `cargo test` the committed
+//! corpora and mutations of them.
+
+mod bundle;
+mod config;
+mod dataset;
+mod image;
+mod requests;
+
+pub use bundle::{TinyBackbone, bundle};
+pub use config::config;
+pub use dataset::{FILES, SEPARATOR, dataset};
+pub use image::image;
+pub use requests::{requests, streamed};
+
+/// A function that takes any bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target under its name, which is that of its corpus too.
+pub const TARGETS: [(&str, Target); 5] =
+    [("image", image), ("bundle", bundle), ("requests", requests), ("config", config), ("dataset", dataset)];
