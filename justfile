@@ -78,5 +78,9 @@ fuzz SECONDS="600" TARGETS="image bundle requests config dataset":
     for target in {{TARGETS}}; do \
       mkdir -p fuzz/found/$target; \
       RUSTC_BOOTSTRAP=1 TMPDIR=/dev/shm cargo fuzz run $target fuzz/found/$target fuzz/corpus/$target -- \
-        -max_total_time={{SECONDS}} -timeout=30 -rss_limit_mb=6000 -max_len=16384 || exit 1; \
+        -max_total_time={{SECONDS}} -timeout=180 -rss_limit_mb=6000 -max_len=16384 || exit 1; \
     done
+
+# Offer a server four times the searches by photo that it can take (2 minutes).
+overload:
+    cargo test --release -p lapel-tests --test overload -- --ignored --nocapture

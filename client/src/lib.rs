@@ -1,5 +1,6 @@
 //! Client of a Lapel server: connections to its services, and the steps that take more than one message.
 
+use data_encoding::HEXLOWER;
 use lapel_proto::v1::admin_service_client::AdminServiceClient;
 use lapel_proto::v1::catalog_service_client::CatalogServiceClient;
 use lapel_proto::v1::feedback_service_client::FeedbackServiceClient;
@@ -230,5 +231,5 @@ pub fn bundle_parts(bundle: &[u8]) -> Vec<v1::RegisterHeadRequest> {
 /// SHA-256, hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }

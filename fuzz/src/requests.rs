@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 /// Requests after which the server begins anew: what they stored would slow it down.
-const FRESH_AFTER: u32 = 5_000;
+const FRESH_AFTER: u32 = 20_000;
 /// A method that needs longer hangs. Watching ends on its own where nothing is under way.
 const LATEST: Duration = Duration::from_secs(30);
 

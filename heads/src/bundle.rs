@@ -5,8 +5,9 @@
 //! | `lapel.manifest` | the [`Manifest`] as JSON |
 //! | `lapel.content_sha256` | SHA-256 over the manifest's bytes and every tensor's name, type, shape and bytes, by name |
 
-use crate::hash::{hex, sha256_hex};
+use crate::hash::sha256_hex;
 use crate::manifest::Manifest;
+use data_encoding::HEXLOWER;
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use sha2::{Digest, Sha256};
@@ -186,7 +187,7 @@ fn content_hash<'a>(
         hash.update(format!("\0{name}\0{dtype:?}\0{shape:?}\0").as_bytes());
         hash.update(data);
     }
-    hex(&hash.finalize())
+    HEXLOWER.encode(&hash.finalize())
 }
 
 fn weights(name: &str, view: &TensorView<'_>) -> Result<Weights, BundleError> {

@@ -195,9 +195,14 @@ fn reaches_end_of_jpeg(bytes: &[u8]) -> bool {
     while let Some(&[first, marker]) = bytes.get(at..at + 2) {
         match (first, marker) {
             (0xff, 0xd9) => return true,
-            // Scan data, stuffed zeros, restart markers and fill bytes.
+            // Stuffed zeros, restart markers and fill bytes.
             (0xff, 0x00 | 0x01 | 0xd0..=0xd7) => at += 2,
-            (0xff, 0xff) | (0..=0xfe, _) => at += 1,
+            (0xff, 0xff) => at += 1,
+            // Scan data.
+            (0..=0xfe, _) => match memchr::memchr(0xff, &bytes[at..]) {
+                Some(skipped) => at += skipped,
+                None => return false,
+            },
             (0xff, _) => match bytes.get(at + 2..at + 4) {
                 Some(&[high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2),
                 Some(_) | None => return false,

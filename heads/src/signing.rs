@@ -1,6 +1,6 @@
 //! Signed bundles: who may teach a server what (Ed25519, detached signatures over the whole file).
 
-use crate::hash::hex;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 /// Why a key cannot be used.
@@ -44,7 +44,7 @@ pub fn new_bundle_keys() -> Result<(String, String), KeyError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|_| KeyError::Random)?;
     let key = SigningKey::from_bytes(&secret);
-    Ok((hex(&secret), hex(key.verifying_key().as_bytes())))
+    Ok((HEXLOWER.encode(&secret), HEXLOWER.encode(key.verifying_key().as_bytes())))
 }
 
 /// The signature of a file by a secret key, 128 hexadecimal digits.
@@ -53,14 +53,11 @@ pub fn new_bundle_keys() -> Result<(String, String), KeyError> {
 /// [`KeyError::Unsound`].
 pub fn sign_bundle(secret: &str, file: &[u8]) -> Result<String, KeyError> {
     let key = SigningKey::from_bytes(&digits(secret).ok_or(KeyError::Unsound)?);
-    Ok(hex(&key.sign(file).to_bytes()))
+    Ok(HEXLOWER.encode(&key.sign(file).to_bytes()))
 }
 
 fn digits(text: &str) -> Option<[u8; 32]> {
-    let text = text.trim();
-    let pair = |at: usize| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..32).map(pair).collect();
-    bytes.filter(|_| text.len() == 64)?.try_into().ok()
+    HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -68,7 +65,7 @@ mod tests {
     use super::*;
 
     fn bytes(signature: &str) -> Vec<u8> {
-        (0..64).map(|at| u8::from_str_radix(&signature[2 * at..2 * at + 2], 16).expect("digits")).collect()
+        HEXLOWER.decode(signature.as_bytes()).expect("digits")
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Traces reach a collector: a span a request, below the caller's own, with the stages below it.
 
+use data_encoding::HEXLOWER;
 use lapel_heads::render::{render, to_jpeg};
 use lapel_tests::{TestServer, by_image, ingest};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
@@ -54,10 +55,12 @@ async fn a_request_is_told_with_its_stages_below_the_callers_span() {
     // The server sends what is left when it stops.
     server.finish().await;
     let spans = collector.0.lock().expect("not poisoned").clone();
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let found: Vec<&Span> = spans.iter().filter(|s| s.name == "lapel.v1.SearchService/Search").collect();
     let [search] = found[..] else { panic!("one search was made: {spans:?}") };
-    assert_eq!((hex(&search.trace_id).as_str(), hex(&search.parent_span_id).as_str()), (trace, parent));
+    assert_eq!(
+        (HEXLOWER.encode(&search.trace_id).as_str(), HEXLOWER.encode(&search.parent_span_id).as_str()),
+        (trace, parent)
+    );
     let of = |key: &str| search.attributes.iter().any(|a| a.key == key);
     assert!(of("rpc.response.status_code") && of("lapel.request_id") && of("lapel.plan"), "{search:?}");
     let below: Vec<&Span> = spans.iter().filter(|s| s.parent_span_id == search.span_id).collect();

@@ -5,6 +5,7 @@ use super::{Backbone, MapShape, cloth};
 use crate::level::Level;
 use crate::photo::Canvas;
 use candle_core::{DType, Device, Tensor};
+use data_encoding::HEXLOWER;
 use half::f16;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -104,7 +105,7 @@ impl AlexNet {
                 Ok((weight, bias))
             })
             .collect::<Result<Vec<_>, AlexNetError>>()?;
-        let digest = crate::hash::hex(&hash.finalize()[..8]);
+        let digest = HEXLOWER.encode(&hash.finalize()[..8]);
         let convolutions = Convolutions::new(Level::best(), &layers)?;
         Ok(Self { convolutions, fingerprint: format!("alexnet/conv5+cloth/{digest}") })
     }

@@ -33,18 +33,21 @@ const COVERED_MIN: f32 = 0.25;
 /// The channels of one canvas, `[CHANNELS, height, width]` of `shape`.
 pub(super) fn channels(canvas: &Canvas, shape: MapShape) -> Vec<f32> {
     let mut cells = vec![Cell::default(); shape.height * shape.width];
-    let cell_at = |at: f32, cells: usize| (at * (cells - 1) as f32).round() as usize;
-    let grid = canvas.silhouette().grid();
     let side = canvas.side();
+    // The cell of each row or column of pixels.
+    let along = |cells: usize| -> Vec<usize> {
+        let at = |pixel: usize| pixel as f32 / (side - 1) as f32 * (cells - 1) as f32;
+        (0..side).map(|pixel| at(pixel).round() as usize).collect()
+    };
+    let (rows, columns) = (along(shape.height), along(shape.width));
+    let grid = canvas.silhouette().grid();
     let pixel = |x: usize, y: usize| -> [u8; 3] {
         let at = (y * side + x) * 3;
         [canvas.rgb()[at], canvas.rgb()[at + 1], canvas.rgb()[at + 2]]
     };
     let light = |x: usize, y: usize| pixel(x, y).map(f32::from).iter().sum::<f32>() / 765.0;
     for (x, y, inside) in grid {
-        let last = (side - 1) as f32;
-        let at = cell_at(y as f32 / last, shape.height) * shape.width + cell_at(x as f32 / last, shape.width);
-        let cell = &mut cells[at];
+        let cell = &mut cells[rows[y] * shape.width + columns[x]];
         cell.all += 1.0;
         if inside {
             let (right, below) = ((x + 1).min(side - 1), (y + 1).min(side - 1));

@@ -1,6 +1,7 @@
 //! Bearer tokens: a file of hashes with names and roles.
 
 use super::roles::Role;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -86,7 +87,8 @@ impl Tokens {
         let mut names = HashSet::new();
         let token = |RawToken { name, sha256, roles }: RawToken| {
             let hash =
-                unhex(&sha256).ok_or_else(|| format!("sha256 of {name:?} is not 64 hexadecimal digits"))?;
+                HEXLOWER_PERMISSIVE.decode(sha256.as_bytes()).ok().and_then(|hash| hash.try_into().ok());
+            let hash = hash.ok_or_else(|| format!("sha256 of {name:?} is not 64 hexadecimal digits"))?;
             if !names.insert(name.clone()) {
                 return Err(format!("{name:?} is there twice"));
             }
@@ -128,26 +130,13 @@ impl NewToken {
     pub fn new(name: &str, roles: &[Role]) -> Result<Self, TokensError> {
         let mut bytes = [0; SECRET_BYTES];
         getrandom::fill(&mut bytes).map_err(TokensError::Random)?;
-        let secret = format!("{PREFIX}{}", hex(&bytes));
+        let secret = format!("{PREFIX}{}", HEXLOWER.encode(&bytes));
         let roles: Vec<String> = roles.iter().map(|role| format!("{:?}", role.name())).collect();
-        let hash = hex(&Sha256::digest(secret.as_bytes()));
+        let hash = HEXLOWER.encode(&Sha256::digest(secret.as_bytes()));
         let entry =
             format!("[[token]]\nname = {name:?}\nsha256 = \"{hash}\"\nroles = [{}]\n", roles.join(", "));
         Ok(Self { secret, entry })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let digit = |at: usize| text.as_bytes().get(at).and_then(|c| char::from(*c).to_digit(16));
-    let mut bytes = [0; 32];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = (digit(2 * at)? * 16 + digit(2 * at + 1)?) as u8;
-    }
-    (text.len() == 64).then_some(bytes)
 }
 
 #[cfg(test)]

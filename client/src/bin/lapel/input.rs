@@ -1,6 +1,7 @@
 //! Arguments that several verbs share.
 
 use anyhow::{Context, bail};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use lapel_client::v1;
 use std::path::Path;
 
@@ -67,9 +68,7 @@ pub(crate) fn signed(path: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
     let signature = match signature_path.exists() {
         true => {
             let text = fs_err::read_to_string(signature_path)?;
-            let digits = text.trim();
-            let pair = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-            let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(pair).collect();
+            let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes());
             bytes.with_context(|| format!("{} holds no hexadecimal digits", signature_path.display()))?
         }
         false => Vec::new(),

@@ -73,51 +73,56 @@ impl Opponent {
         (0..self.pixels.len()).filter(|i| on_border(*i)).map(|i| self.pixels[i]).collect()
     }
 
-    /// Belief, before any colour is seen, that a pixel belongs to the garment: 1 in the middle, less outside.
-    fn prior(&self, i: usize) -> f32 {
-        let x = ((i % self.width) as f32 + 0.5) / self.width as f32 * 2.0 - 1.0;
-        let y = ((i / self.width) as f32 + 0.5) / self.height as f32 * 2.0 - 1.0;
-        (-(x.powi(4) + y.powi(4))).exp()
+    /// Belief, before any colour is seen, that each pixel belongs to the garment: 1 in the middle, less outside.
+    fn prior(&self) -> Vec<f32> {
+        let along = |count: usize| -> Vec<f32> {
+            (0..count).map(|at| ((at as f32 + 0.5) / count as f32 * 2.0 - 1.0).powi(4)).collect()
+        };
+        let (columns, rows) = (along(self.width), along(self.height));
+        rows.iter().flat_map(|y| columns.iter().map(move |x| (-(x + y)).exp())).collect()
     }
 }
 
 /// The pixels that belong to the garment, not yet cleaned.
 pub(super) fn foreground(image: &Opponent) -> Mask {
-    let modes = border_modes(&image.border());
-    let distances: Vec<f32> = (0..image.pixels.len())
-        .map(|i| {
-            let nearest = modes.iter().map(|m| m.distance(&image.pixels[i])).fold(f32::INFINITY, f32::min);
-            nearest.min(12.0) * (0.5 + 0.5 * image.prior(i))
-        })
-        .collect();
+    let (modes, prior) = (border_modes(&image.border()), image.prior());
+    let distance = |(pixel, prior): (&[f32; 3], &f32)| {
+        let nearest = modes.iter().map(|m| m.distance(pixel)).fold(f32::INFINITY, f32::min);
+        nearest.min(12.0) * (0.5 + 0.5 * prior)
+    };
+    let distances: Vec<f32> = image.pixels.iter().zip(&prior).map(distance).collect();
     let cut = otsu(&distances).clamp(1.8, 5.0);
     let first: Vec<bool> = distances.iter().map(|d| *d > cut).collect();
-    Mask::new(image.width, image.height, redraw(image, &first))
+    Mask::new(image.width, image.height, redraw(image, &prior, first))
 }
 
 /// One round of histograms: each pixel goes to the side whose colours it resembles.
-fn redraw(image: &Opponent, first: &[bool]) -> Vec<bool> {
+fn redraw(image: &Opponent, prior: &[f32], first: Vec<bool>) -> Vec<bool> {
     let inside = first.iter().filter(|b| **b).count() as f32;
     let outside = first.len() as f32 - inside;
     if inside < 30.0 || outside < 30.0 {
-        return first.to_vec();
+        return first;
     }
     let bin = |p: &[f32; 3]| {
         let of =
             |v: f32, low: f32, high: f32| (((v - low) / (high - low) * BINS as f32) as usize).min(BINS - 1);
         (of(p[0], 0.0, 180.0) * BINS + of(p[1], -90.0, 90.0)) * BINS + of(p[2], -90.0, 90.0)
     };
+    let bins: Vec<usize> = image.pixels.iter().map(bin).collect();
     let mut counts = vec![(0.0f32, 0.0f32); BINS * BINS * BINS];
-    for (pixel, garment) in image.pixels.iter().zip(first) {
-        let cell = &mut counts[bin(pixel)];
+    for (bin, garment) in bins.iter().zip(&first) {
+        let cell = &mut counts[*bin];
         if *garment { cell.0 += 1.0 } else { cell.1 += 1.0 }
     }
-    let likelihood = |i: usize| {
-        let (garment, background) = counts[bin(&image.pixels[i])];
-        let colour = ((garment / inside + 1e-4) / (background / outside + 1e-4)).ln();
-        colour + 2.0 * (image.prior(i) - 0.55) + if first[i] { 0.8 } else { -0.8 }
-    };
-    (0..first.len()).map(|i| likelihood(i) > 0.0).collect()
+    let likelihood =
+        |(garment, background): &(f32, f32)| ((garment / inside + 1e-4) / (background / outside + 1e-4)).ln();
+    let colours: Vec<f32> = counts.iter().map(likelihood).collect();
+    let pixels = bins.iter().zip(prior).zip(&first);
+    pixels
+        .map(|((bin, prior), first)| {
+            colours[*bin] + 2.0 * (prior - 0.55) + if *first { 0.8 } else { -0.8 } > 0.0
+        })
+        .collect()
 }
 
 /// One of the border's colours.
