@@ -16,7 +16,7 @@ const TILE: usize = 4;
 /// Weights of a layer from which on reading them is what costs most, in lines (4 MB).
 const HEAVY: usize = 1 << 16;
 /// Tiles of a heavy layer that are worked on together at most: the weights are read once for all.
-const BLOCK_HEAVY: usize = 128;
+const BLOCK_HEAVY: usize = 64;
 /// Tiles of another layer: what becomes of them stays in the nearer caches, and the weights come from the farther one.
 const BLOCK_LIGHT: usize = 48;
 
