@@ -43,6 +43,7 @@ struct Notes {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
     pub(crate) stage: Stage,
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "traces alone tell it"))]
     pub(crate) start: Instant,
     pub(crate) time: Duration,
 }

@@ -7,7 +7,7 @@ use tonic::codegen::http::HeaderMap;
 /// Why no traces can be sent.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "operation.traces names {0}, but this server was built without traces; build it with `--features otel` or remove the key"
+    "operation.traces names {0}, but this server was built without traces; build it with `cargo build --release -p lapel-server --features otel`, or remove the key"
 )]
 pub struct TracesError(String);
 
