@@ -3,9 +3,9 @@
 use lapel_heads::dataset::{Collection, DataSet, FieldSet, PhotoSet, label_numbers};
 
 /// Between the files, which come in the order of [`FILES`].
-pub const SEPARATOR: &str = "%%\n";
+const SEPARATOR: &str = "%%\n";
 /// The files; an empty one is not there.
-pub const FILES: [&str; 12] = [
+const FILES: [&str; 12] = [
     "attr_num.txt",
     "attr_names.txt",
     "imgs_train.txt",
@@ -20,7 +20,8 @@ pub const FILES: [&str; 12] = [
     "labels.csv",
 ];
 
-/// Reads the files of a data set.
+/// Reads the files of a data set: `attr_num.txt` to `gt_test.txt` of the field's format, then `labels.csv`, with a line of
+/// `%%` between them.
 ///
 /// # Panics
 /// When that fails in a way that is no error of the reader's, or gives numbers that name nothing.

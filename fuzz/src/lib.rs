@@ -11,7 +11,7 @@ mod requests;
 
 pub use bundle::{TinyBackbone, bundle};
 pub use config::config;
-pub use dataset::{FILES, SEPARATOR, dataset};
+pub use dataset::dataset;
 pub use image::image;
 pub use requests::{requests, streamed};
 

@@ -147,6 +147,14 @@ impl TestServer {
     }
 }
 
+/// Memory of a process in MiB; 0 where there is no such process.
+#[must_use]
+pub fn memory_mib(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
 /// The message that stores a rendered garment.
 #[must_use]
 pub fn item(id: &str, garment: &Rendered) -> v1::UpsertItemsRequest {

@@ -3,7 +3,7 @@
 
 use lapel_client::{Client, v1};
 use lapel_heads::render::{render, to_jpeg};
-use lapel_tests::{TestServer, by_image, ingest};
+use lapel_tests::{TestServer, by_image, ingest, memory_mib};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -88,13 +88,6 @@ fn told(ended: impl Iterator<Item = (bool, Duration)>) -> Outcome {
     Outcome { answered: times(answered), refused: times(refused) }
 }
 
-/// Memory of this process, client and server, in MiB.
-fn resident_mib() -> f64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let resident: f64 = pages.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or_default();
-    resident * 4096.0 / f64::from(1 << 20)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it measures time: `just overload`"]
 async fn four_times_what_it_can_take_leaves_it_at_its_pace() {
@@ -107,7 +100,9 @@ async fn four_times_what_it_can_take_leaves_it_at_its_pace() {
     let searches = (0..64).map(|n| by_image(to_jpeg(&render(8, n).photo), 10)).collect();
     let load = Arc::new(Load { clients, searches });
     load.closed().await;
-    let memory = resident_mib();
+    // Client and server are in this one.
+    let process = std::process::id();
+    let memory = memory_mib(process);
     let mut shares = Vec::new();
     for round in 1..=3 {
         let before = load.closed().await;
@@ -122,7 +117,7 @@ async fn four_times_what_it_can_take_leaves_it_at_its_pace() {
             "round {round}: {peak:.0} a second at most; offered {:.0}: {good:.0} answered, p99 {accepted:.0?} \
              (bound {bound:.0?}); the others refused, p99 {refused:.0?}; {:.0} MiB more",
             4.0 * before.rate(),
-            resident_mib() - memory
+            memory_mib(process) - memory
         );
         shares.push((good / peak, accepted.as_secs_f64() / bound.as_secs_f64()));
     }
@@ -131,6 +126,6 @@ async fn four_times_what_it_can_take_leaves_it_at_its_pace() {
     assert!(shares[1].0 >= 0.8, "shares of the peak: {shares:?}");
     shares.sort_by(|a, b| a.1.total_cmp(&b.1));
     assert!(shares[1].1 <= 1.5, "shares of the bound: {shares:?}");
-    assert!(resident_mib() - memory < 200.0, "memory is bounded");
+    assert!(memory_mib(process) - memory < 200.0, "memory is bounded");
     server.finish().await;
 }

@@ -1,5 +1,7 @@
 //! What the messages of all requests take: bytes that have come in are counted until their request is over.
 
+use crate::config::Limits;
+use crate::error::Error;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,9 +9,6 @@ use std::task::{Context, Poll};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::codegen::Bytes;
-
-use crate::config::Limits;
-use crate::error::Error;
 
 /// What bytes are counted in.
 const UNIT: usize = 1 << 10;

@@ -3,7 +3,7 @@
 use clap::Parser;
 use lapel_client::{Client, v1};
 use lapel_tests::photos::{TestPhoto, rendered};
-use lapel_tests::{ChildServer, by_image, by_item, settled, sport_bundle};
+use lapel_tests::{ChildServer, by_image, by_item, memory_mib, settled, sport_bundle};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -171,12 +171,6 @@ impl Load {
             tokio::time::sleep(Duration::from_secs(10)).await;
         }
     }
-}
-
-fn memory_mib(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
 fn open_files(process: u32) -> usize {
