@@ -43,7 +43,8 @@ pub fn bundle(bytes: &[u8]) {
     let maps = Tensor::new(&[0.5f32, -1.0, 2.0, 0.0, 0.25, 1.0], &Device::Cpu)
         .and_then(|channel| channel.repeat(6)?.reshape((2, 2, 3, 3)))
         .expect("a tensor");
-    let signatures = head.embed_whole(&maps);
+    let signatures =
+        maps.max_pool2d_with_stride(3, 2).and_then(|pooled| head.signatures(&pooled.flatten_from(1)?));
     for signature in signatures.iter().flatten().flatten() {
         for attribute in &head.manifest().attributes {
             let sum: f32 =

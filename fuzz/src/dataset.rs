@@ -1,6 +1,6 @@
 //! Files of data sets: the field's format and `labels.csv`.
 
-use lapel_heads::dataset::{Collection, DataSet, FieldSet, PhotoSet, label_numbers};
+use lapel_train::dataset::{Collection, DataSet, FieldSet, PhotoSet, label_numbers};
 
 /// Between the files, which come in the order of [`FILES`].
 const SEPARATOR: &str = "%%\n";

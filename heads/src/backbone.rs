@@ -1,21 +1,13 @@
 //! The convolutional network that turns a canvas into one feature map.
 
 mod alexnet;
-mod autograd;
 mod cloth;
 mod convolutions;
 mod plain;
-mod trainable;
-mod window;
 mod winograd;
 
-pub(crate) use alexnet::CONV5;
-#[cfg(test)]
-pub(crate) use alexnet::LAYERS as BACKBONE_LAYERS;
-pub use alexnet::{AlexNet, AlexNetError};
-pub(crate) use autograd::max_pool;
+pub use alexnet::{AlexNet, AlexNetError, CONV5, LAYERS};
 pub use plain::plain_conv5;
-pub use trainable::TrainableAlexNet;
 
 use crate::photo::Canvas;
 use candle_core::Tensor;

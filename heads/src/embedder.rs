@@ -197,7 +197,8 @@ fn isolated<T>(run: impl FnOnce() -> candle_core::Result<T>) -> Result<T, String
 }
 
 /// The case that "Extract Parts?" sees in a signature; lower body, which has no parts, where it sees none.
-pub(crate) fn case_of(extract_parts: &Head, signature: Option<&[f32]>) -> PartsCase {
+#[must_use]
+pub fn case_of(extract_parts: &Head, signature: Option<&[f32]>) -> PartsCase {
     let case = || {
         let attribute = extract_parts.manifest().attribute(PARTS_ATTRIBUTE)?;
         let told = extract_parts.predict(attribute, signature?)?;

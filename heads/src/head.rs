@@ -1,11 +1,8 @@
 //! A head: region, fully connected layers fc6 and fc7, one classifier an attribute (section 4.2).
 
 mod layers;
-mod network;
 
-pub use network::{Network, NetworkConfig};
-
-use crate::backbone::{Backbone, max_pool};
+use crate::backbone::Backbone;
 use crate::bundle::{Bundle, BundleError, Weights};
 use crate::manifest::{Attribute, HeadKind, Manifest};
 use crate::product::Rows;
@@ -83,7 +80,7 @@ impl Head {
     ///
     /// # Errors
     /// As [`Head::from_bytes`].
-    pub(crate) fn reading(bundle: &Bundle, id: String, inputs: usize) -> Result<Self, BundleError> {
+    pub fn reading(bundle: &Bundle, id: String, inputs: usize) -> Result<Self, BundleError> {
         let manifest = bundle.manifest.clone();
         check_tensors(bundle, inputs)?;
         let head = Self {
@@ -123,7 +120,8 @@ impl Head {
     }
 
     /// Numbers of a pooled region that it reads.
-    pub(crate) fn inputs(&self) -> usize {
+    #[must_use]
+    pub fn inputs(&self) -> usize {
         self.inputs
     }
 
@@ -156,14 +154,6 @@ impl Head {
             Some(layers) => layers.fc7(parts).into_iter().map(|row| Signature::new(row).ok()).collect(),
             None => vec![None; count],
         }
-    }
-
-    /// Signatures of whole maps `[batch, channels, height, width]`, pooled as AlexNet does.
-    ///
-    /// # Errors
-    /// When the tensor library fails.
-    pub fn embed_whole(&self, maps: &Tensor) -> candle_core::Result<Vec<Option<Signature>>> {
-        self.signatures(&max_pool(maps)?.flatten_from(1)?)
     }
 
     /// Label scores of a signature for an attribute (Eq. 2), in the manifest's order of labels; `None` when

@@ -2,13 +2,11 @@
 //!
 //! A photo is fitted to a square [`Canvas`], the [`Backbone`] turns it into one feature map, part extraction
 //! finds the garment's regions, and each [`Head`] pools its region and gives a [`Signature`] and label scores.
-//! Training, the garment renderer and evaluation live here too; serving does not.
+//! Serving and training lie in other crates.
 
 mod backbone;
 mod bundle;
-pub mod dataset;
 mod embedder;
-pub mod evaluate;
 mod features;
 mod feedback;
 mod hash;
@@ -21,25 +19,21 @@ mod photo;
 mod product;
 mod prototype;
 mod region;
-pub mod render;
-pub mod report;
 mod roi;
 mod shipped;
 mod signature;
 mod signing;
-pub mod systems;
 #[cfg(test)]
 mod testing;
-pub mod train;
 pub mod wardrobe;
 
-pub use backbone::{AlexNet, AlexNetError, Backbone, MapShape, TrainableAlexNet, plain_conv5};
+pub use backbone::{AlexNet, AlexNetError, Backbone, MapShape};
 pub use bundle::{Bundle, BundleError, Weights};
 pub use embedder::{EmbedError, Embedded, Embedder, Embedding, HeadFault, PARTS_ATTRIBUTE};
 pub use features::Features;
 pub use feedback::personalised_weights;
 pub use hash::sha256_hex;
-pub use head::{Head, LabelScore, Network, NetworkConfig, Prototype, store_prototypes};
+pub use head::{Head, LabelScore, Prototype};
 pub use labels::Labels;
 pub use level::Level;
 pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, is_name};
@@ -51,3 +45,10 @@ pub use roi::{pool_region, pooled_len};
 pub use shipped::{BACKBONE_FILE, EXTRACT_PARTS_FILE, shipped_folder};
 pub use signature::{Signature, SignatureError, distance};
 pub use signing::{BundleKey, KeyError, new_bundle_keys, sign_bundle};
+
+// For training alone, which computes what serving does and writes what it reads.
+pub use backbone::{CONV5, LAYERS as BACKBONE_LAYERS, plain_conv5};
+pub use embedder::case_of;
+pub use head::store_prototypes;
+pub use parts::Silhouette;
+pub use roi::crop_matrix;

@@ -3,7 +3,7 @@
 mod jump;
 mod silhouette;
 
-pub(crate) use silhouette::Silhouette;
+pub use silhouette::Silhouette;
 
 use crate::photo::Canvas;
 use crate::region::{Parts, PartsCase, Rect};
@@ -22,7 +22,7 @@ pub fn extract_parts(canvas: &Canvas, case: PartsCase) -> Parts {
 }
 
 /// The parts of a silhouette.
-pub(crate) fn parts_of(silhouette: &Silhouette, case: PartsCase) -> Parts {
+fn parts_of(silhouette: &Silhouette, case: PartsCase) -> Parts {
     let sleeved = match case {
         PartsCase::LowerBody => return Parts::none(),
         PartsCase::Sleeved => true,

@@ -236,7 +236,8 @@ pub struct Content {
 
 impl Canvas {
     /// Wraps pixels `[side, side, 3]` of which `content` is the photo.
-    pub(crate) fn new(side: usize, content: Content, rgb: Vec<u8>) -> Self {
+    #[must_use]
+    pub fn new(side: usize, content: Content, rgb: Vec<u8>) -> Self {
         Self { side, content, rgb, silhouette: OnceLock::new() }
     }
 
@@ -247,7 +248,8 @@ impl Canvas {
     }
 
     /// The garment's silhouette, found on the first call.
-    pub(crate) fn silhouette(&self) -> &Silhouette {
+    #[must_use]
+    pub fn silhouette(&self) -> &Silhouette {
         self.silhouette.get_or_init(|| Silhouette::of(self))
     }
 
@@ -312,7 +314,7 @@ mod tests {
             Photo::decode(b"GIF89a\x01\x00\x01\x00", limits),
             Err(PhotoError::Format { found }) if found == "GIF"
         ));
-        let large = crate::render::to_jpeg(&crate::render::render(1, 1).photo);
+        let large = lapel_render::to_jpeg(&lapel_render::render(1, 1).photo);
         for (whole, share) in [(&jpeg, 0.5), (&large, 0.1), (&large, 0.5), (&large, 0.999)] {
             let cut = &whole[..(whole.len() as f64 * share) as usize];
             assert!(matches!(Photo::decode(cut, PhotoLimits::default()), Err(PhotoError::Damaged { .. })));

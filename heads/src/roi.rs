@@ -129,7 +129,8 @@ impl Kernel for AddPooled<'_> {
 
 /// The crop of `rect` as a matrix: `[cells of the map, cells of the crop]`, so that a map `[channels, cells]` times
 /// it is the crop. Training differentiates through it.
-pub(crate) fn crop_matrix(shape: MapShape, rect: &Rect) -> Vec<f32> {
+#[must_use]
+pub fn crop_matrix(shape: MapShape, rect: &Rect) -> Vec<f32> {
     let rows = Samples::along(rect.y0, rect.y1, shape.height);
     let columns = Samples::along(rect.x0, rect.x1, shape.width);
     let cells = shape.height * shape.width;
@@ -201,7 +202,7 @@ mod tests {
         let cpu = candle_core::Device::Cpu;
         let matrix = Tensor::from_vec(crop_matrix(SHAPE, &chest), (169, 169), &cpu)?;
         let crop = Tensor::from_vec(map, (2, 169), &cpu)?.matmul(&matrix)?.reshape((1, 2, 13, 13))?;
-        let pooled = crate::backbone::max_pool(&crop)?.flatten_all()?.to_vec1::<f32>()?;
+        let pooled = crop.max_pool2d_with_stride(3, 2)?.flatten_all()?.to_vec1::<f32>()?;
         assert!(pooled.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 1e-3));
         Ok(())
     }

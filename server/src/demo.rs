@@ -4,7 +4,7 @@ use crate::core::NewItem;
 use crate::serve::Server;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use lapel_heads::render::{render, to_jpeg};
+use lapel_render::{render, to_jpeg};
 use std::io::Write;
 
 /// Items rendered and ingested together.

@@ -6,9 +6,9 @@ pub mod photos;
 
 pub use child::ChildServer;
 use lapel_client::{Client, v1};
-use lapel_heads::render::{Rendered, render, to_jpeg};
 use lapel_heads::wardrobe::{self, LabelledPhoto};
 use lapel_heads::{Attribute, Bundle, Manifest, shipped_folder};
+use lapel_render::{Rendered, render, to_jpeg};
 use lapel_server::{Config, Reload, Server};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! Rendered photos for measurements that need more of them than there is time to render.
 
 use lapel_client::v1;
-use lapel_heads::render::{render, to_jpeg};
+use lapel_render::{render, to_jpeg};
 use std::collections::BTreeMap;
 
 /// A rendered photo with its labels.

@@ -1,7 +1,7 @@
 //! Bad input gets a clear, typed error and harms nothing.
 
 use lapel_client::{Client, v1};
-use lapel_heads::render::{render, to_jpeg};
+use lapel_render::{render, to_jpeg};
 use lapel_server::ByteSize;
 use lapel_tests::{TestServer, by_image, by_item, ingest, item, set, weights};
 use tonic::{Code, Status};

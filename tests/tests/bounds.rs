@@ -1,7 +1,7 @@
 //! Past its bounds the server says so at once; deadlines are kept; it stops in order; it tells how it is.
 
 use lapel_client::{Client, v1};
-use lapel_heads::render::{render, to_jpeg};
+use lapel_render::{render, to_jpeg};
 use lapel_server::ByteSize;
 use lapel_tests::{TestServer, by_image, by_item, ingest};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Caches only save time: damaged or gone, the answers are the same.
 
 use lapel_client::{Client, v1};
-use lapel_heads::render::render;
+use lapel_render::render;
 use lapel_server::ByteSize;
 use lapel_tests::model::{Changes, HEADS, ModelItems, check_answers, exported, register_heads};
 use lapel_tests::{TestServer, ingest, item, settled, sport_bundle};

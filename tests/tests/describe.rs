@@ -1,7 +1,7 @@
 //! Describe: what the server sees in photos.
 
 use lapel_client::{Client, v1};
-use lapel_heads::render::{render, to_jpeg};
+use lapel_render::{render, to_jpeg};
 use lapel_tests::{TestServer, ingest, validation_photos};
 use std::collections::BTreeMap;
 

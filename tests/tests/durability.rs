@@ -1,7 +1,7 @@
 //! What was acknowledged is there after a restart, and after a kill.
 
 use lapel_client::v1;
-use lapel_heads::render::{render, to_jpeg};
+use lapel_render::{render, to_jpeg};
 use lapel_tests::{ChildServer, TestServer, by_item, ingest, item, sport_bundle};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -2,11 +2,11 @@
 
 use data_encoding::HEXLOWER;
 use lapel_client::{Client, Upload, v1};
-use lapel_heads::render::render;
 use lapel_heads::{
     AlexNet, BACKBONE_FILE, Backbone, Bundle, EXTRACT_PARTS_FILE, new_bundle_keys, shipped_folder,
     sign_bundle,
 };
+use lapel_render::render;
 use lapel_tests::{TestServer, by_image, by_item, external_bundle, ingest, item, sport_bundle};
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Heads that come and go while the server works.
 
 use lapel_client::{Client, bundle_parts, v1};
-use lapel_heads::render::render;
+use lapel_render::render;
 use lapel_tests::{TestServer, by_item, external_bundle, ingest, item, set, settled, sport_bundle, weights};
 use std::collections::BTreeMap;
 use std::sync::Arc;

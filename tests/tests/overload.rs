@@ -2,7 +2,7 @@
 //! the rest at once. It measures time, so it is no part of the usual run: `just overload`.
 
 use lapel_client::{Client, v1};
-use lapel_heads::render::{render, to_jpeg};
+use lapel_render::{render, to_jpeg};
 use lapel_tests::{TestServer, by_image, ingest, memory_mib};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

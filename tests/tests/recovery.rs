@@ -1,7 +1,7 @@
 //! Requests that come twice, damaged records, folders that cannot be used, backups.
 
 use lapel_client::{Client, v1};
-use lapel_heads::render::render;
+use lapel_render::render;
 use lapel_server::{Disk, Server, restore};
 use lapel_tests::model::{Changes, ModelItems, check_answers, exported, register_heads};
 use lapel_tests::{TestServer, by_item, config_in, external_bundle, ingest, item};

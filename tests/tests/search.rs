@@ -1,9 +1,9 @@
 //! The main job: search, change, weigh, explain, pick.
 
 use lapel_client::{Client, v1};
-use lapel_heads::render::{Garment, Rendered, render, render_garment, to_jpeg};
 use lapel_heads::wardrobe::LabelledPhoto;
 use lapel_heads::{Labels, Photo};
+use lapel_render::{Garment, Rendered, render, render_garment, to_jpeg};
 use lapel_tests::{TestServer, by_image, by_item, ingest, item, set, validation_photos, weights};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

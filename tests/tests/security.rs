@@ -1,8 +1,8 @@
 //! Who may do what, over encrypted connections, and what never reaches the log.
 
 use lapel_client::{Access, Client, v1};
-use lapel_heads::render::{render, to_jpeg};
 use lapel_proto::FILE_DESCRIPTOR_SET;
+use lapel_render::{render, to_jpeg};
 use lapel_server::{NewToken, Role, Server, TlsFiles};
 use lapel_tests::{TestServer, by_image, config_in};
 use prost::Message;

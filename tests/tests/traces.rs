@@ -1,7 +1,7 @@
 //! Traces reach a collector: a span a request, below the caller's own, with the stages below it.
 
 use data_encoding::HEXLOWER;
-use lapel_heads::render::{render, to_jpeg};
+use lapel_render::{render, to_jpeg};
 use lapel_tests::{TestServer, by_image, ingest};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,

@@ -3,7 +3,7 @@
 
 use lapel_client::{Client, v1};
 use lapel_heads::Bundle;
-use lapel_heads::render::render;
+use lapel_render::render;
 use lapel_tests::{TestServer, by_item, external_bundle, ingest, item, settled, sport_bundle, weights};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -19,7 +19,7 @@ const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Position in torchvision's `features`, stride and padding of each convolution, with its weight's shape.
-pub(crate) const LAYERS: [(usize, usize, usize, [usize; 4]); 5] = [
+pub const LAYERS: [(usize, usize, usize, [usize; 4]); 5] = [
     (0, 4, 2, [64, 3, 11, 11]),
     (3, 1, 2, [192, 64, 5, 5]),
     (6, 1, 1, [384, 192, 3, 3]),
@@ -28,7 +28,7 @@ pub(crate) const LAYERS: [(usize, usize, usize, [usize; 4]); 5] = [
 ];
 
 /// The map of conv5.
-pub(crate) const CONV5: MapShape = MapShape { channels: 256, height: 13, width: 13 };
+pub const CONV5: MapShape = MapShape { channels: 256, height: 13, width: 13 };
 
 /// Why a file is no AlexNet.
 #[derive(Debug, thiserror::Error)]

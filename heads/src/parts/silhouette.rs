@@ -19,7 +19,7 @@ const USUAL: Rect = Rect { x0: 0.12, y0: 0.08, x1: 0.88, y1: 0.94 };
 
 /// The garment's binary mask (the paper's B) at half the canvas' resolution, over the photo's content.
 #[derive(Clone, Debug)]
-pub(crate) struct Silhouette {
+pub struct Silhouette {
     mask: Mask,
     found: bool,
     content: Content,
@@ -39,7 +39,7 @@ impl Silhouette {
     }
 
     /// Every second pixel of the photo in both directions, in canvas coordinates, and whether it is inside.
-    pub(crate) fn grid(&self) -> impl Iterator<Item = (usize, usize, bool)> + '_ {
+    pub fn grid(&self) -> impl Iterator<Item = (usize, usize, bool)> + '_ {
         let Content { left, top, width, height } = self.content;
         (0..self.mask.height()).flat_map(move |y| {
             (0..self.mask.width()).map(move |x| {

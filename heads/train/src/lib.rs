@@ -1,0 +1,38 @@
+//! Training and evaluation of Lapel's backbone and heads.
+//!
+//! Data sets ([`dataset`]) give [`Example`]s: photos and rendered garments. Their feature maps and parts are computed
+//! once and cached on disk ([`FeatureCache`]); the backbone is fine-tuned ([`train_backbone`]); each head is then
+//! trained in two stages ([`train_head`], sections 4.4, 4.5 and 6) and written as a bundle. The compared [`systems`]
+//! are measured ([`evaluate`]) and shown ([`report`]).
+
+mod backbone;
+mod backbone_trainer;
+mod canvases;
+mod checkpoint;
+pub mod dataset;
+pub mod evaluate;
+mod examples;
+mod features;
+mod head_trainer;
+mod inputs;
+mod loss;
+mod network;
+mod prepared;
+mod recipe;
+pub mod report;
+mod sgd;
+pub mod systems;
+mod triplets;
+mod vocabulary;
+
+pub use backbone::{TrainableAlexNet, max_pool};
+pub use backbone_trainer::{BackboneData, BackboneSchedule, train_backbone};
+pub use canvases::CanvasCache;
+pub use examples::{Example, Source, examples_of_photos, examples_of_renders, parts_case};
+pub use features::{FeatureCache, Pooled};
+pub use head_trainer::{HeadData, Progress, Schedule, TrainError, Trained, train_head};
+pub(crate) use loss::hinge;
+pub use network::{Network, NetworkConfig};
+pub use prepared::Prepared;
+pub use recipe::{HeadRecipe, Input, Ranking, is_special};
+pub(crate) use sgd::Sgd;
