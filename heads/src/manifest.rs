@@ -15,6 +15,7 @@ const LABELS_MAX: usize = 1000;
 const ATTRIBUTES_MAX: usize = 64;
 const NAME_LEN_MAX: usize = 64;
 const WEIGHT_MAX: f32 = 100.0;
+const CONFIDENCE_MAX: f32 = 4.0;
 
 /// Where a head's signatures come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,11 @@ pub struct Manifest {
     /// more than what was only there.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub changed_weight: f32,
+    /// How far the weight follows the classifier's confidence in the query: where the head is not edited and no other
+    /// weight is given for it, it is multiplied by p^`confidence`, p being the probability of the query's likeliest
+    /// label. 0 leaves it as it is, as do several attributes and a missing classifier.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub confidence: f32,
     /// Outputs of fc6; 0 for an external head.
     #[serde(default)]
     pub hidden: usize,
@@ -94,6 +100,11 @@ fn is_one(weight: &f32) -> bool {
     *weight == 1.0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(exponent: &f32) -> bool {
+    *exponent == 0.0
+}
+
 impl Manifest {
     /// The manifest of an external head: no network, signatures of dimension `dim` that come with the items.
     #[must_use]
@@ -107,6 +118,7 @@ impl Manifest {
             context: false,
             weight: 1.0,
             changed_weight: 1.0,
+            confidence: 0.0,
             hidden: 0,
             dim,
             scale: 1.0,
@@ -155,6 +167,10 @@ impl Manifest {
                 format!("{name} is {weight}; 0 to {WEIGHT_MAX} is accepted"),
             );
         }
+        check(
+            (0.0..=CONFIDENCE_MAX).contains(&self.confidence),
+            format!("confidence is {}; 0 to {CONFIDENCE_MAX} is accepted", self.confidence),
+        );
         if self.kind == HeadKind::Network {
             check(
                 (1..=HIDDEN_MAX).contains(&self.hidden),
@@ -234,6 +250,7 @@ mod tests {
             context: false,
             weight: 1.0,
             changed_weight: 1.0,
+            confidence: 0.0,
             hidden: 8,
             dim: 4,
             scale: 8.0,
@@ -252,6 +269,22 @@ mod tests {
         bad.attributes[0].labels[1] = "polo".into();
         bad.prototype_counts.insert("collar".into(), vec![1]);
         assert_eq!(bad.faults().len(), 4, "{:?}", bad.faults());
+    }
+
+    #[test]
+    fn confidence_is_0_unless_written_and_has_bounds() {
+        let json = serde_json::to_value(sound()).expect("json");
+        assert!(json.get("confidence").is_none(), "0 is not written, so that older servers read the bundle");
+        assert_eq!(serde_json::from_value::<Manifest>(json).expect("read").confidence, 0.0);
+        let exponent = |confidence| Manifest { confidence, ..sound() };
+        let json = serde_json::to_value(exponent(0.5)).expect("json");
+        assert_eq!(serde_json::from_value::<Manifest>(json).expect("read"), exponent(0.5));
+        for accepted in [0.0, 1.0, 4.0] {
+            assert_eq!(exponent(accepted).faults(), Vec::<String>::new());
+        }
+        for refused in [-0.1, 4.1, f32::INFINITY, f32::NAN] {
+            assert_eq!(exponent(refused).faults(), [format!("confidence is {refused}; 0 to 4 is accepted")]);
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ fn bundle() -> Bundle {
             context: false,
             weight: 1.0,
             changed_weight: 1.0,
+            confidence: 0.0,
             hidden: 2,
             dim: 2,
             scale: 2.0,

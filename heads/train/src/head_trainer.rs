@@ -435,6 +435,7 @@ impl<'a> Run<'a> {
                 context: recipe.context,
                 weight: 1.0,
                 changed_weight: 1.0,
+                confidence: 0.0,
                 hidden: recipe.hidden,
                 dim: recipe.dim,
                 scale: SCALE as f32,
