@@ -16,7 +16,7 @@ pub use hnsw::{FollowError, Hnsw};
 pub use manipulate::{Manipulation, ManipulationEffect};
 pub use plan::{Plan, PlanKind, Planner};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
-pub use weights::{Weighting, head_weights};
+pub use weights::{HeadWeight, Weighting, head_weights};
 
 use crate::catalogue::{Slot, Snapshot};
 use crate::error::Error;
@@ -65,6 +65,8 @@ pub struct SearchAnswer {
     pub matches: Vec<Match>,
     /// Weights used, by head.
     pub weights: BTreeMap<String, f64>,
+    /// How they came about, heaviest first.
+    pub head_weights: Vec<HeadWeight>,
     /// One a manipulation.
     pub effects: Vec<ManipulationEffect>,
     /// Items that carry all wanted labels of the manipulations.
@@ -152,6 +154,7 @@ impl Prepared {
         SearchAnswer {
             matches: matches.collect(),
             weights: terms.iter().map(|t| (t.column.head().name().to_owned(), t.weight)).collect(),
+            head_weights: terms.iter().map(QueryTerm::head_weight).collect(),
             items_with_all_labels: self.items_with_all_labels,
             effects: self.effects,
             plan,

@@ -114,7 +114,7 @@ async fn bad_searches_name_the_field_and_what_would_be_right() {
             "one head twice",
             weighted(&[("general", 1.0), ("category", 2.0)], false),
             Code::InvalidArgument,
-            "twice",
+            "\"category\" and \"general\" both lead to head",
         ),
         ("unknown attribute", edited("colour", "red"), Code::NotFound, "sleeve_length"),
         ("unknown label", edited("color", "grean"), Code::NotFound, "light-blue"),

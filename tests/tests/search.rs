@@ -2,11 +2,14 @@
 
 use lapel_client::{Client, v1};
 use lapel_heads::wardrobe::LabelledPhoto;
-use lapel_heads::{Labels, Photo};
+use lapel_heads::{Bundle, Labels, Photo};
 use lapel_render::{Garment, Rendered, render, render_garment, to_jpeg};
-use lapel_tests::{TestServer, by_image, by_item, ingest, item, set, validation_photos, weights};
+use lapel_tests::{
+    TestServer, by_image, by_item, ingest, item, set, settled, sport_bundle, validation_photos, weights,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 
 const SPECIAL: [&str; 6] = ["color", "pattern", "sleeve_length", "neckline", "collar", "fastening"];
 
@@ -14,7 +17,7 @@ async fn search(client: &mut Client, request: v1::SearchRequest) -> v1::SearchRe
     client.search.search(request).await.expect("answers").into_inner()
 }
 
-fn sum(weights: &std::collections::BTreeMap<String, f64>) -> f64 {
+fn sum(weights: &BTreeMap<String, f64>) -> f64 {
     weights.values().sum()
 }
 
@@ -74,16 +77,22 @@ async fn without_weights_each_head_has_its_own_and_a_changed_one_more() {
     ingest(&mut client, 1, 20).await;
     let heads =
         client.heads.list_heads(v1::ListHeadsRequest::default()).await.expect("answers").into_inner().heads;
-    let own = |edited: &str| {
-        let weight = |h: &v1::Head| h.weight * if h.name == edited { h.changed_weight } else { 1.0 };
+    let query = by_image(to_jpeg(&render(2, 3).photo), 5);
+    let own = |edited: &str, found: &v1::SearchResponse| {
+        let confidence: BTreeMap<_, _> =
+            found.head_weights.iter().filter_map(|w| Some((&w.head, w.confidence?))).collect();
+        let weight = |h: &v1::Head| match confidence.get(&h.name) {
+            Some(p) => h.weight * p.powf(h.confidence_exponent),
+            None => h.weight * if h.name == edited { h.changed_weight } else { 1.0 },
+        };
         let total: f64 = heads.iter().map(weight).sum();
         heads.iter().map(|h| (h.name.clone(), weight(h) / total * heads.len() as f64)).collect::<Vec<_>>()
     };
-    let query = by_image(to_jpeg(&render(2, 3).photo), 5);
     let edited = v1::SearchRequest { manipulations: vec![set("color", "red")], ..query.clone() };
-    for (request, wanted) in [(query, own("")), (edited, own("color"))] {
-        let found = search(&mut client, request).await.weights;
-        for (head, weight) in wanted {
+    for (request, edited) in [(query, ""), (edited, "color")] {
+        let answer = search(&mut client, request).await;
+        let found = &answer.weights;
+        for (head, weight) in own(edited, &answer) {
             assert!((found[&head] - weight).abs() < 1e-6, "{head}: {} instead of {weight}", found[&head]);
         }
     }
@@ -91,6 +100,74 @@ async fn without_weights_each_head_has_its_own_and_a_changed_one_more() {
         heads.iter().all(|h| h.changed_weight > 1.0),
         "the shipped heads count more when they are changed"
     );
+    server.finish().await;
+}
+
+/// The weight of the sport head in a search, which must come about as the answer says.
+async fn sport_weight(client: &mut Client, request: v1::SearchRequest) -> v1::HeadWeight {
+    let answer = search(client, request).await;
+    let before = |w: &v1::HeadWeight| w.given_weight.unwrap_or(w.own_weight) * w.factor;
+    let total: f64 = answer.head_weights.iter().map(before).sum();
+    assert_eq!(answer.head_weights.len(), answer.weights.len());
+    for w in &answer.head_weights {
+        let weight = before(w) / total * answer.weights.len() as f64;
+        assert!((w.weight - weight).abs() < 1e-9 && w.weight == answer.weights[&w.head], "{w:?}");
+    }
+    answer.head_weights.into_iter().find(|w| w.head == "sport").expect("in play")
+}
+
+#[tokio::test]
+async fn the_answer_says_how_confidence_edits_and_given_weights_led_to_its_weights() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 20).await;
+    let mut bundle = Bundle::parse(&sport_bundle()).expect("sound");
+    let manifest = &mut bundle.manifest;
+    (manifest.weight, manifest.changed_weight, manifest.confidence) = (3.0, 2.5, 2.0);
+    client.register_bundle(&bundle.to_bytes().expect("written")).await.expect("registered");
+    assert_eq!(settled(&mut client, "sport").await.confidence_exponent, 2.0);
+    let photo = to_jpeg(&render(2, 3).photo);
+    let source = Some(v1::describe_request::Source::Image(photo.clone()));
+    let request = v1::DescribeRequest { source, labels_max: 1, ..Default::default() };
+    let seen = client.search.describe(request).await.expect("described").into_inner().attributes;
+    let p = seen.iter().find(|a| a.attribute == "sport").expect("told").labels[0].probability;
+    let plain = by_image(photo, 3);
+    let edited = v1::SearchRequest { manipulations: vec![set("sport", "football")], ..plain.clone() };
+    let own = sport_weight(&mut client, plain.clone()).await;
+    let confidence = own.confidence.expect("it plays a part");
+    assert!((confidence - f64::from(p)).abs() < 1e-4, "{confidence}, described with {p}");
+    assert!((own.factor - confidence * confidence).abs() < 1e-9 && own.own_weight == 3.0 && !own.edited);
+    let asked = sport_weight(&mut client, edited.clone()).await;
+    assert_eq!((asked.confidence, asked.edited, asked.factor, asked.given_weight), (None, true, 2.5, None));
+    let profile = v1::SaveProfileRequest {
+        name: "fan".into(),
+        weights: BTreeMap::from([("sport".into(), 2.0)]),
+        ..Default::default()
+    };
+    client.feedback.save_profile(profile).await.expect("saved");
+    let by_profile = Some(v1::search_request::Weighting::Profile("fan".into()));
+    let by_request = weights(&[("sport", 2.0)], false);
+    for (request, weighting, factor) in [
+        (&plain, &by_profile, 1.0),
+        (&edited, &by_profile, 2.5),
+        (&plain, &by_request, 1.0),
+        (&edited, &by_request, 1.0),
+    ] {
+        let request = v1::SearchRequest { weighting: weighting.clone(), ..request.clone() };
+        let is_edited = !request.manipulations.is_empty();
+        let given = sport_weight(&mut client, request).await;
+        assert_eq!((given.confidence, given.edited, given.factor), (None, is_edited, factor));
+        assert_eq!(given.given_weight, Some(2.0));
+    }
+    // Weights from picks are taken as they are.
+    let request = v1::PersonaliseRequest {
+        picked_ids: vec!["g1".into(), "g2".into()],
+        manipulations: vec![set("sport", "football")],
+        ..Default::default()
+    };
+    let picked = client.feedback.personalise(request).await.expect("answers").into_inner();
+    assert_eq!(picked.head_weights.len(), picked.weights.len());
+    assert!(picked.head_weights.iter().all(|w| w.given_weight.is_some() && w.factor == 1.0), "{picked:?}");
     server.finish().await;
 }
 

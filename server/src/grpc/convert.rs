@@ -7,7 +7,8 @@ use crate::core::{QuerySource, RequestId};
 use crate::error::{Error, Violation};
 use crate::heads::{HeadState, HeadStatus, Progress};
 use crate::search::{
-    Explanation, Manipulation, ManipulationEffect, Match, Outcome, Plan, PlanKind, SearchAnswer, Weighting,
+    Explanation, HeadWeight, Manipulation, ManipulationEffect, Match, Outcome, Plan, PlanKind, SearchAnswer,
+    Weighting,
 };
 use crate::store::ContentId;
 use lapel_heads::{HeadKind, Parts, Rect};
@@ -163,7 +164,21 @@ pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> v1::SearchRes
         items_with_all_labels: answer.items_with_all_labels,
         plan: Some(plan(answer.plan)),
         generation: snapshot.generation,
+        head_weights: head_weights(answer.head_weights),
     }
+}
+
+pub(super) fn head_weights(weights: Vec<HeadWeight>) -> Vec<v1::HeadWeight> {
+    let one = |w: HeadWeight| v1::HeadWeight {
+        head: w.head,
+        weight: w.weight,
+        own_weight: w.origin.own,
+        given_weight: w.origin.given,
+        confidence: w.origin.confidence,
+        edited: w.origin.edited,
+        factor: w.origin.factor,
+    };
+    weights.into_iter().map(one).collect()
 }
 
 pub(super) fn plan(plan: Plan) -> v1::SearchPlan {
@@ -260,6 +275,7 @@ pub(super) fn head(status: &HeadStatus) -> v1::Head {
         context: manifest.is_some_and(|m| m.context),
         weight: manifest.map_or(1.0, |m| f64::from(m.weight)),
         changed_weight: manifest.map_or(1.0, |m| f64::from(m.changed_weight)),
+        confidence_exponent: manifest.map_or(0.0, |m| f64::from(m.confidence)),
         version: status.version,
         backbone: status.backbone.clone().unwrap_or_default(),
         serve_time: if status.served_ms == 0 { None } else { timestamp(status.served_ms) },

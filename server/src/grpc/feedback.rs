@@ -96,6 +96,7 @@ impl Services {
         let picks = picked_slots(&snapshot, &request.picked_ids, limits.picks_max)?;
         let found = feedback(&snapshot, &picks);
         let weighting = match &found.weights {
+            // As they are: they may become a profile, which an edit multiplies when it is used.
             Some(weights) => Weighting::Named { by_name: weights.clone(), only_named: false },
             None if request.profile.is_empty() => Weighting::Own,
             None => self.profile_weighting(&snapshot, &request.profile)?,
@@ -123,6 +124,7 @@ impl Services {
         let asked = request.k > 0;
         Ok(v1::PersonaliseResponse {
             weights: answer.weights,
+            head_weights: convert::head_weights(answer.head_weights),
             pair_distances: found.pair_distances,
             replaced_query_item_id: replaced,
             results: if asked { convert::results(&snapshot, answer.matches) } else { Vec::new() },

@@ -118,7 +118,7 @@ impl Services {
     pub(super) fn profile_weighting(&self, snapshot: &Snapshot, name: &str) -> Result<Weighting, Error> {
         let saved = self.core.profiles().get(name)?.current.weights;
         let by_name = saved.into_iter().filter(|(head, _)| snapshot.column(head).is_some()).collect();
-        Ok(Weighting::Named { by_name, only_named: false })
+        Ok(Weighting::Profile { by_name })
     }
 
     async fn describe_one(&self, request: v1::DescribeRequest) -> Result<v1::DescribeResponse, Error> {

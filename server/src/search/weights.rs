@@ -5,16 +5,24 @@ use super::query::{QueryView, unknown_head};
 use crate::catalogue::{Column, Slot, Snapshot};
 use crate::error::{Error, Violation};
 use crate::kernels::{self, Level, Tables};
+use lapel_heads::Head;
 use std::collections::BTreeMap;
 
 /// How much each head counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Weighting {
-    /// Every head has the weight of its bundle, which is 1 (Eq. 4) unless that says otherwise, times the bundle's
-    /// `changed_weight` where one of its attributes is edited.
+    /// Every head has the weight of its bundle, which is 1 (Eq. 4) unless that says otherwise; times `changed_weight`
+    /// where one of its attributes is edited, else times the confidence in the query's label to the power of
+    /// `confidence`.
     #[default]
     Own,
-    /// By head or attribute.
+    /// What a shopper cares for in general, by head. It takes the place of the heads' own weights; an edit is what is
+    /// asked for now, so `changed_weight` still multiplies it. Heads that are not named have their own.
+    Profile {
+        /// Finite, not negative.
+        by_name: BTreeMap<String, f64>,
+    },
+    /// By head or attribute, taken as they are.
     Named {
         /// Finite, not negative.
         by_name: BTreeMap<String, f64>,
@@ -23,11 +31,38 @@ pub enum Weighting {
     },
 }
 
+/// How a head's weight came about, before all are scaled: `given`, or else `own`, times `factor`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WeightOrigin {
+    /// The weight of its bundle.
+    pub own: f64,
+    /// What stood in its place.
+    pub given: Option<f64>,
+    /// Probability of the query's likeliest label, where the weight follows it.
+    pub confidence: Option<f64>,
+    /// Whether one of its attributes is edited.
+    pub edited: bool,
+    /// By an edit or by confidence; 1 otherwise.
+    pub factor: f64,
+}
+
+/// A head's weight and how it came about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadWeight {
+    /// The head.
+    pub head: String,
+    /// After scaling.
+    pub weight: f64,
+    /// Before scaling.
+    pub origin: WeightOrigin,
+}
+
 /// One head in play.
 pub(super) struct QueryTerm<'a> {
     pub(super) column: &'a Column,
     pub(super) vector: Vec<f32>,
     pub(super) weight: f64,
+    pub(super) origin: WeightOrigin,
     /// What an item without a signature is scored by.
     pub(super) expected: f32,
 }
@@ -44,6 +79,10 @@ impl QueryTerm<'_> {
         let squared = |row| kernels::squared_distance(Level::best(), &self.vector, row);
         self.column.row(slot).map_or(self.expected, |row| squared(row).sqrt())
     }
+
+    pub(super) fn head_weight(&self) -> HeadWeight {
+        HeadWeight { head: self.column.head().name().to_owned(), weight: self.weight, origin: self.origin }
+    }
 }
 
 /// The heads in play, heaviest first, so that a scan can give an item up early.
@@ -52,21 +91,13 @@ pub(super) fn terms<'a>(
     view: &QueryView,
     (weighting, effects): (&Weighting, &[ManipulationEffect]),
 ) -> Result<Vec<QueryTerm<'a>>, Error> {
-    let (named, only_named) = match weighting {
-        Weighting::Own => (BTreeMap::new(), false),
-        Weighting::Named { by_name, only_named } => (head_weights(snapshot, by_name)?, *only_named),
-    };
-    let own = |column: &Column| {
-        let manifest = column.head().manifest();
-        let changed = effects.iter().any(|e| e.head == manifest.name);
-        f64::from(manifest.weight) * if changed { f64::from(manifest.changed_weight) } else { 1.0 }
-    };
+    let given = Given::new(snapshot, weighting)?;
     let mut terms = Vec::new();
     for column in snapshot.columns() {
-        let name = column.head().name();
-        let weight = named.get(name).copied().unwrap_or(if only_named { 0.0 } else { own(column) });
-        let Some(vector) = view.vectors.get(name) else {
-            if weight > 0.0 && named.contains_key(name) {
+        let head = column.head();
+        let Some(vector) = view.vectors.get(head.name()) else {
+            if given.by_head.get(head.name()).is_some_and(|weight| *weight > 0.0) {
+                let name = head.name();
                 return Err(Error::Precondition {
                     reason: "QUERY_WITHOUT_SIGNATURE",
                     message: format!("the query has no signature of head {name:?}, so it cannot be weighted"),
@@ -74,9 +105,12 @@ pub(super) fn terms<'a>(
             }
             continue;
         };
+        let origin = given.origin(head, vector, effects.iter().any(|effect| effect.head == head.name()));
+        // A factor may take a weight beyond what is finite.
+        let weight = (origin.given.unwrap_or(origin.own) * origin.factor).min(f64::MAX);
         if weight > 0.0 {
             let expected = column.expected_distance(vector);
-            terms.push(QueryTerm { column, vector: vector.clone(), weight, expected });
+            terms.push(QueryTerm { column, vector: vector.clone(), weight, origin, expected });
         }
     }
     if terms.is_empty() {
@@ -97,15 +131,66 @@ pub(super) fn terms<'a>(
     Ok(terms)
 }
 
+/// Weights that take the place of the heads' own.
+#[derive(Default)]
+struct Given {
+    by_head: BTreeMap<String, f64>,
+    /// Whether other heads weigh 0.
+    only: bool,
+    /// Whether an edit still multiplies them.
+    follow_edits: bool,
+}
+
+impl Given {
+    fn new(snapshot: &Snapshot, weighting: &Weighting) -> Result<Self, Error> {
+        Ok(match weighting {
+            Weighting::Own => Self::default(),
+            Weighting::Profile { by_name } => {
+                Self { by_head: head_weights(snapshot, by_name)?, only: false, follow_edits: true }
+            }
+            Weighting::Named { by_name, only_named } => {
+                Self { by_head: head_weights(snapshot, by_name)?, only: *only_named, follow_edits: false }
+            }
+        })
+    }
+
+    /// The one place that decides what a head weighs before scaling; `vector` is the query's.
+    fn origin(&self, head: &Head, vector: &[f32], edited: bool) -> WeightOrigin {
+        let manifest = head.manifest();
+        let given = self.by_head.get(head.name()).copied().or(self.only.then_some(0.0));
+        let confidence = if given.is_none() && !edited { confidence(head, vector) } else { None };
+        let factor = match confidence {
+            Some(p) => p.powf(f64::from(manifest.confidence)),
+            None if edited && (given.is_none() || self.follow_edits) => f64::from(manifest.changed_weight),
+            None => 1.0,
+        };
+        WeightOrigin { own: f64::from(manifest.weight), given, confidence, edited, factor }
+    }
+}
+
+/// The probability of a query's likeliest label, where the head's weight follows it: `None` for a head that does not
+/// ask for it, has several attributes, or has no classifier.
+fn confidence(head: &Head, vector: &[f32]) -> Option<f64> {
+    let manifest = head.manifest();
+    let [attribute] = manifest.attributes.as_slice() else { return None };
+    if manifest.confidence == 0.0 {
+        return None;
+    }
+    let probability = head.predict(attribute, vector)?.probability;
+    probability.is_finite().then_some(f64::from(probability))
+}
+
 /// Weights by head from weights by head or attribute.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown name, [`Error::Invalid`] for bad numbers, all at once.
+/// [`Error::NotFound`] for an unknown name, [`Error::Invalid`] for bad numbers and for two names of one head, all at
+/// once.
 pub fn head_weights(
     snapshot: &Snapshot,
     by_name: &BTreeMap<String, f64>,
 ) -> Result<BTreeMap<String, f64>, Error> {
     let mut weights = BTreeMap::new();
+    let mut names = BTreeMap::new();
     let mut violations = Vec::new();
     for (name, weight) in by_name {
         let field = format!("weights.by_head[{name}]");
@@ -116,12 +201,17 @@ pub fn head_weights(
                 field,
                 format!("{weight} is no weight; a finite number, 0 or more, is wanted"),
             ));
-        } else if weights.insert(head.clone(), *weight).is_some() {
+        } else if let Some(other) = names.insert(head.clone(), name) {
             violations.push(Violation::new(
                 field,
-                format!("head {head:?} is weighted twice, once by another name"),
+                format!("{other:?} and {name:?} both lead to head {head:?}; weigh it by one name"),
             ));
+        } else {
+            weights.insert(head, *weight);
         }
     }
     if violations.is_empty() { Ok(weights) } else { Err(Error::Invalid(violations)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,13 +147,23 @@ pub(crate) fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
             head.kind().as_str_name().trim_start_matches("HEAD_KIND_").to_lowercase(),
             head.region.clone() + if head.context { " + whole" } else { "" },
             head.dim.to_string(),
-            format!("{:.2} ({:.2})", head.weight, head.weight * head.changed_weight),
+            weight(head),
             head.attributes.join(", "),
             head.bundle_sha256.chars().take(12).collect(),
             head.description.clone(),
         ]);
     }
     output::say(table)
+}
+
+/// A head's weight, with p for the confidence in the query's label where the weight follows it, and the weight of the
+/// changed head: `2.20 × p^1.50 (9.24)`.
+fn weight(head: &v1::Head) -> String {
+    let confidence = match head.confidence_exponent {
+        0.0 => String::new(),
+        exponent => format!(" × p^{exponent:.2}"),
+    };
+    format!("{:.2}{confidence} ({:.2})", head.weight, head.weight * head.changed_weight)
 }
 
 /// A bar that follows a backfill.

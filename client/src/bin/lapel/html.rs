@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lapel_client::{Client, v1};
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use std::path::Path;
 pub(crate) struct Page<'a> {
     pub(crate) query: Option<&'a v1::Query>,
     pub(crate) changes: Vec<String>,
-    pub(crate) weights: &'a BTreeMap<String, f64>,
+    pub(crate) weights: &'a [v1::HeadWeight],
     pub(crate) results: &'a [v1::SearchResult],
 }
 
@@ -73,7 +72,7 @@ impl Page<'_> {
         for change in &self.changes {
             writeln!(html, "<span class=\"change\">{}</span>", escape(change))?;
         }
-        let weights = escape(&crate::output::weights(self.weights));
+        let weights = escape(&crate::output::explained_weights(self.weights));
         writeln!(
             html,
             "<p>weights: {weights}</p><p>A green frame: every wanted label is there.</p></div></div>"

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use comfy_table::{ContentArrangement, Table, presets};
+use lapel_client::v1;
 use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use std::collections::BTreeMap;
@@ -42,6 +43,23 @@ pub(crate) fn weights(weights: &BTreeMap<String, f64>) -> String {
     sorted.into_iter().map(|(head, w)| format!("{head} {w:.2}")).collect::<Vec<_>>().join(", ")
 }
 
+/// Weights on one line, in their order, each with what led to it: `collar 4.10 (edited), category 2.20 (sure 93 %)`.
+pub(crate) fn explained_weights(weights: &[v1::HeadWeight]) -> String {
+    let one = |w: &v1::HeadWeight| {
+        let given = match w.given_weight {
+            Some(_) if w.factor != 1.0 => Some(format!("given × {:.2}", w.factor)),
+            Some(_) => Some("given".to_owned()),
+            None => None,
+        };
+        let edited = w.edited.then(|| "edited".to_owned());
+        let sure = w.confidence.map(|p| format!("sure {:.0} %", 100.0 * p));
+        let why: Vec<_> = [given, edited, sure].into_iter().flatten().collect();
+        let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
+        format!("{} {:.2}{why}", w.head, w.weight)
+    };
+    weights.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 /// Whether writing failed because nobody reads any more.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = |cause: &(dyn std::error::Error + 'static)| {
@@ -66,5 +84,33 @@ pub(crate) fn report(error: &anyhow::Error) {
         }
     } else {
         let _ = writeln!(out, "error: {} ({:?})", status.message(), status.code());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_say_what_led_to_them() {
+        let own = |head: &str, weight| v1::HeadWeight {
+            head: head.into(),
+            weight,
+            own_weight: weight,
+            factor: 1.0,
+            ..Default::default()
+        };
+        let weights = [
+            v1::HeadWeight { edited: true, factor: 2.5, ..own("sleeve_length", 4.1) },
+            v1::HeadWeight { confidence: Some(0.934), factor: 0.966, ..own("category", 2.2) },
+            v1::HeadWeight { given_weight: Some(1.2), edited: true, factor: 2.5, ..own("collar", 1.5) },
+            v1::HeadWeight { given_weight: Some(0.5), edited: true, ..own("color", 0.5) },
+            own("fit", 0.25),
+        ];
+        assert_eq!(
+            explained_weights(&weights),
+            "sleeve_length 4.10 (edited), category 2.20 (sure 93 %), collar 1.50 (given × 2.50, edited), \
+             color 0.50 (given, edited), fit 0.25"
+        );
     }
 }

@@ -40,19 +40,22 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
     };
     let answer = client.feedback.personalise(request).await?.into_inner();
     if let Some(file) = &options.results.html {
-        let changes = vec![format!("picked {}", options.ids.join(", "))];
-        let page =
-            html::Page { query: query.as_ref(), changes, weights: &answer.weights, results: &answer.results };
+        let mut changes = vec![format!("picked {}", options.ids.join(", "))];
+        changes.extend(options.set.iter().map(|edit| edit.replacen('=', " → ", 1)));
+        let page = html::Page {
+            query: query.as_ref(),
+            changes,
+            weights: &answer.head_weights,
+            results: &answer.results,
+        };
         page.write(client, file).await?;
     }
     let mut saved = None;
     if let Some(name) = options.save {
-        let request = v1::SaveProfileRequest {
-            name,
-            weights: answer.weights.clone(),
-            picked_ids: options.ids,
-            ..Default::default()
-        };
+        // Without the factors of this query: a search with the profile has edits of its own.
+        let weights = answer.head_weights.iter();
+        let weights = weights.map(|w| (w.head.clone(), w.given_weight.unwrap_or(w.own_weight))).collect();
+        let request = v1::SaveProfileRequest { name, weights, picked_ids: options.ids, ..Default::default() };
         saved = client.feedback.save_profile(request).await?.into_inner().profile;
     }
     if json {
@@ -72,7 +75,8 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         ))?;
     }
     search::print(&answer.results, options.results.explain)?;
-    search::summary(&answer.weights, answer.plan.as_ref(), answer.generation)?;
+    let weights = search::shown_weights(&answer.head_weights, &answer.weights, options.results.explain);
+    search::summary(&weights, answer.plan.as_ref(), answer.generation)?;
     if let Some(profile) = saved {
         output::say(format!("saved profile {} (version {})", profile.name, profile.version))?;
     }

@@ -3,6 +3,7 @@
 use crate::{html, input, output};
 use clap::Args;
 use lapel_client::{Client, v1};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -84,8 +85,12 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
     let answer = client.search.search(request).await?.into_inner();
     if let Some(file) = &options.results.html {
         let changes = answer.manipulations.iter().map(|m| format!("{} → {}", m.attribute, m.label)).collect();
-        let page =
-            html::Page { query: Some(&query), changes, weights: &answer.weights, results: &answer.results };
+        let page = html::Page {
+            query: Some(&query),
+            changes,
+            weights: &answer.head_weights,
+            results: &answer.results,
+        };
         page.write(client, file).await?;
     }
     if json {
@@ -102,7 +107,8 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         output::say(format!("{} items carry all wanted labels together", answer.items_with_all_labels))?;
     }
     print(&answer.results, options.results.explain)?;
-    summary(&answer.weights, answer.plan.as_ref(), answer.generation)?;
+    let weights = shown_weights(&answer.head_weights, &answer.weights, options.results.explain);
+    summary(&weights, answer.plan.as_ref(), answer.generation)?;
     wrote(options.results.html.as_ref())
 }
 
@@ -126,11 +132,20 @@ pub(crate) fn print(results: &[v1::SearchResult], explain: bool) -> anyhow::Resu
     output::say(table)
 }
 
-pub(crate) fn summary(
-    weights: &std::collections::BTreeMap<String, f64>,
-    plan: Option<&v1::SearchPlan>,
-    generation: u64,
-) -> anyhow::Result<()> {
+/// Weights on one line; with what led to them where asked for, and where the server says it.
+pub(crate) fn shown_weights(
+    explained: &[v1::HeadWeight],
+    weights: &BTreeMap<String, f64>,
+    explain: bool,
+) -> String {
+    if explain && !explained.is_empty() {
+        output::explained_weights(explained)
+    } else {
+        output::weights(weights)
+    }
+}
+
+pub(crate) fn summary(weights: &str, plan: Option<&v1::SearchPlan>, generation: u64) -> anyhow::Result<()> {
     let plan = plan.map_or(String::new(), |p| {
         let kind = p.kind().as_str_name().trim_start_matches("PLAN_KIND_").to_lowercase().replace('_', " ");
         let missing = if p.missing > 0 { format!(", {} lack a signature", p.missing) } else { String::new() };
@@ -138,7 +153,7 @@ pub(crate) fn summary(
             if p.rescored > 0 { format!(", {} scored exactly", p.rescored) } else { String::new() };
         format!("; plan: {kind} of {} items{rescored}{missing}", p.scanned)
     });
-    output::say(format!("weights: {}{plan}; generation {generation}", output::weights(weights)))
+    output::say(format!("weights: {weights}{plan}; generation {generation}"))
 }
 
 pub(crate) fn wrote(file: Option<&PathBuf>) -> anyhow::Result<()> {
