@@ -11,7 +11,7 @@ mod rescore;
 mod scan;
 mod weights;
 
-pub use explain::{Explanation, Outcome};
+pub use explain::{EditsMet, Explanation, Outcome};
 pub use hnsw::{FollowError, Hnsw};
 pub use manipulate::{Manipulation, ManipulationEffect};
 pub use plan::{Plan, PlanKind, Planner};
@@ -52,8 +52,8 @@ pub struct Match {
     pub slot: Slot,
     /// Sum of weight times distance.
     pub distance: f64,
-    /// Whether it has every wanted label.
-    pub matches_all: bool,
+    /// Whether it has every label that was asked for.
+    pub edits_met: EditsMet,
     /// Its reason, when asked for.
     pub explanation: Option<Explanation>,
 }
@@ -147,7 +147,7 @@ impl Prepared {
             Match {
                 slot: hit.slot,
                 distance: hit.distance,
-                matches_all: self.wanted.all_match(&attributes),
+                edits_met: EditsMet::of(&attributes),
                 explanation: self.explain.then(|| explain::explain(terms, hit.slot, attributes)),
             }
         });

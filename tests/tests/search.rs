@@ -52,7 +52,12 @@ async fn explanations_add_up_and_weights_sum_to_the_heads_in_play() {
             if !a.predicted && !a.found.is_empty() {
                 assert_eq!(result.labels.get(&a.attribute), Some(&a.found));
             }
+            assert_eq!(a.edited, ["color", "category"].contains(&a.attribute.as_str()));
         }
+        let mut edited = explanation.attributes.iter().filter(|a| a.edited);
+        let met = edited.clone().all(|a| a.outcome() == v1::AttributeOutcome::Changed);
+        assert_eq!(result.matches_all, met, "exactly what was asked for decides");
+        assert_eq!(result.matches_predicted, met && edited.any(|a| a.predicted));
     }
     // Equal weights of any size are Eq. 4.
     let heads = ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"];

@@ -7,8 +7,8 @@ use crate::core::{QuerySource, RequestId};
 use crate::error::{Error, Violation};
 use crate::heads::{HeadState, HeadStatus, Progress};
 use crate::search::{
-    Explanation, HeadWeight, Manipulation, ManipulationEffect, Match, Outcome, Plan, PlanKind, SearchAnswer,
-    Weighting,
+    EditsMet, Explanation, HeadWeight, Manipulation, ManipulationEffect, Match, Outcome, Plan, PlanKind,
+    SearchAnswer, Weighting,
 };
 use crate::store::ContentId;
 use lapel_heads::{HeadKind, Parts, Rect};
@@ -111,7 +111,8 @@ pub(super) fn results(snapshot: &Snapshot, matches: Vec<Match>) -> Vec<v1::Searc
             distance: m.distance,
             labels: item.record.labels.clone(),
             explanation: m.explanation.map(explanation),
-            matches_all: m.matches_all,
+            matches_all: matches!(m.edits_met, EditsMet::All | EditsMet::AllPredicted),
+            matches_predicted: m.edits_met == EditsMet::AllPredicted,
         })
     };
     matches.into_iter().filter_map(one).collect()
@@ -131,6 +132,7 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
         wanted: a.wanted.unwrap_or_default(),
         found: a.found.unwrap_or_default(),
         predicted: a.predicted,
+        edited: a.edited,
         outcome: match a.outcome {
             Outcome::Changed => v1::AttributeOutcome::Changed,
             Outcome::Kept => v1::AttributeOutcome::Kept,

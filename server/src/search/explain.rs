@@ -41,6 +41,8 @@ pub struct AttributeMatch {
     pub found: Option<String>,
     /// Whether the item's label is predicted.
     pub predicted: bool,
+    /// Whether the wanted label was asked for by an edit; otherwise it is the query's own.
+    pub edited: bool,
     /// The comparison.
     pub outcome: Outcome,
 }
@@ -67,23 +69,19 @@ struct WantedAttribute {
     name: String,
     label: Option<String>,
     edited: bool,
-    /// Whether it has a head of its own, or was edited: such attributes decide whether a result matches.
-    decides: bool,
 }
 
 impl Wanted {
     pub(super) fn new(snapshot: &Snapshot, view: &QueryView, manipulations: &[Manipulation]) -> Self {
         let mut attributes = Vec::new();
         for column in snapshot.columns() {
-            let own = &column.head().manifest().attributes;
-            for attribute in own {
+            for attribute in &column.head().manifest().attributes {
                 let edit = manipulations.iter().find(|m| m.attribute == attribute.name);
                 let label = edit.map(|e| &e.label).or_else(|| view.labels.get(&attribute.name)).cloned();
                 attributes.push(WantedAttribute {
                     name: attribute.name.clone(),
                     label,
                     edited: edit.is_some(),
-                    decides: edit.is_some() || own.len() == 1,
                 });
             }
         }
@@ -115,20 +113,38 @@ impl Wanted {
                 wanted: wanted.label.clone(),
                 found,
                 predicted: from_model,
+                edited: wanted.edited,
                 outcome,
             }
         };
         self.attributes.iter().map(compare).collect()
     }
+}
 
-    /// Whether every deciding attribute whose wanted label is known has it; an edit must be met, an unknown
-    /// label of a kept attribute is no contradiction.
-    pub(super) fn all_match(&self, compared: &[AttributeMatch]) -> bool {
-        self.attributes.iter().zip(compared).filter(|(w, _)| w.decides).all(|(w, m)| match m.outcome {
-            Outcome::Changed | Outcome::Kept => true,
-            Outcome::Unknown => !w.edited,
-            Outcome::Differs => false,
-        })
+/// Whether an item has the labels that the edits ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditsMet {
+    /// Nothing is asked for.
+    NoEdits,
+    /// One is not there, or not known.
+    NotAll,
+    /// All are stored with the item.
+    All,
+    /// All are there, at least one by prediction alone.
+    AllPredicted,
+}
+
+impl EditsMet {
+    pub(super) fn of(compared: &[AttributeMatch]) -> Self {
+        let mut met = Self::NoEdits;
+        for edited in compared.iter().filter(|m| m.edited) {
+            if edited.outcome != Outcome::Changed {
+                return Self::NotAll;
+            }
+            let by_prediction = edited.predicted || met == Self::AllPredicted;
+            met = if by_prediction { Self::AllPredicted } else { Self::All };
+        }
+        met
     }
 }
 
@@ -141,4 +157,34 @@ pub(super) fn explain(terms: &[QueryTerm<'_>], slot: Slot, attributes: Vec<Attri
         region: t.column.head().manifest().region,
     };
     Explanation { terms: terms.iter().map(term).collect(), attributes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_are_met_when_every_label_that_was_asked_for_is_there() {
+        use Outcome::{Changed, Differs, Kept, Unknown};
+        let stored = |edited, outcome| AttributeMatch {
+            attribute: "category".into(),
+            wanted: Some("dress".into()),
+            found: Some("dress".into()),
+            predicted: false,
+            edited,
+            outcome,
+        };
+        let predicted = |edited, outcome| AttributeMatch { predicted: true, ..stored(edited, outcome) };
+        for (compared, wanted) in [
+            (vec![stored(false, Kept), stored(false, Differs)], EditsMet::NoEdits),
+            (vec![stored(true, Changed), stored(false, Differs), stored(false, Unknown)], EditsMet::All),
+            (vec![stored(true, Changed), predicted(false, Kept)], EditsMet::All),
+            (vec![predicted(true, Changed), stored(true, Changed)], EditsMet::AllPredicted),
+            (vec![stored(true, Changed), predicted(true, Changed)], EditsMet::AllPredicted),
+            (vec![stored(true, Changed), stored(true, Differs)], EditsMet::NotAll),
+            (vec![predicted(true, Changed), stored(true, Unknown)], EditsMet::NotAll),
+        ] {
+            assert_eq!(EditsMet::of(&compared), wanted, "{compared:?}");
+        }
+    }
 }

@@ -213,7 +213,7 @@ fn a_manipulation_puts_the_prototype_in_place() {
     let label = if first.slot % 2 == 1 { Outcome::Changed } else { Outcome::Differs };
     let color = &first.explanation.as_ref().expect("asked for").attributes[0];
     assert_eq!((color.attribute.as_str(), color.outcome), ("color", label));
-    assert_eq!(first.matches_all, label == Outcome::Changed);
+    assert_eq!(first.edits_met == EditsMet::All, label == Outcome::Changed);
     let twice = SearchSpec { manipulations: vec![edit.clone(), edit], ..edited };
     assert!(matches!(search(&s, view(1), &twice, &planner()), Err(Error::Invalid(_))));
 }

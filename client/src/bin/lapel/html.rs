@@ -32,8 +32,12 @@ td{padding:1px 4px 1px 0;vertical-align:top;overflow-wrap:anywhere}
 td:first-child{width:40%}
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bar{height:5px;background:#5b8def;border-radius:2px}
-.changed,.kept{color:var(--good)}.differs{color:var(--bad)}.unknown{opacity:.6}
+.changed,.kept{color:var(--good)}.lacks{color:var(--bad)}.unknown{opacity:.6}
 details{margin-top:.4rem}summary{cursor:pointer}";
+
+/// What [`v1::SearchResult::matches_all`] means.
+const FRAME: &str = "A green frame: every label that was asked for is there, stored with the item or else predicted. \
+    What was not changed may differ from the query.";
 
 impl Page<'_> {
     /// Fetches the pictures and writes the page.
@@ -72,11 +76,12 @@ impl Page<'_> {
         for change in &self.changes {
             writeln!(html, "<span class=\"change\">{}</span>", escape(change))?;
         }
-        let weights = escape(&crate::output::explained_weights(self.weights));
-        writeln!(
-            html,
-            "<p>weights: {weights}</p><p>A green frame: every wanted label is there.</p></div></div>"
-        )?;
+        writeln!(html, "<p>weights: {}</p>", escape(&crate::output::explained_weights(self.weights)))?;
+        let explained = self.results.iter().flat_map(|r| &r.explanation);
+        if explained.flat_map(|e| &e.attributes).any(|a| a.edited) {
+            writeln!(html, "<p>{FRAME}</p>")?;
+        }
+        writeln!(html, "</div></div>")?;
         Ok(())
     }
 }
@@ -94,23 +99,28 @@ fn write_card(
         Some(url) => writeln!(html, "<img src=\"{url}\" alt=\"{id}\">")?,
         None => writeln!(html, "<div class=\"none\">no picture stored</div>")?,
     }
-    writeln!(html, "<div class=\"id\">{rank}. {id}</div><div>distance {:.4}</div>", result.distance)?;
+    let predicted = if result.matches_predicted { "; what was asked for is there (predicted)" } else { "" };
+    let distance = result.distance;
+    writeln!(html, "<div class=\"id\">{rank}. {id}</div><div>distance {distance:.4}{predicted}</div>")?;
     if let Some(explanation) = &result.explanation {
         writeln!(html, "<table>")?;
         for a in &explanation.attributes {
-            if a.found.is_empty() {
+            if a.found.is_empty() && !a.edited {
                 continue;
             }
+            // Red is for what was asked for and is not there; an item without it has no green frame.
             let (class, note) = match a.outcome() {
                 v1::AttributeOutcome::Changed => ("changed", "changed as asked".to_owned()),
                 v1::AttributeOutcome::Kept => ("kept", "kept".to_owned()),
-                v1::AttributeOutcome::Differs => ("differs", format!("wanted {}", a.wanted)),
+                _ if a.edited => ("lacks", format!("asked for {}", a.wanted)),
+                v1::AttributeOutcome::Differs => ("differs", format!("query: {}", a.wanted)),
                 v1::AttributeOutcome::Unknown | v1::AttributeOutcome::Unspecified => {
                     ("unknown", String::new())
                 }
             };
             let guess = if a.predicted { " (predicted)" } else { "" };
-            let (attribute, found, note) = (escape(&a.attribute), escape(&a.found), escape(&note));
+            let found = if a.found.is_empty() { "not known" } else { &a.found };
+            let (attribute, found, note) = (escape(&a.attribute), escape(found), escape(&note));
             writeln!(
                 html,
                 "<tr class=\"{class}\"><td>{attribute}</td><td>{found}{guess}</td><td>{note}</td></tr>"
@@ -150,6 +160,38 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn card(attributes: Vec<v1::AttributeMatch>, matches_all: bool) -> String {
+        let explanation = Some(v1::Explanation { attributes, ..Default::default() });
+        let result = v1::SearchResult { explanation, matches_all, ..Default::default() };
+        let mut html = String::new();
+        write_card(&mut html, 1, &result, None, 1.0).expect("written");
+        html
+    }
+
+    #[test]
+    fn red_is_what_was_asked_for_and_is_not_there() {
+        use v1::AttributeOutcome::{Changed, Differs, Unknown};
+        let category = |found: &str, edited, outcome: v1::AttributeOutcome| v1::AttributeMatch {
+            attribute: "category".into(),
+            wanted: "dress".into(),
+            found: found.into(),
+            edited,
+            outcome: outcome.into(),
+            ..Default::default()
+        };
+        // The query's own category, which nobody asked for: the frame is green, and the row says whose label it was.
+        let kept = card(vec![category("skirt", false, Differs)], true);
+        assert!(kept.contains("card all") && kept.contains("class=\"differs\""));
+        assert!(kept.contains("<td>query: dress</td>") && !kept.contains("lacks"));
+        for (found, outcome) in [("skirt", Differs), ("", Unknown)] {
+            let lacks = card(vec![category(found, true, outcome)], false);
+            assert!(lacks.contains("class=\"lacks\"") && lacks.contains("asked for dress"), "{lacks}");
+            assert!(!lacks.contains("card all"));
+        }
+        let changed = card(vec![category("dress", true, Changed)], true);
+        assert!(changed.contains("card all") && changed.contains("changed as asked"));
+    }
 
     #[test]
     fn labels_cannot_break_out_of_the_page() {

@@ -120,7 +120,11 @@ pub(crate) fn print(results: &[v1::SearchResult], explain: bool) -> anyhow::Resu
             Some(explanation) if explain => why(explanation),
             Some(_) | None => output::labels(&result.labels),
         };
-        let matches = if result.matches_all { "all" } else { "" };
+        let matches = match (result.matches_all, result.matches_predicted) {
+            (true, true) => "all (predicted)",
+            (true, false) => "all",
+            (false, _) => "",
+        };
         table.add_row([
             (at + 1).to_string(),
             result.item_id.clone(),
@@ -165,20 +169,21 @@ fn why(explanation: &v1::Explanation) -> String {
         let missing = if t.missing { " (expected: no signature)" } else { "" };
         format!("{} {:.2} × {:.3} = {:.3}{missing}", t.head, t.weight, t.distance, t.contribution)
     });
-    let outcome = |wanted: v1::AttributeOutcome| {
-        let these = explanation.attributes.iter().filter(move |a| a.outcome() == wanted);
-        these.map(move |a| match wanted {
-            v1::AttributeOutcome::Differs => format!("{}: {} for {}", a.attribute, a.found, a.wanted),
-            _ => format!("{}: {}", a.attribute, a.found),
-        })
+    let attribute = |a: &v1::AttributeMatch| match a.outcome() {
+        v1::AttributeOutcome::Changed => ("changed", format!("{}: {}", a.attribute, a.found)),
+        v1::AttributeOutcome::Kept => ("kept", format!("{}: {}", a.attribute, a.found)),
+        _ if a.edited && a.found.is_empty() => ("lacks", format!("{}: {}", a.attribute, a.wanted)),
+        _ if a.edited => ("lacks", format!("{}: {} ({} there)", a.attribute, a.wanted, a.found)),
+        v1::AttributeOutcome::Differs => {
+            ("differs", format!("{}: {} for {}", a.attribute, a.found, a.wanted))
+        }
+        v1::AttributeOutcome::Unknown | v1::AttributeOutcome::Unspecified => ("", String::new()),
     };
+    let attributes: Vec<_> = explanation.attributes.iter().map(attribute).collect();
     let mut lines = vec![terms.collect::<Vec<_>>().join("\n")];
-    for (name, kind) in [
-        ("changed", v1::AttributeOutcome::Changed),
-        ("kept", v1::AttributeOutcome::Kept),
-        ("differs", v1::AttributeOutcome::Differs),
-    ] {
-        let list: Vec<String> = outcome(kind).collect();
+    for name in ["changed", "lacks", "kept", "differs"] {
+        let these = attributes.iter().filter(|(what, _)| *what == name);
+        let list: Vec<&str> = these.map(|(_, text)| text.as_str()).collect();
         if !list.is_empty() {
             lines.push(format!("{name} {}", list.join(", ")));
         }
