@@ -1,7 +1,9 @@
 //! Bundles of heads, backbones and keys.
 
 use candle_core::{Device, Tensor};
-use lapel_heads::{AlexNet, Backbone, Bundle, BundleKey, Canvas, Head, Manifest, MapShape, Weights};
+use lapel_heads::{
+    Backbone, Bundle, BundleKey, Canvas, FeatureLayout, Head, Manifest, MapShape, Weights, load_backbone,
+};
 use safetensors::tensor::{Dtype, SafeTensors};
 
 /// A backbone whose maps are so small that heads of a few numbers fit it.
@@ -16,8 +18,8 @@ impl Backbone for TinyBackbone {
         8
     }
 
-    fn map_shape(&self) -> MapShape {
-        MapShape { channels: 2, height: 3, width: 3 }
+    fn layout(&self) -> FeatureLayout {
+        FeatureLayout::Map(MapShape { channels: 2, height: 3, width: 3 })
     }
 
     fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
@@ -31,7 +33,7 @@ impl Backbone for TinyBackbone {
 /// # Panics
 /// When that fails in a way that is no [`lapel_heads::BundleError`].
 pub fn bundle(bytes: &[u8]) {
-    let _ = AlexNet::from_bytes(bytes);
+    let _ = load_backbone(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = BundleKey::from_text(text).map(|key| key.verifies(bytes, bytes));
     }

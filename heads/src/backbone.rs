@@ -1,29 +1,27 @@
-//! The convolutional network that turns a canvas into one feature map.
+//! The network that turns a canvas into features: one map, or vectors of several views.
 
 mod alexnet;
 mod cloth;
 mod convolutions;
+mod file;
+pub(crate) mod inverted;
+mod layout;
+mod palette;
 mod plain;
+mod views;
 mod winograd;
 
 pub use alexnet::{AlexNet, AlexNetError, CONV5, LAYERS};
+pub use file::{BackboneError, load_backbone};
+pub use inverted::{Architecture, BackboneFault, InvertedResidual, Map, Tap};
+pub use layout::{FeatureLayout, MapShape, Source};
 pub use plain::plain_conv5;
+pub use views::{BackboneManifest, PIPELINE, Views, ViewsError};
 
-use crate::photo::Canvas;
+use crate::photo::{Canvas, Photo};
 use candle_core::Tensor;
 
-/// Shape of a feature map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapShape {
-    /// Channels.
-    pub channels: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-}
-
-/// A network whose last feature map every head reads.
+/// A network whose features every head reads.
 pub trait Backbone: Send + Sync {
     /// Identity of the weights: name, layer and a hash. A head fits only the backbone it was trained on.
     fn fingerprint(&self) -> &str;
@@ -31,10 +29,15 @@ pub trait Backbone: Send + Sync {
     /// Side of the square canvas it reads, in pixels.
     fn input_side(&self) -> usize;
 
-    /// Shape of the map of one canvas.
-    fn map_shape(&self) -> MapShape;
+    /// What it gives for one canvas.
+    fn layout(&self) -> FeatureLayout;
 
-    /// Feature maps of a batch, `[batch, channels, height, width]`, f32.
+    /// The canvas of a photo that it reads.
+    fn canvas(&self, photo: &Photo) -> Canvas {
+        photo.fit(self.input_side())
+    }
+
+    /// Features of a batch, f32: `[batch, channels, height, width]` of maps, `[batch, numbers]` of vectors.
     ///
     /// # Errors
     /// When a canvas has another side than [`Backbone::input_side`], or the tensor library fails.

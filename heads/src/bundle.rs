@@ -54,6 +54,12 @@ pub enum BundleError {
         /// Hash in the metadata.
         stated: String,
     },
+    /// It reads what the backbone does not give.
+    #[error("the head cannot read this backbone: {fault}")]
+    Inputs {
+        /// What is amiss.
+        fault: String,
+    },
     /// Trained on another backbone.
     #[error("the head was trained on backbone {wanted}; this server has {found}")]
     Backbone {
@@ -190,7 +196,7 @@ fn content_hash<'a>(
     HEXLOWER.encode(&hash.finalize())
 }
 
-fn weights(name: &str, view: &TensorView<'_>) -> Result<Weights, BundleError> {
+pub(crate) fn weights(name: &str, view: &TensorView<'_>) -> Result<Weights, BundleError> {
     let data: Vec<f32> = match view.dtype() {
         Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         Dtype::F16 => view.data().as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),

@@ -1,6 +1,6 @@
 //! From photos to parts and signatures: backbone, "Extract Parts?", part extraction, ROI pooling, heads.
 
-use crate::backbone::Backbone;
+use crate::backbone::{Backbone, FeatureLayout};
 use crate::features::Features;
 use crate::head::Head;
 use crate::manifest::Manifest;
@@ -8,7 +8,7 @@ use crate::parts::extract_parts;
 use crate::photo::Canvas;
 use crate::product::Rows;
 use crate::region::{Parts, PartsCase, Region};
-use crate::roi::{CellMap, pooled_len};
+use crate::roi::CellMap;
 use crate::signature::Signature;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,13 +110,13 @@ impl Embedder {
     /// # Errors
     /// When the features are of another backbone.
     pub fn signatures(&self, features: Vec<Features>, heads: &[Arc<Head>]) -> Result<Embedded, EmbedError> {
-        let wanted: BTreeSet<Region> =
-            heads.iter().filter(|h| h.has_network()).flat_map(|h| regions(h)).collect();
-        let pooled = self.pooled(features.iter().map(|f| (f.map.as_slice(), &f.parts)).collect(), &wanted);
+        let wanted: BTreeSet<Reading> =
+            heads.iter().filter(|h| h.has_network()).flat_map(|h| readings(h)).collect();
+        let pooled = self.read(features.iter().map(|f| (f.map.as_slice(), &f.parts)).collect(), &wanted);
         let computed: Vec<_> = heads
             .par_iter()
             .map(|head| {
-                let parts: Option<Vec<&Rows>> = regions(head).map(|region| pooled.get(&region)).collect();
+                let parts: Option<Vec<&Rows>> = readings(head).map(|reading| pooled.get(&reading)).collect();
                 head.has_network().then(|| isolated(|| Ok(head.signatures_of(&parts.unwrap_or_default()))))
             })
             .collect();
@@ -138,7 +138,7 @@ impl Embedder {
         Ok(Embedded { embeddings: embeddings.collect(), faults })
     }
 
-    /// Feature maps of a batch, one flat `[channels * height * width]` a canvas.
+    /// Features of a batch, flat, one row a canvas.
     ///
     /// # Errors
     /// As [`Embedder::embed`].
@@ -158,30 +158,57 @@ impl Embedder {
     pub fn cases(&self, maps: &[Vec<f32>]) -> Result<Vec<PartsCase>, EmbedError> {
         let none = Parts::none();
         let maps = maps.iter().map(|map| (map.as_slice(), &none)).collect();
-        let pooled = self.pooled(maps, &BTreeSet::from([Region::Whole]));
+        let pooled = self.read(maps, &readings(&self.extract_parts).collect());
         let signatures = self.extract_parts.signatures_of(&pooled.values().collect::<Vec<_>>());
         let case = |s: Option<Signature>| case_of(&self.extract_parts, s.as_ref().map(Signature::values));
         Ok(signatures.into_iter().map(case).collect())
     }
 
-    /// Some regions of maps.
-    fn pooled(&self, maps: Vec<(&[f32], &Parts)>, regions: &BTreeSet<Region>) -> BTreeMap<Region, Rows> {
-        let shape = self.backbone.map_shape();
-        let pool = |(map, parts): (&[f32], &Parts)| {
-            let map = CellMap::new(map, shape);
-            regions.iter().map(|region| map.pool(parts, *region)).collect::<Vec<_>>()
+    /// What heads read of features.
+    fn read(&self, features: Vec<(&[f32], &Parts)>, wanted: &BTreeSet<Reading>) -> BTreeMap<Reading, Rows> {
+        let layout = self.backbone.layout();
+        let of = |(features, parts): (&[f32], &Parts)| match &layout {
+            FeatureLayout::Map(shape) => {
+                let map = CellMap::new(features, *shape);
+                let pool = |reading: &Reading| match reading {
+                    Reading::Region(region) => map.pool(parts, *region),
+                    Reading::Vectors(_) => Vec::new(),
+                };
+                wanted.iter().map(pool).collect::<Vec<_>>()
+            }
+            FeatureLayout::Vectors(_) => {
+                let part = |name: &String| layout.source(name).and_then(|range| features.get(range));
+                let joined = |reading: &Reading| match reading {
+                    Reading::Region(_) => Vec::new(),
+                    Reading::Vectors(names) => names.iter().filter_map(part).flatten().copied().collect(),
+                };
+                wanted.iter().map(joined).collect()
+            }
         };
-        let by_map: Vec<Vec<Vec<f32>>> = maps.into_par_iter().map(pool).collect();
-        let rows =
-            |at: usize| Rows::new(pooled_len(shape), by_map.iter().map(|pooled| pooled[at].as_slice()));
-        regions.iter().enumerate().map(|(at, region)| (*region, rows(at))).collect()
+        let read: Vec<Vec<Vec<f32>>> = features.into_par_iter().map(of).collect();
+        let rows = |at: usize| {
+            let len = read.first().map_or(0, |readings| readings[at].len());
+            Rows::new(len, read.iter().map(|readings| readings[at].as_slice()))
+        };
+        wanted.iter().enumerate().map(|(at, reading)| (reading.clone(), rows(at))).collect()
     }
 }
 
-/// The pooled regions that a head reads.
-fn regions(head: &Head) -> impl Iterator<Item = Region> {
-    let Manifest { region, context, .. } = *head.manifest();
-    std::iter::once(region).chain(context.then_some(Region::Whole))
+/// What a head reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reading {
+    /// A pooled region of the map.
+    Region(Region),
+    /// Vectors one after the other.
+    Vectors(Vec<String>),
+}
+
+/// What a head reads, in the order of its layers.
+fn readings(head: &Head) -> impl Iterator<Item = Reading> {
+    let Manifest { region, context, inputs, .. } = head.manifest();
+    let own = if inputs.is_empty() { Reading::Region(*region) } else { Reading::Vectors(inputs.clone()) };
+    let context = inputs.is_empty() && *context;
+    std::iter::once(own).chain(context.then_some(Reading::Region(Region::Whole)))
 }
 
 /// Runs one head; whatever happens in it stays in it.

@@ -1,24 +1,24 @@
-//! What every head reads of one photo: the feature map and the parts.
+//! What every head reads of one photo: the backbone's features and the parts.
 
-use crate::backbone::MapShape;
+use crate::backbone::FeatureLayout;
 use crate::region::Parts;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// Feature map and parts of one photo. With them, a new head's signature needs neither decoding nor the backbone.
+/// Features and parts of one photo. With them, a new head's signature needs neither decoding nor the backbone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
     /// The parts found.
     pub parts: Parts,
-    /// The map, flat, `[channels * height * width]`.
+    /// The map or the vectors, flat, as the backbone's layout says.
     pub map: Vec<f32>,
 }
 
 impl Features {
-    /// Bytes of the map of one photo in half precision.
+    /// Bytes of the features of one photo in half precision.
     #[must_use]
-    pub fn map_bytes(shape: MapShape) -> usize {
-        shape.channels * shape.height * shape.width * size_of::<f16>()
+    pub fn map_bytes(layout: &FeatureLayout) -> usize {
+        layout.len() * size_of::<f16>()
     }
 
     /// The map in half precision, little-endian.
@@ -31,12 +31,12 @@ impl Features {
 
     /// Features from a map in half precision; `None` when it has another length or a number is not finite.
     #[must_use]
-    pub fn from_bytes(parts: Parts, bytes: &[u8], shape: MapShape) -> Option<Self> {
+    pub fn from_bytes(parts: Parts, bytes: &[u8], layout: &FeatureLayout) -> Option<Self> {
         let (pairs, []) = bytes.as_chunks::<2>() else { return None };
         let halves: Vec<f16> = pairs.iter().map(|b| f16::from_le_bytes(*b)).collect();
         let mut map = vec![0.0; halves.len()];
         halves.convert_to_f32_slice(&mut map);
-        let is_sound = bytes.len() == Self::map_bytes(shape) && map.iter().all(|v| v.is_finite());
+        let is_sound = bytes.len() == Self::map_bytes(layout) && map.iter().all(|v| v.is_finite());
         is_sound.then_some(Self { parts, map })
     }
 }
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_map_survives_half_precision() {
-        let shape = MapShape { channels: 2, height: 2, width: 2 };
+        let shape = &FeatureLayout::Map(crate::MapShape { channels: 2, height: 2, width: 2 });
         let map = vec![0.0, 1.0, 2.5, 1000.1, -0.333, 7e-5, 3.0, 12.345];
         let features = Features { parts: Parts::none(), map };
         let bytes = features.map_to_bytes();

@@ -4,10 +4,9 @@ mod layers;
 
 use crate::backbone::Backbone;
 use crate::bundle::{Bundle, BundleError, Weights};
-use crate::manifest::{Attribute, HeadKind, Manifest};
+use crate::manifest::{Attribute, HeadKind, Manifest, SignatureKind};
 use crate::product::Rows;
 use crate::prototype::SignatureSum;
-use crate::roi::pooled_len;
 use crate::signature::Signature;
 use candle_core::{Device, Tensor};
 use layers::Layers;
@@ -66,13 +65,18 @@ impl Head {
     /// As [`Head::from_bytes`].
     pub fn new(bundle: &Bundle, id: String, backbone: &dyn Backbone) -> Result<Self, BundleError> {
         let manifest = bundle.manifest.clone();
-        let inputs = manifest.inputs(pooled_len(backbone.map_shape()));
         if let (HeadKind::Network, Some(wanted)) = (manifest.kind, &manifest.backbone)
             && wanted != backbone.fingerprint()
         {
             let found = backbone.fingerprint().to_owned();
             return Err(BundleError::Backbone { wanted: wanted.clone(), found });
         }
+        let inputs = match manifest.kind {
+            HeadKind::Network => {
+                backbone.layout().inputs_of(&manifest).map_err(|fault| BundleError::Inputs { fault })?
+            }
+            HeadKind::External => 0,
+        };
         Self::reading(bundle, id, inputs)
     }
 
@@ -151,7 +155,9 @@ impl Head {
     pub(crate) fn signatures_of(&self, parts: &[&Rows]) -> Vec<Option<Signature>> {
         let count = parts.first().map_or(0, |rows| rows.count());
         match &self.layers {
-            Some(layers) => layers.fc7(parts).into_iter().map(|row| Signature::new(row).ok()).collect(),
+            Some(layers) => {
+                layers.signatures(parts).into_iter().map(|row| Signature::new(row).ok()).collect()
+            }
             None => vec![None; count],
         }
     }
@@ -160,8 +166,14 @@ impl Head {
     /// the head has no classifier for it.
     #[must_use]
     pub fn classify(&self, attribute: &Attribute, signature: &[f32]) -> Option<Vec<LabelScore>> {
-        let classifier = self.classifiers.get(&attribute.name)?;
-        let probabilities = classifier.probabilities(signature);
+        let probabilities = match self.manifest.signature {
+            SignatureKind::Layer => self.classifiers.get(&attribute.name)?.probabilities(signature),
+            SignatureKind::Probabilities => {
+                self.manifest.attribute(&attribute.name)?;
+                let total = signature.iter().map(|s| s * s).sum::<f32>().max(f32::MIN_POSITIVE);
+                signature.iter().map(|s| s * s / total).collect()
+            }
+        };
         let scores = attribute.labels.iter().zip(probabilities);
         Some(scores.map(|(label, probability)| LabelScore { label: label.clone(), probability }).collect())
     }
@@ -215,7 +227,8 @@ fn wanted_tensors(manifest: &Manifest, inputs: usize) -> Vec<(String, Vec<usize>
     let (hidden, dim) = (manifest.hidden, manifest.dim);
     let mut wanted = Vec::new();
     let network = manifest.kind == HeadKind::Network;
-    if network {
+    let of_labels = manifest.signature == SignatureKind::Probabilities;
+    if network && !of_labels {
         wanted.push(("fc6.weight".into(), vec![hidden, inputs], true));
         wanted.push(("fc6.bias".into(), vec![hidden], true));
         wanted.push(("fc7.weight".into(), vec![dim, hidden], true));
@@ -223,7 +236,8 @@ fn wanted_tensors(manifest: &Manifest, inputs: usize) -> Vec<(String, Vec<usize>
     }
     for Attribute { name, labels } in &manifest.attributes {
         if network {
-            wanted.push((format!("classifier.{name}.weight"), vec![labels.len(), dim], true));
+            let read = if of_labels { inputs } else { dim };
+            wanted.push((format!("classifier.{name}.weight"), vec![labels.len(), read], true));
             wanted.push((format!("classifier.{name}.bias"), vec![labels.len()], true));
         }
         wanted.push((format!("prototypes.{name}"), vec![labels.len(), dim], false));
@@ -260,6 +274,9 @@ fn build_layers(bundle: &Bundle, inputs: usize) -> Result<Option<Layers>, Bundle
 }
 
 fn classifiers(bundle: &Bundle) -> HashMap<String, Classifier> {
+    if bundle.manifest.signature == SignatureKind::Probabilities {
+        return HashMap::new();
+    }
     let scale = bundle.manifest.scale;
     let of = |attribute: &Attribute| {
         let part = |part: &str| bundle.tensors.get(&format!("classifier.{}.{part}", attribute.name));

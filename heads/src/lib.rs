@@ -1,11 +1,12 @@
 //! From garment photos to attribute signatures.
 //!
-//! A photo is fitted to a square [`Canvas`], the [`Backbone`] turns it into one feature map, part extraction
-//! finds the garment's regions, and each [`Head`] pools its region and gives a [`Signature`] and label scores.
+//! A photo is fitted to a square [`Canvas`], the [`Backbone`] turns it into features, part extraction finds the
+//! garment's regions, and each [`Head`] reads its region or its views and gives a [`Signature`] and label scores.
 //! Serving and training lie in other crates.
 
 mod backbone;
 mod bundle;
+mod colour;
 mod embedder;
 mod features;
 mod feedback;
@@ -25,26 +26,31 @@ mod signature;
 mod signing;
 #[cfg(test)]
 mod testing;
+mod view;
 pub mod wardrobe;
 
-pub use backbone::{AlexNet, AlexNetError, Backbone, MapShape};
+pub use backbone::{
+    AlexNet, AlexNetError, Architecture, Backbone, BackboneError, BackboneFault, BackboneManifest,
+    FeatureLayout, InvertedResidual, Map, MapShape, PIPELINE, Source, Tap, Views, ViewsError, load_backbone,
+};
 pub use bundle::{Bundle, BundleError, Weights};
 pub use embedder::{EmbedError, Embedded, Embedder, Embedding, HeadFault, PARTS_ATTRIBUTE};
 pub use features::Features;
 pub use feedback::personalised_weights;
-pub use hash::sha256_hex;
+pub use hash::{sha256, sha256_hex};
 pub use head::{Head, LabelScore, Prototype};
 pub use labels::Labels;
 pub use level::Level;
-pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, is_name};
+pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, SignatureKind, is_name};
 pub use parts::extract_parts;
 pub use photo::{Canvas, Content, Photo, PhotoError, PhotoLimits, photo_format, photo_pixels};
 pub use prototype::SignatureSum;
 pub use region::{Parts, PartsCase, Rect, Region};
 pub use roi::{pool_region, pooled_len};
-pub use shipped::{BACKBONE_FILE, EXTRACT_PARTS_FILE, shipped_folder};
+pub use shipped::{ALEXNET_FILE, BACKBONE_FILE, EXTRACT_PARTS_FILE, alexnet_folder, shipped_folder};
 pub use signature::{Signature, SignatureError, distance};
 pub use signing::{BundleKey, KeyError, new_bundle_keys, sign_bundle};
+pub use view::{Square, View};
 
 // For training alone, which computes what serving does and writes what it reads.
 pub use backbone::{CONV5, LAYERS as BACKBONE_LAYERS, plain_conv5};

@@ -27,6 +27,27 @@ pub enum HeadKind {
     External,
 }
 
+/// What a network head's signature is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignatureKind {
+    /// fc7's output, of unit length (section 4.2).
+    #[default]
+    Layer,
+    /// The roots of the probabilities of its one attribute's labels. They have unit length, and their distance is
+    /// Hellinger's between the two distributions, times the root of 2: a doubtful picture is near to all of its likely
+    /// labels, and a label's prototype is the distribution of the items that carry it.
+    Probabilities,
+}
+
+impl SignatureKind {
+    /// Serde asks by reference.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn is_layer(&self) -> bool {
+        *self == Self::Layer
+    }
+}
+
 /// An attribute and its labels, in the order of the classifier's outputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +77,12 @@ pub struct Manifest {
     /// Whether the head reads the whole map beside its region.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub context: bool,
+    /// The backbone's vectors that it reads, in this order; empty where the backbone gives a map.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
+    /// What its signature is.
+    #[serde(default, skip_serializing_if = "SignatureKind::is_layer")]
+    pub signature: SignatureKind,
     /// The head's weight in a search that gives no weights.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: f32,
@@ -116,6 +143,8 @@ impl Manifest {
             backbone: None,
             region: Region::Whole,
             context: false,
+            inputs: Vec::new(),
+            signature: SignatureKind::Layer,
             weight: 1.0,
             changed_weight: 1.0,
             confidence: 0.0,
@@ -129,14 +158,9 @@ impl Manifest {
     }
 
     /// Pooled regions that fc6 reads: its own, and with `context` the whole map beside it.
-    pub(crate) fn parts(&self) -> usize {
-        1 + usize::from(self.context)
-    }
-
-    /// Numbers that fc6 reads when a pooled region has `pooled`.
     #[must_use]
-    pub fn inputs(&self, pooled: usize) -> usize {
-        pooled * self.parts()
+    pub fn parts(&self) -> usize {
+        1 + usize::from(self.context)
     }
 
     /// The attribute of that name.
@@ -172,10 +196,18 @@ impl Manifest {
             format!("confidence is {}; 0 to {CONFIDENCE_MAX} is accepted", self.confidence),
         );
         if self.kind == HeadKind::Network {
-            check(
-                (1..=HIDDEN_MAX).contains(&self.hidden),
-                format!("hidden is {}; 1 to {HIDDEN_MAX} is accepted", self.hidden),
-            );
+            match self.signature {
+                SignatureKind::Layer => check(
+                    (1..=HIDDEN_MAX).contains(&self.hidden),
+                    format!("hidden is {}; 1 to {HIDDEN_MAX} is accepted", self.hidden),
+                ),
+                SignatureKind::Probabilities => check(
+                    self.hidden == 0 && matches!(self.attributes.as_slice(), [one] if one.labels.len() == self.dim),
+                    "signature is probabilities; hidden is 0 then, there is one attribute, and dim is the number of \
+                     its labels"
+                        .into(),
+                ),
+            }
             check(
                 self.backbone.is_some(),
                 "backbone is missing; a network head names the one it was trained on".into(),
@@ -248,6 +280,8 @@ mod tests {
             backbone: Some("alexnet/conv5/0".into()),
             region: Region::Collar,
             context: false,
+            inputs: Vec::new(),
+            signature: SignatureKind::Layer,
             weight: 1.0,
             changed_weight: 1.0,
             confidence: 0.0,

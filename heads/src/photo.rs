@@ -1,6 +1,8 @@
 //! Decoding of photos and fitting them to the square canvas the backbone reads.
 
+use crate::colour::to_srgb;
 use crate::parts::Silhouette;
+use crate::view::Square;
 use fast_image_resize::{PixelType, ResizeAlg, ResizeOptions, Resizer, images::Image, images::ImageRef};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use serde::{Deserialize, Serialize};
@@ -60,7 +62,8 @@ pub enum PhotoError {
     },
 }
 
-/// A decoded photo, 8-bit RGB, row by row, upright (EXIF orientation applied, transparency on white).
+/// A decoded photo, 8-bit sRGB, row by row, upright (EXIF orientation applied, colours brought to sRGB by the picture's
+/// own profile, transparency on white).
 #[derive(Clone, Debug)]
 pub struct Photo {
     width: u32,
@@ -84,10 +87,15 @@ impl Photo {
         let mut decoder = decoder(bytes, limits)?;
         let damaged = |e: image::ImageError| PhotoError::Damaged { reason: e.to_string() };
         let orientation = decoder.orientation().map_err(damaged)?;
+        let profile = decoder.icc_profile().ok().flatten();
         let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
         decoded.apply_orientation(orientation);
         let (width, height) = (decoded.width(), decoded.height());
-        Ok(Self { width, height, rgb: flatten(decoded) })
+        let mut rgb = flatten(decoded);
+        if let Some(profile) = profile {
+            to_srgb(&mut rgb, &profile);
+        }
+        Ok(Self { width, height, rgb })
     }
 
     /// Width in pixels.
@@ -113,35 +121,82 @@ impl Photo {
     /// Repeating the edge continues the background, so that no artificial frame is seen by the network.
     #[must_use]
     pub fn fit(&self, side: usize) -> Canvas {
-        let longest = self.width.max(self.height) as f32;
-        let scaled = |pixels: u32| ((pixels as f32 * side as f32 / longest).round() as usize).clamp(1, side);
-        let (width, height) = (scaled(self.width), scaled(self.height));
-        let small = self.resized(width as u32, height as u32);
-        let (left, top) = ((side - width) / 2, (side - height) / 2);
-        let mut rgb = Vec::with_capacity(side * side * 3);
-        for y in 0..side {
-            let row = y.saturating_sub(top).min(height - 1);
-            for x in 0..side {
-                let at = (row * width + x.saturating_sub(left).min(width - 1)) * 3;
-                rgb.extend_from_slice(&small[at..at + 3]);
-            }
-        }
-        Canvas::new(side, Content { left, top, width, height }, rgb)
+        let (width, height) = self.within(side);
+        let small = self.resized(None, (width, height));
+        let content = Content { left: (side - width) / 2, top: (side - height) / 2, width, height };
+        Canvas::new(side, content, spread(&small, content, side))
     }
 
-    fn resized(&self, width: u32, height: u32) -> Vec<u8> {
-        if (width, height) == (self.width, self.height) {
+    /// Width and height when the longer side has `side` pixels.
+    fn within(&self, side: usize) -> (usize, usize) {
+        let longest = self.width.max(self.height) as f32;
+        let scaled = |pixels: u32| ((pixels as f32 * side as f32 / longest).round() as usize).clamp(1, side);
+        (scaled(self.width), scaled(self.height))
+    }
+
+    /// The photo itself, or a smaller copy whose longer side has `side` pixels.
+    #[must_use]
+    pub fn at_most(&self, side: usize) -> Self {
+        if self.width.max(self.height) as usize <= side {
+            return self.clone();
+        }
+        let (width, height) = self.within(side);
+        Self { width: width as u32, height: height as u32, rgb: self.resized(None, (width, height)) }
+    }
+
+    /// A square of the photo, scaled to `side` pixels; outside of the photo its edge pixels are repeated.
+    fn square(&self, square: Square, side: usize) -> Vec<u8> {
+        let along = |from: f32, most: u32| {
+            let most = most as f32;
+            // At least a pixel is inside, wherever the square lies.
+            let first = from.clamp(0.0, most - 1.0);
+            (first, (from + square.side).clamp(first + 1.0, most))
+        };
+        let ((x0, x1), (y0, y1)) = (along(square.x, self.width), along(square.y, self.height));
+        let scale = side as f32 / square.side.max(1.0);
+        let place = |offset: f32, len: f32| {
+            let first = ((offset * scale).round() as usize).min(side - 1);
+            (first, ((len * scale).round() as usize).clamp(1, side - first))
+        };
+        let ((left, width), (top, height)) = (place(x0 - square.x, x1 - x0), place(y0 - square.y, y1 - y0));
+        let part = [x0, y0, x1 - x0, y1 - y0].map(f64::from);
+        let small = self.resized(Some(part), (width, height));
+        spread(&small, Content { left, top, width, height }, side)
+    }
+
+    /// The photo, or a part of it (left, top, width, height), scaled.
+    fn resized(&self, part: Option<[f64; 4]>, (width, height): (usize, usize)) -> Vec<u8> {
+        let (width, height) = (width as u32, height as u32);
+        if part.is_none() && (width, height) == (self.width, self.height) {
             return self.rgb.clone();
         }
         let mut target = Image::new(width, height, PixelType::U8x3);
         let options =
             ResizeOptions::new().resize_alg(ResizeAlg::Convolution(fast_image_resize::FilterType::Bilinear));
+        let options = match part {
+            Some([left, top, width, height]) => options.crop(left, top, width, height),
+            None => options,
+        };
         // Both buffers are sized by construction, so neither step can fail; a blank canvas would be the outcome.
         if let Ok(source) = ImageRef::new(self.width, self.height, &self.rgb, PixelType::U8x3) {
             let _ = Resizer::new().resize(&source, &mut target, &options);
         }
         target.into_vec()
     }
+}
+
+/// Puts a picture into a square at `content` and repeats its edge outside.
+fn spread(picture: &[u8], content: Content, side: usize) -> Vec<u8> {
+    let Content { left, top, width, height } = content;
+    let mut rgb = Vec::with_capacity(side * side * 3);
+    for y in 0..side {
+        let row = y.saturating_sub(top).min(height - 1);
+        for x in 0..side {
+            let at = (row * width + x.saturating_sub(left).min(width - 1)) * 3;
+            rgb.extend_from_slice(&picture[at..at + 3]);
+        }
+    }
+    rgb
 }
 
 /// Pixels that a photo will have once it is decoded, by its header, which is checked as [`Photo::decode`] does.
@@ -218,6 +273,8 @@ pub struct Canvas {
     side: usize,
     content: Content,
     rgb: Vec<u8>,
+    /// The photo itself, for closer looks; without it they are taken from the canvas.
+    detail: Option<Photo>,
     silhouette: OnceLock<Silhouette>,
 }
 
@@ -238,13 +295,38 @@ impl Canvas {
     /// Wraps pixels `[side, side, 3]` of which `content` is the photo.
     #[must_use]
     pub fn new(side: usize, content: Content, rgb: Vec<u8>) -> Self {
-        Self { side, content, rgb, silhouette: OnceLock::new() }
+        Self { side, content, rgb, detail: None, silhouette: OnceLock::new() }
     }
 
     /// The same pixels, of which nothing is known yet.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        Self::new(self.side, self.content, self.rgb.clone())
+        Self { detail: self.detail.clone(), ..Self::new(self.side, self.content, self.rgb.clone()) }
+    }
+
+    /// The canvas of `photo`, which keeps it at up to `side` pixels for closer looks.
+    #[must_use]
+    pub fn with_detail(self, photo: &Photo, side: usize) -> Self {
+        Self { detail: Some(photo.at_most(side)), ..self }
+    }
+
+    /// A square of the photo, in pixels of [`Canvas::content`], scaled to `[side, side, 3]`.
+    pub(crate) fn look(&self, square: Square, side: usize) -> Vec<u8> {
+        let Content { left, top, width, .. } = self.content;
+        match &self.detail {
+            Some(photo) => {
+                let scale = photo.width as f32 / width as f32;
+                let Square { x, y, side: wide } = square;
+                photo.square(Square { x: x * scale, y: y * scale, side: wide * scale }, side)
+            }
+            None => {
+                // The canvas' own edges repeat the photo's.
+                let whole =
+                    Photo { width: self.side as u32, height: self.side as u32, rgb: self.rgb.clone() };
+                let Square { x, y, side: wide } = square;
+                whole.square(Square { x: x + left as f32, y: y + top as f32, side: wide }, side)
+            }
+        }
     }
 
     /// The garment's silhouette, found on the first call.

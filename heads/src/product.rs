@@ -116,7 +116,7 @@ pub(crate) fn multiply<S: Simd, const ROWS: usize, const REGISTERS: usize>(
 
 /// `count` rows in tiles of `most` at most, about as many in each: a tile with few would not keep the processor busy.
 #[inline(always)]
-fn tiles(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn tiles(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let tiles = count.div_ceil(most);
     (0..tiles).map(move |at| at * count / tiles..(at + 1) * count / tiles)
 }

@@ -1,6 +1,6 @@
 //! What unit tests share.
 
-use crate::backbone::{Backbone, MapShape};
+use crate::backbone::{Backbone, FeatureLayout, MapShape};
 use crate::photo::Canvas;
 use candle_core::Tensor;
 
@@ -18,8 +18,8 @@ impl Backbone for TinyBackbone {
         8
     }
 
-    fn map_shape(&self) -> MapShape {
-        MapShape { channels: self.channels, height: 3, width: 3 }
+    fn layout(&self) -> FeatureLayout {
+        FeatureLayout::Map(MapShape { channels: self.channels, height: 3, width: 3 })
     }
 
     fn forward(&self, _: &[&Canvas]) -> candle_core::Result<Tensor> {

@@ -245,9 +245,21 @@ impl Default for OperationConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         let file = |name: &str| PathBuf::from("heads/bundles").join(name);
-        let heads = ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"];
+        let heads = [
+            "category",
+            "collar",
+            "color",
+            "fabric",
+            "fastening",
+            "fit",
+            "length",
+            "neckline",
+            "pattern",
+            "pocket",
+            "sleeve_length",
+        ];
         Self {
-            backbone: file("alexnet_features.safetensors"),
+            backbone: file("backbone.safetensors"),
             extract_parts: file("extract_parts.safetensors"),
             heads: heads.iter().map(|head| file(&format!("{head}.safetensors"))).collect(),
         }

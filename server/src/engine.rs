@@ -177,9 +177,12 @@ impl Engine {
         priority: Priority,
     ) -> Result<Embedding, crate::Error> {
         let permit = self.permit(priority).await?;
-        let (limits, side) = (self.limits, on.model.backbone().input_side());
+        let (limits, model) = (self.limits, on.model.clone());
         let pixels = thousands(photo_pixels(&image, limits)?);
-        let decode = move || Ok::<_, PhotoError>(Photo::decode(&image, limits)?.fit(side));
+        let decode = move || {
+            let photo = Photo::decode(&image, limits)?;
+            Ok::<_, PhotoError>(model.backbone().canvas(&photo))
+        };
         let canvas = match priority {
             Priority::Query => {
                 let decoding = async {
@@ -193,7 +196,7 @@ impl Engine {
                 // The pool has as many threads as there may be decoders.
                 let _pixels = room(&self.bulk_pixels, pixels).await?;
                 let (send, decoded) = oneshot::channel();
-                self.bulk_pool.spawn(move || drop(send.send(catch_unwind(decode))));
+                self.bulk_pool.spawn(move || drop(send.send(catch_unwind(AssertUnwindSafe(decode)))));
                 let decoded = decoded.await.map_err(|_| EngineError::Stopped)?;
                 decoded.map_err(|_| EngineError::Failed("decoding panicked".into()))??
             }
@@ -443,11 +446,11 @@ mod tests {
     use super::*;
     use crate::model::Model;
     use lapel_heads::{
-        AlexNet, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, MapShape, PartsCase, shipped_folder,
+        ALEXNET_FILE, Backbone, EXTRACT_PARTS_FILE, FeatureLayout, PartsCase, alexnet_folder, load_backbone,
     };
 
     /// The shipped backbone, which cannot bear pictures whose first pixel is black.
-    struct Delicate(AlexNet);
+    struct Delicate(Arc<dyn Backbone>);
 
     impl Backbone for Delicate {
         fn fingerprint(&self) -> &str {
@@ -458,8 +461,8 @@ mod tests {
             self.0.input_side()
         }
 
-        fn map_shape(&self) -> MapShape {
-            self.0.map_shape()
+        fn layout(&self) -> FeatureLayout {
+            self.0.layout()
         }
 
         fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<candle_core::Tensor> {
@@ -469,8 +472,9 @@ mod tests {
     }
 
     fn computing() -> Computing {
-        let file = |name: &str| shipped_folder().join(name);
-        let backbone = Arc::new(Delicate(AlexNet::load(&file(BACKBONE_FILE)).expect("shipped")));
+        let file = |name: &str| alexnet_folder().join(name);
+        let backbone = std::fs::read(file(ALEXNET_FILE)).expect("shipped");
+        let backbone = Arc::new(Delicate(load_backbone(&backbone).expect("shipped")));
         let parts = std::fs::read(file(EXTRACT_PARTS_FILE)).expect("shipped");
         let model = Arc::new(Model::new(backbone, &parts).expect("a model"));
         Computing { model, heads: Arc::new([]) }

@@ -133,7 +133,7 @@ impl FeatureCache {
         if let Some(file) = files.get(model.fingerprint()) {
             return Some(file.clone());
         }
-        let record_bytes = HEADER + PARTS + Features::map_bytes(model.backbone().map_shape());
+        let record_bytes = HEADER + PARTS + Features::map_bytes(&model.backbone().layout());
         match CacheFile::open(&self.path(model.fingerprint()), record_bytes) {
             Ok(file) => {
                 let file = Arc::new(file);
@@ -218,7 +218,7 @@ fn decode(bytes: &[u8], content: ContentId, model: &Model) -> Option<Features> {
     let (parts, map) = rest.get(16..)?.split_at_checked(PARTS)?;
     let (len, parts) = parts.split_first_chunk::<2>()?;
     let parts: Parts = postcard::from_bytes(parts.get(..usize::from(u16::from_le_bytes(*len)))?).ok()?;
-    Features::from_bytes(parts, map, model.backbone().map_shape())
+    Features::from_bytes(parts, map, &model.backbone().layout())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,6 +1,6 @@
 //! A model: a backbone with its "Extract Parts?" head, under the name of the backbone's fingerprint.
 
-use lapel_heads::{AlexNet, AlexNetError, Backbone, BundleError, EmbedError, Embedder, Head};
+use lapel_heads::{Backbone, BackboneError, BundleError, EmbedError, Embedder, Head, load_backbone};
 use std::sync::Arc;
 
 /// What turns pictures into what heads read. Heads belong to the model whose fingerprint their bundles name.
@@ -14,7 +14,7 @@ pub struct Model {
 pub enum ModelError {
     /// The backbone is unsound.
     #[error("the backbone is unsound: {0}")]
-    Backbone(#[from] AlexNetError),
+    Backbone(#[from] BackboneError),
     /// The bundle of "Extract Parts?" is unsound.
     #[error("the \"Extract Parts?\" head is unsound: {0}")]
     ExtractParts(#[from] BundleError),
@@ -29,7 +29,7 @@ impl Model {
     /// # Errors
     /// [`ModelError`].
     pub fn from_bytes(backbone: &[u8], extract_parts: &[u8]) -> Result<Self, ModelError> {
-        Self::new(Arc::new(AlexNet::from_bytes(backbone)?), extract_parts)
+        Self::new(load_backbone(backbone)?, extract_parts)
     }
 
     /// Joins a backbone with the bundle of its "Extract Parts?" head.

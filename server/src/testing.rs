@@ -1,29 +1,24 @@
 //! What unit tests share.
 
 use crate::store::{Disk, StoreConfig};
-use lapel_heads::{
-    AlexNet, Attribute, BACKBONE_FILE, Backbone, Bundle, Head, HeadKind, Manifest, Weights, pooled_len,
-    shipped_folder,
-};
+use lapel_heads::{Attribute, Bundle, Head, HeadKind, Manifest, Weights};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+/// Numbers that heads of tests read.
+const INPUTS: usize = 3;
 
 /// A store in a folder.
 pub(crate) fn store_in(folder: &Path) -> StoreConfig {
     StoreConfig { folder: folder.to_owned(), cache_bytes: 1 << 20, receipts_max: 3, disk: Disk::default() }
 }
 
-fn backbone() -> &'static AlexNet {
-    static BACKBONE: OnceLock<AlexNet> = OnceLock::new();
-    BACKBONE.get_or_init(|| AlexNet::load(&shipped_folder().join(BACKBONE_FILE)).expect("shipped"))
-}
-
 /// An external head for tests.
 pub(crate) fn external_head(name: &str, dim: usize, labels: &[&str]) -> Arc<Head> {
     let labels = labels.iter().map(|l| (*l).to_owned()).collect();
     let manifest = Manifest::external(name, dim, vec![Attribute { name: name.into(), labels }]);
-    head(Bundle { manifest, tensors: BTreeMap::new() })
+    head(&Bundle { manifest, tensors: BTreeMap::new() })
 }
 
 /// The head of an external head's manifest of dimension 2, with a network: its classifiers' logits are the signature's
@@ -31,9 +26,8 @@ pub(crate) fn external_head(name: &str, dim: usize, labels: &[&str]) -> Arc<Head
 pub(crate) fn network_head(manifest: Manifest) -> Arc<Head> {
     let weights = |shape: &[usize], data: Vec<f32>| Weights { shape: shape.to_vec(), data };
     let identity = || weights(&[2, 2], vec![1.0, 0.0, 0.0, 1.0]);
-    let inputs = manifest.inputs(pooled_len(backbone().map_shape()));
     let mut tensors = BTreeMap::from([
-        ("fc6.weight".to_owned(), weights(&[2, inputs], vec![0.0; 2 * inputs])),
+        ("fc6.weight".to_owned(), weights(&[2, INPUTS], vec![0.0; 2 * INPUTS])),
         ("fc6.bias".to_owned(), weights(&[2], vec![0.0; 2])),
         ("fc7.weight".to_owned(), identity()),
         ("fc7.bias".to_owned(), weights(&[2], vec![1.0; 2])),
@@ -42,10 +36,11 @@ pub(crate) fn network_head(manifest: Manifest) -> Arc<Head> {
         tensors.insert(format!("classifier.{name}.weight"), identity());
         tensors.insert(format!("classifier.{name}.bias"), weights(&[2], vec![0.0; 2]));
     }
-    let backbone = Some(backbone().fingerprint().to_owned());
-    head(Bundle { manifest: Manifest { kind: HeadKind::Network, hidden: 2, backbone, ..manifest }, tensors })
+    let backbone = Some("tests/1".to_owned());
+    head(&Bundle { manifest: Manifest { kind: HeadKind::Network, hidden: 2, backbone, ..manifest }, tensors })
 }
 
-fn head(bundle: Bundle) -> Arc<Head> {
-    Arc::new(Head::from_bytes(&bundle.to_bytes().expect("written"), backbone()).expect("sound"))
+fn head(bundle: &Bundle) -> Arc<Head> {
+    let bytes = bundle.to_bytes().expect("written");
+    Arc::new(Head::reading(&Bundle::parse(&bytes).expect("read"), Bundle::id(&bytes), INPUTS).expect("sound"))
 }

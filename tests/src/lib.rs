@@ -7,7 +7,9 @@ pub mod photos;
 pub use child::ChildServer;
 use lapel_client::{Client, v1};
 use lapel_heads::wardrobe::{self, LabelledPhoto};
-use lapel_heads::{Attribute, Bundle, Manifest, shipped_folder};
+use lapel_heads::{
+    ALEXNET_FILE, Attribute, Bundle, EXTRACT_PARTS_FILE, Manifest, alexnet_folder, shipped_folder,
+};
 use lapel_render::{Rendered, render, to_jpeg};
 use lapel_server::{Config, Reload, Server};
 use std::collections::BTreeMap;
@@ -33,17 +35,28 @@ pub struct TestServer {
     running: Option<JoinHandle<()>>,
 }
 
-/// The shipped model with every path absolute, a fresh port, and the given folder.
+/// The heads of the paper's kind, which rendered garments are among the training pictures of.
+const HEADS: [&str; 7] = ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"];
+
+/// The paper's model (rendered garments are what it was trained on, too), a fresh port, and the given folder.
 #[must_use]
 pub fn config_in(folder: &Path) -> Config {
     let mut config = Config::default();
-    let absolute = |path: &PathBuf| shipped_folder().join(path.file_name().unwrap_or_default());
-    config.model.backbone = absolute(&config.model.backbone);
-    config.model.extract_parts = absolute(&config.model.extract_parts);
-    config.model.heads = config.model.heads.iter().map(absolute).collect();
+    config.model.backbone = alexnet_folder().join(ALEXNET_FILE);
+    config.model.extract_parts = alexnet_folder().join(EXTRACT_PARTS_FILE);
+    config.model.heads = HEADS.map(|head| alexnet_folder().join(format!("{head}.safetensors"))).to_vec();
     config.listen = ([127, 0, 0, 1], 0).into();
     config.data = folder.join("data");
     config
+}
+
+/// The model that serves by default, with every path absolute.
+pub fn by_default(config: &mut Config) {
+    let absolute = |path: &PathBuf| shipped_folder().join(path.file_name().unwrap_or_default());
+    let model = Config::default().model;
+    config.model.backbone = absolute(&model.backbone);
+    config.model.extract_parts = absolute(&model.extract_parts);
+    config.model.heads = model.heads.iter().map(absolute).collect();
 }
 
 impl TestServer {

@@ -3,8 +3,7 @@
 use data_encoding::HEXLOWER;
 use lapel_client::{Client, Upload, v1};
 use lapel_heads::{
-    AlexNet, BACKBONE_FILE, Backbone, Bundle, EXTRACT_PARTS_FILE, new_bundle_keys, shipped_folder,
-    sign_bundle,
+    ALEXNET_FILE, AlexNet, Backbone, Bundle, EXTRACT_PARTS_FILE, alexnet_folder, new_bundle_keys, sign_bundle,
 };
 use lapel_render::render;
 use lapel_tests::{TestServer, by_image, by_item, external_bundle, ingest, item, sport_bundle};
@@ -17,8 +16,8 @@ use tonic_types::StatusExt;
 
 /// The shipped backbone with one number changed, and the heads as if they had been trained on it.
 fn other_generation(heads: &[&str]) -> (String, Vec<Upload>) {
-    let read = |file: &str| std::fs::read(shipped_folder().join(file)).expect("shipped");
-    let mut backbone = read(BACKBONE_FILE);
+    let read = |file: &str| std::fs::read(alexnet_folder().join(file)).expect("shipped");
+    let mut backbone = read(ALEXNET_FILE);
     // A bit of the last weight in the file: another backbone, nearly the same numbers.
     let last = backbone.len() - 2;
     backbone[last] ^= 1;

@@ -1,7 +1,7 @@
 //! AlexNet, conv1 to conv5, as torchvision defines it.
 
 use super::convolutions::Convolutions;
-use super::{Backbone, MapShape, cloth};
+use super::{Backbone, FeatureLayout, MapShape, cloth};
 use crate::level::Level;
 use crate::photo::Canvas;
 use candle_core::{DType, Device, Tensor};
@@ -174,8 +174,8 @@ impl Backbone for AlexNet {
         INPUT_SIDE
     }
 
-    fn map_shape(&self) -> MapShape {
-        MapShape { channels: CONV5.channels + cloth::CHANNELS, ..CONV5 }
+    fn layout(&self) -> FeatureLayout {
+        FeatureLayout::Map(MapShape { channels: CONV5.channels + cloth::CHANNELS, ..CONV5 })
     }
 
     fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {

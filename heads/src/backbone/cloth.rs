@@ -40,21 +40,7 @@ pub(super) fn channels(canvas: &Canvas, shape: MapShape) -> Vec<f32> {
         (0..side).map(|pixel| at(pixel).round() as usize).collect()
     };
     let (rows, columns) = (along(shape.height), along(shape.width));
-    let grid = canvas.silhouette().grid();
-    let pixel = |x: usize, y: usize| -> [u8; 3] {
-        let at = (y * side + x) * 3;
-        [canvas.rgb()[at], canvas.rgb()[at + 1], canvas.rgb()[at + 2]]
-    };
-    let light = |x: usize, y: usize| pixel(x, y).map(f32::from).iter().sum::<f32>() / 765.0;
-    for (x, y, inside) in grid {
-        let cell = &mut cells[rows[y] * shape.width + columns[x]];
-        cell.all += 1.0;
-        if inside {
-            let (right, below) = ((x + 1).min(side - 1), (y + 1).min(side - 1));
-            let here = light(x, y);
-            cell.add(pixel(x, y), [(light(right, y) - here).abs(), (light(x, below) - here).abs()]);
-        }
-    }
+    fill(canvas, &mut cells, |x, y| rows[y] * shape.width + columns[x]);
     let plane = cells.len();
     let mut channels = vec![0.0; CHANNELS * plane];
     for (at, cell) in cells.iter().enumerate() {
@@ -63,6 +49,25 @@ pub(super) fn channels(canvas: &Canvas, shape: MapShape) -> Vec<f32> {
         }
     }
     channels
+}
+
+/// Adds every second pixel of the photo to its cell.
+fn fill(canvas: &Canvas, cells: &mut [Cell], cell_of: impl Fn(usize, usize) -> usize) {
+    let side = canvas.side();
+    let pixel = |x: usize, y: usize| -> [u8; 3] {
+        let at = (y * side + x) * 3;
+        [canvas.rgb()[at], canvas.rgb()[at + 1], canvas.rgb()[at + 2]]
+    };
+    let light = |x: usize, y: usize| pixel(x, y).map(f32::from).iter().sum::<f32>() / 765.0;
+    for (x, y, inside) in canvas.silhouette().grid() {
+        let cell = &mut cells[cell_of(x, y)];
+        cell.all += 1.0;
+        if inside {
+            let (right, below) = ((x + 1).min(side - 1), (y + 1).min(side - 1));
+            let here = light(x, y);
+            cell.add(pixel(x, y), [(light(right, y) - here).abs(), (light(x, below) - here).abs()]);
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -159,7 +164,7 @@ fn fixed_colours() -> Vec<[f32; 3]> {
 }
 
 /// CIELAB (D65) of sRGB in 0..1.
-fn lab(rgb: [f32; 3]) -> [f32; 3] {
+pub(super) fn lab(rgb: [f32; 3]) -> [f32; 3] {
     let [r, g, b] = rgb.map(|v| if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) });
     let xyz = [
         (0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.9505,

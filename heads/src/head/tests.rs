@@ -20,6 +20,8 @@ fn bundle() -> Bundle {
             backbone: Some("tiny/1".into()),
             region: Region::Chest,
             context: false,
+            inputs: Vec::new(),
+            signature: SignatureKind::Layer,
             weight: 1.0,
             changed_weight: 1.0,
             confidence: 0.0,
@@ -105,4 +107,54 @@ fn unsound_bundles_are_refused_with_the_cause() {
         let error = build(&changed).err().expect("refused");
         assert!(expected(&error), "case {at}: {error}");
     }
+}
+
+#[test]
+fn a_probe_gives_the_roots_of_its_probabilities() {
+    let attribute = Attribute { name: "mood".into(), labels: vec!["calm".into(), "loud".into()] };
+    let bundle = Bundle {
+        manifest: Manifest {
+            kind: HeadKind::Network,
+            backbone: Some("views/1".into()),
+            signature: SignatureKind::Probabilities,
+            inputs: vec!["garment".into()],
+            scale: 0.5,
+            ..Manifest::external("mood", 2, vec![attribute.clone()])
+        },
+        tensors: BTreeMap::from([
+            ("classifier.mood.weight".into(), weights(&[2, 3], &[1.0, 0.0, 0.0, 0.0, 2.0, 0.0])),
+            ("classifier.mood.bias".into(), weights(&[2], &[0.0, 1.0])),
+        ]),
+    };
+    let bundle = Bundle::parse(&bundle.to_bytes().expect("written")).expect("read");
+    let head = Head::reading(&bundle, String::new(), 3).expect("sound");
+    let rows = Tensor::new(&[[2.0f32, 1.0, 9.0], [f32::NAN, 0.0, 0.0]], &Device::Cpu).expect("tensor");
+    let signatures = head.signatures(&rows).expect("computed");
+    // Logits 2 and 3, halved.
+    let loud = 1.0 / (1.0 + (-0.5f32).exp());
+    let signature = signatures[0].as_ref().expect("finite").values();
+    assert!((signature[1] - loud.sqrt()).abs() < 1e-6 && (signature[0] - (1.0 - loud).sqrt()).abs() < 1e-6);
+    assert!(signatures[1].is_none(), "what is not finite is no signature");
+    let told = head.predict(&attribute, signature).expect("labels");
+    assert!(told.label == "loud" && (told.probability - loud).abs() < 1e-6, "{told:?}");
+    let unsound = |change: fn(&mut Manifest)| {
+        let mut manifest = bundle.manifest.clone();
+        change(&mut manifest);
+        manifest.faults()
+    };
+    assert!(unsound(|m| m.dim = 3)[0].contains("probabilities"));
+    assert!(unsound(|m| m.hidden = 4)[0].contains("probabilities"));
+    let other = BundleError::Inputs { fault: String::new() };
+    let read = Head::new(
+        &Bundle {
+            manifest: Manifest { backbone: Some("tiny/1".into()), ..bundle.manifest.clone() },
+            ..bundle
+        },
+        String::new(),
+        &TINY,
+    );
+    assert!(
+        read.is_err_and(|e| std::mem::discriminant(&e) == std::mem::discriminant(&other)),
+        "a map has no vectors"
+    );
 }

@@ -56,7 +56,8 @@ impl Silhouette {
     }
 
     /// Bounding box, in fractions of the photo's content.
-    pub(super) fn bounds(&self) -> Rect {
+    #[must_use]
+    pub fn bounds(&self) -> Rect {
         self.mask.bounds().unwrap_or(USUAL)
     }
 
@@ -64,9 +65,15 @@ impl Silhouette {
     ///
     /// Of all rows, not of the lower half alone: sleeves of a cropped jacket hang lower than its body.
     pub(super) fn axis(&self) -> f32 {
+        self.median_column(0.0, 1.0)
+    }
+
+    /// The median column of what the mask covers between two rows; the middle of the box where it covers nothing.
+    pub(crate) fn median_column(&self, y0: f32, y1: f32) -> f32 {
         let body = self.bounds();
+        let row = |y: f32| ((y * self.mask.height() as f32) as usize).min(self.mask.height());
         let mut columns = vec![0usize; self.mask.width()];
-        for y in 0..self.mask.height() {
+        for y in row(y0)..row(y1).max(row(y0) + 1).min(self.mask.height()) {
             for (x, count) in columns.iter_mut().enumerate() {
                 *count += usize::from(self.mask.get(x, y));
             }

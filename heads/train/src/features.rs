@@ -3,6 +3,7 @@
 //! `maps-K.f16` holds the maps of 256 examples as little-endian f16. An interrupted run goes on with the next.
 
 use super::canvases::CanvasCache;
+use anyhow::Context;
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use indicatif::ProgressBar;
@@ -61,7 +62,10 @@ impl FeatureCache {
         let key = format!("{}\n{}", backbone.fingerprint(), canvases.key());
         let folder = folder.join(&sha256_hex(key.as_bytes())[..16]);
         fs_err::create_dir_all(&folder)?;
-        let cache = Self { folder, shape: backbone.map_shape(), canvases };
+        let shape = backbone.layout().map_shape();
+        let shape =
+            shape.context("heads of regions are trained on a map, and this backbone gives vectors")?;
+        let cache = Self { folder, shape, canvases };
         bar.set_length(cache.canvases.len() as u64);
         for shard in 0..cache.canvases.len().div_ceil(SHARD) {
             if !cache.path(shard).exists() {

@@ -13,8 +13,8 @@ use crate::network::{Network, NetworkConfig};
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
 use lapel_heads::{
-    Attribute, Bundle, BundleError, CONV5, FORMAT, Head, HeadKind, Manifest, SignatureSum, Weights,
-    pooled_len, sha256_hex, store_prototypes,
+    Attribute, Bundle, BundleError, CONV5, FORMAT, Head, HeadKind, Manifest, SignatureKind, SignatureSum,
+    Weights, pooled_len, sha256_hex, store_prototypes,
 };
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -433,6 +433,8 @@ impl<'a> Run<'a> {
                 backbone: Some(fingerprint.into()),
                 region: recipe.region,
                 context: recipe.context,
+                inputs: Vec::new(),
+                signature: SignatureKind::Layer,
                 weight: 1.0,
                 changed_weight: 1.0,
                 confidence: 0.0,

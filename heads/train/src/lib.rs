@@ -18,6 +18,7 @@ mod inputs;
 mod loss;
 mod network;
 mod prepared;
+pub mod probes;
 mod recipe;
 pub mod report;
 mod sgd;

@@ -5,7 +5,7 @@
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
 use indicatif::ProgressBar;
-use lapel_heads::{AlexNet, BACKBONE_FILE, EXTRACT_PARTS_FILE, Head, shipped_folder};
+use lapel_heads::{ALEXNET_FILE, AlexNet, EXTRACT_PARTS_FILE, Head, alexnet_folder};
 use lapel_train::dataset::{DataSet, PhotoSet, RenderSet};
 use lapel_train::evaluate::{SetReport, TestSet, accuracies, evaluate_systems, measure};
 use lapel_train::systems::{HeadSystem, System};
@@ -57,13 +57,13 @@ const PHOTOS: Floors = Floors {
 };
 
 fn load(name: &str, backbone: &AlexNet) -> Head {
-    let bytes = std::fs::read(shipped_folder().join(name)).expect("shipped");
+    let bytes = std::fs::read(alexnet_folder().join(name)).expect("shipped");
     Head::from_bytes(&bytes, backbone).expect("sound")
 }
 
 /// What the shipped heads reach on a set.
 fn reached(set: &dyn DataSet) -> (BTreeMap<String, f64>, SetReport) {
-    let backbone = AlexNet::load(&shipped_folder().join(BACKBONE_FILE)).expect("shipped");
+    let backbone = AlexNet::load(&alexnet_folder().join(ALEXNET_FILE)).expect("shipped");
     let extract_parts = load(EXTRACT_PARTS_FILE, &backbone);
     let heads: Vec<Head> = HEADS.iter().map(|h| load(&format!("{h}.safetensors"), &backbone)).collect();
     let shared: Vec<Arc<Head>> = heads.iter().cloned().map(Arc::new).collect();

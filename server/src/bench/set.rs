@@ -3,10 +3,7 @@
 use super::generate::{Generator, Sample};
 use crate::catalogue::{Column, Precision, Slot, Snapshot};
 use crate::store::{ItemChange, ItemRecord};
-use anyhow::Context;
-use lapel_heads::{
-    AlexNet, Attribute, BACKBONE_FILE, Backbone, Bundle, Head, Labels, Manifest, shipped_folder,
-};
+use lapel_heads::{Attribute, Bundle, Head, Labels, Manifest};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -51,11 +48,9 @@ fn bundle(head: usize, dim: usize, labels: usize) -> anyhow::Result<Vec<u8>> {
 /// A catalogue of what a generator makes, without codes.
 pub(super) fn catalogue(generator: &Generator, precision: Precision) -> anyhow::Result<Snapshot> {
     let shape = generator.shape();
-    let path = shipped_folder().join(BACKBONE_FILE);
-    let backbone = AlexNet::load(&path).with_context(|| format!("{}", path.display()))?;
     let mut snapshot = Snapshot::default();
     for head in 0..shape.heads {
-        add_head(&mut snapshot, head, (shape.dim, shape.labels), &backbone, precision)?;
+        add_head(&mut snapshot, head, (shape.dim, shape.labels), precision)?;
     }
     for first in (0..shape.items).step_by(CHUNK) {
         let samples = generator.items(first, CHUNK.min(shape.items - first));
@@ -70,11 +65,11 @@ fn add_head(
     snapshot: &mut Snapshot,
     head: usize,
     (dim, labels): (usize, usize),
-    backbone: &dyn Backbone,
     precision: Precision,
 ) -> anyhow::Result<()> {
     let key = head_name(head);
-    let head = Arc::new(Head::from_bytes(&bundle(head, dim, labels)?, backbone)?);
+    let bytes = bundle(head, dim, labels)?;
+    let head = Arc::new(Head::reading(&Bundle::parse(&bytes)?, Bundle::id(&bytes), 0)?);
     snapshot.add_reserve(Column::new(&key, head, precision));
     snapshot.activate(&key);
     Ok(())
@@ -123,14 +118,13 @@ pub(super) fn delete(snapshot: &mut Snapshot, generator: &Generator, share: f64)
 /// Adds one more head whose signatures are those of the first, shifted by an item, and codes it.
 pub(super) fn add_a_head(snapshot: &mut Snapshot, generator: &Generator) -> anyhow::Result<()> {
     let shape = generator.shape();
-    let backbone = AlexNet::load(&shipped_folder().join(BACKBONE_FILE))?;
     let given: Vec<_> = (0..shape.items as Slot)
         .filter_map(|slot| {
             Some((slot, snapshot.columns()[0].get((slot + 1) % shape.items as Slot)?.into_owned()))
         })
         .collect();
     let start = std::time::Instant::now();
-    add_head(snapshot, shape.heads, (shape.dim, shape.labels), &backbone, Precision::F32)?;
+    add_head(snapshot, shape.heads, (shape.dim, shape.labels), Precision::F32)?;
     let key = head_name(shape.heads);
     for (slot, values) in given {
         if let Some(item) = snapshot.items().get(slot).cloned() {

@@ -12,10 +12,10 @@ pub(super) fn warm(model: &Model, head: &Head, slowest_ms: u64) -> Result<(), Er
     if !head.has_network() {
         return Ok(());
     }
-    let shape = model.backbone().map_shape();
+    let numbers = model.backbone().layout().len();
     let mut best_ms = f64::INFINITY;
     for _ in 0..3 {
-        let map = vec![0.5; shape.channels * shape.height * shape.width];
+        let map = vec![0.5; numbers];
         let features = Features { parts: Parts::none(), map };
         let heads = [Arc::new(head.clone())];
         let started = Instant::now();

@@ -1,7 +1,7 @@
 use super::*;
 use crate::Source;
 use half::f16;
-use lapel_heads::{Backbone, Canvas, Head, MapShape, Region};
+use lapel_heads::{Backbone, Canvas, FeatureLayout, Head, MapShape, Region};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A backbone of four channels and the smallest map that pooling allows, so that a picture has four pooled numbers.
@@ -16,8 +16,8 @@ impl Backbone for Tiny {
         8
     }
 
-    fn map_shape(&self) -> MapShape {
-        MapShape { channels: 4, height: 3, width: 3 }
+    fn layout(&self) -> FeatureLayout {
+        FeatureLayout::Map(MapShape { channels: 4, height: 3, width: 3 })
     }
 
     fn forward(&self, _: &[&Canvas]) -> candle_core::Result<Tensor> {

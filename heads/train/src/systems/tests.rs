@@ -3,7 +3,7 @@ use crate::dataset::{Collection, DataSet, RenderSet, label_numbers};
 use crate::evaluate::{TestSet, evaluate_systems};
 use crate::{Example, HeadData, HeadRecipe, Schedule, train_head};
 use indicatif::ProgressBar;
-use lapel_heads::{AlexNet, BACKBONE_FILE, Backbone, shipped_folder};
+use lapel_heads::{ALEXNET_FILE, AlexNet, Backbone, alexnet_folder};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -94,7 +94,7 @@ struct Workshop {
 impl Workshop {
     fn new(folder: &Path) -> Self {
         let set = CoarseSet::new();
-        let backbone = AlexNet::load(&shipped_folder().join(BACKBONE_FILE)).expect("shipped");
+        let backbone = AlexNet::load(&alexnet_folder().join(ALEXNET_FILE)).expect("shipped");
         let bar = ProgressBar::hidden();
         let prepare = |examples: &[Example]| {
             Prepared::new(examples.to_vec(), &backbone, folder, (&bar, &bar)).expect("prepared")

@@ -4,7 +4,7 @@ use anyhow::Context;
 use candle_core::{Device, Tensor};
 use clap::Args;
 use lapel_heads::{
-    AlexNet, BACKBONE_FILE, Backbone, Canvas, EXTRACT_PARTS_FILE, Embedder, Head, Level, Photo, PhotoLimits,
+    ALEXNET_FILE, AlexNet, Backbone, Canvas, EXTRACT_PARTS_FILE, Embedder, Head, Level, Photo, PhotoLimits,
     distance, extract_parts, plain_conv5,
 };
 use lapel_render::{render, to_jpeg};
@@ -20,7 +20,7 @@ const BATCH_MAX: usize = 32;
 #[derive(Args)]
 pub(crate) struct Options {
     /// Folder of the backbone's weights and the bundles.
-    #[arg(long, default_value = "heads/bundles")]
+    #[arg(long, default_value = "heads/bundles/alexnet")]
     bundles: PathBuf,
     /// JPEG files to embed; rendered garments of 762 x 1100 pixels where none are given.
     photos: Vec<PathBuf>,
@@ -98,7 +98,7 @@ impl Bench {
     fn new(options: &Options) -> anyhow::Result<Self> {
         let file = |name: &str| options.bundles.join(name);
         let start = Instant::now();
-        let backbone = Arc::new(AlexNet::load(&file(BACKBONE_FILE))?);
+        let backbone = Arc::new(AlexNet::load(&file(ALEXNET_FILE))?);
         let backbone_ms = 1e3 * start.elapsed().as_secs_f64();
         let head = |path: &Path| -> anyhow::Result<Head> {
             let bytes = fs_err::read(path)?;
@@ -108,7 +108,7 @@ impl Bench {
         for entry in fs_err::read_dir(&options.bundles)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default();
-            if name != BACKBONE_FILE && name != EXTRACT_PARTS_FILE {
+            if name != ALEXNET_FILE && name != EXTRACT_PARTS_FILE {
                 heads.push(Arc::new(head(&path)?));
             }
         }
@@ -123,7 +123,7 @@ impl Bench {
         let decode =
             |bytes: &Vec<u8>| Ok(Photo::decode(bytes, PhotoLimits::default())?.fit(backbone.input_side()));
         let canvases = photos.iter().map(decode).collect::<anyhow::Result<_>>()?;
-        let tensors = candle_core::safetensors::load(file(BACKBONE_FILE), &Device::Cpu)?;
+        let tensors = candle_core::safetensors::load(file(ALEXNET_FILE), &Device::Cpu)?;
         Ok(Self {
             tensors,
             backbone,

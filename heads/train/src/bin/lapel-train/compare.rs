@@ -2,7 +2,7 @@
 
 use crate::data::{Data, Training, attributes_of, load_backbone, progress_bar};
 use crate::report::{PARTS_SHOWN, command, print, run_time, write};
-use crate::train::Settings;
+use crate::train_paper::Settings;
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar};
 use lapel_heads::{AlexNet, Backbone, Canvas, Embedder, Head};
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long)]
     imagenet: PathBuf,
     /// The fine-tuned backbone, as `lapel-train train --imagenet` makes it.
-    #[arg(long, default_value = "heads/bundles/alexnet_features.safetensors")]
+    #[arg(long, default_value = "heads/bundles/alexnet/alexnet_features.safetensors")]
     tuned: PathBuf,
     #[command(flatten)]
     settings: Settings,

@@ -4,7 +4,7 @@ use crate::data::{Data, load_backbone};
 use crate::report::{PARTS_SHOWN, command, print, run_time, write};
 use anyhow::Context;
 use clap::Args;
-use lapel_heads::{BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head};
+use lapel_heads::{ALEXNET_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head};
 use lapel_train::evaluate::{Accuracy, TestSet, accuracies, evaluate_systems, measure};
 use lapel_train::report::{Confusion, Content, Figures, PartsSheet, confusions, figures};
 use lapel_train::systems::{HeadSystem, System};
@@ -17,7 +17,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     data: Data,
     /// Folder of the backbone's weights and the bundles; every head in it is measured together.
-    #[arg(long, default_value = "heads/bundles")]
+    #[arg(long, default_value = "heads/bundles/alexnet")]
     bundles: PathBuf,
     /// Folder for report.html and report.json; without it the figures are only printed.
     #[arg(long)]
@@ -25,7 +25,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let backbone: Arc<dyn Backbone> = Arc::new(load_backbone(&options.bundles.join(BACKBONE_FILE))?);
+    let backbone: Arc<dyn Backbone> = Arc::new(load_backbone(&options.bundles.join(ALEXNET_FILE))?);
     let (extract_parts, heads) = bundles(&options.bundles, backbone.as_ref())?;
     let shared: Vec<Arc<Head>> = heads.iter().cloned().map(Arc::new).collect();
     let rules = HeadSystem::own_rules(&heads);
@@ -102,7 +102,7 @@ fn bundles(folder: &Path, backbone: &dyn Backbone) -> anyhow::Result<(Head, Vec<
     paths.sort();
     let is_head = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".safetensors") && name != BACKBONE_FILE && name != EXTRACT_PARTS_FILE
+        name.ends_with(".safetensors") && name != ALEXNET_FILE && name != EXTRACT_PARTS_FILE
     };
     let heads =
         paths.iter().filter(|p| is_head(p)).map(|p| load(p)).collect::<anyhow::Result<Vec<Head>>>()?;

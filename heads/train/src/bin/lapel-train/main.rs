@@ -1,14 +1,18 @@
 //! Trains and evaluates Lapel's heads.
 
 mod bench_embed;
+mod check;
 mod compare;
 mod data;
 mod evaluate;
 mod export;
 mod external;
+mod measure;
 mod report;
 mod sign;
 mod train;
+mod train_paper;
+mod train_report;
 
 use clap::{Parser, Subcommand};
 
@@ -33,8 +37,14 @@ enum Verb {
     Compare(compare::Options),
     /// Write data sets in the field's file format.
     Export(export::Options),
-    /// Fine-tune the backbone, train Lapel's heads on it, and write their bundles.
+    /// Say whether a table of labelled photos is fit to learn from, and what will be left out.
+    Check(check::Options),
+    /// Train heads on a backbone of views, one for each attribute, and write their bundles.
     Train(train::Options),
+    /// Measure the shipped or given probes on labelled photos, as they are and recomposed.
+    Measure(measure::Options),
+    /// Fine-tune AlexNet, train the heads of the paper's kind on it, and write their bundles.
+    TrainPaper(train_paper::Options),
     /// Measure shipped or given bundles on labelled photos and rendered garments.
     Evaluate(evaluate::Options),
     /// Make a pair of keys for signing bundles.
@@ -50,7 +60,10 @@ fn main() -> anyhow::Result<()> {
         Verb::BenchEmbed(options) => bench_embed::run(&options),
         Verb::Compare(options) => compare::run(&options),
         Verb::Export(options) => export::run(&options),
+        Verb::Check(options) => check::run(&options),
         Verb::Train(options) => train::run(&options),
+        Verb::Measure(options) => measure::run(&options),
+        Verb::TrainPaper(options) => train_paper::run(&options),
         Verb::Evaluate(options) => evaluate::run(&options),
         Verb::External(options) => external::run(&options),
         Verb::Key(options) => sign::key(&options),

@@ -1,204 +1,333 @@
-//! The verb `train`.
+//! The verb `train`: heads as linear probes on a backbone of views.
 
-use crate::data::{Data, Training, attributes_of, load_backbone, progress_bar};
+use crate::data::progress_bar;
+use crate::train_report::{Report, say};
 use anyhow::Context;
-use candle_core::{DType, Device};
+use candle_core::Tensor;
 use clap::Args;
-use indicatif::MultiProgress;
-use lapel_heads::{Attribute, BACKBONE_FILE, Backbone, EXTRACT_PARTS_FILE};
-use lapel_train::systems::{HeadSystem, SearchRules, lapel_recipes, learn_rules};
-use lapel_train::{
-    BackboneData, BackboneSchedule, CanvasCache, HeadData, HeadRecipe, Prepared, Schedule, Trained,
-    train_backbone, train_head,
+use lapel_heads::{
+    Architecture, Attribute, BACKBONE_FILE, Backbone, BackboneManifest, Bundle, EXTRACT_PARTS_FILE,
+    FeatureLayout, Head, PARTS_ATTRIBUTE, PIPELINE, PartsCase, Region, View, Views, Weights, load_backbone,
+    shipped_folder,
 };
-use rayon::prelude::*;
+use lapel_train::parts_case;
+use lapel_train::probes::{
+    Draw, Edit, EditWeights, EditedHead, FOLDS, Picture, Pictures, Probe, ProbeModel, Scaling, Table,
+    TablePhoto, VectorCache, choose_weights, draw_edits, fit_probe, numbers, probe_bundles,
+};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How much the asked label counts in the choice of weights beside what is kept; the front is in docs/figures.md.
+const EMPHASIS: f64 = 0.5;
+/// Emphases of the front that is drawn.
+const FRONT: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+/// Photos that weights are chosen on.
+const CHOSEN_ON: usize = 1400;
+/// Edits that weights are chosen by.
+const CHOSEN_BY: usize = 1500;
+
 #[derive(Args)]
 pub(crate) struct Options {
-    #[command(flatten)]
-    data: Data,
-    /// Weights to fine-tune the backbone from, with torchvision's names; without them the backbone in --bundles is
-    /// taken as it is.
+    /// Folder with labels.csv and images/: rows `train` are learnt from, rows `val` measured on; without the column
+    /// `split` a hash of the name decides.
     #[arg(long)]
-    imagenet: Option<PathBuf>,
-    /// Epochs of fine-tuning.
-    #[arg(long, default_value_t = BackboneSchedule::default().epochs)]
-    backbone_epochs: usize,
-    /// The first convolution that moves: 1 fine-tunes all five, 3 only conv3 to conv5.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
-    from: u8,
-    /// Train only these heads (default: all). The attribute `sport`, which only rendered garments have, is the
-    /// example of a head that is taught to a running server; it is trained when it is named.
+    wardrobe: PathBuf,
+    /// Train only the heads of these attributes; their two weights are fitted beside those of the heads in --beside.
     #[arg(long, value_delimiter = ',')]
     heads: Vec<String>,
-    /// Folder of the backbone's weights, and where the bundles go.
-    #[arg(long, default_value = "heads/bundles")]
-    bundles: PathBuf,
-    #[command(flatten)]
-    settings: Settings,
-}
-
-/// How heads are trained.
-#[derive(Args, Clone)]
-pub(crate) struct Settings {
-    /// Epochs of stage 1 (cross entropy).
-    #[arg(long, default_value_t = Schedule::default().epochs_1)]
-    epochs_1: usize,
-    /// Epochs of stage 2 (cross entropy and triplets).
-    #[arg(long, default_value_t = Schedule::default().epochs_2)]
-    epochs_2: usize,
-    /// Share of inputs and of fc6's outputs dropped in training.
-    #[arg(long, default_value_t = Schedule::default().dropout)]
-    dropout: f32,
-    /// Weight decay.
-    #[arg(long, default_value_t = Schedule::default().weight_decay)]
-    weight_decay: f64,
-    /// Compute on this CUDA device instead of the processor (needs a build with the feature `cuda`).
+    /// Where the files go; nothing else is written.
     #[arg(long)]
-    cuda: Option<usize>,
+    out: PathBuf,
+    /// The backbone's file (default: the shipped one).
+    #[arg(long)]
+    backbone: Option<PathBuf>,
+    /// Make the backbone from the weights of a published network, batch norm folded, and write it to --out.
+    #[arg(long, conflicts_with = "backbone")]
+    weights: Option<PathBuf>,
+    /// The network whose weights they are.
+    #[arg(long, value_enum, default_value = "efficientnet-lite0")]
+    architecture: Network,
+    /// Side of the views in pixels.
+    #[arg(long, default_value_t = 224)]
+    side: usize,
+    /// Folder of the bundles that a single head will serve beside (default: the shipped ones).
+    #[arg(long)]
+    beside: Option<PathBuf>,
+    /// Pictures made of each training photo: itself, jittered, on white, folded, and so on in turn.
+    #[arg(long, default_value_t = 1)]
+    draws: usize,
+    /// Folder of computed features.
+    #[arg(long, default_value = "cache")]
+    cache: PathBuf,
+    /// Seed of draws and edits.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
-impl Settings {
-    pub(crate) fn schedule(&self, seed: u64) -> anyhow::Result<Schedule> {
-        Ok(Schedule {
-            epochs_1: self.epochs_1,
-            epochs_2: self.epochs_2,
-            dropout: self.dropout,
-            weight_decay: self.weight_decay,
-            seed,
-            device: self.device()?,
-            ..Schedule::default()
-        })
-    }
-
-    pub(crate) fn device(&self) -> anyhow::Result<Device> {
-        self.cuda.map_or(Ok(Device::Cpu), |n| Device::new_cuda(n).with_context(|| format!("CUDA device {n}")))
-    }
+/// Networks whose weights can be given.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Network {
+    EfficientnetLite0,
+    MobilenetV2,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let sets = options.data.sets()?;
-    let attributes = attributes_of(&sets);
-    let training = options.data.training(&sets);
-    let backbone_path = options.bundles.join(BACKBONE_FILE);
-    fs_err::create_dir_all(&options.bundles)?;
-    if let Some(start) = &options.imagenet {
-        fine_tune(options, &attributes, &training, (start, &backbone_path))?;
+    let table = Table::read(&options.wardrobe)?;
+    crate::check::refuse_unsound(&table)?;
+    let attributes = chosen(&table, &options.heads)?;
+    let backbone = backbone(options)?;
+    fs_err::create_dir_all(&options.out)?;
+    let cache = VectorCache::open(&options.cache, backbone.as_ref(), options.seed)?;
+    let draws = Draw::first(options.draws);
+    let pictures = pictures(&cache, &table.training, &draws)?;
+    let test = features(&cache, "measured", &table.test, &[Picture::Drawn(Draw::Plain)])?;
+    let mut report = Report::default();
+
+    if options.heads.is_empty() {
+        let parts = parts_attribute();
+        let case = |p: &TablePhoto| {
+            let case = parts_case(&p.labels)?;
+            PartsCase::ALL.iter().position(|known| *known == case).map(|at| at as u16)
+        };
+        let probe = fit_one(&parts, table.training.iter().map(case).collect(), &pictures)?;
+        write(&options.out.join(EXTRACT_PARTS_FILE), &bundle(&probe, backbone.as_ref(), &pictures)?)?;
     }
-    let backbone = load_backbone(&backbone_path)?;
-    let mut prepared = options.data.prepare("training", training.examples.clone(), &backbone)?;
-    let trainer = Trainer {
-        schedule: options.settings.schedule(options.data.seed)?,
-        checkpoints: options.data.checkpoints()?,
-        fingerprint: backbone.fingerprint(),
-        validation: &training.validation,
-        bars: MultiProgress::new(),
-    };
-    let parts = trainer.train(&HeadRecipe::extract_parts(), &prepared)?;
-    let extract_parts = parts.head()?;
-    prepared.find_cases(&extract_parts)?;
-    let names: Vec<&str> = attributes.iter().map(|a| a.name.as_str()).collect();
-    let mut recipes = lapel_recipes(&names);
-    recipes.retain(|r| options.heads.is_empty() || options.heads.contains(&r.name));
-    if options.heads.iter().any(|h| h == "sport") {
-        recipes.push(HeadRecipe::rendered_only("sport"));
+    let bar = progress_bar("heads");
+    bar.set_length(attributes.len() as u64);
+    let mut probes = Vec::new();
+    for attribute in &attributes {
+        bar.set_message(attribute.name.clone());
+        let probe = fit_one(attribute, numbers(attribute, &table.training), &pictures)?;
+        let (accuracy, balanced) = probe.held_out_accuracy();
+        say(
+            &bar,
+            &format!(
+                "{}: {:.1} % of held-out labels, balanced {:.1} %; decay {:.0e}, rare labels favoured by {}, \
+                 temperature {:.2}",
+                attribute.name,
+                100.0 * accuracy,
+                100.0 * balanced,
+                probe.decay,
+                probe.favoured,
+                probe.temperature
+            ),
+        );
+        probes.push(probe);
+        bar.inc(1);
     }
-    for recipe in &recipes {
-        prepared.inputs(recipe.region, recipe.context)?;
-    }
-    let trained: Vec<Trained> =
-        recipes.par_iter().map(|recipe| trainer.train(recipe, &prepared)).collect::<anyhow::Result<_>>()?;
-    // Weights are chosen for all heads together, or not at all.
-    let rules = if options.heads.is_empty() {
-        let heads = trained.iter().map(Trained::head).collect::<Result<Vec<_>, _>>()?;
-        let renders = options.data.prepare_with_cases(
-            "held-out",
-            options.data.held_out_renders(),
-            (&backbone, &extract_parts),
-        )?;
-        let lessons = options.data.lessons(&sets, &training, (&prepared, &renders));
-        learn_rules(&HeadSystem::new("Lapel", Arc::new(heads), SearchRules::default()), &lessons)?
+    bar.finish();
+    let mut bundles: Vec<Bundle> =
+        probes.iter().map(|p| bundle(p, backbone.as_ref(), &pictures)).collect::<anyhow::Result<_>>()?;
+    let unweighed = ProbeModel::new(backbone.clone(), &bundles)?;
+    if options.heads.is_empty() {
+        weigh_all(&probes, &unweighed, &mut bundles, &mut report, options.seed);
     } else {
-        SearchRules { weights: vec![1.0; trained.len()], ..SearchRules::default() }
-    };
-    fs_err::write(options.bundles.join(EXTRACT_PARTS_FILE), parts.bundle.to_bytes()?)?;
-    for ((recipe, trained), weight) in recipes.iter().zip(trained).zip(rules.weights) {
-        let mut bundle = trained.bundle;
-        bundle.manifest.weight = weight;
-        bundle.manifest.changed_weight = rules.changed;
-        fs_err::write(options.bundles.join(format!("{}.safetensors", recipe.name)), bundle.to_bytes()?)?;
+        let folder = options.beside.clone().unwrap_or_else(shipped_folder);
+        weigh_new((&probes, &unweighed), &mut bundles, &folder, (&table, &cache), options.seed)?;
     }
-    Ok(())
+    for bundle in &bundles {
+        write(&options.out.join(format!("{}.safetensors", bundle.manifest.name)), bundle)?;
+    }
+    let model = ProbeModel::new(backbone.clone(), &bundles)?;
+    report.measured = model.measure(&table.test, &test)?;
+    if options.heads.is_empty() {
+        report.edits = Some(model.edits(&table.test, &test, options.seed)?);
+    }
+    report.finish(&options.out, &bundles)
 }
 
-/// Fine-tunes the backbone and writes its weights in f16.
-fn fine_tune(
-    options: &Options,
-    attributes: &[Attribute],
-    training: &Training,
-    (start, out): (&Path, &Path),
+/// The attributes to learn: all of the table, or those that were named.
+fn chosen(table: &Table, names: &[String]) -> anyhow::Result<Vec<Attribute>> {
+    let all = table.attributes();
+    if names.is_empty() {
+        anyhow::ensure!(
+            !all.is_empty(),
+            "no attribute has two labels with enough photos; see `lapel-train check`"
+        );
+        return Ok(all);
+    }
+    let known = || all.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(", ");
+    let find = |name: &String| {
+        let found = all.iter().find(|a| &a.name == name).cloned();
+        found.with_context(|| {
+            format!("--heads {name}: there is no such attribute to learn; there are {}", known())
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+fn backbone(options: &Options) -> anyhow::Result<Arc<dyn Backbone>> {
+    let path = match (&options.weights, &options.backbone) {
+        (Some(weights), _) => {
+            let tensors = candle_core::safetensors::load(weights, &candle_core::Device::Cpu)
+                .with_context(|| weights.display().to_string())?;
+            let manifest = BackboneManifest {
+                format: 1,
+                architecture: match options.architecture {
+                    Network::EfficientnetLite0 => Architecture::EfficientNetLite0,
+                    Network::MobilenetV2 => Architecture::MobileNetV2,
+                },
+                input_side: options.side,
+                views: View::ALL.to_vec(),
+                blocks: vec![4, 10],
+                pipeline: PIPELINE,
+            };
+            // What the network does not need, its classes for instance, is left out.
+            let wanted: BTreeMap<String, Weights> = tensors
+                .into_iter()
+                .filter(|(name, _)| !name.starts_with("_fc") && !name.starts_with("classifier"))
+                .map(|(name, tensor)| Ok((name, rounded(&tensor)?)))
+                .collect::<candle_core::Result<_>>()?;
+            let bytes = Views::to_bytes(&manifest, &wanted)?;
+            load_backbone(&bytes).with_context(|| weights.display().to_string())?;
+            fs_err::create_dir_all(&options.out)?;
+            let path = options.out.join(BACKBONE_FILE);
+            fs_err::write(&path, bytes)?;
+            path
+        }
+        (None, Some(path)) => path.clone(),
+        (None, None) => shipped_folder().join(BACKBONE_FILE),
+    };
+    let loaded = load_backbone(&fs_err::read(&path)?).with_context(|| path.display().to_string())?;
+    anyhow::ensure!(
+        matches!(loaded.layout(), FeatureLayout::Vectors(_)),
+        "{}: probes read a backbone of views; heads of regions are trained with train-paper",
+        path.display()
+    );
+    Ok(loaded)
+}
+
+fn rounded(tensor: &Tensor) -> candle_core::Result<Weights> {
+    let data = tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    Ok(Weights { shape: tensor.dims().to_vec(), data })
+}
+
+/// Features of pictures of photos, photo by photo, with a progress bar.
+pub(crate) fn features(
+    cache: &VectorCache<'_>,
+    name: &str,
+    photos: &[TablePhoto],
+    pictures: &[Picture],
+) -> anyhow::Result<Tensor> {
+    let wanted: Vec<(&Path, Picture)> =
+        photos.iter().flat_map(|p| pictures.iter().map(|picture| (p.path.as_path(), *picture))).collect();
+    let bar = progress_bar(&format!("{name} pictures"));
+    bar.set_length(wanted.len() as u64);
+    let features = cache.features(&wanted, |done| bar.set_position(done as u64));
+    bar.finish();
+    features
+}
+
+fn pictures(cache: &VectorCache<'_>, photos: &[TablePhoto], draws: &[Draw]) -> anyhow::Result<Pictures> {
+    let drawn: Vec<Picture> = draws.iter().copied().map(Picture::Drawn).collect();
+    let rows = features(cache, "training", photos, &drawn)?;
+    let scaling = Scaling::of(&rows)?;
+    // By content, so that a photo that is there twice lies in one fold.
+    let fold = |p: &TablePhoto| p.content.map_or(0, |content| usize::from(content[1]) % FOLDS);
+    Ok(Pictures {
+        photo: (0..photos.len()).flat_map(|at| draws.iter().map(move |_| at)).collect(),
+        draw: photos.iter().flat_map(|_| draws.iter().copied()).collect(),
+        fold: photos.iter().map(fold).collect(),
+        inputs: scaling.apply(&rows)?,
+        scaling,
+    })
+}
+
+fn fit_one(attribute: &Attribute, labels: Vec<Option<u16>>, pictures: &Pictures) -> anyhow::Result<Probe> {
+    fit_probe(attribute, labels, pictures).with_context(|| format!("the head {}", attribute.name))
+}
+
+fn parts_attribute() -> Attribute {
+    Attribute { name: PARTS_ATTRIBUTE.into(), labels: PartsCase::ALL.map(|c| c.name().to_owned()).to_vec() }
+}
+
+fn bundle(probe: &Probe, backbone: &dyn Backbone, pictures: &Pictures) -> anyhow::Result<Bundle> {
+    let region = match probe.attribute.name.as_str() {
+        "sleeve_length" => Region::Sleeves,
+        "collar" | "neckline" => Region::Collar,
+        _ => Region::Whole,
+    };
+    let labelled = probe.labels.iter().flatten().count();
+    let of = (backbone.fingerprint(), &backbone.layout());
+    probe.bundle(of, (region, &pictures.scaling), &format!("linear probe on {labelled} labelled photos"))
+}
+
+/// The heads' part in edits of training photos, by the probes that did not see them.
+fn held_out_heads(probes: &[Probe], model: &ProbeModel) -> Vec<EditedHead> {
+    let count = probes.first().map_or(0, |p| p.labels.len()).min(CHOSEN_ON);
+    let head = |(probe, head): (&Probe, &Head)| {
+        EditedHead::new(head, probe.labels[..count].to_vec(), &probe.held_out[..count])
+    };
+    probes.iter().zip(&model.heads).map(head).collect()
+}
+
+/// Chooses the weights of all heads together, on photos as the heads see them that did not learn from them.
+fn weigh_all(probes: &[Probe], model: &ProbeModel, bundles: &mut [Bundle], report: &mut Report, seed: u64) {
+    let heads = held_out_heads(probes, model);
+    let edits = some(draw_edits(&heads, seed));
+    let free: Vec<usize> = (0..heads.len()).collect();
+    let start =
+        EditWeights { weight: vec![1.0; heads.len()], changed: vec![3.0; heads.len()], confidence: 1.0 };
+    let bar = progress_bar("weights");
+    bar.set_length(FRONT.len() as u64);
+    for emphasis in FRONT {
+        report.front.push(choose_weights((&heads, &free), &edits, emphasis, &start));
+        bar.inc(1);
+    }
+    bar.finish();
+    let Some(chosen) = report.front.iter().find(|c| (c.emphasis - EMPHASIS).abs() < 1e-9) else { return };
+    put(bundles, &chosen.weights);
+}
+
+fn put(bundles: &mut [Bundle], weights: &EditWeights) {
+    for (at, bundle) in bundles.iter_mut().enumerate() {
+        bundle.manifest.weight = weights.weight[at] as f32;
+        bundle.manifest.changed_weight = weights.changed[at] as f32;
+        bundle.manifest.confidence = weights.confidence as f32;
+    }
+}
+
+/// Fits the two weights of new heads with those of the others fixed.
+fn weigh_new(
+    (probes, model): (&[Probe], &ProbeModel),
+    bundles: &mut [Bundle],
+    folder: &Path,
+    (table, cache): (&Table, &VectorCache<'_>),
+    seed: u64,
 ) -> anyhow::Result<()> {
-    let bar = progress_bar("pictures");
-    let canvases = CanvasCache::build(&options.data.cache.join("canvases"), &training.examples, 224, &bar)?;
-    bar.finish();
-    let names: Vec<&str> = attributes.iter().map(|a| a.name.as_str()).collect();
-    let schedule = BackboneSchedule {
-        epochs: options.backbone_epochs,
-        trained_from: usize::from(options.from) - 1,
-        seed: options.data.seed,
-        ..BackboneSchedule::default()
+    let is_new =
+        |bundle: &Bundle| probes.iter().any(|p| p.attribute.name == bundle.manifest.attributes[0].name);
+    let mut others = probe_bundles(folder, model.backbone.as_ref())?;
+    others.retain(|bundle| !is_new(bundle));
+    if others.is_empty() {
+        return Ok(());
+    }
+    let others = ProbeModel::new(model.backbone.clone(), &others)?;
+    let photos = &table.training[..table.training.len().min(CHOSEN_ON)];
+    let plain = features(cache, "weighed", photos, &[Picture::Drawn(Draw::Plain)])?;
+    let mut heads = held_out_heads(probes, model);
+    let free: Vec<usize> = (0..heads.len()).collect();
+    heads.extend(others.edited(photos, &plain)?);
+    let EditWeights { weight, changed, confidence } = others.weights();
+    let usual = changed.iter().sum::<f64>() / changed.len() as f64;
+    let start = EditWeights {
+        weight: free.iter().map(|_| 1.0).chain(weight).collect(),
+        changed: free.iter().map(|_| usual).chain(changed).collect(),
+        confidence,
     };
-    let bar = progress_bar("backbone");
-    bar.set_length(options.backbone_epochs as u64);
-    let weights = train_backbone(
-        &BackboneData {
-            recipes: &HeadRecipe::proposed(&names),
-            examples: &training.examples,
-            canvases: &canvases,
-            validation: &training.validation,
-        },
-        &candle_core::safetensors::load(start, &Device::Cpu).with_context(|| start.display().to_string())?,
-        (&schedule, &options.data.checkpoints()?, &options.settings.device()?),
-        |p| {
-            bar.set_position(p.epoch as u64);
-            bar.set_message(match p.validation {
-                Some(v) => format!("loss {:.3}, {:.1} % of held-out labels", p.loss, 100.0 * v),
-                None => format!("{:.0} % of the epoch", 100.0 * p.loss),
-            });
-        },
-    )?;
-    bar.finish();
-    let halves =
-        weights.into_iter().map(|(name, t)| Ok((name, t.to_device(&Device::Cpu)?.to_dtype(DType::F16)?)));
-    candle_core::safetensors::save(&halves.collect::<candle_core::Result<_>>()?, out)?;
+    let edits = some(draw_edits(&heads, seed));
+    put(bundles, &choose_weights((&heads, &free), &edits, EMPHASIS, &start).weights);
     Ok(())
 }
 
-/// What every head's training shares.
-struct Trainer<'a> {
-    schedule: Schedule,
-    checkpoints: PathBuf,
-    fingerprint: &'a str,
-    validation: &'a [bool],
-    bars: MultiProgress,
+/// Of all edits as many as weights are chosen by, spread evenly.
+fn some(edits: Vec<Edit>) -> Vec<Edit> {
+    let step = edits.len().div_ceil(CHOSEN_BY).max(1);
+    edits.into_iter().step_by(step).collect()
 }
 
-impl Trainer<'_> {
-    fn train(&self, recipe: &HeadRecipe, prepared: &Prepared) -> anyhow::Result<Trained> {
-        let bar = self.bars.add(progress_bar(&recipe.name));
-        let pooled = prepared.inputs(recipe.region, recipe.context)?;
-        let data = HeadData { examples: prepared.examples(), pooled: &pooled, validation: self.validation };
-        let settings = (&self.schedule, self.checkpoints.as_path());
-        let trained = train_head(recipe, data, self.fingerprint, settings, |p| {
-            bar.set_length(p.epochs as u64);
-            bar.set_position(p.epoch as u64);
-            let told =
-                p.validation.map_or(String::new(), |v| format!(", {:.1} % of held-out labels", 100.0 * v));
-            bar.set_message(format!("loss {:.3}{told}", p.loss));
-        });
-        bar.finish();
-        trained.with_context(|| format!("training {}", recipe.name))
-    }
+fn write(path: &Path, bundle: &Bundle) -> anyhow::Result<()> {
+    Ok(fs_err::write(path, bundle.to_bytes()?)?)
 }

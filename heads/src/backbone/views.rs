@@ -1,0 +1,271 @@
+//! A backbone that looks at the garment instead of the photo: each view is a square of the photo, goes through the
+//! network by itself and becomes one vector; the cloth's colours are one more.
+//!
+//! The file is safetensors with the network's tensors and a [`BackboneManifest`] in its metadata. Layers in the middle
+//! keep texture, the last ones what the garment is, so a view's vector has the mean and the maximum of several maps.
+
+use super::inverted::{Architecture, BackboneFault, InvertedResidual, Map, Tap};
+use super::{Backbone, FeatureLayout, Source, palette};
+use crate::bundle::{Weights, weights};
+use crate::photo::{Canvas, Photo};
+use crate::view::View;
+use candle_core::{Device, Tensor};
+use data_encoding::HEXLOWER;
+use half::f16;
+use rayon::prelude::*;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Version of everything before and behind the network: how a photo is decoded and fitted, its silhouette, views,
+/// pooling and colours. A change of any of them changes what signatures mean, so it changes this number; the golden
+/// features in this module's tests tell when.
+pub const PIPELINE: u32 = 1;
+/// Version of the manifest.
+const FORMAT: u32 = 1;
+/// Key of the manifest in the file's metadata.
+pub(super) const MANIFEST_KEY: &str = "lapel.backbone";
+/// Side of the canvas that the silhouette is found on.
+const CANVAS_SIDE: usize = 224;
+/// Pixels of a photo's longer side that are kept for closer looks.
+const DETAIL_SIDE: usize = 640;
+/// Sides of views, so that a file cannot ask for absurd amounts of work.
+const SIDE_MAX: usize = 448;
+/// The source of the cloth's colours.
+const COLOUR: &str = "colour";
+
+/// What a backbone's file says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneManifest {
+    /// Version of the manifest, 1.
+    pub format: u32,
+    /// The network.
+    pub architecture: Architecture,
+    /// Side of the views in pixels, a multiple of 32.
+    pub input_side: usize,
+    /// What it looks at.
+    pub views: Vec<View>,
+    /// Blocks whose maps are pooled, counted from 0; the last map always is.
+    pub blocks: Vec<usize>,
+    /// The [`PIPELINE`] that heads of this backbone were trained behind.
+    pub pipeline: u32,
+}
+
+/// Why a file is no backbone.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewsError {
+    /// Not safetensors, or a tensor that cannot be read.
+    #[error("the backbone is not a sound safetensors file: {reason}")]
+    Damaged {
+        /// The parser's words.
+        reason: String,
+    },
+    /// The manifest is no JSON of the known shape.
+    #[error("the backbone's manifest cannot be read: {reason}")]
+    Manifest {
+        /// The parser's words.
+        reason: String,
+    },
+    /// The manifest asks for what there is not.
+    #[error("the backbone's manifest is unsound: {}", faults.join("; "))]
+    Unsound {
+        /// Every fault.
+        faults: Vec<String>,
+    },
+    /// Made for another pipeline.
+    #[error(
+        "the backbone was made for version {found} of the pipeline; this is version {PIPELINE}: make it and its heads \
+         anew with `lapel-train train`"
+    )]
+    Pipeline {
+        /// Version in the file.
+        found: u32,
+    },
+    /// The tensors are not the architecture's.
+    #[error(transparent)]
+    Network(#[from] BackboneFault),
+}
+
+/// A network that is shown views of the garment.
+pub struct Views {
+    manifest: BackboneManifest,
+    network: InvertedResidual,
+    layout: FeatureLayout,
+    fingerprint: String,
+}
+
+impl Views {
+    /// Reads a backbone's file.
+    ///
+    /// # Errors
+    /// [`ViewsError`], one variant a cause.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ViewsError> {
+        let damaged = |reason: String| ViewsError::Damaged { reason };
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
+        let json = metadata.metadata().as_ref().and_then(|m| m.get(MANIFEST_KEY));
+        let json = json.ok_or_else(|| damaged(format!("its metadata lacks {MANIFEST_KEY}")))?;
+        let manifest =
+            serde_json::from_str(json).map_err(|e| ViewsError::Manifest { reason: e.to_string() })?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
+        let tensor = |(name, view): (String, _)| {
+            let read = weights(&name, &view).map_err(|e| damaged(e.to_string()))?;
+            Ok((name, read))
+        };
+        let tensors = file.tensors().into_iter().map(tensor).collect::<Result<_, ViewsError>>()?;
+        Self::new(manifest, &tensors)
+    }
+
+    /// Builds the backbone of a manifest and tensors by the architecture's names.
+    ///
+    /// # Errors
+    /// As [`Views::from_bytes`].
+    pub fn new(manifest: BackboneManifest, tensors: &BTreeMap<String, Weights>) -> Result<Self, ViewsError> {
+        if manifest.pipeline != PIPELINE {
+            return Err(ViewsError::Pipeline { found: manifest.pipeline });
+        }
+        let network = InvertedResidual::from_tensors(manifest.architecture, tensors)?;
+        let faults = faults(&manifest, network.blocks());
+        if !faults.is_empty() {
+            return Err(ViewsError::Unsound { faults });
+        }
+        let fingerprint = fingerprint(&manifest, tensors);
+        let mut views =
+            Self { layout: FeatureLayout::Vectors(Arc::from([])), manifest, network, fingerprint };
+        let side = views.manifest.input_side;
+        let blank = vec![0; side * side * 3];
+        let pooled = views.network.forward(&[&blank], side, &views.taps())?;
+        let len = pooled.iter().flatten().map(|map| 2 * map.channels).sum();
+        let source = |view: &View| Source { name: view.name().to_owned(), len };
+        let colour = Source { name: COLOUR.to_owned(), len: palette::NUMBERS };
+        let sources = views.manifest.views.iter().map(source).chain([colour]).collect();
+        views.layout = FeatureLayout::Vectors(sources);
+        Ok(views)
+    }
+
+    /// The file of a manifest and tensors, in half precision.
+    ///
+    /// # Errors
+    /// [`ViewsError::Damaged`] when the tensor library refuses a tensor.
+    pub fn to_bytes(
+        manifest: &BackboneManifest,
+        tensors: &BTreeMap<String, Weights>,
+    ) -> Result<Vec<u8>, ViewsError> {
+        let damaged = |reason: String| ViewsError::Damaged { reason };
+        let json = serde_json::to_string(manifest).map_err(|e| damaged(e.to_string()))?;
+        let halves: BTreeMap<&str, Vec<u8>> = tensors
+            .iter()
+            .map(|(name, w)| {
+                (name.as_str(), w.data.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect())
+            })
+            .collect();
+        let mut views = Vec::with_capacity(halves.len());
+        for ((name, bytes), weights) in halves.iter().zip(tensors.values()) {
+            let view = TensorView::new(Dtype::F16, weights.shape.clone(), bytes);
+            views.push((*name, view.map_err(|e| damaged(e.to_string()))?));
+        }
+        let metadata = HashMap::from([(MANIFEST_KEY.to_owned(), json)]);
+        safetensors::serialize(views, Some(metadata)).map_err(|e| damaged(e.to_string()))
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &BackboneManifest {
+        &self.manifest
+    }
+
+    fn taps(&self) -> Vec<Tap> {
+        self.manifest.blocks.iter().map(|block| Tap::Block(*block)).chain([Tap::Head]).collect()
+    }
+
+    /// The pixels of every view of a canvas, `[side, side, 3]` each.
+    fn pixels(&self, canvas: &Canvas) -> Vec<Vec<u8>> {
+        let look = |view: &View| canvas.look(view.square(canvas), self.manifest.input_side);
+        self.manifest.views.iter().map(look).collect()
+    }
+}
+
+impl Backbone for Views {
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn input_side(&self) -> usize {
+        CANVAS_SIDE
+    }
+
+    fn layout(&self) -> FeatureLayout {
+        self.layout.clone()
+    }
+
+    fn canvas(&self, photo: &Photo) -> Canvas {
+        photo.fit(CANVAS_SIDE).with_detail(photo, DETAIL_SIDE)
+    }
+
+    fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
+        let views = self.manifest.views.len();
+        let pixels: Vec<Vec<u8>> = batch.par_iter().flat_map_iter(|canvas| self.pixels(canvas)).collect();
+        let pictures: Vec<&[u8]> = pixels.iter().map(Vec::as_slice).collect();
+        let maps = self.network.forward(&pictures, self.manifest.input_side, &self.taps());
+        let maps = maps.map_err(candle_core::Error::wrap)?;
+        let mut features = Vec::with_capacity(batch.len() * self.layout.len());
+        for (canvas, maps) in batch.iter().zip(maps.chunks_exact(views)) {
+            maps.iter().flatten().for_each(|map| pool(map, &mut features));
+            features.extend(palette::colours(canvas));
+        }
+        Tensor::from_vec(features, (batch.len(), self.layout.len()), &Device::Cpu)
+    }
+}
+
+/// The mean, then the maximum of each channel.
+fn pool(map: &Map, pooled: &mut Vec<f32>) {
+    let mut sums = vec![0.0; map.channels];
+    let mut most = vec![f32::NEG_INFINITY; map.channels];
+    for pixel in map.data.chunks_exact(map.channels) {
+        for ((sum, most), value) in sums.iter_mut().zip(&mut most).zip(pixel) {
+            *sum += value;
+            *most = most.max(*value);
+        }
+    }
+    let share = 1.0 / (map.height * map.width) as f32;
+    pooled.extend(sums.into_iter().map(|sum| sum * share));
+    pooled.extend(most);
+}
+
+fn faults(manifest: &BackboneManifest, blocks: usize) -> Vec<String> {
+    let BackboneManifest { format, architecture: _, input_side, views, blocks: pooled, pipeline: _ } =
+        manifest;
+    let mut faults = Vec::new();
+    if *format != FORMAT {
+        faults.push(format!("format is {format}; format {FORMAT} is read"));
+    }
+    if input_side % 32 != 0 || !(32..=SIDE_MAX).contains(input_side) {
+        faults.push(format!("input_side is {input_side}; a multiple of 32 up to {SIDE_MAX} is accepted"));
+    }
+    let mut seen = views.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    if views.is_empty() || seen.len() != views.len() {
+        faults.push("views must name at least one view, and none twice".into());
+    }
+    if pooled.iter().any(|block| *block >= blocks) || !pooled.is_sorted_by(|a, b| a < b) {
+        faults.push(format!("blocks must be in order, without repetition and below {blocks}"));
+    }
+    faults
+}
+
+/// Architecture, pipeline and a hash of manifest and weights, rounded to half precision.
+fn fingerprint(manifest: &BackboneManifest, tensors: &BTreeMap<String, Weights>) -> String {
+    let BackboneManifest { architecture, input_side, views, blocks, pipeline, .. } = manifest;
+    let mut hash = Sha256::new();
+    hash.update(format!("{input_side} {views:?} {blocks:?}"));
+    for (name, weights) in tensors {
+        hash.update(format!("\0{name}\0{:?}\0", weights.shape));
+        weights.data.iter().for_each(|v| hash.update(f16::from_f32(*v).to_le_bytes()));
+    }
+    let digest = HEXLOWER.encode(&hash.finalize()[..8]);
+    format!("{}/views/{pipeline}/{digest}", architecture.name())
+}

@@ -1,0 +1,28 @@
+//! Linear probes: heads on the vectors of a backbone of views, one for each attribute.
+//!
+//! A probe is a convex fit, so the same labels give the same head, other labels another one, and teaching an attribute
+//! touches no other. What it is worth is measured by cross-validation over photos; the probabilities that come out of
+//! it are calibrated, choose the weights for edits and are the prototypes.
+
+mod draws;
+mod edits;
+mod fit;
+mod measure;
+mod model;
+mod recomposed;
+mod softmax;
+mod table;
+mod vectors;
+
+pub use draws::Draw;
+pub use edits::{
+    Choice, Edit, EditTable, EditWeights, EditedHead, Shares, choose_weights, draw_edits, edit_table,
+};
+pub use fit::{
+    FOLDS, LABEL_MIN, Pictures, Probe, Scaling, accuracy, argmax, calibration_error, fit_probe, signature,
+};
+pub use measure::{Confusion, LabelMeasurement, Measurement, WrongPhoto};
+pub use model::{ProbeModel, numbers, probe_bundles};
+pub use recomposed::Recomposed;
+pub use table::{Fault, Table, TablePhoto};
+pub use vectors::{Picture, VectorCache};

@@ -1,0 +1,349 @@
+//! A table of labelled photos, and whether it is fit to learn from.
+
+use super::fit::LABEL_MIN;
+use lapel_heads::wardrobe::{self, WardrobeError};
+use lapel_heads::{Attribute, Labels, Photo, PhotoLimits, is_name, sha256};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+/// One photo in so many is measured on where the table does not say which.
+const MEASURED: u8 = 5;
+/// Names that are listed of one kind of fault.
+const LISTED: usize = 5;
+
+/// A labelled photo.
+#[derive(Clone, Debug)]
+pub struct TablePhoto {
+    /// The id: the name in the table.
+    pub id: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its labels.
+    pub labels: Labels,
+    /// SHA-256 of the file; `None` where it cannot be read.
+    pub content: Option<[u8; 32]>,
+}
+
+/// A table of labelled photos in two parts.
+pub struct Table {
+    /// What is learnt from.
+    pub training: Vec<TablePhoto>,
+    /// What is measured on.
+    pub test: Vec<TablePhoto>,
+    faults: Vec<Fault>,
+}
+
+/// Something about a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// Whether nothing is trained before it is mended; otherwise it is said and what it concerns is left out.
+    pub stops: bool,
+    /// What it is, and what would be right.
+    pub text: String,
+}
+
+impl Table {
+    /// Reads `labels.csv` and the photos beside it. Rows `train` are learnt from, rows `val` measured on; where the
+    /// column `split` is missing or empty, a hash of the photo's name decides.
+    ///
+    /// # Errors
+    /// [`WardrobeError`] when the table itself cannot be read.
+    pub fn read(folder: &Path) -> Result<Self, WardrobeError> {
+        let rows = wardrobe::read(folder)?;
+        let contents: Vec<Option<[u8; 32]>> =
+            rows.par_iter().map(|row| fs_err::read(&row.path).ok().map(|bytes| sha256(&bytes))).collect();
+        let mut table = Self { training: Vec::new(), test: Vec::new(), faults: Vec::new() };
+        let mut others: BTreeMap<String, usize> = BTreeMap::new();
+        for (row, content) in rows.into_iter().zip(contents) {
+            let by_hash = sha256(row.name.as_bytes())[0].is_multiple_of(MEASURED);
+            let test = match row.split.as_str() {
+                "train" => false,
+                "val" => true,
+                "" => by_hash,
+                other => {
+                    *others.entry(other.to_owned()).or_default() += 1;
+                    continue;
+                }
+            };
+            let photo = TablePhoto { id: row.name, path: row.path, labels: row.labels, content };
+            if test { table.test.push(photo) } else { table.training.push(photo) }
+        }
+        for (split, count) in others {
+            table.stop(format!("{count} rows have the split {split:?}; train, val or an empty cell is read"));
+        }
+        table.check();
+        Ok(table)
+    }
+
+    /// Everything that was found, what stops training first.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// The attributes that can be learnt, with the labels that enough photos have.
+    #[must_use]
+    pub fn attributes(&self) -> Vec<Attribute> {
+        let enough = |(label, count): (&String, &usize)| (*count >= LABEL_MIN).then(|| label.clone());
+        let attribute = |(name, counts): (String, BTreeMap<String, usize>)| Attribute {
+            name,
+            labels: counts.iter().filter_map(enough).collect(),
+        };
+        self.counts().into_iter().map(attribute).filter(|a| a.labels.len() > 1).collect()
+    }
+
+    /// Training photos by attribute and label.
+    fn counts(&self) -> BTreeMap<String, BTreeMap<String, usize>> {
+        let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+        for (attribute, label) in self.training.iter().flat_map(|photo| &photo.labels) {
+            *counts.entry(attribute.clone()).or_default().entry(label.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    fn stop(&mut self, text: String) {
+        self.faults.push(Fault { stops: true, text });
+    }
+
+    fn say(&mut self, text: String) {
+        self.faults.push(Fault { stops: false, text });
+    }
+
+    fn check(&mut self) {
+        self.check_files();
+        self.check_photos();
+        self.check_labels();
+        if self.training.is_empty() {
+            self.stop(
+                "no row is to be learnt from; give rows the split train, or leave the column out".into(),
+            );
+        }
+        if self.test.is_empty() {
+            self.say(
+                "no row is measured on; give some rows the split val to know what a head is worth".into(),
+            );
+        }
+        self.faults.sort_by_key(|fault| !fault.stops);
+    }
+
+    fn photos(&self) -> impl Iterator<Item = (&TablePhoto, bool)> {
+        let training = self.training.iter().map(|photo| (photo, false));
+        training.chain(self.test.iter().map(|photo| (photo, true)))
+    }
+
+    fn check_files(&mut self) {
+        let missing: Vec<String> =
+            self.photos().filter(|(p, _)| p.content.is_none()).map(|(p, _)| p.id.clone()).collect();
+        let broken: Vec<String> = self
+            .photos()
+            .filter(|(p, _)| p.content.is_some())
+            .collect::<Vec<_>>()
+            .par_iter()
+            .filter_map(|(p, _)| {
+                let bytes = fs_err::read(&p.path).ok()?;
+                let fault = Photo::decode(&bytes, PhotoLimits::default()).err()?;
+                Some(format!("{} ({fault})", p.id))
+            })
+            .collect();
+        for (what, ids) in [("have no file", missing), ("cannot be read", broken)] {
+            if !ids.is_empty() {
+                self.stop(format!("{} photos {what}: {}", ids.len(), listed(&ids)));
+            }
+        }
+    }
+
+    /// The same photo or the same name more than once.
+    fn check_photos(&mut self) {
+        let mut by_content: HashMap<[u8; 32], Vec<(String, bool, Labels)>> = HashMap::new();
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for (photo, test) in self.photos() {
+            *names.entry(photo.id.clone()).or_default() += 1;
+            if let Some(content) = photo.content {
+                by_content.entry(content).or_default().push((photo.id.clone(), test, photo.labels.clone()));
+            }
+        }
+        let twice: Vec<String> = names.into_iter().filter(|(_, n)| *n > 1).map(|(name, _)| name).collect();
+        let (mut across, mut contrary, mut alike) = (Vec::new(), Vec::new(), Vec::new());
+        for group in by_content.values().filter(|group| group.len() > 1) {
+            let ids = group.iter().map(|(id, ..)| id.as_str()).collect::<Vec<_>>().join(" = ");
+            let disagree = |(a, b): (&(String, bool, Labels), &(String, bool, Labels))| {
+                a.2.iter().any(|(attribute, label)| b.2.get(attribute).is_some_and(|other| other != label))
+            };
+            if group.iter().zip(&group[1..]).any(disagree) {
+                contrary.push(ids);
+            } else if group.iter().any(|(_, test, _)| *test) && group.iter().any(|(_, test, _)| !*test) {
+                across.push(ids);
+            } else {
+                alike.push(ids);
+            }
+        }
+        let groups = [
+            (twice, true, "photos are named in more than one row"),
+            (contrary, true, "photos are there twice, with labels that contradict each other"),
+            (across, true, "photos are both learnt from and measured on"),
+            (alike, false, "photos are there twice, with the same labels"),
+        ];
+        for (mut ids, stops, what) in groups {
+            if !ids.is_empty() {
+                ids.sort();
+                let text = format!("{} {what}: {}", ids.len(), listed(&ids));
+                self.faults.push(Fault { stops, text });
+            }
+        }
+    }
+
+    fn check_labels(&mut self) {
+        for (attribute, counts) in self.counts() {
+            if !is_name(&attribute) {
+                self.stop(format!(
+                    "the column {attribute:?} can be no attribute: 1 to 64 characters without outer spaces"
+                ));
+            }
+            let mut spellings: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+            for label in counts.keys() {
+                spellings.entry(plain(label)).or_default().push(label);
+            }
+            for same in spellings.values().filter(|same| same.len() > 1) {
+                self.stop(format!("{attribute}: {} are one label in several spellings", quoted(same)));
+            }
+            let near = near_spellings(&counts);
+            if !near.is_empty() {
+                self.say(format!("{attribute}: is it one label? {}", near.join("; ")));
+            }
+            let few: Vec<String> = counts
+                .iter()
+                .filter(|(_, count)| **count < LABEL_MIN)
+                .map(|(label, count)| format!("{label} ({count})"))
+                .collect();
+            let kept = counts.len() - few.len();
+            if !few.is_empty() {
+                self.say(format!(
+                    "{attribute}: left out, since fewer than {LABEL_MIN} photos have them: {}",
+                    listed(&few)
+                ));
+            }
+            if kept < 2 {
+                self.say(format!(
+                    "{attribute}: not learnt, since fewer than two labels have {LABEL_MIN} photos"
+                ));
+            }
+        }
+        let learnt = self.counts();
+        let only_test: BTreeSet<String> = self
+            .test
+            .iter()
+            .flat_map(|photo| &photo.labels)
+            .filter(|(attribute, label)| {
+                !learnt.get(*attribute).is_some_and(|counts| counts.contains_key(*label))
+            })
+            .map(|(attribute, label)| format!("{attribute} = {label}"))
+            .collect();
+        if !only_test.is_empty() {
+            let all: Vec<String> = only_test.into_iter().collect();
+            self.say(format!("measured on, but never learnt: {}", listed(&all)));
+        }
+    }
+}
+
+/// Lower case without spaces, hyphens and underscores.
+fn plain(label: &str) -> String {
+    label.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Pairs of labels one letter apart, of which one is rare.
+fn near_spellings(counts: &BTreeMap<String, usize>) -> Vec<String> {
+    let mut near = Vec::new();
+    for (at, (a, a_count)) in counts.iter().enumerate() {
+        for (b, b_count) in counts.iter().skip(at + 1) {
+            let (few, many) = (a_count.min(b_count), a_count.max(b_count));
+            if few * 10 <= *many && a.chars().count() > 3 && letters_apart(a, b) <= 2 {
+                near.push(format!("{a} ({a_count}), {b} ({b_count})"));
+            }
+        }
+    }
+    near
+}
+
+/// Letters to insert, delete, replace or exchange with the next one (optimal string alignment).
+fn letters_apart(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let differs = usize::from(a[i - 1] != b[j - 1]);
+            let mut least = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + differs);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+fn quoted(labels: &[&str]) -> String {
+    labels.iter().map(|label| format!("{label:?}")).collect::<Vec<_>>().join(", ")
+}
+
+fn listed(names: &[String]) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let first = names[..names.len() - more].join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapel_render::{render, to_jpeg};
+
+    fn folder(table: &str, photos: &[(&str, u64)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("folder");
+        fs_err::create_dir(folder.path().join("images")).expect("made");
+        fs_err::write(folder.path().join("labels.csv"), table).expect("written");
+        for (name, index) in photos {
+            let jpeg = to_jpeg(&render(5, *index).photo);
+            fs_err::write(folder.path().join("images").join(name), jpeg).expect("written");
+        }
+        folder
+    }
+
+    fn faults(table: &str, photos: &[(&str, u64)]) -> Vec<Fault> {
+        Table::read(folder(table, photos).path()).expect("read").faults().to_vec()
+    }
+
+    #[test]
+    fn what_is_unsound_is_named_and_stops() {
+        let table = "image,split,mood\na.jpg,train,calm\nb.jpg,val,loud\nc.jpg,train,Calm\nd.jpg,later,calm\ne.jpg,train,calm\n";
+        let found = faults(table, &[("a.jpg", 1), ("b.jpg", 1), ("c.jpg", 2)]);
+        let stops = |part: &str| found.iter().any(|f| f.stops && f.text.contains(part));
+        assert!(stops("\"Calm\", \"calm\" are one label"), "{found:?}");
+        assert!(stops("1 photos have no file: e.jpg"), "{found:?}");
+        assert!(stops("the split \"later\""), "{found:?}");
+        assert!(stops("contradict each other: a.jpg = b.jpg"), "{found:?}");
+        assert!(found.iter().any(|f| !f.stops && f.text.contains("fewer than 8")), "{found:?}");
+        assert!(found.is_sorted_by_key(|f| !f.stops));
+    }
+
+    #[test]
+    fn without_a_split_the_name_decides() {
+        let rows: String = (0..40).map(|i| format!("{i}.jpg,calm\n")).collect();
+        let table = Table::read(folder(&format!("image,mood\n{rows}"), &[]).path()).expect("read");
+        assert_eq!(table.training.len() + table.test.len(), 40);
+        assert!((3..16).contains(&table.test.len()), "{}", table.test.len());
+    }
+
+    #[test]
+    fn near_spellings_are_asked_about() {
+        let counts =
+            BTreeMap::from([("formal".to_owned(), 40), ("fromal".to_owned(), 1), ("casual".to_owned(), 30)]);
+        assert_eq!(near_spellings(&counts), ["formal (40), fromal (1)"]);
+        assert_eq!(
+            (letters_apart("boat", "boot"), letters_apart("ab", "ba"), letters_apart("", "abc")),
+            (1, 1, 3)
+        );
+    }
+}
