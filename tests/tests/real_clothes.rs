@@ -91,9 +91,9 @@ async fn any_attribute_can_be_asked_for_and_the_category_stays() {
         };
         let answer = client.search.search(request).await.expect("found").into_inner();
         assert_eq!(answer.manipulations[0].head, attribute, "every attribute has a head of its own");
-        assert!(!answer.manipulations[0].prototype_from_catalogue, "nothing in the catalogue is labelled");
+        assert!(!answer.manipulations[0].prototype_from_catalog, "nothing in the catalogue is labelled");
         let carrying = |name: &str, wanted: &str| {
-            answer.results.iter().filter(|r| truth(&r.id, name).as_deref() == Some(wanted)).count()
+            answer.results.iter().filter(|r| truth(&r.item_id, name).as_deref() == Some(wanted)).count()
         };
         let kept = if attribute == "category" { 5 } else { carrying("category", "dress") };
         shares.push((attribute, carrying(attribute, label), kept));

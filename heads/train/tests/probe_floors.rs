@@ -6,9 +6,7 @@
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
 use lapel_heads::shipped_folder;
-use lapel_train::probes::{
-    Draw, Measurement, Picture, ProbeModel, Recomposed, Table, TablePhoto, VectorCache,
-};
+use lapel_train::probes::{Draw, Picture, ProbeModel, Table, VectorCache};
 use std::path::{Path, PathBuf};
 
 /// Percent of labels told right, by attribute.

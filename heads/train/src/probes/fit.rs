@@ -104,9 +104,9 @@ pub struct Probe {
     adjustment: Vec<f32>,
     /// What logits are divided by.
     pub temperature: f32,
-    /// Chosen among [`DECAYS`].
+    /// Chosen among those tried.
     pub decay: f64,
-    /// Chosen among [`ADJUSTMENTS`].
+    /// Chosen among those tried.
     pub favoured: f32,
     /// Of each photo's plain picture, by the probe that did not see the photo: the probabilities of its labels.
     pub held_out: Vec<Vec<f32>>,
