@@ -4,7 +4,7 @@ mod alexnet;
 mod cloth;
 mod convolutions;
 mod file;
-pub(crate) mod inverted;
+pub mod inverted;
 mod layout;
 mod palette;
 mod plain;
@@ -15,6 +15,7 @@ pub use alexnet::{AlexNet, AlexNetError, CONV5, LAYERS};
 pub use file::{BackboneError, load_backbone};
 pub use inverted::{Architecture, BackboneFault, InvertedResidual, Map, Tap};
 pub use layout::{FeatureLayout, MapShape, Source};
+pub use palette::colours as cloth_colours;
 pub use plain::plain_conv5;
 pub use views::{BackboneManifest, PIPELINE, Views, ViewsError};
 

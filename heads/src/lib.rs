@@ -53,7 +53,8 @@ pub use signing::{BundleKey, KeyError, new_bundle_keys, sign_bundle};
 pub use view::{Square, View};
 
 // For training alone, which computes what serving does and writes what it reads.
-pub use backbone::{CONV5, LAYERS as BACKBONE_LAYERS, plain_conv5};
+pub use backbone::inverted;
+pub use backbone::{CONV5, LAYERS as BACKBONE_LAYERS, cloth_colours, plain_conv5};
 pub use embedder::case_of;
 pub use head::store_prototypes;
 pub use parts::Silhouette;

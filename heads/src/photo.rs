@@ -311,7 +311,8 @@ impl Canvas {
     }
 
     /// A square of the photo, in pixels of [`Canvas::content`], scaled to `[side, side, 3]`.
-    pub(crate) fn look(&self, square: Square, side: usize) -> Vec<u8> {
+    #[must_use]
+    pub fn look(&self, square: Square, side: usize) -> Vec<u8> {
         let Content { left, top, width, .. } = self.content;
         match &self.detail {
             Some(photo) => {

@@ -102,7 +102,7 @@ fn files_that_are_no_backbone_are_told_why() {
     assert!(cut.to_string().contains("safetensors") || cut.to_string().contains("weights"), "{cut}");
     let head = std::fs::read(shipped_folder().join("color.safetensors")).expect("shipped");
     let error = load_backbone(&head).err().expect("a head is no backbone").to_string();
-    assert!(error.contains("lacks the tensor") && error.contains("manifest"), "{error}");
+    assert!(error.contains("lack the tensor") && error.contains("manifest"), "{error}");
     let Ok(views) = Views::from_bytes(&bytes) else { panic!("sound") };
     let tensors = std::collections::BTreeMap::new();
     let with = |change: fn(&mut lapel_heads::BackboneManifest)| {

@@ -12,14 +12,13 @@ mod stem;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use layout::Architecture;
+pub use layout::{Architecture, Block, Convolution, Frame, Layout, Padding};
 
 use crate::bundle::Weights;
 use crate::level::Level;
 use crate::product::{LINE, Line};
 use inference::{Free, Inference};
 use layers::Layers;
-use layout::{Convolution, Layout};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 

@@ -27,8 +27,9 @@ const MIDDLE: Rect = Rect { x0: 0.25, y0: 0.2, x1: 0.75, y1: 0.8 };
 /// Numbers of a garment.
 pub(super) const NUMBERS: usize = 2 * COLOURS;
 
-/// The colours of the garment on a canvas, `[NUMBERS]`.
-pub(super) fn colours(canvas: &Canvas) -> Vec<f32> {
+/// The colours of the garment on a canvas: the roots of 592 shares, of the garment and of its middle.
+#[must_use]
+pub fn colours(canvas: &Canvas) -> Vec<f32> {
     let (side, content) = (canvas.side(), canvas.content());
     let bounds = canvas.silhouette().bounds();
     let within =

@@ -53,6 +53,10 @@ pub struct BackboneManifest {
     pub blocks: Vec<usize>,
     /// The [`PIPELINE`] that heads of this backbone were trained behind.
     pub pipeline: u32,
+    /// Whether the network was tuned on the photos that heads learn from. These say nothing of how sure its heads may
+    /// be then; photos that were set aside do.
+    #[serde(default)]
+    pub tuned: bool,
 }
 
 /// Why a file is no backbone.
@@ -104,6 +108,15 @@ impl Views {
     /// # Errors
     /// [`ViewsError`], one variant a cause.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ViewsError> {
+        let (manifest, tensors) = Self::read(bytes)?;
+        Self::new(manifest, &tensors)
+    }
+
+    /// The manifest and the tensors of a backbone's file.
+    ///
+    /// # Errors
+    /// [`ViewsError::Damaged`] and [`ViewsError::Manifest`].
+    pub fn read(bytes: &[u8]) -> Result<(BackboneManifest, BTreeMap<String, Weights>), ViewsError> {
         let damaged = |reason: String| ViewsError::Damaged { reason };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
         let json = metadata.metadata().as_ref().and_then(|m| m.get(MANIFEST_KEY));
@@ -116,7 +129,7 @@ impl Views {
             Ok((name, read))
         };
         let tensors = file.tensors().into_iter().map(tensor).collect::<Result<_, ViewsError>>()?;
-        Self::new(manifest, &tensors)
+        Ok((manifest, tensors))
     }
 
     /// Builds the backbone of a manifest and tensors by the architecture's names.
@@ -171,6 +184,12 @@ impl Views {
         safetensors::serialize(views, Some(metadata)).map_err(|e| damaged(e.to_string()))
     }
 
+    /// The canvas that any backbone of views reads a photo from.
+    #[must_use]
+    pub fn canvas_of(photo: &Photo) -> Canvas {
+        photo.fit(CANVAS_SIDE).with_detail(photo, DETAIL_SIDE)
+    }
+
     /// The manifest.
     #[must_use]
     pub fn manifest(&self) -> &BackboneManifest {
@@ -202,7 +221,7 @@ impl Backbone for Views {
     }
 
     fn canvas(&self, photo: &Photo) -> Canvas {
-        photo.fit(CANVAS_SIDE).with_detail(photo, DETAIL_SIDE)
+        Self::canvas_of(photo)
     }
 
     fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
@@ -236,8 +255,7 @@ fn pool(map: &Map, pooled: &mut Vec<f32>) {
 }
 
 fn faults(manifest: &BackboneManifest, blocks: usize) -> Vec<String> {
-    let BackboneManifest { format, architecture: _, input_side, views, blocks: pooled, pipeline: _ } =
-        manifest;
+    let BackboneManifest { format, input_side, views, blocks: pooled, .. } = manifest;
     let mut faults = Vec::new();
     if *format != FORMAT {
         faults.push(format!("format is {format}; format {FORMAT} is read"));

@@ -5,6 +5,7 @@
 //! trained in two stages ([`train_head`], sections 4.4, 4.5 and 6) and written as a bundle. The compared [`systems`]
 //! are measured ([`evaluate`]) and shown ([`report`]).
 
+mod adam;
 mod backbone;
 mod backbone_trainer;
 mod canvases;
@@ -26,7 +27,8 @@ pub mod systems;
 mod triplets;
 mod vocabulary;
 
-pub use backbone::{TrainableAlexNet, max_pool};
+pub(crate) use adam::Adam;
+pub use backbone::{Gradients, Tape, TrainableAlexNet, TrainableInverted, max_pool};
 pub use backbone_trainer::{BackboneData, BackboneSchedule, train_backbone};
 pub use canvases::CanvasCache;
 pub use examples::{Example, Source, examples_of_photos, examples_of_renders, parts_case};

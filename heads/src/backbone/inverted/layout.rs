@@ -28,30 +28,35 @@ impl Architecture {
 
 /// Where a convolution puts the zeros around a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Padding {
+pub enum Padding {
     /// As few as needed, the odd one after the map: TensorFlow's SAME.
     Same,
     /// As many before as after, whatever the stride.
     Symmetric,
 }
 
-/// A convolution's name and its weight's shape, `[outputs, inputs, rows, columns]`.
+/// A convolution.
 #[derive(Clone, Debug)]
-pub(crate) struct Convolution {
-    pub(crate) name: String,
-    pub(crate) shape: [usize; 4],
+pub struct Convolution {
+    /// Of its tensors, followed by `.weight` and `.bias`.
+    pub name: String,
+    /// `[outputs, inputs, rows, columns]`; depthwise ones have one input.
+    pub shape: [usize; 4],
 }
 
 /// An inverted residual block: expansion, depthwise convolution, projection.
 #[derive(Clone, Debug)]
-pub(crate) struct Block {
+pub struct Block {
     /// Not there where the hidden map is the input.
-    pub(crate) expand: Option<Convolution>,
-    pub(crate) depthwise: Convolution,
-    pub(crate) project: Convolution,
-    pub(crate) stride: usize,
+    pub expand: Option<Convolution>,
+    /// A filter a hidden channel.
+    pub depthwise: Convolution,
+    /// From the hidden channels to the output, without an activation.
+    pub project: Convolution,
+    /// Of the depthwise filter.
+    pub stride: usize,
     /// Whether the input is added to the output.
-    pub(crate) residual: bool,
+    pub residual: bool,
 }
 
 impl Block {
@@ -71,7 +76,8 @@ impl Block {
     }
 
     /// Rows and columns of the depthwise filter.
-    pub(crate) fn kernel(&self) -> usize {
+    #[must_use]
+    pub fn kernel(&self) -> usize {
         self.depthwise.shape[2]
     }
 
@@ -83,15 +89,17 @@ impl Block {
 
 /// The layers of a network.
 #[derive(Clone, Debug)]
-pub(crate) struct Layout {
-    pub(crate) padding: Padding,
+pub struct Layout {
+    /// Where its convolutions put zeros.
+    pub padding: Padding,
     /// What a byte of each colour becomes.
     pub(crate) normalised: Box<[[f32; 256]; 3]>,
     /// 3 x 3 with stride 2, from RGB.
-    pub(crate) stem: Convolution,
+    pub stem: Convolution,
     /// The first one expands nothing.
-    pub(crate) blocks: Vec<Block>,
-    pub(crate) head: Convolution,
+    pub blocks: Vec<Block>,
+    /// To the last map.
+    pub head: Convolution,
 }
 
 /// Blocks in a row, of which the first alone has the stride.
@@ -133,7 +141,9 @@ const MOBILENET_V2: [Stage; 7] = [
 ];
 
 impl Architecture {
-    pub(crate) fn layout(self) -> Layout {
+    /// Its layers.
+    #[must_use]
+    pub fn layout(self) -> Layout {
         let stages = match self {
             Self::EfficientNetLite0 => EFFICIENTNET_LITE0,
             Self::MobileNetV2 => MOBILENET_V2,
@@ -205,27 +215,30 @@ impl Layout {
         Frame::new(self.padding, 3, 2, side)
     }
 
-    /// Where a block's depthwise filter lies on a map.
-    pub(crate) fn frame(&self, block: &Block, side: usize) -> Frame {
+    /// Where a block's depthwise filter lies on a map of `side` rows and columns.
+    #[must_use]
+    pub fn frame(&self, block: &Block, side: usize) -> Frame {
         Frame::new(self.padding, block.kernel(), block.stride, side)
     }
 }
 
 /// A square map, the zeros around it and what a filter gives for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Frame {
+pub struct Frame {
     /// Rows and columns of the map.
-    pub(crate) side: usize,
+    pub side: usize,
     /// Rows and columns of zeros before it.
-    pub(crate) before: usize,
+    pub before: usize,
     /// Rows and columns with the zeros.
-    pub(crate) padded: usize,
+    pub padded: usize,
     /// Rows and columns that the filter gives.
-    pub(crate) out: usize,
+    pub out: usize,
 }
 
 impl Frame {
-    pub(crate) fn new(padding: Padding, kernel: usize, stride: usize, side: usize) -> Self {
+    /// Of a filter of `kernel` rows and columns on a map of `side`.
+    #[must_use]
+    pub fn new(padding: Padding, kernel: usize, stride: usize, side: usize) -> Self {
         let out = side.div_ceil(stride);
         let needed = (out.max(1) - 1) * stride + kernel;
         let before = match padding {

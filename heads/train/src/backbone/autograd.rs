@@ -166,7 +166,8 @@ impl CustomOp1 for MaxPool {
     }
 }
 
-fn slice<'a, T>(data: &'a [T], layout: &Layout) -> Result<&'a [T]> {
+/// The numbers of a contiguous tensor.
+pub(super) fn slice<'a, T>(data: &'a [T], layout: &Layout) -> Result<&'a [T]> {
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(&data[from..to]),
         None => bail!("a contiguous tensor is wanted"),

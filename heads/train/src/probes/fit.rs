@@ -9,7 +9,7 @@ use lapel_heads::{
     Attribute, Bundle, FORMAT, FeatureLayout, HeadKind, Manifest, Region, SignatureKind, SignatureSum,
     Weights, store_prototypes,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Parts that photos are divided into; each is predicted by a probe that saw the others.
 pub const FOLDS: usize = 4;
@@ -19,6 +19,8 @@ const DECAYS: [f64; 4] = [3e-6, 1e-5, 3e-5, 1e-4];
 const ADJUSTMENTS: [f32; 5] = [0.0, 0.2, 0.4, 0.6, 0.8];
 /// What balanced accuracy counts beside accuracy in these choices.
 const BALANCED: f64 = 0.35;
+/// Held-out photos whose signatures alone make a prototype.
+const PROTOTYPE_MIN: usize = 4;
 /// A label needs this many photos.
 pub const LABEL_MIN: usize = 8;
 
@@ -28,8 +30,8 @@ pub struct Pictures {
     pub photo: Vec<usize>,
     /// How it was drawn.
     pub draw: Vec<Draw>,
-    /// The fold of each photo.
-    pub fold: Vec<usize>,
+    /// The fold of each photo; `None` of one that every probe learns from, because the backbone already has.
+    pub fold: Vec<Option<usize>>,
     /// `[pictures, inputs]`, every input of mean 0 and variance 1 over the root of the number of inputs.
     pub inputs: Tensor,
     /// By which this came from the backbone's numbers.
@@ -108,8 +110,11 @@ pub struct Probe {
     pub decay: f64,
     /// Chosen among those tried.
     pub favoured: f32,
-    /// Of each photo's plain picture, by the probe that did not see the photo: the probabilities of its labels.
+    /// Of each photo's plain picture, by the probe that did not see the photo: the probabilities of its labels. Empty
+    /// of a photo without a fold.
     pub held_out: Vec<Vec<f32>>,
+    /// The same by the probe itself, of photos without a fold.
+    learnt: Vec<Vec<f32>>,
     /// The label's number of each photo.
     pub labels: Vec<Option<u16>>,
 }
@@ -137,10 +142,14 @@ pub fn fit_probe(
         (0..pictures.photo.len()).filter(|at| pictures.draw[*at] == Draw::Plain).collect();
     // The decay is chosen on photos as they are, what follows is fitted on all draws.
     let alone: Vec<usize> = known.iter().copied().filter(|at| pictures.draw[*at] == Draw::Plain).collect();
+    let folds: BTreeSet<usize> = pictures.fold.iter().flatten().copied().collect();
+    // Labels of photos that are held out at all.
+    let examined: Vec<Option<u16>> =
+        labels.iter().zip(&pictures.fold).map(|(label, fold)| label.filter(|_| fold.is_some())).collect();
     let held_out = |learnt: &[usize], decay: f64| -> anyhow::Result<Vec<Vec<f32>>> {
         let mut held_out = vec![Vec::new(); labels.len()];
-        for fold in 0..FOLDS {
-            let is_in = |at: &usize| pictures.fold[pictures.photo[*at]] == fold;
+        for fold in &folds {
+            let is_in = |at: &usize| pictures.fold[pictures.photo[*at]] == Some(*fold);
             let learnt: Vec<usize> = learnt.iter().copied().filter(|at| !is_in(at)).collect();
             let linear = fit_rows(pictures, &labels, &learnt, count, decay)?;
             let told: Vec<usize> = plain.iter().copied().filter(is_in).collect();
@@ -154,7 +163,7 @@ pub fn fit_probe(
     let adjusted = |held_out: &[Vec<f32>]| {
         let score = |favoured: f32| {
             let told = |row: &[f32]| argmax(row.iter().zip(&logs).map(|(logit, log)| logit - favoured * log));
-            let (accuracy, balanced) = accuracy(&labels, |photo| told(&held_out[photo]), count);
+            let (accuracy, balanced) = accuracy(&examined, |photo| told(&held_out[photo]), count);
             accuracy + BALANCED * balanced
         };
         let all = ADJUSTMENTS.map(|favoured| (score(favoured), favoured));
@@ -171,11 +180,20 @@ pub fn fit_probe(
     for row in &mut held_out {
         row.iter_mut().zip(&adjustment).for_each(|(logit, lowered)| *logit -= lowered);
     }
-    let temperature = temperature(&held_out, &labels);
+    let temperature = temperature(&held_out, &examined);
     let held_out = held_out.into_iter().map(|logits| probabilities(&logits, temperature)).collect();
     let linear = fit_rows(pictures, &labels, &known, count, decay)?;
     let attribute = attribute.clone();
-    Ok(Probe { attribute, linear, adjustment, temperature, decay, favoured, held_out, labels })
+    let learnt = vec![Vec::new(); labels.len()];
+    let mut probe =
+        Probe { attribute, linear, adjustment, temperature, decay, favoured, held_out, learnt, labels };
+    let told: Vec<usize> =
+        plain.into_iter().filter(|at| pictures.fold[pictures.photo[*at]].is_none()).collect();
+    if !told.is_empty() {
+        let rows = probe.probabilities(&select(&pictures.inputs, &told)?)?;
+        told.iter().zip(rows).for_each(|(at, row)| probe.learnt[pictures.photo[*at]] = row);
+    }
+    Ok(probe)
 }
 
 fn fit_rows(
@@ -246,21 +264,41 @@ impl Probe {
             (format!("classifier.{name}.bias"), Weights { shape: vec![count], data: bias }),
         ]);
         let mut bundle = Bundle { manifest, tensors };
-        let mut sums = vec![SignatureSum::new(count); count];
-        for (row, label) in self.held_out.iter().zip(&self.labels) {
-            if let (Some(label), Ok(signature)) = (label, signature(row)) {
-                sums[usize::from(*label)].add(signature.values());
-            }
-        }
+        let sums = self.prototype_sums();
         store_prototypes(&mut bundle, &HashMap::from([(name.clone(), sums)]));
         Ok(bundle)
+    }
+
+    /// Signatures by label: held-out ones, which are as those of photos to come, and where there are few all.
+    fn prototype_sums(&self) -> Vec<SignatureSum> {
+        let count = self.attribute.labels.len();
+        let mut sums = vec![SignatureSum::new(count); count];
+        let mut add = |rows: &[Vec<f32>], wanted: &dyn Fn(usize) -> bool| {
+            let mut added = vec![0; count];
+            for (row, label) in rows.iter().zip(&self.labels) {
+                let label = label.map(usize::from).filter(|label| !row.is_empty() && wanted(*label));
+                if let (Some(label), Ok(signature)) = (label, signature(row)) {
+                    sums[label].add(signature.values());
+                    added[label] += 1;
+                }
+            }
+            added
+        };
+        let held_out = add(&self.held_out, &|_| true);
+        add(&self.learnt, &|label| held_out[label] < PROTOTYPE_MIN);
+        sums
+    }
+
+    /// Labels of the photos that were held out.
+    fn examined(&self) -> Vec<Option<u16>> {
+        self.labels.iter().zip(&self.held_out).map(|(label, row)| label.filter(|_| !row.is_empty())).collect()
     }
 
     /// Accuracy and balanced accuracy of the held-out predictions.
     #[must_use]
     pub fn held_out_accuracy(&self) -> (f64, f64) {
         let told = |photo: usize| argmax(self.held_out[photo].iter().copied());
-        accuracy(&self.labels, told, self.attribute.labels.len())
+        accuracy(&self.examined(), told, self.attribute.labels.len())
     }
 }
 
@@ -349,7 +387,7 @@ mod tests {
         let pictures = Pictures {
             photo: (0..photos).collect(),
             draw: vec![Draw::Plain; photos],
-            fold: (0..photos).map(|i| i / 3 % FOLDS).collect(),
+            fold: (0..photos).map(|i| Some(i / 3 % FOLDS)).collect(),
             inputs: scaling.apply(&tensor).expect("scaled"),
             scaling,
         };
@@ -369,6 +407,21 @@ mod tests {
         let error = calibration_error(&probe.held_out, &labels);
         assert!(error < 0.08, "one label in ten is wrong, and it says so: {error}");
         assert!(probe.held_out.iter().all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5));
+    }
+
+    #[test]
+    fn photos_that_the_backbone_learnt_from_do_not_tell_how_sure_it_may_be() {
+        let (mut pictures, labels) = pictures();
+        pictures.fold = (0..160).map(|i| (i % 4 == 0).then_some(0)).collect();
+        let probe = fit_probe(&attribute(), labels.clone(), &pictures).expect("fitted");
+        assert!(
+            probe.held_out.iter().zip(&pictures.fold).all(|(row, fold)| row.is_empty() == fold.is_none())
+        );
+        let (accuracy, _) = probe.held_out_accuracy();
+        assert!(accuracy > 0.6, "{accuracy}");
+        // Held out are labels 0 and, wrongly labelled, 1: the prototype of 1 has the others' help.
+        let sums = probe.prototype_sums();
+        assert!(sums.iter().all(|sum| sum.mean().iter().any(|v| *v > 0.0)), "every label has a prototype");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// One photo in so many is measured on where the table does not say which.
 const MEASURED: u8 = 5;
+/// One training photo in so many is set aside when a backbone is tuned.
+const SET_ASIDE: u8 = 6;
 /// Names that are listed of one kind of fault.
 const LISTED: usize = 5;
 
@@ -24,6 +26,15 @@ pub struct TablePhoto {
     pub labels: Labels,
     /// SHA-256 of the file; `None` where it cannot be read.
     pub content: Option<[u8; 32]>,
+}
+
+impl TablePhoto {
+    /// Whether backbones are never tuned on it, so that it tells how sure the heads on a tuned one may be. By content,
+    /// so that a photo that is there twice is in one part.
+    #[must_use]
+    pub fn is_set_aside(&self) -> bool {
+        self.content.is_some_and(|content| content[2].is_multiple_of(SET_ASIDE))
+    }
 }
 
 /// A table of labelled photos in two parts.

@@ -1,5 +1,6 @@
 //! Trains and evaluates Lapel's heads.
 
+mod backbone_options;
 mod bench_embed;
 mod check;
 mod compare;
@@ -13,6 +14,7 @@ mod sign;
 mod train;
 mod train_paper;
 mod train_report;
+mod tune;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +41,8 @@ enum Verb {
     Export(export::Options),
     /// Say whether a table of labelled photos is fit to learn from, and what will be left out.
     Check(check::Options),
+    /// Let a backbone of views learn from labelled photos, all attributes together; heads are trained on it afterwards.
+    Tune(tune::Options),
     /// Train heads on a backbone of views, one for each attribute, and write their bundles.
     Train(train::Options),
     /// Measure the shipped or given probes on labelled photos, as they are and recomposed.
@@ -61,6 +65,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Compare(options) => compare::run(&options),
         Verb::Export(options) => export::run(&options),
         Verb::Check(options) => check::run(&options),
+        Verb::Tune(options) => tune::run(&options),
         Verb::Train(options) => train::run(&options),
         Verb::Measure(options) => measure::run(&options),
         Verb::TrainPaper(options) => train_paper::run(&options),

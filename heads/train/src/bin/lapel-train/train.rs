@@ -1,13 +1,13 @@
 //! The verb `train`: heads as linear probes on a backbone of views.
 
+use crate::backbone_options::BackboneOptions;
 use crate::data::progress_bar;
 use crate::train_report::{Report, say};
 use anyhow::Context;
 use candle_core::Tensor;
 use clap::Args;
 use lapel_heads::{
-    Architecture, Attribute, BACKBONE_FILE, Backbone, BackboneManifest, Bundle, EXTRACT_PARTS_FILE,
-    FeatureLayout, Head, PARTS_ATTRIBUTE, PIPELINE, PartsCase, Region, View, Views, Weights, load_backbone,
+    Attribute, Backbone, Bundle, EXTRACT_PARTS_FILE, Head, PARTS_ATTRIBUTE, PartsCase, Region, load_backbone,
     shipped_folder,
 };
 use lapel_train::parts_case;
@@ -15,9 +15,7 @@ use lapel_train::probes::{
     Draw, Edit, EditWeights, EditedHead, FOLDS, Picture, Pictures, Probe, ProbeModel, Scaling, Table,
     TablePhoto, VectorCache, choose_weights, draw_edits, fit_probe, numbers, probe_bundles,
 };
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// How much the asked label counts in the choice of weights beside what is kept; the front is in docs/figures.md.
 const EMPHASIS: f64 = 0.5;
@@ -40,18 +38,8 @@ pub(crate) struct Options {
     /// Where the files go; nothing else is written.
     #[arg(long)]
     out: PathBuf,
-    /// The backbone's file (default: the shipped one).
-    #[arg(long)]
-    backbone: Option<PathBuf>,
-    /// Make the backbone from the weights of a published network, batch norm folded, and write it to --out.
-    #[arg(long, conflicts_with = "backbone")]
-    weights: Option<PathBuf>,
-    /// The network whose weights they are.
-    #[arg(long, value_enum, default_value = "efficientnet-lite0")]
-    architecture: Network,
-    /// Side of the views in pixels.
-    #[arg(long, default_value_t = 224)]
-    side: usize,
+    #[command(flatten)]
+    backbone: BackboneOptions,
     /// Folder of the bundles that a single head will serve beside (default: the shipped ones).
     #[arg(long)]
     beside: Option<PathBuf>,
@@ -66,22 +54,16 @@ pub(crate) struct Options {
     seed: u64,
 }
 
-/// Networks whose weights can be given.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Network {
-    EfficientnetLite0,
-    MobilenetV2,
-}
-
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let table = Table::read(&options.wardrobe)?;
     crate::check::refuse_unsound(&table)?;
     let attributes = chosen(&table, &options.heads)?;
-    let backbone = backbone(options)?;
     fs_err::create_dir_all(&options.out)?;
+    let (path, manifest) = options.backbone.file(&options.out)?;
+    let backbone = load_backbone(&fs_err::read(&path)?).with_context(|| path.display().to_string())?;
     let cache = VectorCache::open(&options.cache, backbone.as_ref(), options.seed)?;
     let draws = Draw::first(options.draws);
-    let pictures = pictures(&cache, &table.training, &draws)?;
+    let pictures = pictures(&cache, &table.training, (&draws, manifest.tuned))?;
     let test = features(&cache, "measured", &table.test, &[Picture::Drawn(Draw::Plain)])?;
     let mut report = Report::default();
 
@@ -139,7 +121,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// The attributes to learn: all of the table, or those that were named.
-fn chosen(table: &Table, names: &[String]) -> anyhow::Result<Vec<Attribute>> {
+pub(crate) fn chosen(table: &Table, names: &[String]) -> anyhow::Result<Vec<Attribute>> {
     let all = table.attributes();
     if names.is_empty() {
         anyhow::ensure!(
@@ -158,52 +140,6 @@ fn chosen(table: &Table, names: &[String]) -> anyhow::Result<Vec<Attribute>> {
     names.iter().map(find).collect()
 }
 
-fn backbone(options: &Options) -> anyhow::Result<Arc<dyn Backbone>> {
-    let path = match (&options.weights, &options.backbone) {
-        (Some(weights), _) => {
-            let tensors = candle_core::safetensors::load(weights, &candle_core::Device::Cpu)
-                .with_context(|| weights.display().to_string())?;
-            let manifest = BackboneManifest {
-                format: 1,
-                architecture: match options.architecture {
-                    Network::EfficientnetLite0 => Architecture::EfficientNetLite0,
-                    Network::MobilenetV2 => Architecture::MobileNetV2,
-                },
-                input_side: options.side,
-                views: View::ALL.to_vec(),
-                blocks: vec![4, 10],
-                pipeline: PIPELINE,
-            };
-            // What the network does not need, its classes for instance, is left out.
-            let wanted: BTreeMap<String, Weights> = tensors
-                .into_iter()
-                .filter(|(name, _)| !name.starts_with("_fc") && !name.starts_with("classifier"))
-                .map(|(name, tensor)| Ok((name, rounded(&tensor)?)))
-                .collect::<candle_core::Result<_>>()?;
-            let bytes = Views::to_bytes(&manifest, &wanted)?;
-            load_backbone(&bytes).with_context(|| weights.display().to_string())?;
-            fs_err::create_dir_all(&options.out)?;
-            let path = options.out.join(BACKBONE_FILE);
-            fs_err::write(&path, bytes)?;
-            path
-        }
-        (None, Some(path)) => path.clone(),
-        (None, None) => shipped_folder().join(BACKBONE_FILE),
-    };
-    let loaded = load_backbone(&fs_err::read(&path)?).with_context(|| path.display().to_string())?;
-    anyhow::ensure!(
-        matches!(loaded.layout(), FeatureLayout::Vectors(_)),
-        "{}: probes read a backbone of views; heads of regions are trained with train-paper",
-        path.display()
-    );
-    Ok(loaded)
-}
-
-fn rounded(tensor: &Tensor) -> candle_core::Result<Weights> {
-    let data = tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    Ok(Weights { shape: tensor.dims().to_vec(), data })
-}
-
 /// Features of pictures of photos, photo by photo, with a progress bar.
 pub(crate) fn features(
     cache: &VectorCache<'_>,
@@ -220,12 +156,20 @@ pub(crate) fn features(
     features
 }
 
-fn pictures(cache: &VectorCache<'_>, photos: &[TablePhoto], draws: &[Draw]) -> anyhow::Result<Pictures> {
+/// Pictures of photos; of a tuned backbone the photos that it was not taught by are held out alone.
+fn pictures(
+    cache: &VectorCache<'_>,
+    photos: &[TablePhoto],
+    (draws, tuned): (&[Draw], bool),
+) -> anyhow::Result<Pictures> {
     let drawn: Vec<Picture> = draws.iter().copied().map(Picture::Drawn).collect();
     let rows = features(cache, "training", photos, &drawn)?;
     let scaling = Scaling::of(&rows)?;
     // By content, so that a photo that is there twice lies in one fold.
-    let fold = |p: &TablePhoto| p.content.map_or(0, |content| usize::from(content[1]) % FOLDS);
+    let fold = |p: &TablePhoto| match tuned {
+        true => p.is_set_aside().then_some(0),
+        false => Some(p.content.map_or(0, |content| usize::from(content[1]) % FOLDS)),
+    };
     Ok(Pictures {
         photo: (0..photos.len()).flat_map(|at| draws.iter().map(move |_| at)).collect(),
         draw: photos.iter().flat_map(|_| draws.iter().copied()).collect(),
@@ -254,18 +198,25 @@ fn bundle(probe: &Probe, backbone: &dyn Backbone, pictures: &Pictures) -> anyhow
     probe.bundle(of, (region, &pictures.scaling), &format!("linear probe on {labelled} labelled photos"))
 }
 
-/// The heads' part in edits of training photos, by the probes that did not see them.
-fn held_out_heads(probes: &[Probe], model: &ProbeModel) -> Vec<EditedHead> {
-    let count = probes.first().map_or(0, |p| p.labels.len()).min(CHOSEN_ON);
+/// The photos that weights are chosen on: held-out ones.
+fn chosen_on(probes: &[Probe]) -> Vec<usize> {
+    let rows = probes.first().map_or(&[][..], |probe| &probe.held_out);
+    (0..rows.len()).filter(|at| !rows[*at].is_empty()).take(CHOSEN_ON).collect()
+}
+
+/// The heads' part in edits of some training photos, by the probes that did not see them.
+fn held_out_heads(probes: &[Probe], model: &ProbeModel, photos: &[usize]) -> Vec<EditedHead> {
     let head = |(probe, head): (&Probe, &Head)| {
-        EditedHead::new(head, probe.labels[..count].to_vec(), &probe.held_out[..count])
+        let labels = photos.iter().map(|at| probe.labels[*at]).collect();
+        let rows: Vec<Vec<f32>> = photos.iter().map(|at| probe.held_out[*at].clone()).collect();
+        EditedHead::new(head, labels, &rows)
     };
     probes.iter().zip(&model.heads).map(head).collect()
 }
 
 /// Chooses the weights of all heads together, on photos as the heads see them that did not learn from them.
 fn weigh_all(probes: &[Probe], model: &ProbeModel, bundles: &mut [Bundle], report: &mut Report, seed: u64) {
-    let heads = held_out_heads(probes, model);
+    let heads = held_out_heads(probes, model, &chosen_on(probes));
     let edits = some(draw_edits(&heads, seed));
     let free: Vec<usize> = (0..heads.len()).collect();
     let start =
@@ -305,11 +256,12 @@ fn weigh_new(
         return Ok(());
     }
     let others = ProbeModel::new(model.backbone.clone(), &others)?;
-    let photos = &table.training[..table.training.len().min(CHOSEN_ON)];
-    let plain = features(cache, "weighed", photos, &[Picture::Drawn(Draw::Plain)])?;
-    let mut heads = held_out_heads(probes, model);
+    let chosen = chosen_on(probes);
+    let photos: Vec<TablePhoto> = chosen.iter().map(|at| table.training[*at].clone()).collect();
+    let plain = features(cache, "weighed", &photos, &[Picture::Drawn(Draw::Plain)])?;
+    let mut heads = held_out_heads(probes, model, &chosen);
     let free: Vec<usize> = (0..heads.len()).collect();
-    heads.extend(others.edited(photos, &plain)?);
+    heads.extend(others.edited(&photos, &plain)?);
     let EditWeights { weight, changed, confidence } = others.weights();
     let usual = changed.iter().sum::<f64>() / changed.len() as f64;
     let start = EditWeights {

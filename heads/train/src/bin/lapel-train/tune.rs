@@ -1,0 +1,108 @@
+//! The verb `tune`: a backbone of views learns from labelled photos.
+
+use crate::backbone_options::BackboneOptions;
+use crate::data::progress_bar;
+use crate::train::{chosen, features};
+use crate::train_report::say;
+use anyhow::Context;
+use clap::Args;
+use lapel_heads::{BACKBONE_FILE, BackboneManifest, Views, load_backbone, sha256_hex};
+use lapel_train::probes::{Draw, Picture, Table, TuneSettings, VectorCache, tune};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Folder with labels.csv and images/: rows `train` are learnt from.
+    #[arg(long)]
+    wardrobe: PathBuf,
+    /// Where the tuned backbone goes; nothing else is written but the cache.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    backbone: BackboneOptions,
+    /// Times that every photo is seen.
+    #[arg(long, default_value_t = 12)]
+    epochs: usize,
+    /// Photos of a step.
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// The highest rate.
+    #[arg(long, default_value_t = 2e-4)]
+    rate: f64,
+    /// The first block that is trained.
+    #[arg(long, default_value_t = 5)]
+    from: usize,
+    /// Side of the views while training, in pixels, a multiple of 32.
+    #[arg(long, default_value_t = 192)]
+    training_side: usize,
+    /// Folder of computed features and of the checkpoint from which a run that was cut off goes on.
+    #[arg(long, default_value = "cache")]
+    cache: PathBuf,
+    /// Seed of draws, squares and order.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let table = Table::read(&options.wardrobe)?;
+    crate::check::refuse_unsound(&table)?;
+    let attributes = chosen(&table, &[])?;
+    fs_err::create_dir_all(&options.out)?;
+    let (path, _) = options.backbone.file(&options.out)?;
+    let bytes = fs_err::read(&path)?;
+    let backbone = load_backbone(&bytes).with_context(|| path.display().to_string())?;
+    let (manifest, tensors) = Views::read(&bytes)?;
+    let manifest = BackboneManifest { tuned: true, ..manifest };
+    let settings = TuneSettings {
+        epochs: options.epochs,
+        batch: options.batch,
+        rate: options.rate,
+        from: options.from,
+        side: options.training_side,
+        seed: options.seed,
+    };
+    // Everything that the result follows from names the checkpoint.
+    let mut followed = format!("{} {settings:?} {attributes:?}", backbone.fingerprint());
+    for photo in &table.training {
+        let _ = write!(followed, "\0{:?} {:?}", photo.content, photo.labels);
+    }
+    let name = format!("tune-{}.safetensors", &sha256_hex(followed.as_bytes())[..16]);
+    let cache = VectorCache::open(&options.cache, backbone.as_ref(), options.seed)?;
+    let rows = features(&cache, "training", &table.training, &[Picture::Drawn(Draw::Plain)])?;
+    let bar = progress_bar("steps");
+    let checkpoint = options.cache.join(name);
+    let told = |done: usize, all: usize, epoch: Option<lapel_train::probes::Epoch>| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+        if let Some(epoch) = epoch {
+            let (accuracy, balanced) = epoch.set_aside;
+            say(
+                &bar,
+                &format!(
+                    "epoch {}: loss {:.3}; of photos set aside {:.1} %, balanced {:.1} %",
+                    epoch.number,
+                    epoch.loss,
+                    100.0 * accuracy,
+                    100.0 * balanced
+                ),
+            );
+        }
+    };
+    let of = ((&manifest, &tensors), (&table.training[..], &rows));
+    let tuned = tune(of.0, of.1, &attributes, &settings, &checkpoint, told)?;
+    bar.finish();
+    let path = options.out.join(BACKBONE_FILE);
+    fs_err::write(&path, Views::to_bytes(&manifest, &tuned)?)?;
+    let mut to = std::io::stdout().lock();
+    writeln!(to, "written: {}", path.display())?;
+    writeln!(
+        to,
+        "next: lapel-train train --wardrobe {} --backbone {} --out {}",
+        options.wardrobe.display(),
+        path.display(),
+        options.out.display()
+    )?;
+    Ok(())
+}

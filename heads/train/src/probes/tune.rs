@@ -1,0 +1,483 @@
+//! Tuning a backbone: its later blocks learn from the labelled photos themselves, all attributes together.
+//!
+//! Each epoch sees another draw of every photo ([`Draw`]) and other squares of it. The light heads that teach the
+//! network start as probes, so that the first steps do not destroy what it knows, and are thrown away in the end:
+//! probes are fitted anew on what it then gives. Some photos are set aside and never taught
+//! ([`TablePhoto::is_set_aside`]); probes learn from them how sure they may be.
+
+use super::draws::Draw;
+use super::fit::{Scaling, accuracy, argmax};
+use super::model::numbers;
+use super::softmax::{Linear, Rows, fit};
+use super::table::TablePhoto;
+use crate::{Adam, Tape, TrainableInverted};
+use anyhow::Context;
+use candle_core::{D, Device, Tensor, Var};
+use lapel_heads::{
+    Attribute, Backbone, BackboneManifest, Canvas, InvertedResidual, Map, Photo, PhotoLimits, Square, Tap,
+    Views, Weights, cloth_colours, sha256,
+};
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// Decay of the probes that the light heads start as.
+const START_DECAY: f64 = 1e-4;
+/// Of the network's and the light heads' weights, by step and rate.
+const WEIGHT_DECAY: f64 = 0.02;
+/// Share of the running mean of the weights that a step keeps.
+const KEPT: f64 = 0.995;
+/// Share of a label's certainty that is spread over all of the attribute's: photos are sometimes labelled wrongly.
+const SMOOTHED: f32 = 0.1;
+/// Share of the inputs of the light heads that are left out at each step.
+const DROPPED: f32 = 0.2;
+/// Steps, in epochs, over which the rate rises.
+const WARM_UP: f64 = 0.5;
+
+/// How a backbone is tuned.
+#[derive(Clone, Debug)]
+pub struct TuneSettings {
+    /// Times that every photo is seen.
+    pub epochs: usize,
+    /// Photos of a step.
+    pub batch: usize,
+    /// The highest rate, reached after half an epoch and falling to nought as a cosine does.
+    pub rate: f64,
+    /// The first block that is trained.
+    pub from: usize,
+    /// Side of the views in training, in pixels; fewer cost less, and the network is used with its manifest's.
+    pub side: usize,
+    /// Of draws, squares and order.
+    pub seed: u64,
+}
+
+/// What an epoch came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch {
+    /// Its number, counted from 1.
+    pub number: usize,
+    /// Mean loss of its steps.
+    pub loss: f64,
+    /// Mean accuracy and balanced accuracy over the attributes, of the photos that are set aside.
+    pub set_aside: (f64, f64),
+}
+
+/// Photos with the attributes that are learnt from them.
+struct Lessons<'a> {
+    photos: Vec<&'a TablePhoto>,
+    attributes: &'a [Attribute],
+    /// By attribute, then by photo.
+    labels: Vec<Vec<Option<u16>>>,
+}
+
+impl<'a> Lessons<'a> {
+    fn new(photos: Vec<&'a TablePhoto>, attributes: &'a [Attribute]) -> Self {
+        let owned: Vec<TablePhoto> = photos.iter().map(|photo| (*photo).clone()).collect();
+        let labels = attributes.iter().map(|attribute| numbers(attribute, &owned)).collect();
+        Self { photos, attributes, labels }
+    }
+
+    fn outputs(&self) -> usize {
+        self.attributes.iter().map(|attribute| attribute.labels.len()).sum()
+    }
+
+    /// What logits `[rows, outputs]` of pictures of photos ought to say, as shares that sum to one for each attribute
+    /// over all rows that show it.
+    fn targets(&self, rows: &[(usize, Draw)]) -> candle_core::Result<Tensor> {
+        let outputs = self.outputs();
+        let mut targets = vec![0.0f32; rows.len() * outputs];
+        let mut first = 0;
+        for (attribute, labels) in self.attributes.iter().zip(&self.labels) {
+            let count = attribute.labels.len();
+            let label = |(photo, draw): &(usize, Draw)| {
+                labels[*photo].filter(|_| draw.shows(&attribute.name)).map(usize::from)
+            };
+            let known = rows.iter().filter_map(label).count().max(1) as f32;
+            for (row, shown) in rows.iter().enumerate() {
+                let Some(label) = label(shown) else { continue };
+                let to = &mut targets[row * outputs + first..][..count];
+                to.fill(SMOOTHED / count as f32 / known);
+                to[label] += (1.0 - SMOOTHED) / known;
+            }
+            first += count;
+        }
+        Tensor::from_vec(targets, (rows.len(), outputs), &Device::Cpu)
+    }
+
+    /// Cross entropy of logits, summed over the attributes.
+    fn loss(&self, logits: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
+        let mut first = 0;
+        let mut parts = Vec::with_capacity(self.attributes.len());
+        for attribute in self.attributes {
+            let count = attribute.labels.len();
+            let logs =
+                candle_nn::ops::log_softmax(&logits.narrow(1, first, count)?.contiguous()?, D::Minus1)?;
+            parts.push((logs * targets.narrow(1, first, count)?)?.sum_all()?.neg()?);
+            first += count;
+        }
+        Tensor::stack(&parts, 0)?.sum_all()
+    }
+
+    /// Mean accuracy and balanced accuracy over the attributes, by logits of each photo.
+    fn accuracy(&self, logits: &[Vec<f32>]) -> (f64, f64) {
+        let mut first = 0;
+        let mut sums = (0.0, 0.0);
+        for (attribute, labels) in self.attributes.iter().zip(&self.labels) {
+            let count = attribute.labels.len();
+            let told = |photo: usize| argmax(logits[photo][first..first + count].iter().copied());
+            let (plain, balanced) = accuracy(labels, told, count);
+            sums = (sums.0 + plain, sums.1 + balanced);
+            first += count;
+        }
+        let count = self.attributes.len().max(1) as f64;
+        (sums.0 / count, sums.1 / count)
+    }
+}
+
+/// The light heads: one linear layer on scaled features for all labels of all attributes.
+struct Lights {
+    scaling: Scaling,
+    /// Root of the number of inputs: they are of variance one here.
+    root: f64,
+    weight: Var,
+    bias: Var,
+}
+
+impl Lights {
+    /// As probes of rows of features of the lessons' photos.
+    fn new(lessons: &Lessons<'_>, rows: &Tensor) -> anyhow::Result<Self> {
+        let scaling = Scaling::of(rows)?;
+        let inputs = scaling.apply(rows)?;
+        let root = (rows.dim(1)? as f64).sqrt();
+        let layers = lessons.attributes.par_iter().zip(&lessons.labels).map(|(attribute, labels)| {
+            let known: Vec<u32> = (0u32..).zip(labels).filter_map(|(at, l)| l.map(|_| at)).collect();
+            let own: Vec<u16> = labels.iter().flatten().copied().collect();
+            let known = inputs.index_select(&Tensor::new(known, &Device::Cpu)?, 0)?;
+            let rows = Rows { inputs: &known, labels: &own, weights: &vec![1.0; own.len()] };
+            fit(&rows, attribute.labels.len(), START_DECAY)
+        });
+        let layers: Vec<Linear> = layers.collect::<candle_core::Result<_>>()?;
+        let weights: Vec<Tensor> =
+            layers.iter().map(|layer| &layer.weight / root).collect::<candle_core::Result<_>>()?;
+        let biases: Vec<&Tensor> = layers.iter().map(|layer| &layer.bias).collect();
+        let (weight, bias) =
+            (Var::from_tensor(&Tensor::cat(&weights, 0)?)?, Var::from_tensor(&Tensor::cat(&biases, 0)?)?);
+        Ok(Self { scaling, root, weight, bias })
+    }
+
+    fn variables(&self) -> Vec<(String, Var)> {
+        vec![("lights.weight".into(), self.weight.clone()), ("lights.bias".into(), self.bias.clone())]
+    }
+
+    fn inputs(&self, rows: &Tensor) -> candle_core::Result<Tensor> {
+        self.scaling.apply(rows)? * self.root
+    }
+}
+
+/// The network in training, what teaches it, and what its blocks that stay gave.
+struct Tuner<'a> {
+    manifest: &'a BackboneManifest,
+    settings: &'a TuneSettings,
+    /// For the blocks that stay as they are.
+    fixed: InvertedResidual,
+    trained: TrainableInverted,
+    lights: Lights,
+    lessons: Lessons<'a>,
+}
+
+/// A photo as a step sees it.
+struct Sight {
+    views: Vec<Vec<u8>>,
+    colours: Vec<f32>,
+}
+
+impl Tuner<'_> {
+    /// Another picture of a photo, and other squares of it.
+    fn sight(&self, photo: &TablePhoto, draw: Draw, mut rng: ChaCha8Rng) -> anyhow::Result<Sight> {
+        let named = || photo.path.display().to_string();
+        let bytes = fs_err::read(&photo.path).with_context(named)?;
+        let read = Photo::decode(&bytes, PhotoLimits::default()).with_context(named)?;
+        let canvas = Views::canvas_of(&draw.of(&read, &sha256(&bytes), self.settings.seed));
+        let look = |view: &lapel_heads::View| {
+            let Square { x, y, side } = view.square(&canvas);
+            let mut by = || rng.random_range(-0.05..0.05f32) * side;
+            let (x, y) = (x + by(), y + by());
+            let larger = rng.random_range(0.88..1.14);
+            let moved = side * (1.0 - larger) / 2.0;
+            let square = Square { x: x + moved, y: y + moved, side: side * larger };
+            canvas.look(square, self.settings.side)
+        };
+        let views = self.manifest.views.iter().map(look).collect();
+        Ok(Sight { views, colours: cloth_colours(&canvas) })
+    }
+
+    /// What the network gives for sights, `[sights, numbers]`, as the backbone arranges it, and how it came about.
+    fn forward(&self, sights: &[Sight]) -> anyhow::Result<(Tensor, Tape)> {
+        let views: Vec<&[u8]> = sights.iter().flat_map(|sight| &sight.views).map(Vec::as_slice).collect();
+        let tap = Tap::Block(self.settings.from - 1);
+        let maps = self.fixed.forward(&views, self.settings.side, &[tap])?;
+        let maps: Vec<&Map> = maps.iter().flatten().collect();
+        let (pooled, tape) = self.trained.forward(&maps, &self.manifest.blocks)?;
+        Ok((pooled.reshape((sights.len(), ()))?, tape))
+    }
+
+    /// A step: some photos, each in a picture of its own.
+    fn step(
+        &self,
+        rows: &[usize],
+        rng: &mut ChaCha8Rng,
+        round: u8,
+        adam: &mut Adam,
+        rate: f64,
+    ) -> anyhow::Result<f64> {
+        let drawn: Vec<(usize, Draw, ChaCha8Rng)> =
+            rows.iter().map(|row| (*row, draw(rng, round), ChaCha8Rng::from_rng(rng))).collect();
+        let sights = drawn
+            .par_iter()
+            .map(|(row, draw, rng)| self.sight(self.lessons.photos[*row], *draw, rng.clone()))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let (pooled, tape) = self.forward(&sights)?;
+        let pooled = Var::from_tensor(&pooled)?;
+        let colours: Vec<f32> = sights.iter().flat_map(|sight| &sight.colours).copied().collect();
+        let colours = Tensor::from_vec(colours, (sights.len(), ()), &Device::Cpu)?;
+        let features = self.lights.inputs(&Tensor::cat(&[pooled.as_tensor(), &colours], 1)?)?;
+        let kept: Vec<f32> = (0..features.elem_count())
+            .map(|_| if rng.random::<f32>() < DROPPED { 0.0 } else { 1.0 / (1.0 - DROPPED) })
+            .collect();
+        let features = (&features * Tensor::from_vec(kept, features.shape(), &Device::Cpu)?)?;
+        let logits = features.matmul(&self.lights.weight.t()?)?.broadcast_add(&self.lights.bias)?;
+        let shown: Vec<(usize, Draw)> = drawn.iter().map(|(row, draw, _)| (*row, *draw)).collect();
+        let loss = self.lessons.loss(&logits, &self.lessons.targets(&shown)?)?;
+        let of_loss = loss.backward()?;
+        let of_pooled = of_loss.get(&pooled).context("the loss does not hang on the network")?;
+        let views = sights.len() * self.manifest.views.len();
+        let mut gradients = self.trained.backward(&tape, &of_pooled.reshape((views, ()))?)?;
+        for (name, var) in self.lights.variables() {
+            gradients.insert(
+                name,
+                of_loss.get(&var).context("the loss does not hang on the light heads")?.clone(),
+            );
+        }
+        adam.step(&gradients, rate)?;
+        Ok(f64::from(loss.to_scalar::<f32>()?))
+    }
+
+    /// All tensors of the network by running means of its weights.
+    fn tensors(
+        &self,
+        means: &HashMap<String, Tensor>,
+        tensors: &BTreeMap<String, Weights>,
+    ) -> anyhow::Result<BTreeMap<String, Weights>> {
+        let means: BTreeMap<String, Tensor> = means.iter().map(|(n, t)| (n.clone(), t.clone())).collect();
+        let mut all = tensors.clone();
+        all.extend(self.trained.stored(&means)?);
+        Ok(all)
+    }
+}
+
+/// How a photo is drawn in training.
+fn draw(rng: &mut impl Rng, round: u8) -> Draw {
+    match rng.random_range(0..20) {
+        0 => Draw::Plain,
+        1..12 => Draw::Jittered(round),
+        12..16 => Draw::OnWhite(round),
+        _ => Draw::Folded(round),
+    }
+}
+
+/// Tunes a backbone on training photos and gives its tensors; `rows` are the photos' features by the backbone as it
+/// is. A run that was cut off goes on from `checkpoint`, which must be of the same photos, labels and settings.
+///
+/// # Errors
+/// When a photo or the checkpoint cannot be read, there is no such block, or nothing to learn from.
+pub fn tune(
+    (manifest, tensors): (&BackboneManifest, &BTreeMap<String, Weights>),
+    (photos, rows): (&[TablePhoto], &Tensor),
+    attributes: &[Attribute],
+    settings: &TuneSettings,
+    checkpoint: &Path,
+    mut told: impl FnMut(usize, usize, Option<Epoch>),
+) -> anyhow::Result<BTreeMap<String, Weights>> {
+    let (aside, taught): (Vec<usize>, Vec<usize>) =
+        (0..photos.len()).partition(|at| photos[*at].is_set_aside());
+    anyhow::ensure!(
+        !attributes.is_empty() && taught.len() >= settings.batch,
+        "there is too little to learn from"
+    );
+    let lessons = Lessons::new(taught.iter().map(|at| &photos[*at]).collect(), attributes);
+    let exam = Lessons::new(aside.iter().map(|at| &photos[*at]).collect(), attributes);
+    let exam_canvases = canvases(&exam.photos)?;
+    let index: Vec<u32> = taught.iter().map(|at| *at as u32).collect();
+    let lights = Lights::new(&lessons, &rows.index_select(&Tensor::new(index, &Device::Cpu)?, 0)?)?;
+    let tuner = Tuner {
+        fixed: InvertedResidual::from_tensors(manifest.architecture, tensors)?,
+        trained: TrainableInverted::new(manifest.architecture, tensors, settings.from)?,
+        manifest,
+        settings,
+        lights,
+        lessons,
+    };
+    let variables = tuner.trained.variables().into_iter().chain(tuner.lights.variables()).collect();
+    let mut adam = Adam::new(variables, WEIGHT_DECAY, KEPT)?;
+    let steps = taught.len() / settings.batch;
+    let mut done = 0;
+    if checkpoint.exists() {
+        let state = candle_core::safetensors::load(checkpoint, &Device::Cpu)?;
+        adam.restore(&state)?;
+        done = state.get("epochs").context("the checkpoint lacks epochs")?.to_scalar::<u32>()? as usize;
+    }
+    for epoch in done..settings.epochs {
+        let mut rng = ChaCha8Rng::seed_from_u64(settings.seed ^ (epoch as u64 + 1) << 20);
+        let mut order: Vec<usize> = (0..taught.len()).collect();
+        order.shuffle(&mut rng);
+        let mut loss = 0.0;
+        for (step, rows) in order.chunks_exact(settings.batch).enumerate() {
+            let at = epoch as f64 + step as f64 / steps as f64;
+            loss += tuner.step(rows, &mut rng, epoch as u8, &mut adam, settings.rate_at(at))?;
+            told(epoch * steps + step + 1, settings.epochs * steps, None);
+        }
+        let means = adam.means()?;
+        let views = Views::new(manifest.clone(), &tuner.tensors(&means, tensors)?)?;
+        let mut logits = Vec::with_capacity(exam_canvases.len());
+        let (weight, bias) = (&means["lights.weight"], &means["lights.bias"]);
+        for canvases in exam_canvases.chunks(16) {
+            let rows = views.forward(&canvases.iter().collect::<Vec<_>>())?;
+            let rows = tuner.lights.inputs(&rows)?.matmul(&weight.t()?)?.broadcast_add(bias)?;
+            logits.extend(rows.to_vec2::<f32>()?);
+        }
+        let mut state = adam.state()?;
+        state.insert("epochs".into(), Tensor::new(epoch as u32 + 1, &Device::Cpu)?);
+        let unfinished = checkpoint.with_extension("part");
+        candle_core::safetensors::save(&state, &unfinished)?;
+        fs_err::rename(&unfinished, checkpoint)?;
+        let set_aside = exam.accuracy(&logits);
+        let told_of = Epoch { number: epoch + 1, loss: loss / steps as f64, set_aside };
+        told((epoch + 1) * steps, settings.epochs * steps, Some(told_of));
+    }
+    tuner.tensors(&adam.means()?, tensors)
+}
+
+impl TuneSettings {
+    /// The rate after so many epochs.
+    fn rate_at(&self, epochs: f64) -> f64 {
+        let rising = (epochs / WARM_UP).min(1.0);
+        let falling = 0.5 * (1.0 + (std::f64::consts::PI * epochs / self.epochs as f64).cos());
+        self.rate * rising * falling
+    }
+}
+
+fn canvases(photos: &[&TablePhoto]) -> anyhow::Result<Vec<Canvas>> {
+    let canvas = |photo: &&TablePhoto| {
+        let named = || photo.path.display().to_string();
+        let bytes = fs_err::read(&photo.path).with_context(named)?;
+        let canvas = Views::canvas_of(&Photo::decode(&bytes, PhotoLimits::default()).with_context(named)?);
+        let _ = canvas.silhouette();
+        Ok(canvas)
+    };
+    photos.par_iter().map(canvas).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbone::random_tensors;
+    use lapel_heads::{Architecture, Labels, PIPELINE, View};
+
+    const ARCHITECTURE: Architecture = Architecture::EfficientNetLite0;
+
+    fn manifest() -> BackboneManifest {
+        BackboneManifest {
+            format: 1,
+            architecture: ARCHITECTURE,
+            input_side: 32,
+            views: View::ALL.to_vec(),
+            blocks: vec![10],
+            pipeline: PIPELINE,
+            tuned: true,
+        }
+    }
+
+    /// Garments that are striped or not.
+    fn photos(folder: &Path) -> Vec<TablePhoto> {
+        (0..18u32)
+            .map(|at| {
+                let striped = at % 2 == 0;
+                let mut picture = image::RgbImage::from_pixel(48, 64, image::Rgb([225, 222, 218]));
+                for (x, y, pixel) in picture.enumerate_pixels_mut() {
+                    if (8..40).contains(&x) && (10..56).contains(&y) {
+                        let dark = striped && (y / 4) % 2 == 0;
+                        let [shade, hue] = [if dark { 30 } else { 120 }, (at * 13 % 80) as u8];
+                        *pixel = image::Rgb([shade + hue, shade, shade / 2]);
+                    }
+                }
+                let path = folder.join(format!("{at}.png"));
+                picture.save(&path).expect("written");
+                let label = if striped { "striped" } else { "plain" };
+                TablePhoto {
+                    id: at.to_string(),
+                    content: Some(sha256(&fs_err::read(&path).expect("there"))),
+                    path,
+                    labels: Labels::from([("pattern".to_owned(), label.to_owned())]),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_run_that_was_cut_off_ends_as_one_that_was_not_and_blocks_before_the_first_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (photos, tensors, manifest) = (photos(folder.path()), random_tensors(ARCHITECTURE), manifest());
+        let attributes =
+            [Attribute { name: "pattern".into(), labels: vec!["plain".into(), "striped".into()] }];
+        let views = Views::new(manifest.clone(), &tensors).expect("sound");
+        let canvases = canvases(&photos.iter().collect::<Vec<_>>()).expect("read");
+        let rows = views.forward(&canvases.iter().collect::<Vec<_>>()).expect("computed");
+        let settings = TuneSettings { epochs: 2, batch: 4, rate: 1e-3, from: 11, side: 32, seed: 3 };
+        let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));
+        let mut losses = Vec::new();
+        let tuned =
+            tune((&manifest, &tensors), (&photos, &rows), &attributes, &settings, &whole, |_, _, epoch| {
+                if let Some(epoch) = epoch {
+                    losses.push(epoch.loss);
+                    if epoch.number == 1 {
+                        fs_err::copy(&whole, &cut).expect("copied");
+                    }
+                }
+            })
+            .expect("tuned");
+        assert!(losses.iter().all(|loss| loss.is_finite()) && losses.len() == 2, "{losses:?}");
+        let resumed =
+            tune((&manifest, &tensors), (&photos, &rows), &attributes, &settings, &cut, |_, _, _| ());
+        let resumed = resumed.expect("tuned");
+        let same =
+            |a: &Weights, b: &Weights| a.data.iter().zip(&b.data).all(|(a, b)| a.to_bits() == b.to_bits());
+        for (name, weights) in &tuned {
+            assert!(same(weights, &resumed[name]), "{name}");
+            let block =
+                name.strip_prefix("_blocks.").and_then(|n| n.split('.').next()?.parse::<usize>().ok());
+            let stays = name.starts_with("_conv_stem") || block.is_some_and(|block| block < settings.from);
+            assert_eq!(same(weights, &tensors[name]), stays, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_attribute_counts_alike_and_unknown_labels_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut photos = photos(folder.path());
+        photos[1].labels.clear();
+        let attributes =
+            [Attribute { name: "pattern".into(), labels: vec!["plain".into(), "striped".into()] }];
+        let lessons = Lessons::new(photos.iter().collect(), &attributes);
+        let rows = [0, 1, 2].map(|photo| (photo, Draw::Plain));
+        let targets = lessons.targets(&rows).expect("targets").to_vec2::<f32>().expect("rows");
+        let wanted = [[0.025, 0.475], [0.0, 0.0], [0.025, 0.475]];
+        let gaps = targets.iter().flatten().zip(wanted.as_flattened()).map(|(a, b)| (a - b).abs());
+        assert!(gaps.fold(0.0, f32::max) < 1e-6, "{targets:?}");
+        let even = Tensor::zeros((3, 2), candle_core::DType::F32, &Device::Cpu).expect("zeros");
+        let loss = lessons.loss(&even, &lessons.targets(&rows).expect("targets")).expect("loss");
+        assert!((loss.to_scalar::<f32>().expect("one") - 2f32.ln()).abs() < 1e-5);
+    }
+}
