@@ -186,6 +186,17 @@ impl Head {
             .max_by(|a, b| a.probability.total_cmp(&b.probability))
     }
 
+    /// Whether a prediction lies below its label's threshold, so that it is better not shown as known; never where the
+    /// bundle brings no thresholds for the attribute.
+    #[must_use]
+    pub fn is_unsure(&self, attribute: &Attribute, predicted: &LabelScore) -> bool {
+        let threshold = || {
+            let at = attribute.labels.iter().position(|label| *label == predicted.label)?;
+            self.manifest.thresholds.get(&attribute.name)?.get(at)
+        };
+        threshold().is_some_and(|threshold| predicted.probability < *threshold)
+    }
+
     /// The prototype that the bundle brings for a label, from the items it was trained on.
     #[must_use]
     pub fn prototype(&self, attribute: &str, label: &str) -> Option<&Prototype> {

@@ -30,6 +30,7 @@ fn bundle() -> Bundle {
             scale: 2.0,
             attributes: vec![attribute],
             prototype_counts: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
             description: String::new(),
         },
         tensors: BTreeMap::from([
@@ -60,6 +61,21 @@ fn signatures_and_scores_follow_the_layers() {
     let blue = 1.0 / (1.0 + (2.0f32 * (0.6 - 0.8)).exp());
     assert!((scores[1].probability - blue).abs() < 1e-6);
     assert_eq!(head.predict(attribute, signature.values()).expect("labels").label, "blue");
+}
+
+#[test]
+fn a_prediction_is_unsure_below_the_threshold_of_its_own_label() {
+    let mut with = bundle();
+    with.manifest.thresholds.insert("color".into(), vec![0.4, 0.7]);
+    let (with, without) = (build(&with).expect("sound"), build(&bundle()).expect("sound"));
+    let attribute = &with.manifest().attributes[0];
+    let score = |label: &str, probability| LabelScore { label: label.into(), probability };
+    for (label, probability, unsure) in
+        [("red", 0.39, true), ("red", 0.4, false), ("blue", 0.69, true), ("blue", 0.7, false)]
+    {
+        assert_eq!(with.is_unsure(attribute, &score(label, probability)), unsure, "{label} {probability}");
+        assert!(!without.is_unsure(attribute, &score(label, probability)), "no thresholds: always shown");
+    }
 }
 
 #[test]

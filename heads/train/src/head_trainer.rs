@@ -445,6 +445,7 @@ impl<'a> Run<'a> {
                 prototype_counts: BTreeMap::new(),
                 description: format!("trained on {real} photos and {rendered} rendered garments"),
             },
+                thresholds: BTreeMap::new(),
             tensors,
         };
         store_prototypes(&mut bundle, &self.prototypes()?);

@@ -12,6 +12,7 @@ mod model;
 mod recomposed;
 mod softmax;
 mod table;
+mod thresholds;
 mod vectors;
 
 pub use draws::Draw;
@@ -25,4 +26,5 @@ pub use measure::{Confusion, LabelMeasurement, Measurement, WrongPhoto};
 pub use model::{ProbeModel, numbers, probe_bundles};
 pub use recomposed::Recomposed;
 pub use table::{Fault, Table, TablePhoto};
+pub use thresholds::thresholds;
 pub use vectors::{Picture, VectorCache};
