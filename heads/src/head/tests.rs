@@ -126,6 +126,28 @@ fn unsound_bundles_are_refused_with_the_cause() {
 }
 
 #[test]
+fn a_classifier_that_could_overflow_is_refused() {
+    let with = |weight: f32, bias: f32, scale: f32| {
+        let mut bundle = bundle();
+        bundle.manifest.scale = scale;
+        bundle.tensors.insert("classifier.color.weight".into(), weights(&[2, 2], &[weight; 4]));
+        bundle.tensors.insert("classifier.color.bias".into(), weights(&[2], &[bias, 0.0]));
+        build(&bundle)
+    };
+    // Every number is finite; the product, the sum of a row, or the sum with the bias is not.
+    for (weight, bias, scale) in [(2.0, 0.0, 3e38), (2e38, 0.0, 1.0), (1e38, 2e38, 1.0), (-2.0, 0.0, 3e38)] {
+        let refused = with(weight, bias, scale).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(refused.contains("classifier.color.weight"), "{weight} {bias} {scale}: {refused}");
+    }
+    let head = with(1e38, -1e38, 1.0).expect("large, but nothing overflows");
+    let attribute = &head.manifest().attributes[0];
+    for signature in [[1.0, 0.0], [-0.6, -0.8], [0.6, -0.8]] {
+        let scores = head.classify(attribute, &signature).expect("a classifier");
+        assert!((scores.iter().map(|s| s.probability).sum::<f32>() - 1.0).abs() < 1e-6, "{scores:?}");
+    }
+}
+
+#[test]
 fn a_probe_gives_the_roots_of_its_probabilities() {
     let attribute = Attribute { name: "mood".into(), labels: vec!["calm".into(), "loud".into()] };
     let bundle = Bundle {

@@ -3,7 +3,7 @@
 use super::checkpoint::Record;
 use super::examples::Example;
 use super::features::Pooled;
-use super::inputs::{fill, mask};
+use super::inputs::{drop_out, fill, mask};
 use super::loss::{cross_entropy, hinge};
 use super::recipe::{HeadRecipe, Input, Ranking};
 use super::sgd::Sgd;
@@ -354,20 +354,10 @@ impl<'a> Run<'a> {
         for (row, target) in rows.iter().zip(data.chunks_exact_mut(self.inputs)) {
             fill(self.data.pooled, *row, target);
         }
-        let keep = 1.0 - self.schedule.dropout;
         let factor = 1.0 / self.input_rms;
-        match rng {
-            Some(rng) => {
-                // One random byte a number is enough of a coin, and four times cheaper.
-                let threshold = (keep * 256.0) as u8;
-                let mut coins = vec![0u8; data.len()];
-                rng.fill(&mut coins[..]);
-                // Without a branch, which half of the time would be foreseen wrongly.
-                for (value, coin) in data.iter_mut().zip(coins) {
-                    *value *= factor / keep * f32::from(u8::from(coin < threshold));
-                }
-            }
-            None => data.iter_mut().for_each(|value| *value *= factor),
+        data.iter_mut().for_each(|value| *value *= factor);
+        if let Some(rng) = rng {
+            drop_out(&mut data, self.schedule.dropout, rng);
         }
         Ok(Tensor::from_vec(data, (rows.len(), self.inputs), &self.schedule.device)?)
     }
