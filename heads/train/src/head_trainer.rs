@@ -43,6 +43,14 @@ pub enum TrainError {
     /// A picture cannot be read.
     #[error("{0:#}")]
     Examples(anyhow::Error),
+    /// No example to learn from has a label of the head's.
+    #[error("nothing to train the head {head} from: no picture to learn from has a label of {}", attributes.join(", "))]
+    NoExamples {
+        /// The head.
+        head: String,
+        /// What it tells apart.
+        attributes: Vec<String>,
+    },
     /// No label occurs often enough.
     #[error("no label of {attribute} has {REAL_MIN} photos or {RENDERED_MIN} rendered garments")]
     NoLabels {
@@ -197,6 +205,10 @@ impl<'a> Run<'a> {
         };
         let inputs = each * data.pooled.len();
         let (attributes, targets) = attributes_of(recipe, data.examples, data.validation)?;
+        if targets.usable().is_empty() {
+            let (head, attributes) = (recipe.name.clone(), recipe.attributes.clone());
+            return Err(TrainError::NoExamples { head, attributes });
+        }
         let config = NetworkConfig {
             inputs,
             hidden: recipe.hidden,
@@ -433,9 +445,9 @@ impl<'a> Run<'a> {
                 scale: SCALE as f32,
                 attributes: self.attributes.clone(),
                 prototype_counts: BTreeMap::new(),
+                thresholds: BTreeMap::new(),
                 description: format!("trained on {real} photos and {rendered} rendered garments"),
             },
-                thresholds: BTreeMap::new(),
             tensors,
         };
         store_prototypes(&mut bundle, &self.prototypes()?);
