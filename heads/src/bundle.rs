@@ -100,8 +100,8 @@ pub enum BundleError {
         /// Type in the file.
         found: String,
     },
-    /// NaN or infinite weights.
-    #[error("the tensor {name} holds a number that is not finite")]
+    /// NaN or infinite weights, also once they are multiplied by the manifest's scale and added up.
+    #[error("the tensor {name} holds a number that is not finite, or too large for the manifest's scale")]
     NotFinite {
         /// Its name.
         name: String,

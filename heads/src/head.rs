@@ -91,7 +91,7 @@ impl Head {
             id,
             inputs,
             layers: build_layers(bundle, inputs)?.map(Arc::new),
-            classifiers: classifiers(bundle),
+            classifiers: classifiers(bundle)?,
             prototypes: prototypes(bundle),
             manifest,
         };
@@ -186,6 +186,17 @@ impl Head {
             .max_by(|a, b| a.probability.total_cmp(&b.probability))
     }
 
+    /// Whether a prediction lies below its label's threshold, so that it is better not shown as known; never where the
+    /// bundle brings no thresholds for the attribute.
+    #[must_use]
+    pub fn is_unsure(&self, attribute: &Attribute, predicted: &LabelScore) -> bool {
+        let threshold = || {
+            let at = attribute.labels.iter().position(|label| *label == predicted.label)?;
+            self.manifest.thresholds.get(&attribute.name)?.get(at)
+        };
+        threshold().is_some_and(|threshold| predicted.probability < *threshold)
+    }
+
     /// The prototype that the bundle brings for a label, from the items it was trained on.
     #[must_use]
     pub fn prototype(&self, attribute: &str, label: &str) -> Option<&Prototype> {
@@ -208,6 +219,13 @@ impl Head {
 }
 
 impl Classifier {
+    /// Whether no signature of `dim` numbers can make a logit overflow: they are finite each, but scaled and added up
+    /// they need not be.
+    fn is_finite(&self, dim: usize) -> bool {
+        let rows = self.weight.chunks_exact(dim).zip(&self.bias);
+        rows.map(|(row, bias)| bias.abs() + row.iter().map(|w| w.abs()).sum::<f32>()).all(f32::is_finite)
+    }
+
     fn probabilities(&self, signature: &[f32]) -> Vec<f32> {
         let logits: Vec<f32> = self
             .weight
@@ -273,9 +291,9 @@ fn build_layers(bundle: &Bundle, inputs: usize) -> Result<Option<Layers>, Bundle
     Layers::new(bundle, inputs).map(Some).ok_or_else(damaged)
 }
 
-fn classifiers(bundle: &Bundle) -> HashMap<String, Classifier> {
+fn classifiers(bundle: &Bundle) -> Result<HashMap<String, Classifier>, BundleError> {
     if bundle.manifest.signature == SignatureKind::Probabilities {
-        return HashMap::new();
+        return Ok(HashMap::new());
     }
     let scale = bundle.manifest.scale;
     let of = |attribute: &Attribute| {
@@ -284,7 +302,11 @@ fn classifiers(bundle: &Bundle) -> HashMap<String, Classifier> {
         let weight = weight.data.iter().map(|w| w * scale).collect();
         Some((attribute.name.clone(), Classifier { weight, bias: bias.data.clone() }))
     };
-    bundle.manifest.attributes.iter().filter_map(of).collect()
+    let all: HashMap<_, _> = bundle.manifest.attributes.iter().filter_map(of).collect();
+    match all.iter().find(|(_, classifier)| !classifier.is_finite(bundle.manifest.dim)) {
+        Some((name, _)) => Err(BundleError::NotFinite { name: format!("classifier.{name}.weight") }),
+        None => Ok(all),
+    }
 }
 
 fn prototypes(bundle: &Bundle) -> HashMap<String, Vec<Option<Prototype>>> {

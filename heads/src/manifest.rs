@@ -108,6 +108,10 @@ pub struct Manifest {
     /// By attribute: how many training items each label's prototype is the mean of.
     #[serde(default)]
     pub prototype_counts: BTreeMap<String, Vec<u64>>,
+    /// By attribute: for each label, in their order, the probability from which on a prediction of it is worth showing,
+    /// 0 to 1. Predictions of an attribute that is not here are always shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub thresholds: BTreeMap<String, Vec<f32>>,
     /// Free text: what it was trained on.
     #[serde(default)]
     pub description: String,
@@ -153,6 +157,7 @@ impl Manifest {
             scale: 1.0,
             attributes,
             prototype_counts: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
             description: String::new(),
         }
     }
@@ -223,6 +228,8 @@ impl Manifest {
         for attribute in &self.attributes {
             faults.extend(self.attribute_faults(attribute));
         }
+        let unknown = self.thresholds.keys().filter(|name| self.attribute(name).is_none());
+        faults.extend(unknown.map(|name| format!("thresholds of {name:?}, which is none of the attributes")));
         faults
     }
 
@@ -251,6 +258,14 @@ impl Manifest {
                 labels.len()
             ));
         }
+        let thresholds = self.thresholds.get(name);
+        if let Some(thresholds) = thresholds.filter(|thresholds| thresholds.len() != labels.len()) {
+            let found = thresholds.len();
+            faults.push(format!("thresholds of {name} has {found} numbers for {} labels", labels.len()));
+        }
+        // NaN is in no range.
+        let odd = thresholds.into_iter().flatten().filter(|threshold| !(0.0..=1.0).contains(*threshold));
+        faults.extend(odd.map(|odd| format!("a threshold of {name} is {odd}; 0 to 1 is accepted")));
         faults
     }
 }
@@ -290,6 +305,7 @@ mod tests {
             scale: 8.0,
             attributes: vec![Attribute { name: "collar".into(), labels: vec!["polo".into(), "hood".into()] }],
             prototype_counts: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
             description: String::new(),
         }
     }
@@ -318,6 +334,34 @@ mod tests {
         }
         for refused in [-0.1, 4.1, f32::INFINITY, f32::NAN] {
             assert_eq!(exponent(refused).faults(), [format!("confidence is {refused}; 0 to 4 is accepted")]);
+        }
+    }
+
+    #[test]
+    fn thresholds_are_absent_unless_written_and_have_bounds() {
+        let json = serde_json::to_value(sound()).expect("json");
+        assert!(
+            json.get("thresholds").is_none(),
+            "none are not written, so that older servers read the bundle"
+        );
+        assert!(serde_json::from_value::<Manifest>(json).expect("read").thresholds.is_empty());
+        let of = |attribute: &str, thresholds: &[f32]| Manifest {
+            thresholds: BTreeMap::from([(attribute.to_owned(), thresholds.to_vec())]),
+            ..sound()
+        };
+        let sound = of("collar", &[0.0, 1.0]);
+        assert_eq!(sound.faults(), Vec::<String>::new());
+        let json = serde_json::to_value(&sound).expect("json");
+        assert_eq!(serde_json::from_value::<Manifest>(json).expect("read"), sound);
+        for (refused, fault) in [
+            (of("collar", &[0.5]), "thresholds of collar has 1 numbers for 2 labels"),
+            (of("colar", &[0.5, 0.5]), "thresholds of \"colar\", which is none of the attributes"),
+            (of("collar", &[0.5, 1.5]), "a threshold of collar is 1.5; 0 to 1 is accepted"),
+            (of("collar", &[-0.1, 0.5]), "a threshold of collar is -0.1; 0 to 1 is accepted"),
+            (of("collar", &[f32::NAN, 0.5]), "a threshold of collar is NaN; 0 to 1 is accepted"),
+            (of("collar", &[f32::INFINITY, 0.5]), "a threshold of collar is inf; 0 to 1 is accepted"),
+        ] {
+            assert_eq!(refused.faults(), [fault]);
         }
     }
 

@@ -9,6 +9,7 @@ mod plan;
 mod query;
 mod rescore;
 mod scan;
+mod stop;
 mod weights;
 
 pub use explain::{EditsMet, Explanation, Outcome};

@@ -1,8 +1,9 @@
 //! Describe: what the server sees in photos.
 
 use lapel_client::{Client, v1};
-use lapel_render::{render, to_jpeg};
-use lapel_tests::{TestServer, ingest, validation_photos};
+use lapel_heads::Bundle;
+use lapel_render::{Rendered, render, to_jpeg};
+use lapel_tests::{TestServer, by_image, ingest, item, set, settled, sport_bundle, validation_photos};
 use std::collections::BTreeMap;
 
 async fn describe(client: &mut Client, image: Vec<u8>) -> v1::DescribeResponse {
@@ -36,6 +37,71 @@ async fn an_item_is_described_like_its_photo() {
             assert!((0.0..=1.0).contains(&p));
         }
     }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_prediction_below_its_labels_threshold_is_unsure_and_decides_nothing() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let garments: Vec<_> = (0..60).map(|i| render(5, i)).collect();
+    let unlabelled = |(i, garment): (usize, &Rendered)| v1::UpsertItemsRequest {
+        labels: BTreeMap::new(),
+        ..item(&format!("g{i}"), garment)
+    };
+    client.upsert(garments.iter().enumerate().map(unlabelled).collect()).await.expect("stored");
+    // Whoever wears no sport's sign is shown where that is certain, the others always.
+    let mut bundle = Bundle::parse(&sport_bundle()).expect("sound");
+    let labels = &bundle.manifest.attributes[0].labels;
+    let thresholds = labels.iter().map(|label| f32::from(u8::from(label == "none"))).collect();
+    bundle.manifest.thresholds.insert("sport".into(), thresholds);
+    client.register_bundle(&bundle.to_bytes().expect("written")).await.expect("registered");
+    assert_eq!(settled(&mut client, "sport").await.state(), v1::HeadState::Active);
+
+    let is_unsure = |label: &str, p: f32| label == "none" && p < 1.0;
+    let mut told = BTreeMap::new();
+    let (mut unsure, mut sure) = (0, 0);
+    for (i, garment) in garments.iter().enumerate() {
+        let seen = describe(&mut client, to_jpeg(&garment.photo)).await;
+        for attribute in seen.attributes {
+            let likeliest = &attribute.labels[0];
+            let wanted = attribute.attribute == "sport" && is_unsure(&likeliest.label, likeliest.probability);
+            assert_eq!(attribute.unsure, wanted, "{i}: {attribute:?}");
+            if attribute.attribute == "sport" {
+                *(if wanted { &mut unsure } else { &mut sure }) += 1;
+                told.insert(format!("g{i}"), likeliest.clone());
+            }
+        }
+    }
+    assert!(unsure >= 10 && sure >= 1, "{unsure} unsure, {sure} sure");
+
+    let request = v1::SearchRequest {
+        manipulations: vec![set("sport", "none")],
+        explain: true,
+        ..by_image(to_jpeg(&garments[0].photo), 60)
+    };
+    let answer = client.search.search(request).await.expect("answers").into_inner();
+    assert_eq!(answer.results.len(), 60);
+    for result in &answer.results {
+        let explanation = result.explanation.as_ref().expect("asked for");
+        let found = explanation.attributes.iter().find(|a| a.attribute == "sport").expect("an attribute");
+        let Some(likeliest) = told.get(&result.item_id) else {
+            assert!(found.found.is_empty(), "trousers have no chest: {found:?}");
+            continue;
+        };
+        // Beside the limits, a picture embedded alone may differ from one in a batch by rounding.
+        if (likeliest.probability - 0.5).abs() < 1e-3 || likeliest.probability > 0.9999 {
+            continue;
+        }
+        let seen = likeliest.probability >= 0.5;
+        assert_eq!((found.predicted, found.found.is_empty()), (seen, !seen), "{found:?}");
+        assert_eq!(found.unsure, seen && likeliest.label == "none", "{found:?}");
+        if found.unsure {
+            assert_eq!(found.outcome(), v1::AttributeOutcome::Unknown);
+            assert!(!result.matches_all, "a guess does not give what was asked for");
+        }
+    }
+    assert!(answer.results.iter().flat_map(|r| &r.explanation).flat_map(|e| &e.attributes).any(|a| a.unsure));
     server.finish().await;
 }
 

@@ -30,6 +30,7 @@ fn bundle() -> Bundle {
             scale: 2.0,
             attributes: vec![attribute],
             prototype_counts: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
             description: String::new(),
         },
         tensors: BTreeMap::from([
@@ -60,6 +61,21 @@ fn signatures_and_scores_follow_the_layers() {
     let blue = 1.0 / (1.0 + (2.0f32 * (0.6 - 0.8)).exp());
     assert!((scores[1].probability - blue).abs() < 1e-6);
     assert_eq!(head.predict(attribute, signature.values()).expect("labels").label, "blue");
+}
+
+#[test]
+fn a_prediction_is_unsure_below_the_threshold_of_its_own_label() {
+    let mut with = bundle();
+    with.manifest.thresholds.insert("color".into(), vec![0.4, 0.7]);
+    let (with, without) = (build(&with).expect("sound"), build(&bundle()).expect("sound"));
+    let attribute = &with.manifest().attributes[0];
+    let score = |label: &str, probability| LabelScore { label: label.into(), probability };
+    for (label, probability, unsure) in
+        [("red", 0.39, true), ("red", 0.4, false), ("blue", 0.69, true), ("blue", 0.7, false)]
+    {
+        assert_eq!(with.is_unsure(attribute, &score(label, probability)), unsure, "{label} {probability}");
+        assert!(!without.is_unsure(attribute, &score(label, probability)), "no thresholds: always shown");
+    }
 }
 
 #[test]
@@ -106,6 +122,28 @@ fn unsound_bundles_are_refused_with_the_cause() {
         change(&mut changed);
         let error = build(&changed).err().expect("refused");
         assert!(expected(&error), "case {at}: {error}");
+    }
+}
+
+#[test]
+fn a_classifier_that_could_overflow_is_refused() {
+    let with = |weight: f32, bias: f32, scale: f32| {
+        let mut bundle = bundle();
+        bundle.manifest.scale = scale;
+        bundle.tensors.insert("classifier.color.weight".into(), weights(&[2, 2], &[weight; 4]));
+        bundle.tensors.insert("classifier.color.bias".into(), weights(&[2], &[bias, 0.0]));
+        build(&bundle)
+    };
+    // Every number is finite; the product, the sum of a row, or the sum with the bias is not.
+    for (weight, bias, scale) in [(2.0, 0.0, 3e38), (2e38, 0.0, 1.0), (1e38, 2e38, 1.0), (-2.0, 0.0, 3e38)] {
+        let refused = with(weight, bias, scale).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(refused.contains("classifier.color.weight"), "{weight} {bias} {scale}: {refused}");
+    }
+    let head = with(1e38, -1e38, 1.0).expect("large, but nothing overflows");
+    let attribute = &head.manifest().attributes[0];
+    for signature in [[1.0, 0.0], [-0.6, -0.8], [0.6, -0.8]] {
+        let scores = head.classify(attribute, &signature).expect("a classifier");
+        assert!((scores.iter().map(|s| s.probability).sum::<f32>() - 1.0).abs() < 1e-6, "{scores:?}");
     }
 }
 

@@ -4,6 +4,7 @@ mod field;
 mod field_writer;
 mod photos;
 mod renders;
+mod shopping;
 
 pub use field::{FieldError, FieldSet, Manipulation, ManipulationTriplet};
 pub(crate) use field_writer::every_change;

@@ -3,7 +3,7 @@
 use super::checkpoint::Record;
 use super::examples::Example;
 use super::features::Pooled;
-use super::inputs::{fill, mask};
+use super::inputs::{drop_out, fill, mask};
 use super::loss::{cross_entropy, hinge};
 use super::recipe::{HeadRecipe, Input, Ranking};
 use super::sgd::Sgd;
@@ -43,6 +43,14 @@ pub enum TrainError {
     /// A picture cannot be read.
     #[error("{0:#}")]
     Examples(anyhow::Error),
+    /// No example to learn from has a label of the head's.
+    #[error("nothing to train the head {head} from: no picture to learn from has a label of {}", attributes.join(", "))]
+    NoExamples {
+        /// The head.
+        head: String,
+        /// What it tells apart.
+        attributes: Vec<String>,
+    },
     /// No label occurs often enough.
     #[error("no label of {attribute} has {REAL_MIN} photos or {RENDERED_MIN} rendered garments")]
     NoLabels {
@@ -197,6 +205,10 @@ impl<'a> Run<'a> {
         };
         let inputs = each * data.pooled.len();
         let (attributes, targets) = attributes_of(recipe, data.examples, data.validation)?;
+        if targets.usable().is_empty() {
+            let (head, attributes) = (recipe.name.clone(), recipe.attributes.clone());
+            return Err(TrainError::NoExamples { head, attributes });
+        }
         let config = NetworkConfig {
             inputs,
             hidden: recipe.hidden,
@@ -354,20 +366,10 @@ impl<'a> Run<'a> {
         for (row, target) in rows.iter().zip(data.chunks_exact_mut(self.inputs)) {
             fill(self.data.pooled, *row, target);
         }
-        let keep = 1.0 - self.schedule.dropout;
         let factor = 1.0 / self.input_rms;
-        match rng {
-            Some(rng) => {
-                // One random byte a number is enough of a coin, and four times cheaper.
-                let threshold = (keep * 256.0) as u8;
-                let mut coins = vec![0u8; data.len()];
-                rng.fill(&mut coins[..]);
-                // Without a branch, which half of the time would be foreseen wrongly.
-                for (value, coin) in data.iter_mut().zip(coins) {
-                    *value *= factor / keep * f32::from(u8::from(coin < threshold));
-                }
-            }
-            None => data.iter_mut().for_each(|value| *value *= factor),
+        data.iter_mut().for_each(|value| *value *= factor);
+        if let Some(rng) = rng {
+            drop_out(&mut data, self.schedule.dropout, rng);
         }
         Ok(Tensor::from_vec(data, (rows.len(), self.inputs), &self.schedule.device)?)
     }
@@ -443,6 +445,7 @@ impl<'a> Run<'a> {
                 scale: SCALE as f32,
                 attributes: self.attributes.clone(),
                 prototype_counts: BTreeMap::new(),
+                thresholds: BTreeMap::new(),
                 description: format!("trained on {real} photos and {rendered} rendered garments"),
             },
             tensors,

@@ -12,6 +12,7 @@ mod model;
 mod recomposed;
 mod softmax;
 mod table;
+mod thresholds;
 mod tune;
 mod vectors;
 
@@ -26,5 +27,6 @@ pub use measure::{Confusion, LabelMeasurement, Measurement, WrongPhoto};
 pub use model::{ProbeModel, numbers, probe_bundles};
 pub use recomposed::Recomposed;
 pub use table::{Fault, Table, TablePhoto};
+pub use thresholds::thresholds;
 pub use tune::{Epoch, TuneSettings, tune};
 pub use vectors::{Picture, VectorCache};

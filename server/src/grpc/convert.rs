@@ -132,6 +132,7 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
         wanted: a.wanted.unwrap_or_default(),
         found: a.found.unwrap_or_default(),
         predicted: a.predicted,
+        unsure: a.unsure,
         edited: a.edited,
         outcome: match a.outcome {
             Outcome::Changed => v1::AttributeOutcome::Changed,

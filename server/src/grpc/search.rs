@@ -169,6 +169,7 @@ fn predictions(head: &Head, signature: &[f32], most: usize) -> Vec<v1::Predicted
     let predicted = attributes.iter().filter_map(|attribute| {
         let mut scores = head.classify(attribute, signature)?;
         scores.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        let unsure = scores.first().is_some_and(|likeliest| head.is_unsure(attribute, likeliest));
         let labels = scores.into_iter().take(most);
         Some(v1::PredictedAttribute {
             attribute: attribute.name.clone(),
@@ -176,6 +177,7 @@ fn predictions(head: &Head, signature: &[f32], most: usize) -> Vec<v1::Predicted
             labels: labels
                 .map(|s| v1::LabelProbability { label: s.label, probability: s.probability })
                 .collect(),
+            unsure,
         })
     });
     predicted.collect()

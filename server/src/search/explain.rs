@@ -41,6 +41,8 @@ pub struct AttributeMatch {
     pub found: Option<String>,
     /// Whether the item's label is predicted.
     pub predicted: bool,
+    /// Whether that prediction is below its label's threshold; it then counts as not known.
+    pub unsure: bool,
     /// Whether the wanted label was asked for by an edit; otherwise it is the query's own.
     pub edited: bool,
     /// The comparison.
@@ -100,9 +102,10 @@ impl Wanted {
         let compare = |wanted: &WantedAttribute| {
             let label = stored.and_then(|labels| labels.get(&wanted.name)).cloned();
             let guessed = if label.is_none() { predicted(&wanted.name) } else { None };
-            let from_model = guessed.is_some();
-            let found = label.or(guessed);
+            let (predicted, unsure) = guessed.as_ref().map_or((false, false), |seen| (true, seen.unsure));
+            let found = label.or(guessed.map(|seen| seen.label));
             let outcome = match (&wanted.label, &found) {
+                (Some(_), Some(_)) if unsure => Outcome::Unknown,
                 (Some(w), Some(f)) if w == f && wanted.edited => Outcome::Changed,
                 (Some(w), Some(f)) if w == f => Outcome::Kept,
                 (Some(_), Some(_)) => Outcome::Differs,
@@ -112,7 +115,8 @@ impl Wanted {
                 attribute: wanted.name.clone(),
                 wanted: wanted.label.clone(),
                 found,
-                predicted: from_model,
+                predicted,
+                unsure,
                 edited: wanted.edited,
                 outcome,
             }
@@ -171,6 +175,7 @@ mod tests {
             wanted: Some("dress".into()),
             found: Some("dress".into()),
             predicted: false,
+            unsure: false,
             edited,
             outcome,
         };

@@ -14,7 +14,8 @@ const SEEN_MIN: f32 = 0.5;
 pub struct QueryView {
     /// Unit vectors by head.
     pub vectors: BTreeMap<String, Vec<f32>>,
-    /// Labels by attribute: stored ones, or else those predicted with a probability of at least one half.
+    /// Labels by attribute: stored ones, or else those predicted with a probability of at least one half that is not
+    /// below the label's threshold.
     pub labels: Labels,
 }
 
@@ -81,9 +82,9 @@ impl QueryView {
     fn add(&mut self, head: &Head, signature: &[f32], case: Option<PartsCase>) {
         for attribute in &head.manifest().attributes {
             if !self.labels.contains_key(&attribute.name)
-                && let Some(label) = seen(head, attribute, signature, case)
+                && let Some(seen) = seen(head, attribute, signature, case).filter(|seen| !seen.unsure)
             {
-                self.labels.insert(attribute.name.clone(), label);
+                self.labels.insert(attribute.name.clone(), seen.label);
             }
         }
         self.vectors.insert(head.name().to_owned(), signature.to_vec());
@@ -96,13 +97,21 @@ pub fn applies(head: &Head, case: Option<PartsCase>) -> bool {
     case.is_none_or(|case| case.has(head.manifest().region))
 }
 
+/// A label that is predicted with a probability of at least one half.
+pub(super) struct Seen {
+    pub(super) label: String,
+    /// Whether that is below the label's threshold all the same: it may be shown as a guess, and decides nothing.
+    pub(super) unsure: bool,
+}
+
 /// The label seen of an attribute: the predicted one, when it is probable enough and the garment has the region.
 pub(super) fn seen(
     head: &Head,
     attribute: &Attribute,
     signature: &[f32],
     case: Option<PartsCase>,
-) -> Option<String> {
+) -> Option<Seen> {
     let score: LabelScore = head.predict(attribute, signature).filter(|_| applies(head, case))?;
-    (score.probability >= SEEN_MIN).then_some(score.label)
+    let unsure = head.is_unsure(attribute, &score);
+    (score.probability >= SEEN_MIN).then_some(Seen { label: score.label, unsure })
 }

@@ -1,16 +1,15 @@
-//! From estimates to exact answers: candidates are scored in the order of their estimates, until the error bar that
-//! this very query has shown says that no better one can follow.
+//! From estimates to exact answers: candidates are scored in the order of their estimates, until the rule that learns
+//! from them says that no better one is to be expected.
 
 use super::plan::Planner;
 use super::scan::{Best, Estimates, Hit, score};
+use super::stop::{Lesson, Progress, StopRule};
 use super::weights::QueryTerm;
 use crate::catalogue::Slot;
 use crate::kernels::{self, Level};
 
 /// Candidates looked at first; more follow where they are needed.
 const FIRST_MIN: usize = 256;
-/// Candidates scored in full before the error bar is believed.
-const SEEN_MIN: f64 = 128.0;
 /// Share of the weight that an item's signatures must carry for the error bar to learn from it.
 const COMPLETE_SHARE: f64 = 0.7;
 /// Candidates after which it learns from all: there are few others.
@@ -28,77 +27,6 @@ const AHEAD: usize = 4;
 /// for most candidates that is enough to give them up.
 const HEAVY_SHARE: f64 = 0.25;
 
-/// The line of true distance by estimate, and the deviation from it.
-#[derive(Default)]
-struct ErrorBar {
-    count: f64,
-    x: f64,
-    y: f64,
-    xx: f64,
-    xy: f64,
-    yy: f64,
-    origin: Option<(f64, f64)>,
-}
-
-impl ErrorBar {
-    fn add(&mut self, estimate: f64, distance: f64) {
-        // From the first pair on, so that the squares keep their digits.
-        let (x0, y0) = *self.origin.get_or_insert((estimate, distance));
-        let (x, y) = (estimate - x0, distance - y0);
-        self.count += 1.0;
-        self.x += x;
-        self.y += y;
-        self.xx += x * x;
-        self.xy += x * y;
-        self.yy += y * y;
-    }
-
-    /// The line through what was seen; `None` until that is enough.
-    fn line(&self) -> Option<Line> {
-        let (x0, y0) = self.origin.filter(|_| self.count >= SEEN_MIN)?;
-        let n = self.count;
-        let (mx, my) = (self.x / n, self.y / n);
-        let (vx, vy, cov) = (self.xx / n - mx * mx, self.yy / n - my * my, self.xy / n - mx * my);
-        let slope = if vx > 0.0 { (cov / vx).clamp(0.0, 1.0) } else { 0.0 };
-        let variance = (vy - 2.0 * slope * cov + slope * slope * vx).max(0.0);
-        let doubt = if vx > 0.0 { 1.0 / (n * vx) } else { 0.0 };
-        Some(Line { slope, at: x0 + mx, value: y0 + my, count: n, variance, doubt })
-    }
-}
-
-/// True distance by estimate, as a line with its doubts.
-struct Line {
-    slope: f64,
-    at: f64,
-    value: f64,
-    count: f64,
-    variance: f64,
-    /// How fast the doubt about the slope grows with the squared distance from `at`.
-    doubt: f64,
-}
-
-impl Line {
-    /// The least true distance to be expected behind an estimate: the lower end of the interval of prediction.
-    fn least(&self, estimate: f64, deviations: f64) -> f64 {
-        let x = estimate - self.at;
-        let variance = self.variance * (1.0 + 1.0 / self.count + x * x * self.doubt);
-        self.value + self.slope * x - deviations * variance.sqrt()
-    }
-
-    /// The estimate from which on nothing better than `limit` is to be expected: where the lower end of the
-    /// interval crosses it. Infinite when the slope is in such doubt that it never does.
-    fn reach(&self, limit: f64, deviations: f64) -> f64 {
-        let bar = deviations * deviations * self.variance;
-        let gap = limit - self.value;
-        let steepness = self.slope * self.slope - bar * self.doubt;
-        if steepness <= 0.0 {
-            return f64::INFINITY;
-        }
-        let root = gap * gap * bar * self.doubt + steepness * bar * (1.0 + 1.0 / self.count);
-        self.at + (self.slope * gap + root.sqrt()) / steepness
-    }
-}
-
 /// About how many candidates an answer of `k` needs.
 pub(super) fn candidates(k: u64) -> u64 {
     FIRST_MIN as u64 + 2 * k
@@ -108,24 +36,14 @@ pub(super) fn candidates(k: u64) -> u64 {
 struct Rescorer<'q, 'a> {
     terms: &'q [QueryTerm<'a>],
     estimates: &'q Estimates,
-    /// Results that may be missing on average, as a share of k.
-    misses: f64,
     best: Best,
     scored: u64,
-    /// From the estimate to the distance.
-    bar: ErrorBar,
-    /// The estimate from which on nothing better is to be expected.
-    stop_at: f32,
-    /// From the heavy heads' exact terms and the others' estimate to the distance.
-    refined_bar: ErrorBar,
-    refined_line: Option<Line>,
+    rule: StopRule,
 }
 
 impl Rescorer<'_, '_> {
-    /// Length of the error bar: about as many candidates as were scored lie in the next deviation's worth of
-    /// estimates, and of those no more than the allowed share may turn out to be results.
-    fn deviations(&self) -> f64 {
-        normal_tail(self.misses * self.best.k() as f64 / self.scored as f64)
+    fn progress(&self) -> Progress {
+        Progress { limit: self.best.limit(), scored: self.scored }
     }
 
     /// Scores a candidate: heavy heads first, the others only if that still looks good, or `in_full` to learn
@@ -136,24 +54,15 @@ impl Rescorer<'_, '_> {
         let (heavy, light) = self.terms.split_at(self.estimates.heavy);
         let Some(sum) = score(heavy, slot, limit) else { return };
         let refined = sum + f64::from(estimate) - f64::from(self.estimates.heavy_sum(slot, estimate));
-        if !in_full {
-            let deviations = self.deviations();
-            if self.refined_line.as_ref().is_some_and(|line| line.least(refined, deviations) > limit) {
-                return;
-            }
+        if !in_full && self.rule.gives_up(refined, self.progress()) {
+            return;
         }
         let Some(rest) = score(light, slot, limit - sum) else { return };
         let distance = sum + rest;
         self.best.push(Hit { slot, distance });
         if in_full && self.teaches(slot) {
-            self.bar.add(f64::from(estimate), distance);
-            if let Some(line) = self.bar.line() {
-                self.stop_at = line.reach(self.best.limit(), self.deviations()) as f32;
-            }
-            if !light.is_empty() {
-                self.refined_bar.add(refined, distance);
-                self.refined_line = self.refined_bar.line();
-            }
+            let refined = (!light.is_empty()).then_some(refined);
+            self.rule.learn(Lesson { estimate, refined, distance }, self.progress());
         }
     }
 
@@ -163,11 +72,6 @@ impl Rescorer<'_, '_> {
         let there = self.terms.iter().filter(|term| term.column.has(slot)).map(|term| term.weight);
         // Weights sum to the number of terms.
         self.scored > COMPLETE_MAX || there.sum::<f64>() >= COMPLETE_SHARE * self.terms.len() as f64
-    }
-
-    /// Whether the error bar still has to learn.
-    fn is_learning(&self) -> bool {
-        self.bar.count < SEEN_MIN
     }
 
     fn prefetch(&self, slot: Slot, in_full: bool) {
@@ -191,49 +95,36 @@ pub(super) fn rescore(
     let mut rescorer = Rescorer {
         terms,
         estimates,
-        misses: planner.misses,
         best: Best::new(k),
         scored: 0,
-        bar: ErrorBar::default(),
-        stop_at: f32::INFINITY,
-        refined_bar: ErrorBar::default(),
-        refined_line: None,
+        rule: StopRule::new(planner.misses * k as f64),
     };
     let mut take = FIRST_MIN.max(2 * k);
     let mut range = (f32::NEG_INFINITY, bound(estimates, take));
     loop {
         let mut candidates = collect(planner.level, estimates, range);
-        if rescorer.is_learning() {
+        if rescorer.rule.is_learning() {
             // What is learned from should come from where the answer is.
             candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         }
         for (at, (estimate, slot)) in candidates.iter().enumerate() {
-            let in_full = |at: usize| rescorer.is_learning() || at.is_multiple_of(SAMPLED);
+            let in_full = |at: usize| rescorer.rule.is_learning() || at.is_multiple_of(SAMPLED);
             if let Some((estimate, ahead)) = candidates.get(at + AHEAD)
-                && *estimate <= rescorer.stop_at
+                && *estimate <= rescorer.rule.stop_at()
             {
                 rescorer.prefetch(*ahead, in_full(at + AHEAD));
             }
-            if *estimate <= rescorer.stop_at {
+            if *estimate <= rescorer.rule.stop_at() {
                 let in_full = in_full(at);
                 rescorer.score(*estimate, *slot, in_full);
             }
         }
-        if rescorer.stop_at <= range.1 || range.1 == f32::INFINITY {
+        if rescorer.rule.stop_at() <= range.1 || range.1 == f32::INFINITY {
             return (rescorer.best.into_hits(), rescorer.scored);
         }
         take *= GROWTH;
-        range = (range.1, bound(estimates, take).min(rescorer.stop_at));
+        range = (range.1, bound(estimates, take).min(rescorer.rule.stop_at()));
     }
-}
-
-/// How many standard deviations above its mean a normal variable is with probability `p`, to three digits
-/// (Abramowitz and Stegun, 26.2.23).
-fn normal_tail(p: f64) -> f64 {
-    let t = (-2.0 * p.clamp(1e-300, 0.5).ln()).sqrt();
-    let (above, below) =
-        (2.515517 + t * (0.802853 + t * 0.010328), 1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
-    t - above / below
 }
 
 /// An estimate up to which there are at least `count` items, or infinity: so many groups have one.

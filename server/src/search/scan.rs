@@ -50,10 +50,6 @@ impl Best {
         }
     }
 
-    pub(super) fn k(&self) -> usize {
-        self.k
-    }
-
     pub(super) fn push(&mut self, hit: Hit) {
         self.heap.push(hit);
         if self.heap.len() > self.k {

@@ -1,3 +1,5 @@
+mod discrete;
+
 use super::*;
 use crate::catalogue::{Column, Precision};
 use crate::config::SearchConfig;
@@ -308,7 +310,7 @@ fn the_scan_of_codes_finds_the_true_best() {
         named(&[("pattern", 2.0), ("shape", 1.0)], true),
         named(&[("shape", 1.0)], true),
     ] {
-        for k in [1, 10, 100] {
+        for k in [1, 10, 100, 129, 500] {
             let share = recall(&s, &spec(weighting.clone(), k), 100);
             assert!(share >= 0.99, "{weighting:?} k {k}: {share}");
         }

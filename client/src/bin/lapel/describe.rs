@@ -33,11 +33,9 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
     }
     let mut table = output::table(&["attribute", "label", "other guesses", "stored"]);
     for attribute in &answer.attributes {
-        let mut labels =
-            attribute.labels.iter().map(|l| format!("{} {:.0} %", l.label, 100.0 * l.probability));
-        let best = labels.next().unwrap_or_default();
+        let (best, others) = guesses(attribute);
         let stored = answer.stored_labels.get(&attribute.attribute).cloned().unwrap_or_default();
-        table.add_row([attribute.attribute.clone(), best, labels.collect::<Vec<_>>().join(", "), stored]);
+        table.add_row([attribute.attribute.clone(), best, others, stored]);
     }
     output::say(table)?;
     if let Some(parts) = answer.parts {
@@ -52,4 +50,27 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         output::say(format!("case: {}; parts: {found}{how}", parts.case))?;
     }
     Ok(())
+}
+
+/// What is told of an attribute, and the other guesses.
+fn guesses(attribute: &v1::PredictedAttribute) -> (String, String) {
+    let mut labels = attribute.labels.iter().map(|l| format!("{} {:.0} %", l.label, 100.0 * l.probability));
+    let best = labels.next().unwrap_or_default();
+    let best = if attribute.unsure { format!("unsure: {best}") } else { best };
+    (best, labels.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prediction_below_its_threshold_is_not_told_as_known() {
+        let label = |label: &str, probability| v1::LabelProbability { label: label.into(), probability };
+        let labels = vec![label("v-neck", 0.412), label("round", 0.3)];
+        let known = v1::PredictedAttribute { labels, ..Default::default() };
+        let unsure = v1::PredictedAttribute { unsure: true, ..known.clone() };
+        assert_eq!(guesses(&known), ("v-neck 41 %".to_owned(), "round 30 %".to_owned()));
+        assert_eq!(guesses(&unsure), ("unsure: v-neck 41 %".to_owned(), "round 30 %".to_owned()));
+    }
 }

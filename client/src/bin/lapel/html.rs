@@ -118,12 +118,16 @@ fn write_card(
                     ("unknown", String::new())
                 }
             };
-            let guess = if a.predicted { " (predicted)" } else { "" };
+            let (unsure, guess) = match (a.unsure, a.predicted) {
+                (true, _) => ("unsure: ", ""),
+                (false, true) => ("", " (predicted)"),
+                (false, false) => ("", ""),
+            };
             let found = if a.found.is_empty() { "not known" } else { &a.found };
             let (attribute, found, note) = (escape(&a.attribute), escape(found), escape(&note));
             writeln!(
                 html,
-                "<tr class=\"{class}\"><td>{attribute}</td><td>{found}{guess}</td><td>{note}</td></tr>"
+                "<tr class=\"{class}\"><td>{attribute}</td><td>{unsure}{found}{guess}</td><td>{note}</td></tr>"
             )?;
         }
         writeln!(html, "</table><details><summary>terms of the distance</summary><table>")?;
@@ -191,6 +195,13 @@ mod tests {
         }
         let changed = card(vec![category("dress", true, Changed)], true);
         assert!(changed.contains("card all") && changed.contains("changed as asked"));
+        for (edited, class) in [(false, "unknown"), (true, "lacks")] {
+            let guess =
+                v1::AttributeMatch { predicted: true, unsure: true, ..category("dress", edited, Unknown) };
+            let guess = card(vec![guess], false);
+            assert!(guess.contains("<td>unsure: dress</td>") && !guess.contains("(predicted)"), "{guess}");
+            assert!(guess.contains(&format!("<tr class=\"{class}\">")), "{guess}");
+        }
     }
 
     #[test]

@@ -173,6 +173,9 @@ fn why(explanation: &v1::Explanation) -> String {
         v1::AttributeOutcome::Changed => ("changed", format!("{}: {}", a.attribute, a.found)),
         v1::AttributeOutcome::Kept => ("kept", format!("{}: {}", a.attribute, a.found)),
         _ if a.edited && a.found.is_empty() => ("lacks", format!("{}: {}", a.attribute, a.wanted)),
+        _ if a.edited && a.unsure => {
+            ("lacks", format!("{}: {} (unsure: {})", a.attribute, a.wanted, a.found))
+        }
         _ if a.edited => ("lacks", format!("{}: {} ({} there)", a.attribute, a.wanted, a.found)),
         v1::AttributeOutcome::Differs => {
             ("differs", format!("{}: {} for {}", a.attribute, a.found, a.wanted))

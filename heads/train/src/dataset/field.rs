@@ -15,11 +15,15 @@
 //! | `gt_test.txt` | the labels wanted, as in `labels_test.txt` |
 //!
 //! The triplets and the queries are optional, each with all its files.
+//!
+//! The published files name neither attributes nor values. Shopping100k's attributes are known by their numbers of values,
+//! and so have the paper's heads; its values are `value 1` and so on, as both of another set's are, until `attr_names.txt`
+//! names them. What values imply, the case of "Extract Parts?", is known of named ones alone.
 
-use super::{Collection, DataSet};
+use super::{Collection, DataSet, shopping};
 use crate::{Example, Source, examples_of_photos};
 use lapel_heads::wardrobe::LabelledPhoto;
-use lapel_heads::{Attribute, Labels};
+use lapel_heads::{Attribute, Labels, PARTS_ATTRIBUTE};
 use std::path::{Path, PathBuf};
 
 /// Why a folder is not in the field's format.
@@ -91,8 +95,14 @@ impl FieldSet {
     /// [`FieldError`], which names the file, the line and what would be right.
     pub fn read(folder: &Path, images: &Path) -> Result<Self, FieldError> {
         let attributes = read_attributes(folder)?;
-        let (training, training_labels) = read_part(folder, images, "train", &attributes)?;
-        let (test, test_labels) = read_part(folder, images, "test", &attributes)?;
+        let (mut training, training_labels) = read_part(folder, images, "train", &attributes)?;
+        let (mut test, test_labels) = read_part(folder, images, "test", &attributes)?;
+        if !has_names(folder) {
+            // Any sleeve length implies sleeves, unless it is named one without.
+            for example in training.iter_mut().chain(&mut test) {
+                example.labels.remove(PARTS_ATTRIBUTE);
+            }
+        }
         let name = folder.file_name().map_or("field".into(), |n| n.to_string_lossy().into_owned());
         let triplets = read_triplets(folder, &attributes, &training_labels)?;
         let manipulations = read_queries(folder, &attributes, &test_labels)?;
@@ -239,6 +249,10 @@ impl Lines {
     }
 }
 
+fn has_names(folder: &Path) -> bool {
+    folder.join("attr_names.txt").exists()
+}
+
 fn read_attributes(folder: &Path) -> Result<Vec<Attribute>, FieldError> {
     let file = Lines::read(folder, "attr_num.txt")?;
     let mut counts = Vec::new();
@@ -253,11 +267,12 @@ fn read_attributes(folder: &Path) -> Result<Vec<Attribute>, FieldError> {
     if counts.is_empty() {
         return Err(file.file_fault("it is empty; the number of values of each attribute is wanted".into()));
     }
-    if folder.join("attr_names.txt").exists() {
+    if has_names(folder) {
         return read_names(&Lines::read(folder, "attr_names.txt")?, &counts);
     }
+    let names = shopping::attribute_names(&counts);
     let attribute = |(at, count): (usize, usize)| Attribute {
-        name: format!("attribute {}", at + 1),
+        name: names.map_or_else(|| format!("attribute {}", at + 1), |names| names[at].to_owned()),
         labels: (1..=count).map(|value| format!("value {value}")).collect(),
     };
     Ok(counts.into_iter().enumerate().map(attribute).collect())

@@ -102,6 +102,19 @@ fn a_head_learns_by_every_kind_of_triplet_and_its_prototypes_carry_their_labels(
 }
 
 #[test]
+fn a_head_that_nothing_tells_of_is_not_trained() {
+    let (examples, pooled) = examples();
+    let folder = tempfile::tempdir().expect("folder");
+    let (pooled, validation) = ([Arc::new(pooled)], vec![false; 300]);
+    let data = HeadData { examples: &examples, pooled: &pooled, validation: &validation };
+    let recipe = HeadRecipe::extract_parts();
+    let trained =
+        train_head(&recipe, data, Tiny.fingerprint(), (&schedule(), folder.path()), |_| {}).map(|_| ());
+    let refused = trained.expect_err("its labels are fixed, but no example has one");
+    assert!(matches!(refused, TrainError::NoExamples { .. }), "{refused}");
+}
+
+#[test]
 fn the_best_epoch_is_the_one_that_told_most_held_out_labels_right() {
     let folder = tempfile::tempdir().expect("folder");
     let trained = train(Ranking::Random, folder.path(), |_| {});

@@ -3,6 +3,7 @@
 
 use super::draws::Draw;
 use super::softmax::{Linear, Rows, fit};
+use super::thresholds::thresholds;
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use lapel_heads::{
@@ -255,6 +256,10 @@ impl Probe {
             dim: count,
             scale: 1.0 / self.temperature,
             attributes: vec![self.attribute.clone()],
+            thresholds: thresholds(&self.held_out, &self.labels, count)
+                .map(|thresholds| (name.clone(), thresholds))
+                .into_iter()
+                .collect(),
             description: description.to_owned(),
             ..Manifest::external(name, count, Vec::new())
         };

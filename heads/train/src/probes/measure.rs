@@ -30,6 +30,10 @@ pub struct Measurement {
     pub calibration_error: f64,
     /// Share told right of the nine tenths that the head is surest of.
     pub accuracy_of_surest: f64,
+    /// Share of predictions that are worth showing: not below the threshold of their label.
+    pub shown: f64,
+    /// Share told right of those.
+    pub accuracy_of_shown: f64,
     /// By label.
     pub labels: Vec<LabelMeasurement>,
     /// Labels taken for others, the most frequent first.
@@ -75,9 +79,10 @@ pub struct WrongPhoto {
 
 impl Measurement {
     /// Of photos with ids, labels' numbers and probabilities; `unknown` of them have labels the head does not know.
+    /// `thresholds` are those of the labels, empty where everything is shown.
     #[must_use]
     pub fn new(
-        attribute: &Attribute,
+        (attribute, thresholds): (&Attribute, &[f32]),
         ids: &[&str],
         (labels, unknown): (&[Option<u16>], usize),
         probabilities: &[Vec<f32>],
@@ -109,6 +114,10 @@ impl Measurement {
         let mut by_sureness = known.clone();
         by_sureness.sort_by(|a, b| sure(*b).total_cmp(&sure(*a)));
         let surest = &by_sureness[..by_sureness.len() - by_sureness.len() / 10];
+        let is_shown = |at: usize| thresholds.get(told[at]).is_none_or(|threshold| sure(at) >= *threshold);
+        let shown: Vec<usize> = known.iter().copied().filter(|at| is_shown(*at)).collect();
+        let right =
+            |of: &[usize]| of.iter().filter(|at| is_right(**at)).count() as f64 / of.len().max(1) as f64;
         let wrong = by_sureness.iter().filter(|at| !is_right(**at)).take(LISTED).map(|at| WrongPhoto {
             id: ids[*at].to_owned(),
             label: labels[*at].map_or_else(String::new, |l| name(usize::from(l))),
@@ -124,8 +133,9 @@ impl Measurement {
             majority,
             balanced,
             calibration_error: calibration_error(probabilities, labels),
-            accuracy_of_surest: surest.iter().filter(|at| is_right(**at)).count() as f64
-                / surest.len().max(1) as f64,
+            accuracy_of_surest: right(surest),
+            shown: shown.len() as f64 / known.len().max(1) as f64,
+            accuracy_of_shown: right(&shown),
             labels: by_label.collect(),
             worst: wrong.collect(),
             confusions,
@@ -170,12 +180,17 @@ mod tests {
         let labels = [Some(0), Some(0), Some(1), None, Some(1)];
         let rows = [[0.9, 0.1], [0.2, 0.8], [0.1, 0.9], [0.5, 0.5], [0.6, 0.4]].map(|row| row.to_vec());
         let ids = ["a", "b", "c", "d", "e"];
-        let measured = Measurement::new(&attribute, &ids, (&labels, 2), &rows);
+        let of = |thresholds: &[f32]| Measurement::new((&attribute, thresholds), &ids, (&labels, 2), &rows);
+        let measured = of(&[]);
         assert_eq!((measured.labelled, measured.unknown), (4, 2));
         assert_eq!((measured.accuracy, measured.balanced, measured.majority), (0.5, 0.5, 0.5));
         let worst: Vec<&str> = measured.worst.iter().map(|w| w.id.as_str()).collect();
         assert_eq!(worst, ["b", "e"], "the surest first");
         assert_eq!(measured.confusions.len(), 2);
         assert!(measured.advice().iter().any(|a| a.contains("no better than")));
+        assert_eq!((measured.shown, measured.accuracy_of_shown), (1.0, 0.5), "no thresholds: all are shown");
+        // The calm of 60 % and the loud of 80 % are both wrong.
+        let by_label = of(&[0.7, 0.85]);
+        assert_eq!((by_label.shown, by_label.accuracy_of_shown, by_label.accuracy), (0.5, 1.0, 0.5));
     }
 }

@@ -52,7 +52,9 @@ impl ProbeModel {
             let labels = numbers(attribute, photos);
             let all = photos.iter().filter(|p| p.labels.contains_key(&attribute.name)).count();
             let unknown = all - labels.iter().flatten().count();
-            Ok(Measurement::new(attribute, &ids, (&labels, unknown), &probabilities(head, rows)?))
+            let thresholds = head.manifest().thresholds.get(&attribute.name).map_or(&[][..], Vec::as_slice);
+            let told = probabilities(head, rows)?;
+            Ok(Measurement::new((attribute, thresholds), &ids, (&labels, unknown), &told))
         };
         self.heads.iter().map(of).collect()
     }

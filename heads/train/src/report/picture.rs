@@ -14,23 +14,29 @@ pub(super) fn address(rgb: &[u8], side: usize) -> String {
     format!("data:image/jpeg;base64,{}", base64::engine::general_purpose::STANDARD.encode(jpeg))
 }
 
-/// A canvas at half its size.
+/// A canvas at the size of the page's pictures.
 pub(super) fn small(canvas: &Canvas) -> String {
-    let (side, step) = (canvas.side(), canvas.side() / SIDE);
-    let mut rgb = Vec::with_capacity(SIDE * SIDE * 3);
+    address(&resized(canvas.rgb(), canvas.side()), SIDE)
+}
+
+/// Pixels `[side, side, 3]` at [`SIDE`], each the mean of those that it covers.
+fn resized(rgb: &[u8], side: usize) -> Vec<u8> {
+    let covered = |at: usize| {
+        let from = at * side / SIDE;
+        from..((at + 1) * side / SIDE).max(from + 1)
+    };
+    let mut small = Vec::with_capacity(SIDE * SIDE * 3);
     for y in 0..SIDE {
         for x in 0..SIDE {
+            let pixels = || covered(y).flat_map(|y| covered(x).map(move |x| (y * side + x) * 3));
+            let count = pixels().count() as u32;
             for channel in 0..3 {
-                let at = |dx: usize, dy: usize| {
-                    u32::from(canvas.rgb()[((y * step + dy) * side + x * step + dx) * 3 + channel])
-                };
-                let sum: u32 =
-                    (0..step).flat_map(|dy| (0..step).map(move |dx| (dx, dy))).map(|(x, y)| at(x, y)).sum();
-                rgb.push((sum / (step * step) as u32) as u8);
+                let sum: u32 = pixels().map(|at| u32::from(rgb[at + channel])).sum();
+                small.push((sum / count) as u8);
             }
         }
     }
-    address(&rgb, SIDE)
+    small
 }
 
 /// A canvas with what part extraction found: the background darkened, the jumps as white lines, the parts as frames.
@@ -82,6 +88,25 @@ fn frame(rect: Rect, side: usize, mut dot: impl FnMut(f32, f32)) {
             dot(x, rect.y1 - inset);
             dot(rect.x0 + inset, y);
             dot(rect.x1 - inset, y);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canvases_of_any_side_are_shown_whole() {
+        for side in [1, 2, 50, 111, 112, 113, 200, 224, 300] {
+            let shade = |x: usize| (255 * x / (side - 1).max(1)) as u8;
+            let rgb: Vec<u8> = (0..side * side).flat_map(|at| [shade(at % side), 7, 9]).collect();
+            let small = resized(&rgb, side);
+            assert_eq!(small.len(), SIDE * SIDE * 3, "{side}");
+            let row: Vec<u8> = small[..SIDE * 3].chunks_exact(3).map(|pixel| pixel[0]).collect();
+            assert!(row.windows(2).all(|pair| pair[0] <= pair[1]), "{side}: {row:?}");
+            assert!(side == 1 || row[0] < 8 && row[SIDE - 1] > 247, "{side}: from edge to edge");
+            assert!(small.chunks_exact(3).all(|pixel| pixel[1..] == [7, 9]), "{side}");
         }
     }
 }

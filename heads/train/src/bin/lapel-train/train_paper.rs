@@ -5,7 +5,9 @@ use anyhow::Context;
 use candle_core::{DType, Device};
 use clap::Args;
 use indicatif::MultiProgress;
-use lapel_heads::{ALEXNET_FILE, Attribute, Backbone, EXTRACT_PARTS_FILE};
+use lapel_heads::{
+    ALEXNET_FILE, AlexNet, Attribute, Backbone, Bundle, EXTRACT_PARTS_FILE, Head, PARTS_ATTRIBUTE, Region,
+};
 use lapel_train::systems::{HeadSystem, SearchRules, lapel_recipes, learn_rules};
 use lapel_train::{
     BackboneData, BackboneSchedule, CanvasCache, HeadData, HeadRecipe, Prepared, Schedule, Trained,
@@ -96,14 +98,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         validation: &training.validation,
         bars: MultiProgress::new(),
     };
-    let parts = trainer.train(&HeadRecipe::extract_parts(), &prepared)?;
-    let extract_parts = parts.head()?;
-    prepared.find_cases(&extract_parts)?;
+    let (extract_parts, new_parts) = extract_parts(options, &trainer, (&prepared, &backbone))?;
+    if let Some(head) = &extract_parts {
+        prepared.find_cases(head)?;
+    }
     let names: Vec<&str> = attributes.iter().map(|a| a.name.as_str()).collect();
     let mut recipes = lapel_recipes(&names);
     recipes.retain(|r| options.heads.is_empty() || options.heads.contains(&r.name));
     if options.heads.iter().any(|h| h == "sport") {
         recipes.push(HeadRecipe::rendered_only("sport"));
+    }
+    if extract_parts.is_none() {
+        // As it is trained, so it is served, whatever finds parts there.
+        recipes.iter_mut().for_each(|recipe| (recipe.region, recipe.context) = (Region::Whole, false));
     }
     for recipe in &recipes {
         prepared.inputs(recipe.region, recipe.context)?;
@@ -113,17 +120,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // Weights are chosen for all heads together, or not at all.
     let rules = if options.heads.is_empty() {
         let heads = trained.iter().map(Trained::head).collect::<Result<Vec<_>, _>>()?;
-        let renders = options.data.prepare_with_cases(
-            "held-out",
-            options.data.held_out_renders(),
-            (&backbone, &extract_parts),
-        )?;
+        let mut renders = options.data.prepare("held-out", options.data.held_out_renders(), &backbone)?;
+        if let Some(head) = &extract_parts {
+            renders.find_cases(head)?;
+        }
         let lessons = options.data.lessons(&sets, &training, (&prepared, &renders));
         learn_rules(&HeadSystem::new("Lapel", Arc::new(heads), SearchRules::default()), &lessons)?
     } else {
         SearchRules { weights: vec![1.0; trained.len()], ..SearchRules::default() }
     };
-    fs_err::write(options.bundles.join(EXTRACT_PARTS_FILE), parts.bundle.to_bytes()?)?;
+    if let Some(bundle) = new_parts {
+        fs_err::write(options.bundles.join(EXTRACT_PARTS_FILE), bundle.to_bytes()?)?;
+    }
     for ((recipe, trained), weight) in recipes.iter().zip(trained).zip(rules.weights) {
         let mut bundle = trained.bundle;
         bundle.manifest.weight = weight;
@@ -131,6 +139,28 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         fs_err::write(options.bundles.join(format!("{}.safetensors", recipe.name)), bundle.to_bytes()?)?;
     }
     Ok(())
+}
+
+/// "Extract Parts?" with its bundle, trained where labels tell the case of pictures. Otherwise the one that lies in the
+/// folder of the bundles, if it was trained on this backbone, and none to be written.
+fn extract_parts(
+    options: &Options,
+    trainer: &Trainer<'_>,
+    (prepared, backbone): (&Prepared, &AlexNet),
+) -> anyhow::Result<(Option<Head>, Option<Bundle>)> {
+    let mut examples = prepared.examples().iter().zip(trainer.validation);
+    if examples.any(|(example, held)| !held && example.labels.contains_key(PARTS_ATTRIBUTE)) {
+        let trained = trainer.train(&HeadRecipe::extract_parts(), prepared)?;
+        return Ok((Some(trained.head()?), Some(trained.bundle)));
+    }
+    let path = options.bundles.join(EXTRACT_PARTS_FILE);
+    let kept = if path.exists() { Head::from_bytes(&fs_err::read(&path)?, backbone).ok() } else { None };
+    let instead = match kept {
+        Some(_) => format!("{} is used as it is", path.display()),
+        None => "every head reads the whole picture".to_owned(),
+    };
+    eprintln!("no label tells which garments have sleeves, so \"Extract Parts?\" is not trained: {instead}");
+    Ok((kept, None))
 }
 
 /// Fine-tunes the backbone and writes its weights in f16.

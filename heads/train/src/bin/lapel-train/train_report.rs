@@ -81,19 +81,22 @@ impl Report {
 
     fn text(&self) -> String {
         let mut text = String::from(
-            "\nattribute       labelled  accuracy  majority  balanced  calibration error  of the surest 90 %\n",
+            "\nattribute       labelled  accuracy  majority  balanced  calibration error  of the surest 90 %   shown  \
+             of those\n",
         );
         for m in &self.measured {
             let _ = writeln!(
                 text,
-                "{:15} {:8}  {:7.1}%  {:7.1}%  {:7.1}%  {:17.3}  {:16.1}%",
+                "{:15} {:8}  {:7.1}%  {:7.1}%  {:7.1}%  {:17.3}  {:17.1}%  {:5.1}%  {:7.1}%",
                 m.attribute,
                 m.labelled,
                 100.0 * m.accuracy,
                 100.0 * m.majority,
                 100.0 * m.balanced,
                 m.calibration_error,
-                100.0 * m.accuracy_of_surest
+                100.0 * m.accuracy_of_surest,
+                100.0 * m.shown,
+                100.0 * m.accuracy_of_shown
             );
         }
         let mean = |part: fn(&Measurement) -> f64| {
@@ -101,14 +104,16 @@ impl Report {
         };
         let _ = writeln!(
             text,
-            "{:15} {:8}  {:7.1}%  {:7.1}%  {:7.1}%  {:17.3}  {:16.1}%",
+            "{:15} {:8}  {:7.1}%  {:7.1}%  {:7.1}%  {:17.3}  {:17.1}%  {:5.1}%  {:7.1}%",
             "mean",
             "",
             mean(|m| m.accuracy),
             mean(|m| m.majority),
             mean(|m| m.balanced),
             mean(|m| m.calibration_error) / 100.0,
-            mean(|m| m.accuracy_of_surest)
+            mean(|m| m.accuracy_of_surest),
+            mean(|m| m.shown),
+            mean(|m| m.accuracy_of_shown)
         );
         for m in &self.measured {
             for advice in m.advice() {

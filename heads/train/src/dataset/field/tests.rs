@@ -49,6 +49,53 @@ fn the_format_is_read_as_published() {
     );
 }
 
+/// A set of Shopping100k's shape with two training pictures and one test picture, labelled with the values in `rows`.
+fn shopping(rows: [[usize; 12]; 3], names: Option<&str>) -> FieldSet {
+    let counts = [16, 17, 19, 14, 10, 15, 2, 11, 16, 7, 9, 15];
+    let line = |row: &[usize; 12]| {
+        let bits = counts
+            .iter()
+            .zip(row)
+            .flat_map(|(count, one)| (0..*count).map(move |value| if value == *one { "1" } else { "0" }));
+        bits.collect::<Vec<_>>().join(" ") + "\n"
+    };
+    let folder = tempfile::tempdir().expect("folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write("attr_num.txt", "16 17 19 14 10 15 2 11 16 7 9 15\n");
+    write("imgs_train.txt", "a.jpg\nb.jpg\n");
+    write("labels_train.txt", &(line(&rows[0]) + &line(&rows[1])));
+    write("imgs_test.txt", "c.jpg\n");
+    write("labels_test.txt", &line(&rows[2]));
+    if let Some(names) = names {
+        write("attr_names.txt", names);
+    }
+    FieldSet::read(folder.path(), folder.path()).expect("sound")
+}
+
+#[test]
+fn the_papers_data_set_is_known_by_its_shape() {
+    let rows = [[0; 12], [1; 12], [1; 12]];
+    let set = shopping(rows, None);
+    let names: Vec<&str> = set.attributes().iter().map(|a| a.name.as_str()).collect();
+    assert_eq!((names.len(), names[0], names[10]), (12, "category", "sleeve_length"));
+    assert_eq!(set.attributes().iter().map(|a| a.labels.len()).sum::<usize>(), 151);
+    assert_eq!(set.training()[1].labels["sleeve_length"], "value 2");
+    let tells_parts = |set: &FieldSet| {
+        set.training().iter().chain(set.test()).filter(|e| e.labels.contains_key(PARTS_ATTRIBUTE)).count()
+    };
+    assert_eq!(tells_parts(&set), 0, "nobody knows whether value 2 has sleeves");
+    let written = |a: &Attribute| {
+        let first = if a.name == "sleeve_length" { ["long", "strapless"] } else { ["value 1", "value 2"] };
+        let labels = first.into_iter().chain(a.labels[2..].iter().map(String::as_str)).collect::<Vec<_>>();
+        // Names that the file gives are taken as they are.
+        format!("{}: {}\n", if a.name == "sport" { "sports" } else { &a.name }, labels.join(", "))
+    };
+    let named = shopping(rows, Some(&set.attributes().iter().map(written).collect::<String>()));
+    assert_eq!((named.attributes()[11].name.as_str(), tells_parts(&named)), ("sports", 3));
+    assert_eq!(named.training()[0].labels[PARTS_ATTRIBUTE], "sleeved");
+    assert_eq!(named.training()[1].labels[PARTS_ATTRIBUTE], "sleeveless");
+}
+
 #[test]
 fn malformed_files_are_named_with_line_and_reason() {
     let cases = [

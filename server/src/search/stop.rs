@@ -1,0 +1,269 @@
+//! When to stop: the error bar that this very query has shown says from which estimate on no better candidate is to be
+//! expected.
+//!
+//! The estimates of equal signatures are equal, and so are their errors: a thousand twins teach no more than one. The bar
+//! therefore learns from pairs of estimate and distance that it has not seen yet, and is believed once there are enough
+//! of them. Where signatures are so few that there never are, every candidate is scored.
+
+use std::collections::HashSet;
+
+/// Different pairs of estimate and distance before the error bar is believed.
+const SEEN_MIN: usize = 128;
+
+/// What is learned from a candidate that was scored in full.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lesson {
+    /// Its estimated distance.
+    pub(super) estimate: f32,
+    /// The heavy heads' exact terms and the others' estimate; `None` where all heads are heavy.
+    pub(super) refined: Option<f64>,
+    /// Its distance.
+    pub(super) distance: f64,
+}
+
+/// How far the search has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// The distance that a result must not exceed; infinite until there are k.
+    pub(super) limit: f64,
+    /// Candidates looked at.
+    pub(super) scored: u64,
+}
+
+/// Says from which estimate on no candidate needs to be looked at.
+///
+/// - It never stops before there are k results and enough different pairs.
+/// - What was seen before changes nothing.
+/// - A larger limit never stops earlier.
+pub(super) struct StopRule {
+    /// Results that may be missing on average.
+    misses: f64,
+    /// The bits of the pairs that were learned from.
+    seen: HashSet<(u32, u64)>,
+    /// From the estimate to the distance.
+    bar: ErrorBar,
+    stop_at: f32,
+    /// From the refined estimate to the distance.
+    refined_bar: ErrorBar,
+    refined_line: Option<Line>,
+}
+
+impl StopRule {
+    /// A rule by which `misses` results may be missing on average, were the errors normal and alike.
+    pub(super) fn new(misses: f64) -> Self {
+        Self {
+            misses,
+            seen: HashSet::new(),
+            bar: ErrorBar::default(),
+            stop_at: f32::INFINITY,
+            refined_bar: ErrorBar::default(),
+            refined_line: None,
+        }
+    }
+
+    /// Whether the error bar still has to learn.
+    pub(super) fn is_learning(&self) -> bool {
+        self.seen.len() < SEEN_MIN
+    }
+
+    /// Learns from a candidate, and from how far the search has come with it.
+    pub(super) fn learn(&mut self, lesson: Lesson, progress: Progress) {
+        let Lesson { estimate, refined, distance } = lesson;
+        if self.seen.insert((estimate.to_bits(), distance.to_bits())) {
+            self.bar.add(f64::from(estimate), distance);
+            if let Some(refined) = refined {
+                self.refined_bar.add(refined, distance);
+                self.refined_line = if self.is_learning() { None } else { self.refined_bar.line() };
+            }
+        }
+        let is_known = !self.is_learning() && progress.limit.is_finite();
+        let line = if is_known { self.bar.line() } else { None };
+        let reach = |line: Line| line.reach(progress.limit, self.deviations(progress.scored)) as f32;
+        self.stop_at = line.map_or(f32::INFINITY, reach);
+    }
+
+    /// The estimate behind which nothing better is to be expected; never NaN.
+    pub(super) fn stop_at(&self) -> f32 {
+        self.stop_at
+    }
+
+    /// Whether a candidate of this refined estimate is not worth its light heads.
+    pub(super) fn gives_up(&self, refined: f64, progress: Progress) -> bool {
+        let deviations = self.deviations(progress.scored);
+        self.refined_line.as_ref().is_some_and(|line| line.least(refined, deviations) > progress.limit)
+    }
+
+    /// Length of the error bar: about as many candidates as were scored lie in the next deviation's worth of
+    /// estimates, and of those no more than the allowed number may turn out to be results.
+    fn deviations(&self, scored: u64) -> f64 {
+        normal_tail(self.misses / scored.max(1) as f64)
+    }
+}
+
+/// Sums over pairs of estimate and distance.
+#[derive(Default)]
+struct ErrorBar {
+    count: f64,
+    x: f64,
+    y: f64,
+    xx: f64,
+    xy: f64,
+    yy: f64,
+    origin: Option<(f64, f64)>,
+}
+
+impl ErrorBar {
+    fn add(&mut self, estimate: f64, distance: f64) {
+        // From the first pair on, so that the squares keep their digits.
+        let (x0, y0) = *self.origin.get_or_insert((estimate, distance));
+        let (x, y) = (estimate - x0, distance - y0);
+        self.count += 1.0;
+        self.x += x;
+        self.y += y;
+        self.xx += x * x;
+        self.xy += x * y;
+        self.yy += y * y;
+    }
+
+    /// The line through what was seen; `None` where nothing was.
+    fn line(&self) -> Option<Line> {
+        let (x0, y0) = self.origin?;
+        let n = self.count;
+        let (mx, my) = (self.x / n, self.y / n);
+        let (vx, vy, cov) = (self.xx / n - mx * mx, self.yy / n - my * my, self.xy / n - mx * my);
+        let slope = if vx > 0.0 { (cov / vx).clamp(0.0, 1.0) } else { 0.0 };
+        let variance = (vy - 2.0 * slope * cov + slope * slope * vx).max(0.0);
+        let doubt = if vx > 0.0 { 1.0 / (n * vx) } else { 0.0 };
+        Some(Line { slope, at: x0 + mx, value: y0 + my, count: n, variance, doubt })
+    }
+}
+
+/// True distance by estimate, as a line with its doubts.
+struct Line {
+    slope: f64,
+    at: f64,
+    value: f64,
+    count: f64,
+    variance: f64,
+    /// How fast the doubt about the slope grows with the squared distance from `at`.
+    doubt: f64,
+}
+
+impl Line {
+    /// The least true distance to be expected behind an estimate: the lower end of the interval of prediction.
+    fn least(&self, estimate: f64, deviations: f64) -> f64 {
+        let x = estimate - self.at;
+        let variance = self.variance * (1.0 + 1.0 / self.count + x * x * self.doubt);
+        self.value + self.slope * x - deviations * variance.sqrt()
+    }
+
+    /// The estimate from which on nothing better than a finite `limit` is to be expected: where the lower end of the
+    /// interval crosses it. Infinite when the slope is in such doubt that it never does.
+    fn reach(&self, limit: f64, deviations: f64) -> f64 {
+        let bar = deviations * deviations * self.variance;
+        let gap = limit - self.value;
+        let steepness = self.slope * self.slope - bar * self.doubt;
+        if steepness <= 0.0 {
+            return f64::INFINITY;
+        }
+        let root = gap * gap * bar * self.doubt + steepness * bar * (1.0 + 1.0 / self.count);
+        self.at + (self.slope * gap + root.sqrt()) / steepness
+    }
+}
+
+/// How many standard deviations above its mean a normal variable is with probability `p`, to three digits
+/// (Abramowitz and Stegun, 26.2.23); at least 0.
+fn normal_tail(p: f64) -> f64 {
+    let t = (-2.0 * p.clamp(1e-300, 0.5).ln()).sqrt();
+    let (above, below) =
+        (2.515517 + t * (0.802853 + t * 0.010328), 1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
+    (t - above / below).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn lesson(estimate: f32, distance: f64) -> Lesson {
+        Lesson { estimate, refined: Some(f64::from(estimate)), distance }
+    }
+
+    /// A rule after lessons, of which each is told the limit.
+    fn after(lessons: &[(f32, f64)], limit: f64) -> StopRule {
+        let mut rule = StopRule::new(0.005);
+        for (at, (estimate, distance)) in lessons.iter().enumerate() {
+            rule.learn(lesson(*estimate, *distance), Progress { limit, scored: at as u64 + 1 });
+        }
+        rule
+    }
+
+    /// Estimates of some distances, each off by a little that depends on the pair.
+    fn noisy(count: usize) -> Vec<(f32, f64)> {
+        let pair = |at: usize| {
+            let distance = at as f64 / count as f64;
+            ((distance + 0.01 * (at as f64 * 2.7).sin()) as f32, distance)
+        };
+        (0..count).map(pair).collect()
+    }
+
+    #[test]
+    fn it_never_stops_before_there_are_k_results_and_enough_different_pairs() {
+        let pairs = noisy(SEEN_MIN);
+        assert!(after(&pairs, 0.3).stop_at().is_finite());
+        assert_eq!(after(&pairs, f64::INFINITY).stop_at(), f32::INFINITY, "k results are not there yet");
+        let few = [pairs[..SEEN_MIN - 1].to_vec(), vec![pairs[3]; 1000]].concat();
+        let rule = after(&few, 0.3);
+        assert!(rule.is_learning() && rule.stop_at() == f32::INFINITY, "twins teach nothing");
+        assert!(!rule.gives_up(1e9, Progress { limit: 0.3, scored: 1000 }));
+    }
+
+    #[test]
+    fn exact_estimates_stop_at_the_limit_and_no_sooner() {
+        // 2^-9 steps are exact in both precisions, so the line has no variance.
+        let exact: Vec<(f32, f64)> = (0..512).map(|at| (at as f32 / 512.0, f64::from(at) / 512.0)).collect();
+        assert_eq!(after(&exact, 0.25).stop_at(), 0.25);
+        assert_eq!(after(&exact, f64::INFINITY).stop_at(), f32::INFINITY, "and not NaN");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_seen_it_stops_nowhere_or_somewhere(
+            values in vec((0u8..6, 0u8..6), 0..400), fine in any::<bool>(), limit in 0.0f64..3.0, found in any::<bool>()
+        ) {
+            // Few values, or as many as there are lessons.
+            let noise = |at: usize| if fine { at as f64 * 1e-4 } else { 0.0 };
+            let pairs: Vec<(f32, f64)> = values
+                .iter()
+                .enumerate()
+                .map(|(at, (x, y))| ((f64::from(*x) / 4.0 + noise(at)) as f32, f64::from(*y) / 4.0))
+                .collect();
+            let limit = if found { limit } else { f64::INFINITY };
+            let rule = after(&pairs, limit);
+            prop_assert!(!rule.stop_at().is_nan());
+            let different: HashSet<_> = pairs.iter().map(|(x, y)| (x.to_bits(), y.to_bits())).collect();
+            if different.len() < SEEN_MIN || !found {
+                prop_assert_eq!(rule.stop_at(), f32::INFINITY);
+            }
+            prop_assert!(after(&pairs, limit + 0.5).stop_at() >= rule.stop_at(), "a larger limit stops earlier");
+            // Where it stops, the interval of prediction ends at the limit.
+            if let Some(line) = rule.bar.line().filter(|_| rule.stop_at().is_finite()) {
+                let deviations = rule.deviations(pairs.len() as u64);
+                let stop = line.reach(limit, deviations);
+                prop_assert!((line.least(stop, deviations) - limit).abs() < 1e-6 * (1.0 + stop.abs()));
+                prop_assert!(line.least(stop + 1.0, deviations) >= limit - 1e-6 * (1.0 + stop.abs()));
+            }
+        }
+
+        #[test]
+        fn what_was_seen_before_changes_nothing(again in vec(0usize..200, 0..300), limit in 0.1f64..1.0) {
+            let pairs = noisy(200);
+            let (once, mut twice) = (after(&pairs, limit), after(&pairs, limit));
+            for at in again {
+                twice.learn(lesson(pairs[at].0, pairs[at].1), Progress { limit, scored: 200 });
+            }
+            prop_assert_eq!(once.stop_at(), twice.stop_at());
+        }
+    }
+}
