@@ -6,8 +6,10 @@ mod convolutions;
 mod file;
 pub(crate) mod inverted;
 mod layout;
+mod network;
 mod palette;
 mod plain;
+mod transformer;
 mod views;
 mod winograd;
 
@@ -15,7 +17,9 @@ pub use alexnet::{AlexNet, AlexNetError, CONV5, LAYERS};
 pub use file::{BackboneError, load_backbone};
 pub use inverted::{Architecture, BackboneFault, InvertedResidual, Map, Tap};
 pub use layout::{FeatureLayout, MapShape, Source};
+pub use network::NetworkKind;
 pub use plain::plain_conv5;
+pub use transformer::{TransformerConfig, TransformerKind};
 pub use views::{BackboneManifest, PIPELINE, Views, ViewsError};
 
 use crate::photo::{Canvas, Photo};

@@ -6,16 +6,14 @@ use anyhow::Context;
 use candle_core::Tensor;
 use clap::Args;
 use lapel_heads::{
-    Architecture, Attribute, BACKBONE_FILE, Backbone, BackboneManifest, Bundle, EXTRACT_PARTS_FILE,
-    FeatureLayout, Head, PARTS_ATTRIBUTE, PIPELINE, PartsCase, Region, View, Views, Weights, load_backbone,
-    shipped_folder,
+    Attribute, BACKBONE_FILE, Backbone, Bundle, EXTRACT_PARTS_FILE, FeatureLayout, Head, PARTS_ATTRIBUTE,
+    PartsCase, Region, load_backbone, shipped_folder,
 };
-use lapel_train::parts_case;
 use lapel_train::probes::{
     Draw, Edit, EditWeights, EditedHead, FOLDS, Picture, Pictures, Probe, ProbeModel, Scaling, Table,
     TablePhoto, VectorCache, choose_weights, draw_edits, fit_probe, numbers, probe_bundles,
 };
-use std::collections::BTreeMap;
+use lapel_train::{Published, parts_case, published_backbone};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,13 +41,17 @@ pub(crate) struct Options {
     /// The backbone's file (default: the shipped one).
     #[arg(long)]
     backbone: Option<PathBuf>,
-    /// Make the backbone from the weights of a published network, batch norm folded, and write it to --out.
+    /// Make the backbone from the weights of a published network, a safetensors file, and write it to --out. Batch
+    /// norm is folded.
     #[arg(long, conflicts_with = "backbone")]
     weights: Option<PathBuf>,
     /// The network whose weights they are.
     #[arg(long, value_enum, default_value = "efficientnet-lite0")]
-    architecture: Network,
-    /// Side of the views in pixels.
+    architecture: Published,
+    /// Of CLIP and SigLIP: the config.json that their hub has beside the weights.
+    #[arg(long, requires = "weights")]
+    config: Option<PathBuf>,
+    /// Side of the views in pixels: a multiple of 32, or of a vision transformer's patches.
     #[arg(long, default_value_t = 224)]
     side: usize,
     /// Folder of the bundles that a single head will serve beside (default: the shipped ones).
@@ -64,13 +66,6 @@ pub(crate) struct Options {
     /// Seed of draws and edits.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-}
-
-/// Networks whose weights can be given.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Network {
-    EfficientnetLite0,
-    MobilenetV2,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -161,27 +156,8 @@ fn chosen(table: &Table, names: &[String]) -> anyhow::Result<Vec<Attribute>> {
 fn backbone(options: &Options) -> anyhow::Result<Arc<dyn Backbone>> {
     let path = match (&options.weights, &options.backbone) {
         (Some(weights), _) => {
-            let tensors = candle_core::safetensors::load(weights, &candle_core::Device::Cpu)
-                .with_context(|| weights.display().to_string())?;
-            let manifest = BackboneManifest {
-                format: 1,
-                architecture: match options.architecture {
-                    Network::EfficientnetLite0 => Architecture::EfficientNetLite0,
-                    Network::MobilenetV2 => Architecture::MobileNetV2,
-                },
-                input_side: options.side,
-                views: View::ALL.to_vec(),
-                blocks: vec![4, 10],
-                pipeline: PIPELINE,
-            };
-            // What the network does not need, its classes for instance, is left out.
-            let wanted: BTreeMap<String, Weights> = tensors
-                .into_iter()
-                .filter(|(name, _)| !name.starts_with("_fc") && !name.starts_with("classifier"))
-                .map(|(name, tensor)| Ok((name, rounded(&tensor)?)))
-                .collect::<candle_core::Result<_>>()?;
-            let bytes = Views::to_bytes(&manifest, &wanted)?;
-            load_backbone(&bytes).with_context(|| weights.display().to_string())?;
+            let (config, side) = (options.config.as_deref(), options.side);
+            let bytes = published_backbone(options.architecture, weights, config, side)?;
             fs_err::create_dir_all(&options.out)?;
             let path = options.out.join(BACKBONE_FILE);
             fs_err::write(&path, bytes)?;
@@ -197,11 +173,6 @@ fn backbone(options: &Options) -> anyhow::Result<Arc<dyn Backbone>> {
         path.display()
     );
     Ok(loaded)
-}
-
-fn rounded(tensor: &Tensor) -> candle_core::Result<Weights> {
-    let data = tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    Ok(Weights { shape: tensor.dims().to_vec(), data })
 }
 
 /// Features of pictures of photos, photo by photo, with a progress bar.
