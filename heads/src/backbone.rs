@@ -6,8 +6,10 @@ mod convolutions;
 mod file;
 pub mod inverted;
 mod layout;
+mod network;
 mod palette;
 mod plain;
+mod transformer;
 mod views;
 mod winograd;
 
@@ -15,8 +17,10 @@ pub use alexnet::{AlexNet, AlexNetError, CONV5, LAYERS};
 pub use file::{BackboneError, load_backbone};
 pub use inverted::{Architecture, BackboneFault, InvertedResidual, Map, Tap};
 pub use layout::{FeatureLayout, MapShape, Source};
+pub use network::NetworkKind;
 pub use palette::colours as cloth_colours;
 pub use plain::plain_conv5;
+pub use transformer::{TransformerConfig, TransformerKind};
 pub use views::{BackboneManifest, PIPELINE, Views, ViewsError};
 
 use crate::photo::{Canvas, Photo};

@@ -31,7 +31,8 @@ pub mod wardrobe;
 
 pub use backbone::{
     AlexNet, AlexNetError, Architecture, Backbone, BackboneError, BackboneFault, BackboneManifest,
-    FeatureLayout, InvertedResidual, Map, MapShape, PIPELINE, Source, Tap, Views, ViewsError, load_backbone,
+    FeatureLayout, InvertedResidual, Map, MapShape, NetworkKind, PIPELINE, Source, Tap, TransformerConfig,
+    TransformerKind, Views, ViewsError, load_backbone,
 };
 pub use bundle::{Bundle, BundleError, Weights};
 pub use embedder::{EmbedError, Embedded, Embedder, Embedding, HeadFault, PARTS_ATTRIBUTE};

@@ -75,6 +75,18 @@ pub enum BackboneFault {
         /// How many there are.
         blocks: usize,
     },
+    /// The tensor library fails.
+    #[error("the tensor library fails in the backbone: {reason}")]
+    Library {
+        /// Its words.
+        reason: String,
+    },
+}
+
+impl From<candle_core::Error> for BackboneFault {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Library { reason: error.to_string() }
+    }
 }
 
 /// A map inside a network.
@@ -197,18 +209,27 @@ pub(crate) fn check_tensors(
 ) -> Result<(), BackboneFault> {
     for convolution in layout.convolutions() {
         for (part, shape) in [("weight", &convolution.shape[..]), ("bias", &convolution.shape[..1])] {
-            let name = tensor_name(convolution, part);
-            let Some(found) = tensors.get(&name) else {
-                return Err(BackboneFault::MissingTensor { name, shape: shape.to_vec() });
-            };
-            if found.shape != shape || found.data.len() != shape.iter().product::<usize>() {
-                let (found, wanted) = (found.shape.clone(), shape.to_vec());
-                return Err(BackboneFault::Shape { name, found, wanted });
-            }
-            if found.data.iter().any(|value| !value.is_finite()) {
-                return Err(BackboneFault::NotFinite { name });
-            }
+            check_tensor(tensor_name(convolution, part), shape, tensors)?;
         }
+    }
+    Ok(())
+}
+
+/// Whether a tensor is there, with this shape and finite numbers.
+pub(crate) fn check_tensor(
+    name: String,
+    shape: &[usize],
+    tensors: &BTreeMap<String, Weights>,
+) -> Result<(), BackboneFault> {
+    let Some(found) = tensors.get(&name) else {
+        return Err(BackboneFault::MissingTensor { name, shape: shape.to_vec() });
+    };
+    if found.shape != shape || found.data.len() != shape.iter().product::<usize>() {
+        let (found, wanted) = (found.shape.clone(), shape.to_vec());
+        return Err(BackboneFault::Shape { name, found, wanted });
+    }
+    if found.data.iter().any(|value| !value.is_finite()) {
+        return Err(BackboneFault::NotFinite { name });
     }
     Ok(())
 }

@@ -2,9 +2,11 @@
 //! network by itself and becomes one vector; the cloth's colours are one more.
 //!
 //! The file is safetensors with the network's tensors and a [`BackboneManifest`] in its metadata. Layers in the middle
-//! keep texture, the last ones what the garment is, so a view's vector has the mean and the maximum of several maps.
+//! keep texture, the last ones what the garment is, so a view's vector has the mean and the maximum of several maps; of a
+//! vision transformer it has the summary and the mean of the last tokens.
 
-use super::inverted::{Architecture, BackboneFault, InvertedResidual, Map, Tap};
+use super::inverted::BackboneFault;
+use super::network::{NetworkKind, ViewNetwork};
 use super::{Backbone, FeatureLayout, Source, palette};
 use crate::bundle::{Weights, weights};
 use crate::photo::{Canvas, Photo};
@@ -38,18 +40,18 @@ const SIDE_MAX: usize = 448;
 const COLOUR: &str = "colour";
 
 /// What a backbone's file says about itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackboneManifest {
     /// Version of the manifest, 1.
     pub format: u32,
     /// The network.
-    pub architecture: Architecture,
-    /// Side of the views in pixels, a multiple of 32.
+    pub architecture: NetworkKind,
+    /// Side of the views in pixels, a multiple of 32, or of a vision transformer's patches.
     pub input_side: usize,
     /// What it looks at.
     pub views: Vec<View>,
-    /// Blocks whose maps are pooled, counted from 0; the last map always is.
+    /// Blocks whose maps are pooled, counted from 0; the last map always is. None of a vision transformer's.
     pub blocks: Vec<usize>,
     /// The [`PIPELINE`] that heads of this backbone were trained behind.
     pub pipeline: u32,
@@ -97,7 +99,7 @@ pub enum ViewsError {
 /// A network that is shown views of the garment.
 pub struct Views {
     manifest: BackboneManifest,
-    network: InvertedResidual,
+    network: ViewNetwork,
     layout: FeatureLayout,
     fingerprint: String,
 }
@@ -140,18 +142,17 @@ impl Views {
         if manifest.pipeline != PIPELINE {
             return Err(ViewsError::Pipeline { found: manifest.pipeline });
         }
-        let network = InvertedResidual::from_tensors(manifest.architecture, tensors)?;
-        let faults = faults(&manifest, network.blocks());
+        let faults = manifest.faults();
         if !faults.is_empty() {
             return Err(ViewsError::Unsound { faults });
         }
+        let network = ViewNetwork::new(&manifest, tensors)?;
         let fingerprint = fingerprint(&manifest, tensors);
         let mut views =
             Self { layout: FeatureLayout::Vectors(Arc::from([])), manifest, network, fingerprint };
         let side = views.manifest.input_side;
         let blank = vec![0; side * side * 3];
-        let pooled = views.network.forward(&[&blank], side, &views.taps())?;
-        let len = pooled.iter().flatten().map(|map| 2 * map.channels).sum();
+        let len = views.network.vectors(&[&blank])?.iter().map(Vec::len).sum();
         let source = |view: &View| Source { name: view.name().to_owned(), len };
         let colour = Source { name: COLOUR.to_owned(), len: palette::NUMBERS };
         let sources = views.manifest.views.iter().map(source).chain([colour]).collect();
@@ -196,10 +197,6 @@ impl Views {
         &self.manifest
     }
 
-    fn taps(&self) -> Vec<Tap> {
-        self.manifest.blocks.iter().map(|block| Tap::Block(*block)).chain([Tap::Head]).collect()
-    }
-
     /// The pixels of every view of a canvas, `[side, side, 3]` each.
     fn pixels(&self, canvas: &Canvas) -> Vec<Vec<u8>> {
         let look = |view: &View| canvas.look(view.square(canvas), self.manifest.input_side);
@@ -228,51 +225,43 @@ impl Backbone for Views {
         let views = self.manifest.views.len();
         let pixels: Vec<Vec<u8>> = batch.par_iter().flat_map_iter(|canvas| self.pixels(canvas)).collect();
         let pictures: Vec<&[u8]> = pixels.iter().map(Vec::as_slice).collect();
-        let maps = self.network.forward(&pictures, self.manifest.input_side, &self.taps());
-        let maps = maps.map_err(candle_core::Error::wrap)?;
+        let vectors = self.network.vectors(&pictures).map_err(candle_core::Error::wrap)?;
         let mut features = Vec::with_capacity(batch.len() * self.layout.len());
-        for (canvas, maps) in batch.iter().zip(maps.chunks_exact(views)) {
-            maps.iter().flatten().for_each(|map| pool(map, &mut features));
+        for (canvas, vectors) in batch.iter().zip(vectors.chunks_exact(views)) {
+            features.extend(vectors.iter().flatten());
             features.extend(palette::colours(canvas));
         }
         Tensor::from_vec(features, (batch.len(), self.layout.len()), &Device::Cpu)
     }
 }
 
-/// The mean, then the maximum of each channel.
-fn pool(map: &Map, pooled: &mut Vec<f32>) {
-    let mut sums = vec![0.0; map.channels];
-    let mut most = vec![f32::NEG_INFINITY; map.channels];
-    for pixel in map.data.chunks_exact(map.channels) {
-        for ((sum, most), value) in sums.iter_mut().zip(&mut most).zip(pixel) {
-            *sum += value;
-            *most = most.max(*value);
+impl BackboneManifest {
+    /// Everything that is wrong with it.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let Self { format, architecture, input_side, views, blocks: pooled, .. } = self;
+        let mut faults = architecture.faults(*input_side);
+        if *format != FORMAT {
+            faults.push(format!("format is {format}; format {FORMAT} is read"));
         }
+        let step = architecture.step().max(1);
+        if input_side % step != 0 || !(step..=SIDE_MAX).contains(input_side) {
+            faults.push(format!(
+                "input_side is {input_side}; a multiple of {step} up to {SIDE_MAX} is accepted"
+            ));
+        }
+        let mut seen = views.clone();
+        seen.sort_unstable();
+        seen.dedup();
+        if views.is_empty() || seen.len() != views.len() {
+            faults.push("views must name at least one view, and none twice".into());
+        }
+        let blocks = architecture.blocks();
+        if pooled.iter().any(|block| *block >= blocks) || !pooled.is_sorted_by(|a, b| a < b) {
+            faults.push(format!("blocks must be in order, without repetition and below {blocks}"));
+        }
+        faults
     }
-    let share = 1.0 / (map.height * map.width) as f32;
-    pooled.extend(sums.into_iter().map(|sum| sum * share));
-    pooled.extend(most);
-}
-
-fn faults(manifest: &BackboneManifest, blocks: usize) -> Vec<String> {
-    let BackboneManifest { format, input_side, views, blocks: pooled, .. } = manifest;
-    let mut faults = Vec::new();
-    if *format != FORMAT {
-        faults.push(format!("format is {format}; format {FORMAT} is read"));
-    }
-    if input_side % 32 != 0 || !(32..=SIDE_MAX).contains(input_side) {
-        faults.push(format!("input_side is {input_side}; a multiple of 32 up to {SIDE_MAX} is accepted"));
-    }
-    let mut seen = views.clone();
-    seen.sort_unstable();
-    seen.dedup();
-    if views.is_empty() || seen.len() != views.len() {
-        faults.push("views must name at least one view, and none twice".into());
-    }
-    if pooled.iter().any(|block| *block >= blocks) || !pooled.is_sorted_by(|a, b| a < b) {
-        faults.push(format!("blocks must be in order, without repetition and below {blocks}"));
-    }
-    faults
 }
 
 /// Architecture, pipeline and a hash of manifest and weights, rounded to half precision.
@@ -280,6 +269,7 @@ fn fingerprint(manifest: &BackboneManifest, tensors: &BTreeMap<String, Weights>)
     let BackboneManifest { architecture, input_side, views, blocks, pipeline, .. } = manifest;
     let mut hash = Sha256::new();
     hash.update(format!("{input_side} {views:?} {blocks:?}"));
+    hash.update(architecture.identity());
     for (name, weights) in tensors {
         hash.update(format!("\0{name}\0{:?}\0", weights.shape));
         weights.data.iter().for_each(|v| hash.update(f16::from_f32(*v).to_le_bytes()));

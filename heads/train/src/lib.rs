@@ -20,6 +20,7 @@ mod loss;
 mod network;
 mod prepared;
 pub mod probes;
+mod published;
 mod recipe;
 pub mod report;
 mod sgd;
@@ -37,5 +38,6 @@ pub use head_trainer::{HeadData, Progress, Schedule, TrainError, Trained, train_
 pub(crate) use loss::hinge;
 pub use network::{Network, NetworkConfig};
 pub use prepared::Prepared;
+pub use published::{Published, published_backbone};
 pub use recipe::{HeadRecipe, Input, Ranking, is_special};
 pub(crate) use sgd::Sgd;

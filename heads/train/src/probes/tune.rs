@@ -14,8 +14,8 @@ use crate::{Adam, Tape, TrainableInverted};
 use anyhow::Context;
 use candle_core::{D, Device, Tensor, Var};
 use lapel_heads::{
-    Attribute, Backbone, BackboneManifest, Canvas, InvertedResidual, Map, Photo, PhotoLimits, Square, Tap,
-    Views, Weights, cloth_colours, sha256,
+    Attribute, Backbone, BackboneManifest, Canvas, InvertedResidual, Map, NetworkKind, Photo, PhotoLimits,
+    Square, Tap, Views, Weights, cloth_colours, sha256,
 };
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
@@ -303,6 +303,12 @@ pub fn tune(
 ) -> anyhow::Result<BTreeMap<String, Weights>> {
     let (aside, taught): (Vec<usize>, Vec<usize>) =
         (0..photos.len()).partition(|at| photos[*at].is_set_aside());
+    let NetworkKind::InvertedResidual(architecture) = manifest.architecture else {
+        anyhow::bail!(
+            "networks of inverted residual blocks are tuned; {} is not",
+            manifest.architecture.name()
+        );
+    };
     anyhow::ensure!(
         !attributes.is_empty() && taught.len() >= settings.batch,
         "there is too little to learn from"
@@ -313,8 +319,8 @@ pub fn tune(
     let index: Vec<u32> = taught.iter().map(|at| *at as u32).collect();
     let lights = Lights::new(&lessons, &rows.index_select(&Tensor::new(index, &Device::Cpu)?, 0)?)?;
     let tuner = Tuner {
-        fixed: InvertedResidual::from_tensors(manifest.architecture, tensors)?,
-        trained: TrainableInverted::new(manifest.architecture, tensors, settings.from)?,
+        fixed: InvertedResidual::from_tensors(architecture, tensors)?,
+        trained: TrainableInverted::new(architecture, tensors, settings.from)?,
         manifest,
         settings,
         lights,
@@ -391,7 +397,7 @@ mod tests {
     fn manifest() -> BackboneManifest {
         BackboneManifest {
             format: 1,
-            architecture: ARCHITECTURE,
+            architecture: ARCHITECTURE.into(),
             input_side: 32,
             views: View::ALL.to_vec(),
             blocks: vec![10],
