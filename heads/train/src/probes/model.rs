@@ -53,7 +53,7 @@ impl ProbeModel {
             let all = photos.iter().filter(|p| p.labels.contains_key(&attribute.name)).count();
             let unknown = all - labels.iter().flatten().count();
             let thresholds = head.manifest().thresholds.get(&attribute.name).map_or(&[][..], Vec::as_slice);
-            let told = probabilities(head, rows)?;
+            let told = self.probabilities(head, rows)?;
             Ok(Measurement::new((attribute, thresholds), &ids, (&labels, unknown), &told))
         };
         self.heads.iter().map(of).collect()
@@ -66,7 +66,7 @@ impl ProbeModel {
     pub fn edited(&self, photos: &[TablePhoto], rows: &Tensor) -> anyhow::Result<Vec<EditedHead>> {
         let of = |head: &Head| {
             let labels = numbers(&head.manifest().attributes[0], photos);
-            Ok(EditedHead::new(head, labels, &probabilities(head, rows)?))
+            Ok(EditedHead::new(head, labels, &self.probabilities(head, rows)?))
         };
         self.heads.iter().map(of).collect()
     }
@@ -78,6 +78,21 @@ impl ProbeModel {
     pub fn edits(&self, photos: &[TablePhoto], rows: &Tensor, seed: u64) -> anyhow::Result<EditTable> {
         let heads = self.edited(photos, rows)?;
         Ok(edit_table(&heads, &draw_edits(&heads, seed), &self.weights()))
+    }
+
+    /// Probabilities that a probe gives for rows of features, of which it reads the vectors that its manifest names.
+    fn probabilities(&self, head: &Head, rows: &Tensor) -> anyhow::Result<Vec<Vec<f32>>> {
+        let layout = self.backbone.layout();
+        let mut read = Vec::new();
+        for name in &head.manifest().inputs {
+            let at = layout.source(name).with_context(|| format!("the backbone does not give {name}"))?;
+            read.push(rows.narrow(1, at.start, at.len())?);
+        }
+        let count = head.dim();
+        let squares = |signature: Option<lapel_heads::Signature>| {
+            signature.map_or_else(|| vec![0.0; count], |s| s.values().iter().map(|v| v * v).collect())
+        };
+        Ok(head.signatures(&Tensor::cat(&read, 1)?)?.into_iter().map(squares).collect())
     }
 
     /// The weights in the manifests.
@@ -125,13 +140,4 @@ pub fn numbers(attribute: &Attribute, photos: &[TablePhoto]) -> Vec<Option<u16>>
         attribute.labels.iter().position(|l| l == label).map(|at| at as u16)
     };
     photos.iter().map(number).collect()
-}
-
-/// Probabilities that a probe gives for rows of features.
-fn probabilities(head: &Head, rows: &Tensor) -> anyhow::Result<Vec<Vec<f32>>> {
-    let count = head.dim();
-    let squares = |signature: Option<lapel_heads::Signature>| {
-        signature.map_or_else(|| vec![0.0; count], |s| s.values().iter().map(|v| v * v).collect())
-    };
-    Ok(head.signatures(rows)?.into_iter().map(squares).collect())
 }
