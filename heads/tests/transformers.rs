@@ -35,6 +35,7 @@ fn manifest(architecture: TransformerConfig) -> BackboneManifest {
         views: View::ALL.to_vec(),
         blocks: Vec::new(),
         pipeline: PIPELINE,
+        tuned: false,
     }
 }
 

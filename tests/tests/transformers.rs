@@ -32,6 +32,7 @@ fn manifest(kind: TransformerKind) -> BackboneManifest {
         views: View::ALL.to_vec(),
         blocks: Vec::new(),
         pipeline: PIPELINE,
+        tuned: false,
     }
 }
 

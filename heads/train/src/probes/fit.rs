@@ -8,23 +8,20 @@ use anyhow::Context;
 use candle_core::{Device, Tensor};
 use lapel_heads::{
     Attribute, Bundle, FORMAT, FeatureLayout, HeadKind, Manifest, Region, SignatureKind, SignatureSum,
-    Source, Weights, store_prototypes,
+    Weights, store_prototypes,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 /// Parts that photos are divided into; each is predicted by a probe that saw the others.
 pub const FOLDS: usize = 4;
 /// Weight decays that are tried, of inputs of unit variance divided by the root of their number.
-const DECAYS: [f64; 6] = [3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3];
+const DECAYS: [f64; 4] = [3e-6, 1e-5, 3e-5, 1e-4];
 /// How far rare labels are favoured: logits are lowered by this share of the logarithm of a label's frequency.
 const ADJUSTMENTS: [f32; 5] = [0.0, 0.2, 0.4, 0.6, 0.8];
 /// What balanced accuracy counts beside accuracy in these choices.
 const BALANCED: f64 = 0.35;
 /// Held-out photos whose signatures alone make a prototype.
 const PROTOTYPE_MIN: usize = 4;
-/// What leaving a vector out must gain, so that chance alone seldom decides.
-const WORTH_LEAVING_OUT: f64 = 0.005;
 /// A label needs this many photos.
 pub const LABEL_MIN: usize = 8;
 
@@ -36,8 +33,6 @@ pub struct Pictures {
     pub draw: Vec<Draw>,
     /// The fold of each photo; `None` of one that every probe learns from, because the backbone already has.
     pub fold: Vec<Option<usize>>,
-    /// The backbone's vectors, of which a probe may leave one out.
-    pub sources: Arc<[Source]>,
     /// `[pictures, inputs]`, every input of mean 0 and variance 1 over the root of the number of inputs.
     pub inputs: Tensor,
     /// By which this came from the backbone's numbers.
@@ -106,9 +101,7 @@ impl Scaling {
 pub struct Probe {
     /// The attribute with its labels.
     pub attribute: Attribute,
-    /// The source that it does not read, where it tells more without: chosen, too.
-    pub left_out: Option<String>,
-    /// Its layer on scaled inputs; weights of nought where it does not read.
+    /// Its layer on scaled inputs.
     linear: Linear,
     /// What logits are lowered by, by label.
     adjustment: Vec<f32>,
@@ -154,12 +147,12 @@ pub fn fit_probe(
     // Labels of photos that are held out at all.
     let examined: Vec<Option<u16>> =
         labels.iter().zip(&pictures.fold).map(|(label, fold)| label.filter(|_| fold.is_some())).collect();
-    let held_out = |learnt: &[usize], decay: f64, left_out: Option<&str>| -> anyhow::Result<Vec<Vec<f32>>> {
+    let held_out = |learnt: &[usize], decay: f64| -> anyhow::Result<Vec<Vec<f32>>> {
         let mut held_out = vec![Vec::new(); labels.len()];
         for fold in &folds {
             let is_in = |at: &usize| pictures.fold[pictures.photo[*at]] == Some(*fold);
             let learnt: Vec<usize> = learnt.iter().copied().filter(|at| !is_in(at)).collect();
-            let linear = fit_rows(pictures, &labels, &learnt, (count, decay, left_out))?;
+            let linear = fit_rows(pictures, &labels, &learnt, count, decay)?;
             let told: Vec<usize> = plain.iter().copied().filter(is_in).collect();
             for (at, logits) in told.iter().zip(linear.logits(&select(&pictures.inputs, &told)?)?) {
                 held_out[pictures.photo[*at]] = logits;
@@ -179,18 +172,10 @@ pub fn fit_probe(
     };
     let mut tried = Vec::with_capacity(DECAYS.len());
     for decay in DECAYS {
-        tried.push((adjusted(&held_out(&alone, decay, None)?).0, decay));
+        tried.push((adjusted(&held_out(&alone, decay)?).0, decay));
     }
-    let (score, decay) = tried.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).context("nothing was tried")?;
-    let mut best = (score, None);
-    for source in pictures.sources.iter().filter(|_| pictures.sources.len() > 1) {
-        let score = adjusted(&held_out(&alone, decay, Some(&source.name))?).0;
-        if score > best.0 + WORTH_LEAVING_OUT {
-            best = (score, Some(source.name.clone()));
-        }
-    }
-    let left_out = best.1;
-    let mut held_out = held_out(&known, decay, left_out.as_deref())?;
+    let (_, decay) = tried.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).context("nothing was tried")?;
+    let mut held_out = held_out(&known, decay)?;
     let (_, favoured) = adjusted(&held_out);
     let adjustment: Vec<f32> = logs.iter().map(|log| favoured * log).collect();
     for row in &mut held_out {
@@ -198,21 +183,11 @@ pub fn fit_probe(
     }
     let temperature = temperature(&held_out, &examined);
     let held_out = held_out.into_iter().map(|logits| probabilities(&logits, temperature)).collect();
-    let linear = fit_rows(pictures, &labels, &known, (count, decay, left_out.as_deref()))?;
+    let linear = fit_rows(pictures, &labels, &known, count, decay)?;
     let attribute = attribute.clone();
     let learnt = vec![Vec::new(); labels.len()];
-    let mut probe = Probe {
-        attribute,
-        linear,
-        adjustment,
-        temperature,
-        decay,
-        favoured,
-        left_out,
-        held_out,
-        learnt,
-        labels,
-    };
+    let mut probe =
+        Probe { attribute, linear, adjustment, temperature, decay, favoured, held_out, learnt, labels };
     let told: Vec<usize> =
         plain.into_iter().filter(|at| pictures.fold[pictures.photo[*at]].is_none()).collect();
     if !told.is_empty() {
@@ -226,18 +201,13 @@ fn fit_rows(
     pictures: &Pictures,
     labels: &[Option<u16>],
     rows: &[usize],
-    (count, decay, left_out): (usize, f64, Option<&str>),
+    count: usize,
+    decay: f64,
 ) -> candle_core::Result<Linear> {
     let own: Vec<u16> = rows.iter().filter_map(|at| labels[pictures.photo[*at]]).collect();
     let weights: Vec<f32> =
         rows.iter().map(|at| if pictures.draw[*at] == Draw::Plain { 1.0 } else { 0.5 }).collect();
-    let mut inputs = select(&pictures.inputs, rows)?;
-    if left_out.is_some() {
-        // An input of nought has no weight.
-        let read = |source: &Source| vec![f32::from(Some(source.name.as_str()) != left_out); source.len];
-        let read: Vec<f32> = pictures.sources.iter().flat_map(read).collect();
-        inputs = inputs.broadcast_mul(&Tensor::new(read, &Device::Cpu)?)?;
-    }
+    let inputs = select(&pictures.inputs, rows)?;
     fit(&Rows { inputs: &inputs, labels: &own, weights: &weights }, count, decay)
 }
 
@@ -272,11 +242,7 @@ impl Probe {
         let FeatureLayout::Vectors(sources) = layout else {
             anyhow::bail!("probes read vectors, and this backbone gives a map");
         };
-        let (mut weight, mut bias) = scaling.folded(&self.linear)?;
-        let is_read = |source: &Source| self.left_out.as_ref() != Some(&source.name);
-        let all: usize = sources.iter().map(|source| source.len).sum();
-        let read: Vec<bool> = sources.iter().flat_map(|source| vec![is_read(source); source.len]).collect();
-        weight = weight.into_iter().enumerate().filter(|(at, _)| read[at % all]).map(|(_, v)| v).collect();
+        let (weight, mut bias) = scaling.folded(&self.linear)?;
         bias.iter_mut().zip(&self.adjustment).for_each(|(bias, lowered)| *bias -= lowered);
         let (name, count) = (&self.attribute.name, self.attribute.labels.len());
         let manifest = Manifest {
@@ -286,7 +252,7 @@ impl Probe {
             backbone: Some(fingerprint.to_owned()),
             region,
             signature: SignatureKind::Probabilities,
-            inputs: sources.iter().filter(|s| is_read(s)).map(|source| source.name.clone()).collect(),
+            inputs: sources.iter().map(|source| source.name.clone()).collect(),
             dim: count,
             scale: 1.0 / self.temperature,
             attributes: vec![self.attribute.clone()],
@@ -427,9 +393,6 @@ mod tests {
             photo: (0..photos).collect(),
             draw: vec![Draw::Plain; photos],
             fold: (0..photos).map(|i| Some(i / 3 % FOLDS)).collect(),
-            sources: Arc::from(
-                [("told", 1), ("rest", 2)].map(|(name, len)| Source { name: name.into(), len }),
-            ),
             inputs: scaling.apply(&tensor).expect("scaled"),
             scaling,
         };
@@ -485,25 +448,6 @@ mod tests {
         let own = [1.0 + 0.3 * 1.7f32.sin(), 0.9f32.cos(), 123.0];
         let logit: f32 = bias[0] + weight[..3].iter().zip(own).map(|(w, v)| w * v).sum::<f32>();
         assert!((logit - scaled[1][0]).abs() < 1e-3, "{logit} {}", scaled[1][0]);
-    }
-
-    #[test]
-    fn a_vector_that_only_disturbs_is_left_out_and_the_bundle_does_not_read_it() {
-        let (mut pictures, labels) = pictures();
-        // Noise in many inputs of one source.
-        let noise: Vec<f32> = (0..160 * 300).map(|i| ((i * i) as f32 * 0.7).sin()).collect();
-        let noise = Tensor::from_vec(noise, (160, 300), &Device::Cpu).expect("noise");
-        pictures.inputs = Tensor::cat(&[&pictures.inputs, &noise], 1).expect("joined");
-        pictures.sources =
-            Arc::from([("told", 3), ("noise", 300)].map(|(n, len)| Source { name: n.into(), len }));
-        pictures.scaling = Scaling { mean: vec![0.0; 303], factor: vec![1.0; 303] };
-        let probe = fit_probe(&attribute(), labels, &pictures).expect("fitted");
-        assert_eq!(probe.left_out.as_deref(), Some("noise"));
-        let layout = FeatureLayout::Vectors(pictures.sources.clone());
-        let bundle = probe.bundle(("b", &layout), (Region::Whole, &pictures.scaling), "").expect("a bundle");
-        assert_eq!(bundle.manifest.inputs, ["told"]);
-        assert_eq!(bundle.tensors["classifier.mood.weight"].shape, [2, 3]);
-        assert_eq!(bundle.tensors["classifier.mood.weight"].data.len(), 6);
     }
 
     #[test]

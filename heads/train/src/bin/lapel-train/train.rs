@@ -7,8 +7,8 @@ use anyhow::Context;
 use candle_core::Tensor;
 use clap::Args;
 use lapel_heads::{
-    Attribute, Backbone, Bundle, EXTRACT_PARTS_FILE, FeatureLayout, Head, PARTS_ATTRIBUTE, PartsCase, Region,
-    load_backbone, shipped_folder,
+    Attribute, Backbone, Bundle, EXTRACT_PARTS_FILE, Head, PARTS_ATTRIBUTE, PartsCase, Region, load_backbone,
+    shipped_folder,
 };
 use lapel_train::parts_case;
 use lapel_train::probes::{
@@ -63,7 +63,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let backbone = load_backbone(&fs_err::read(&path)?).with_context(|| path.display().to_string())?;
     let cache = VectorCache::open(&options.cache, backbone.as_ref(), options.seed)?;
     let draws = Draw::first(options.draws);
-    let pictures = pictures(&cache, &table.training, (&draws, manifest.tuned), &backbone.layout())?;
+    let pictures = pictures(&cache, &table.training, (&draws, manifest.tuned))?;
     let test = features(&cache, "measured", &table.test, &[Picture::Drawn(Draw::Plain)])?;
     let mut report = Report::default();
 
@@ -87,14 +87,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             &bar,
             &format!(
                 "{}: {:.1} % of held-out labels, balanced {:.1} %; decay {:.0e}, rare labels favoured by {}, \
-                 temperature {:.2}{}",
+                 temperature {:.2}",
                 attribute.name,
                 100.0 * accuracy,
                 100.0 * balanced,
                 probe.decay,
                 probe.favoured,
-                probe.temperature,
-                probe.left_out.as_ref().map_or(String::new(), |source| format!("; without {source}"))
+                probe.temperature
             ),
         );
         probes.push(probe);
@@ -162,11 +161,7 @@ fn pictures(
     cache: &VectorCache<'_>,
     photos: &[TablePhoto],
     (draws, tuned): (&[Draw], bool),
-    layout: &FeatureLayout,
 ) -> anyhow::Result<Pictures> {
-    let FeatureLayout::Vectors(sources) = layout.clone() else {
-        anyhow::bail!("probes read vectors, and this backbone gives a map");
-    };
     let drawn: Vec<Picture> = draws.iter().copied().map(Picture::Drawn).collect();
     let rows = features(cache, "training", photos, &drawn)?;
     let scaling = Scaling::of(&rows)?;
@@ -179,7 +174,6 @@ fn pictures(
         photo: (0..photos.len()).flat_map(|at| draws.iter().map(move |_| at)).collect(),
         draw: photos.iter().flat_map(|_| draws.iter().copied()).collect(),
         fold: photos.iter().map(fold).collect(),
-        sources,
         inputs: scaling.apply(&rows)?,
         scaling,
     })
