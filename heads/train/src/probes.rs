@@ -18,7 +18,8 @@ mod vectors;
 
 pub use draws::Draw;
 pub use edits::{
-    Choice, Edit, EditTable, EditWeights, EditedHead, Shares, choose_weights, draw_edits, edit_table,
+    CATEGORY, Choice, Edit, EditTable, EditWeights, EditedHead, Shares, choose_weights, draw_edits,
+    edit_table,
 };
 pub use fit::{
     FOLDS, LABEL_MIN, Pictures, Probe, Scaling, accuracy, argmax, calibration_error, fit_probe, signature,

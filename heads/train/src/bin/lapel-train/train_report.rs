@@ -2,7 +2,7 @@
 
 use indicatif::ProgressBar;
 use lapel_heads::Bundle;
-use lapel_train::probes::{Choice, EditTable, Measurement, Recomposed, Shares};
+use lapel_train::probes::{CATEGORY, Choice, EditTable, Measurement, Recomposed, Shares};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -125,9 +125,12 @@ impl Report {
                 "\nafter one edit, first five    edits   asked  category kept   both  other labels kept\n";
             for (name, shares) in edits.by_attribute.iter().chain([&("all".to_owned(), edits.all)]) {
                 let Shares { edits, asked, category, both, others } = *shares;
+                // An edit of the category does not keep it.
+                let kept = |share: f64| if name == CATEGORY { "-".to_owned() } else { format!("{share:.2}") };
+                let (category, both) = (kept(category), kept(both));
                 let _ = writeln!(
                     text,
-                    "{name:28} {edits:6}  {asked:6.2}  {category:13.2}  {both:5.2}  {others:17.2}"
+                    "{name:28} {edits:6}  {asked:6.2}  {category:>13}  {both:>5}  {others:17.2}"
                 );
             }
         }
