@@ -148,7 +148,7 @@ async fn unsound_transformers_are_refused_and_the_server_goes_on() {
         with(manifest)
     };
     let cases = [
-        ("lacks the tensor", absurd(|_| ())),
+        ("lack the tensor", absurd(|_| ())),
         ("layers is 1000000000", absurd(|tower| tower.layers = 1_000_000_000)),
         ("does not divide", absurd(|tower| tower.heads = 5)),
         ("input_side is 0", with(BackboneManifest { input_side: 0, ..manifest(TransformerKind::SigLip) })),

@@ -221,11 +221,11 @@ mod tests {
         };
         assert!(refused(Published::Siglip, None, 96).contains("config.json is needed"));
         assert!(refused(Published::Dinov2Vits14, Some(&config), 224).contains("one size"));
-        assert!(refused(Published::Dinov2Vits14, None, 224).contains("lacks the tensor"));
+        assert!(refused(Published::Dinov2Vits14, None, 224).contains("lack the tensor"));
         assert!(refused(Published::Siglip, Some(&config), 100).contains("input_side is 100"));
         for (from, to, wanted) in [
             ("\"num_hidden_layers\": 1", "\"num_hidden_layers\": 1000000000", "layers is 1000000000"),
-            ("\"num_hidden_layers\": 1", "\"num_hidden_layers\": 2", "lacks the tensor"),
+            ("\"num_hidden_layers\": 1", "\"num_hidden_layers\": 2", "lack the tensor"),
             ("\"hidden_size\": 24", "\"hidden_size\": 28", "has shape"),
             ("\"hidden_size\": 24", "\"hidden_size\": 24, \"hidden_act\": \"silu\"", "hidden_act is silu"),
             ("\"hidden_size\": 24", "\"hidden_size\": \"many\"", "the hub's configuration"),
