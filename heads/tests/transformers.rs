@@ -1,6 +1,6 @@
 //! Backbones of views through vision transformers: small ones with random weights, in their hubs' file layout.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, clippy::panic)]
 
 use lapel_heads::{
     BackboneError, BackboneFault, BackboneManifest, NetworkKind, PIPELINE, Photo, TransformerConfig,
