@@ -27,6 +27,9 @@ fn config(kind: TransformerKind) -> TransformerConfig {
     }
 }
 
+/// A change of a tower's numbers and of the side of the views.
+type Change = fn(&mut TransformerConfig, &mut usize);
+
 fn manifest(architecture: TransformerConfig) -> BackboneManifest {
     BackboneManifest {
         format: 1,
@@ -79,7 +82,7 @@ fn every_kind_is_loaded_by_the_one_door_and_gives_vectors_of_views() {
 
 #[test]
 fn numbers_out_of_bounds_are_refused_before_anything_is_computed() {
-    let cases: [(&str, fn(&mut TransformerConfig, &mut usize)); 12] = [
+    let cases: [(&str, Change); 12] = [
         ("layers is 1000000000", |c, _| c.layers = 1_000_000_000),
         ("layers is 0", |c, _| c.layers = 0),
         ("hidden_size is 0", |c, _| c.hidden_size = 0),

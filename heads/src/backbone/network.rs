@@ -81,7 +81,7 @@ impl NetworkKind {
 /// A network with its weights, and what is left of its maps or tokens.
 pub(super) enum ViewNetwork {
     /// The mean and the maximum of some maps.
-    InvertedResidual { network: InvertedResidual, side: usize, taps: Vec<Tap> },
+    InvertedResidual { network: Box<InvertedResidual>, side: usize, taps: Vec<Tap> },
     /// The summary and the mean of the tokens.
     VisionTransformer(VisionTransformer),
 }
@@ -95,7 +95,7 @@ impl ViewNetwork {
         let side = manifest.input_side;
         Ok(match &manifest.architecture {
             NetworkKind::InvertedResidual(architecture) => {
-                let network = InvertedResidual::from_tensors(*architecture, tensors)?;
+                let network = Box::new(InvertedResidual::from_tensors(*architecture, tensors)?);
                 let taps =
                     manifest.blocks.iter().map(|block| Tap::Block(*block)).chain([Tap::Head]).collect();
                 Self::InvertedResidual { network, side, taps }
