@@ -39,21 +39,22 @@ const RENDERED: Floors = Floors {
     one_change: 96.0,
 };
 
+/// On 700 photos; the heads are those that were made when there were 300, in whose smaller gallery a change found more.
 const PHOTOS: Floors = Floors {
     told: &[
-        ("category", 64.0),
-        ("collar", 73.5),
-        ("color", 58.5),
-        ("fabric", 63.0),
-        ("fastening", 76.0),
-        ("fit", 61.0),
-        ("length", 77.5),
-        ("neckline", 70.0),
-        ("pattern", 71.5),
-        ("pocket", 80.0),
-        ("sleeve_length", 84.0),
+        ("category", 60.0),
+        ("collar", 76.0),
+        ("color", 60.0),
+        ("fabric", 62.0),
+        ("fastening", 73.0),
+        ("fit", 56.0),
+        ("length", 78.0),
+        ("neckline", 68.0),
+        ("pattern", 70.5),
+        ("pocket", 78.5),
+        ("sleeve_length", 80.5),
     ],
-    one_change: 91.5,
+    one_change: 76.0,
 };
 
 fn load(name: &str, backbone: &AlexNet) -> Head {
