@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 const MEASURED: u8 = 5;
 /// One training photo in so many is set aside when a backbone is tuned.
 const SET_ASIDE: u8 = 6;
+/// Names of files beside the heads'.
+const RESERVED: [&str; 2] = ["backbone", "extract_parts"];
 /// Names that are listed of one kind of fault.
 const LISTED: usize = 5;
 
@@ -212,6 +214,13 @@ impl Table {
                     "the column {attribute:?} can be no attribute: 1 to 64 characters without outer spaces"
                 ));
             }
+            let names_a_file = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-');
+            if !attribute.chars().all(names_a_file) || RESERVED.contains(&attribute.as_str()) {
+                self.stop(format!(
+                    "the column {attribute:?} can name no head's file: letters, digits, spaces, _ and -, and not {}",
+                    RESERVED.join(" or ")
+                ));
+            }
             let mut spellings: BTreeMap<String, Vec<&str>> = BTreeMap::new();
             for label in counts.keys() {
                 spellings.entry(plain(label)).or_default().push(label);
@@ -324,6 +333,20 @@ mod tests {
 
     fn faults(table: &str, photos: &[(&str, u64)]) -> Vec<Fault> {
         Table::read(folder(table, photos).path()).expect("read").faults().to_vec()
+    }
+
+    #[test]
+    fn a_column_that_would_write_elsewhere_stops() {
+        for name in ["../evil", "a/b", "backbone", "extract_parts", "c:d"] {
+            let rows = format!("image,split,{name}\na.jpg,train,calm\n");
+            let found = faults(&rows, &[("a.jpg", 1)]);
+            assert!(
+                found.iter().any(|f| f.stops && f.text.contains("can name no head's file")),
+                "{name}: {found:?}"
+            );
+        }
+        let found = faults("image,split,sleeve length-2\na.jpg,train,calm\n", &[("a.jpg", 1)]);
+        assert!(!found.iter().any(|f| f.text.contains("can name no")), "{found:?}");
     }
 
     #[test]

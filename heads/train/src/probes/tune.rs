@@ -309,9 +309,10 @@ pub fn tune(
             manifest.architecture.name()
         );
     };
+    let (photos_taught, batch) = (taught.len(), settings.batch);
     anyhow::ensure!(
-        !attributes.is_empty() && taught.len() >= settings.batch,
-        "there is too little to learn from"
+        !attributes.is_empty() && batch > 0 && photos_taught >= batch,
+        "a step takes {batch} photos, and {photos_taught} are not set aside: more photos or a smaller batch are wanted"
     );
     let lessons = Lessons::new(taught.iter().map(|at| &photos[*at]).collect(), attributes);
     let exam = Lessons::new(aside.iter().map(|at| &photos[*at]).collect(), attributes);
@@ -331,9 +332,13 @@ pub fn tune(
     let steps = taught.len() / settings.batch;
     let mut done = 0;
     if checkpoint.exists() {
-        let state = candle_core::safetensors::load(checkpoint, &Device::Cpu)?;
-        adam.restore(&state)?;
-        done = state.get("epochs").context("the checkpoint lacks epochs")?.to_scalar::<u32>()? as usize;
+        let mut resume = || -> anyhow::Result<usize> {
+            let state = candle_core::safetensors::load(checkpoint, &Device::Cpu)?;
+            adam.restore(&state)?;
+            Ok(state.get("epochs").context("the checkpoint lacks epochs")?.to_scalar::<u32>()? as usize)
+        };
+        let named = || format!("{} cannot be gone on from; delete it to begin anew", checkpoint.display());
+        done = resume().with_context(named)?;
     }
     for epoch in done..settings.epochs {
         let mut rng = ChaCha8Rng::seed_from_u64(settings.seed ^ (epoch as u64 + 1) << 20);

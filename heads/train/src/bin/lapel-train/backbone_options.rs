@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 use clap::Args;
-use lapel_heads::{BACKBONE_FILE, BackboneManifest, Views, shipped_folder};
+use lapel_heads::{AlexNet, BACKBONE_FILE, BackboneManifest, Views, shipped_folder};
 use lapel_train::{Published, published_backbone};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub(crate) struct BackboneOptions {
@@ -15,34 +15,48 @@ pub(crate) struct BackboneOptions {
     /// norm is folded.
     #[arg(long, conflicts_with = "backbone")]
     weights: Option<PathBuf>,
-    /// The network whose weights they are.
-    #[arg(long, value_enum, default_value = "efficientnet-lite0")]
-    architecture: Published,
+    /// The network whose weights they are (default: efficientnet-lite0).
+    #[arg(long, value_enum, requires = "weights")]
+    architecture: Option<Published>,
     /// Of CLIP and SigLIP: the config.json that their hub has beside the weights.
     #[arg(long, requires = "weights")]
     config: Option<PathBuf>,
-    /// Side of its views in pixels: a multiple of 32, or of a vision transformer's patches.
-    #[arg(long, default_value_t = 224)]
-    side: usize,
+    /// Side of its views in pixels: a multiple of 32, or of a vision transformer's patches (default: 224).
+    #[arg(long, requires = "weights")]
+    side: Option<usize>,
+}
+
+/// A backbone that was asked for.
+pub(crate) struct ChosenBackbone {
+    /// Its file.
+    pub(crate) bytes: Vec<u8>,
+    /// Where the file is, or what it was made from.
+    pub(crate) from: PathBuf,
+    pub(crate) manifest: BackboneManifest,
+    /// Whether it was made, so that nobody has it yet.
+    pub(crate) is_new: bool,
 }
 
 impl BackboneOptions {
-    /// The file, with its manifest; `out` is where one is written that is made first.
-    pub(crate) fn file(&self, out: &Path) -> anyhow::Result<(PathBuf, BackboneManifest)> {
-        let path = match (&self.weights, &self.backbone) {
+    /// Reads the backbone, or makes it; nothing is written.
+    pub(crate) fn read(&self) -> anyhow::Result<ChosenBackbone> {
+        let (bytes, from) = match (&self.weights, &self.backbone) {
             (Some(weights), _) => {
-                let bytes =
-                    published_backbone(self.architecture, weights, self.config.as_deref(), self.side)?;
-                let path = out.join(BACKBONE_FILE);
-                fs_err::write(&path, bytes)?;
-                path
+                let architecture = self.architecture.unwrap_or(Published::EfficientnetLite0);
+                let side = self.side.unwrap_or(224);
+                (published_backbone(architecture, weights, self.config.as_deref(), side)?, weights.clone())
             }
-            (None, Some(path)) => path.clone(),
-            (None, None) => shipped_folder().join(BACKBONE_FILE),
+            (None, Some(path)) => (fs_err::read(path)?, path.clone()),
+            (None, None) => {
+                let path = shipped_folder().join(BACKBONE_FILE);
+                (fs_err::read(&path)?, path)
+            }
         };
-        let (manifest, _) = Views::read(&fs_err::read(&path)?).with_context(|| {
-            format!("{}: heads of regions, on AlexNet, are trained with train-paper", path.display())
+        let (manifest, _) = Views::read(&bytes).with_context(|| {
+            let is_alexnet = AlexNet::from_bytes(&bytes).is_ok();
+            let hint = if is_alexnet { "; heads on AlexNet are trained with train-paper" } else { "" };
+            format!("{} is no backbone of views{hint}", from.display())
         })?;
-        Ok((path, manifest))
+        Ok(ChosenBackbone { bytes, from, manifest, is_new: self.weights.is_some() })
     }
 }

@@ -7,8 +7,8 @@ use anyhow::Context;
 use candle_core::Tensor;
 use clap::Args;
 use lapel_heads::{
-    Attribute, Backbone, Bundle, EXTRACT_PARTS_FILE, Head, PARTS_ATTRIBUTE, PartsCase, Region, load_backbone,
-    shipped_folder,
+    Attribute, BACKBONE_FILE, Backbone, Bundle, EXTRACT_PARTS_FILE, Head, PARTS_ATTRIBUTE, PartsCase, Region,
+    load_backbone, shipped_folder,
 };
 use lapel_train::parts_case;
 use lapel_train::probes::{
@@ -44,8 +44,8 @@ pub(crate) struct Options {
     #[arg(long)]
     beside: Option<PathBuf>,
     /// Pictures made of each training photo: itself, jittered, on white, folded, and so on in turn.
-    #[arg(long, default_value_t = 1)]
-    draws: usize,
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    draws: u8,
     /// Folder of computed features.
     #[arg(long, default_value = "cache")]
     cache: PathBuf,
@@ -57,16 +57,20 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let table = Table::read(&options.wardrobe)?;
     crate::check::refuse_unsound(&table)?;
-    let attributes = chosen(&table, &options.heads)?;
-    fs_err::create_dir_all(&options.out)?;
-    let (path, manifest) = options.backbone.file(&options.out)?;
-    let backbone = load_backbone(&fs_err::read(&path)?).with_context(|| path.display().to_string())?;
+    let attributes = attributes(&table, &options.heads)?;
+    let chosen = options.backbone.read()?;
+    let backbone = load_backbone(&chosen.bytes).with_context(|| chosen.from.display().to_string())?;
     let cache = VectorCache::open(&options.cache, backbone.as_ref(), options.seed)?;
-    let draws = Draw::first(options.draws);
-    let pictures = pictures(&cache, &table.training, (&draws, manifest.tuned))?;
+    let draws = Draw::first(usize::from(options.draws));
+    let pictures = pictures(&cache, &table.training, (&draws, chosen.manifest.tuned))?;
     let test = features(&cache, "measured", &table.test, &[Picture::Drawn(Draw::Plain)])?;
     let mut report = Report::default();
 
+    // Everything is written at the end, so that a run that fails leaves nothing behind.
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    if chosen.is_new {
+        files.push((BACKBONE_FILE.to_owned(), chosen.bytes));
+    }
     if options.heads.is_empty() {
         let parts = parts_attribute();
         let case = |p: &TablePhoto| {
@@ -74,7 +78,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             PartsCase::ALL.iter().position(|known| *known == case).map(|at| at as u16)
         };
         let probe = fit_one(&parts, table.training.iter().map(case).collect(), &pictures)?;
-        write(&options.out.join(EXTRACT_PARTS_FILE), &bundle(&probe, backbone.as_ref(), &pictures)?)?;
+        let bundle = bundle(&probe, backbone.as_ref(), &pictures)?;
+        files.push((EXTRACT_PARTS_FILE.to_owned(), bundle.to_bytes()?));
     }
     let bar = progress_bar("heads");
     bar.set_length(attributes.len() as u64);
@@ -110,18 +115,24 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         weigh_new((&probes, &unweighed), &mut bundles, &folder, (&table, &cache), options.seed)?;
     }
     for bundle in &bundles {
-        write(&options.out.join(format!("{}.safetensors", bundle.manifest.name)), bundle)?;
+        files.push((format!("{}.safetensors", bundle.manifest.name), bundle.to_bytes()?));
     }
     let model = ProbeModel::new(backbone.clone(), &bundles)?;
-    report.measured = model.measure(&table.test, &test)?;
-    if options.heads.is_empty() {
+    if !table.test.is_empty() {
+        report.measured = model.measure(&table.test, &test)?;
+    }
+    if options.heads.is_empty() && !table.test.is_empty() {
         report.edits = Some(model.edits(&table.test, &test, options.seed)?);
+    }
+    fs_err::create_dir_all(&options.out)?;
+    for (name, bytes) in files {
+        write_whole(&options.out.join(name), &bytes)?;
     }
     report.finish(&options.out, &bundles)
 }
 
 /// The attributes to learn: all of the table, or those that were named.
-pub(crate) fn chosen(table: &Table, names: &[String]) -> anyhow::Result<Vec<Attribute>> {
+pub(crate) fn attributes(table: &Table, names: &[String]) -> anyhow::Result<Vec<Attribute>> {
     let all = table.attributes();
     if names.is_empty() {
         anyhow::ensure!(
@@ -280,6 +291,9 @@ fn some(edits: Vec<Edit>) -> Vec<Edit> {
     edits.into_iter().step_by(step).collect()
 }
 
-fn write(path: &Path, bundle: &Bundle) -> anyhow::Result<()> {
-    Ok(fs_err::write(path, bundle.to_bytes()?)?)
+/// Writes a file in one step: it is there as a whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let unfinished = path.with_extension("part");
+    fs_err::write(&unfinished, bytes)?;
+    Ok(fs_err::rename(&unfinished, path)?)
 }

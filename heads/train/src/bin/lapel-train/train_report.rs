@@ -80,6 +80,9 @@ impl Report {
     }
 
     fn text(&self) -> String {
+        if self.measured.is_empty() {
+            return "\nnothing was measured: no row has the split val\n".to_owned();
+        }
         let mut text = String::from(
             "\nattribute       labelled  accuracy  majority  balanced  calibration error  of the surest 90 %   shown  \
              of those\n",

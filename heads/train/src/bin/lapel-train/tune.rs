@@ -1,8 +1,8 @@
 //! The verb `tune`: a backbone of views learns from labelled photos.
 
-use crate::backbone_options::BackboneOptions;
+use crate::backbone_options::{BackboneOptions, ChosenBackbone};
 use crate::data::progress_bar;
-use crate::train::{chosen, features};
+use crate::train::{attributes, features, write_whole};
 use crate::train_report::say;
 use anyhow::Context;
 use clap::Args;
@@ -23,19 +23,19 @@ pub(crate) struct Options {
     #[command(flatten)]
     backbone: BackboneOptions,
     /// Times that every photo is seen.
-    #[arg(long, default_value_t = 12)]
-    epochs: usize,
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..))]
+    epochs: u8,
     /// Photos of a step.
-    #[arg(long, default_value_t = 16)]
-    batch: usize,
-    /// The highest rate.
-    #[arg(long, default_value_t = 2e-4)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    batch: u16,
+    /// The highest rate, up to 0.01.
+    #[arg(long, default_value_t = 2e-4, value_parser = rate)]
     rate: f64,
     /// The first block that is trained.
     #[arg(long, default_value_t = 5)]
     from: usize,
-    /// Side of the views while training, in pixels, a multiple of 32.
-    #[arg(long, default_value_t = 192)]
+    /// Side of the views while training, in pixels, a multiple of 32 up to 448.
+    #[arg(long, default_value_t = 192, value_parser = training_side)]
     training_side: usize,
     /// Folder of computed features and of the checkpoint from which a run that was cut off goes on.
     #[arg(long, default_value = "cache")]
@@ -45,19 +45,35 @@ pub(crate) struct Options {
     seed: u64,
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    let is_sound = |rate: &f64| *rate > 0.0 && *rate <= 0.01;
+    text.parse().ok().filter(is_sound).ok_or_else(|| "a number above 0 and up to 0.01 is wanted".to_owned())
+}
+
+fn training_side(text: &str) -> Result<usize, String> {
+    let is_sound = |side: &usize| side.is_multiple_of(32) && (32..=448).contains(side);
+    text.parse().ok().filter(is_sound).ok_or_else(|| "a multiple of 32 from 32 to 448 is wanted".to_owned())
+}
+
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let table = Table::read(&options.wardrobe)?;
     crate::check::refuse_unsound(&table)?;
-    let attributes = chosen(&table, &[])?;
-    fs_err::create_dir_all(&options.out)?;
-    let (path, _) = options.backbone.file(&options.out)?;
-    let bytes = fs_err::read(&path)?;
-    let backbone = load_backbone(&bytes).with_context(|| path.display().to_string())?;
+    let attributes = attributes(&table, &[])?;
+    let ChosenBackbone { bytes, from, .. } = options.backbone.read()?;
+    let backbone = load_backbone(&bytes).with_context(|| from.display().to_string())?;
     let (manifest, tensors) = Views::read(&bytes)?;
+    // Maps that are pooled must be known or come out of what is trained.
+    let most = manifest.blocks.iter().min().map_or(1, |block| block + 1);
+    anyhow::ensure!(
+        (1..=most).contains(&options.from),
+        "--from {}: blocks 1 to {most} can be trained from, since the backbone pools the map of block {}",
+        options.from,
+        most - 1
+    );
     let manifest = BackboneManifest { tuned: true, ..manifest };
     let settings = TuneSettings {
-        epochs: options.epochs,
-        batch: options.batch,
+        epochs: usize::from(options.epochs),
+        batch: usize::from(options.batch),
         rate: options.rate,
         from: options.from,
         side: options.training_side,
@@ -94,7 +110,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let tuned = tune(of.0, of.1, &attributes, &settings, &checkpoint, told)?;
     bar.finish();
     let path = options.out.join(BACKBONE_FILE);
-    fs_err::write(&path, Views::to_bytes(&manifest, &tuned)?)?;
+    fs_err::create_dir_all(&options.out)?;
+    write_whole(&path, &Views::to_bytes(&manifest, &tuned)?)?;
     let mut to = std::io::stdout().lock();
     writeln!(to, "written: {}", path.display())?;
     writeln!(
