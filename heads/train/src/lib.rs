@@ -27,6 +27,7 @@ mod sgd;
 pub mod systems;
 mod triplets;
 mod vocabulary;
+mod whole_file;
 
 pub(crate) use adam::Adam;
 pub use backbone::{Gradients, Tape, TrainableAlexNet, TrainableInverted, max_pool};
@@ -41,3 +42,4 @@ pub use prepared::Prepared;
 pub use published::{Published, published_backbone};
 pub use recipe::{HeadRecipe, Input, Ranking, is_special};
 pub(crate) use sgd::Sgd;
+pub use whole_file::write_whole;

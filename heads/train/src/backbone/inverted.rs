@@ -148,7 +148,7 @@ impl TrainableInverted {
     ///
     /// # Errors
     /// When one is missing.
-    pub fn stored(&self, variables: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Weights>> {
+    pub fn stored(&self, variables: &HashMap<String, Tensor>) -> Result<BTreeMap<String, Weights>> {
         let mut stored = BTreeMap::new();
         for layer in self.layers() {
             let find = |part: &str| {

@@ -1,6 +1,7 @@
 //! A table of labelled photos, and whether it is fit to learn from.
 
 use super::fit::LABEL_MIN;
+use anyhow::Context;
 use lapel_heads::wardrobe::{self, WardrobeError};
 use lapel_heads::{Attribute, Labels, Photo, PhotoLimits, is_name, sha256};
 use rayon::prelude::*;
@@ -36,6 +37,13 @@ impl TablePhoto {
     #[must_use]
     pub fn is_set_aside(&self) -> bool {
         self.content.is_some_and(|content| content[2].is_multiple_of(SET_ASIDE))
+    }
+
+    /// The photo itself.
+    pub(super) fn read(&self) -> anyhow::Result<Photo> {
+        let named = || self.path.display().to_string();
+        let bytes = fs_err::read(&self.path).with_context(named)?;
+        Photo::decode(&bytes, PhotoLimits::default()).with_context(named)
     }
 }
 

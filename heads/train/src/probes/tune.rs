@@ -14,8 +14,8 @@ use crate::{Adam, Tape, TrainableInverted};
 use anyhow::Context;
 use candle_core::{D, Device, Tensor, Var};
 use lapel_heads::{
-    Attribute, Backbone, BackboneManifest, Canvas, InvertedResidual, Map, NetworkKind, Photo, PhotoLimits,
-    Square, Tap, Views, Weights, cloth_colours, sha256,
+    Attribute, Backbone, BackboneManifest, Canvas, InvertedResidual, Map, NetworkKind, Square, Tap, Views,
+    Weights, cloth_colours,
 };
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
@@ -197,10 +197,8 @@ struct Sight {
 impl Tuner<'_> {
     /// Another picture of a photo, and other squares of it.
     fn sight(&self, photo: &TablePhoto, draw: Draw, mut rng: ChaCha8Rng) -> anyhow::Result<Sight> {
-        let named = || photo.path.display().to_string();
-        let bytes = fs_err::read(&photo.path).with_context(named)?;
-        let read = Photo::decode(&bytes, PhotoLimits::default()).with_context(named)?;
-        let canvas = Views::canvas_of(&draw.of(&read, &sha256(&bytes), self.settings.seed));
+        let content = photo.content.with_context(|| photo.path.display().to_string())?;
+        let canvas = Views::canvas_of(&draw.of(&photo.read()?, &content, self.settings.seed));
         let look = |view: &lapel_heads::View| {
             let Square { x, y, side } = view.square(&canvas);
             let mut by = || rng.random_range(-0.05..0.05f32) * side;
@@ -271,9 +269,8 @@ impl Tuner<'_> {
         means: &HashMap<String, Tensor>,
         tensors: &BTreeMap<String, Weights>,
     ) -> anyhow::Result<BTreeMap<String, Weights>> {
-        let means: BTreeMap<String, Tensor> = means.iter().map(|(n, t)| (n.clone(), t.clone())).collect();
         let mut all = tensors.clone();
-        all.extend(self.trained.stored(&means)?);
+        all.extend(self.trained.stored(means)?);
         Ok(all)
     }
 }
@@ -382,9 +379,7 @@ impl TuneSettings {
 
 fn canvases(photos: &[&TablePhoto]) -> anyhow::Result<Vec<Canvas>> {
     let canvas = |photo: &&TablePhoto| {
-        let named = || photo.path.display().to_string();
-        let bytes = fs_err::read(&photo.path).with_context(named)?;
-        let canvas = Views::canvas_of(&Photo::decode(&bytes, PhotoLimits::default()).with_context(named)?);
+        let canvas = Views::canvas_of(&photo.read()?);
         let _ = canvas.silhouette();
         Ok(canvas)
     };
@@ -395,7 +390,7 @@ fn canvases(photos: &[&TablePhoto]) -> anyhow::Result<Vec<Canvas>> {
 mod tests {
     use super::*;
     use crate::backbone::random_tensors;
-    use lapel_heads::{Architecture, Labels, PIPELINE, View};
+    use lapel_heads::{Architecture, Labels, PIPELINE, View, sha256};
 
     const ARCHITECTURE: Architecture = Architecture::EfficientNetLite0;
 
@@ -463,8 +458,9 @@ mod tests {
         let resumed =
             tune((&manifest, &tensors), (&photos, &rows), &attributes, &settings, &cut, |_, _, _| ());
         let resumed = resumed.expect("tuned");
-        let same =
-            |a: &Weights, b: &Weights| a.data.iter().zip(&b.data).all(|(a, b)| a.to_bits() == b.to_bits());
+        let bits = |w: &Weights| (w.shape.clone(), w.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+        let same = |a: &Weights, b: &Weights| bits(a) == bits(b);
+        assert!(tuned.keys().eq(tensors.keys()), "every tensor is there, and no other");
         for (name, weights) in &tuned {
             assert!(same(weights, &resumed[name]), "{name}");
             let block =
@@ -485,6 +481,7 @@ mod tests {
         let rows = [0, 1, 2].map(|photo| (photo, Draw::Plain));
         let targets = lessons.targets(&rows).expect("targets").to_vec2::<f32>().expect("rows");
         let wanted = [[0.025, 0.475], [0.0, 0.0], [0.025, 0.475]];
+        assert_eq!(targets.len(), wanted.len());
         let gaps = targets.iter().flatten().zip(wanted.as_flattened()).map(|(a, b)| (a - b).abs());
         assert!(gaps.fold(0.0, f32::max) < 1e-6, "{targets:?}");
         let even = Tensor::zeros((3, 2), candle_core::DType::F32, &Device::Cpu).expect("zeros");

@@ -2,6 +2,7 @@
 
 use super::draws::Draw;
 use super::recomposed::Recomposed;
+use crate::write_whole;
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use lapel_heads::{Backbone, Photo, PhotoLimits, sha256};
@@ -119,7 +120,5 @@ fn read(file: &Path, len: usize) -> Option<Vec<f32>> {
 }
 
 fn write(file: &Path, row: &[f32]) -> anyhow::Result<()> {
-    let unfinished = file.with_extension("part");
-    fs_err::write(&unfinished, row.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())?;
-    Ok(fs_err::rename(&unfinished, file)?)
+    Ok(write_whole(file, &row.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())?)
 }

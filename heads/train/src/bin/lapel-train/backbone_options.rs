@@ -2,8 +2,9 @@
 
 use anyhow::Context;
 use clap::Args;
-use lapel_heads::{AlexNet, BACKBONE_FILE, BackboneManifest, Views, shipped_folder};
+use lapel_heads::{AlexNet, BACKBONE_FILE, BackboneManifest, Views, Weights, shipped_folder};
 use lapel_train::{Published, published_backbone};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -33,6 +34,8 @@ pub(crate) struct ChosenBackbone {
     /// Where the file is, or what it was made from.
     pub(crate) from: PathBuf,
     pub(crate) manifest: BackboneManifest,
+    /// The network's, by name.
+    pub(crate) tensors: BTreeMap<String, Weights>,
     /// Whether it was made, so that nobody has it yet.
     pub(crate) is_new: bool,
 }
@@ -52,11 +55,11 @@ impl BackboneOptions {
                 (fs_err::read(&path)?, path)
             }
         };
-        let (manifest, _) = Views::read(&bytes).with_context(|| {
+        let (manifest, tensors) = Views::read(&bytes).with_context(|| {
             let is_alexnet = AlexNet::from_bytes(&bytes).is_ok();
             let hint = if is_alexnet { "; heads on AlexNet are trained with train-paper" } else { "" };
             format!("{} is no backbone of views{hint}", from.display())
         })?;
-        Ok(ChosenBackbone { bytes, from, manifest, is_new: self.weights.is_some() })
+        Ok(ChosenBackbone { bytes, from, manifest, tensors, is_new: self.weights.is_some() })
     }
 }

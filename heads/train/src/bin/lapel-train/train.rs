@@ -10,11 +10,11 @@ use lapel_heads::{
     Attribute, BACKBONE_FILE, Backbone, Bundle, EXTRACT_PARTS_FILE, Head, PARTS_ATTRIBUTE, PartsCase, Region,
     load_backbone, shipped_folder,
 };
-use lapel_train::parts_case;
 use lapel_train::probes::{
     Draw, Edit, EditWeights, EditedHead, FOLDS, Picture, Pictures, Probe, ProbeModel, Scaling, Table,
     TablePhoto, VectorCache, choose_weights, draw_edits, fit_probe, numbers, probe_bundles,
 };
+use lapel_train::{parts_case, write_whole};
 use std::path::{Path, PathBuf};
 
 /// How much the asked label counts in the choice of weights beside what is kept; the front is in docs/figures.md.
@@ -289,11 +289,4 @@ fn weigh_new(
 fn some(edits: Vec<Edit>) -> Vec<Edit> {
     let step = edits.len().div_ceil(CHOSEN_BY).max(1);
     edits.into_iter().step_by(step).collect()
-}
-
-/// Writes a file in one step: it is there as a whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let unfinished = path.with_extension("part");
-    fs_err::write(&unfinished, bytes)?;
-    Ok(fs_err::rename(&unfinished, path)?)
 }

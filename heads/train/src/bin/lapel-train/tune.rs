@@ -2,12 +2,13 @@
 
 use crate::backbone_options::{BackboneOptions, ChosenBackbone};
 use crate::data::progress_bar;
-use crate::train::{attributes, features, write_whole};
+use crate::train::{attributes, features};
 use crate::train_report::say;
 use anyhow::Context;
 use clap::Args;
 use lapel_heads::{BACKBONE_FILE, BackboneManifest, Views, load_backbone, sha256_hex};
 use lapel_train::probes::{Draw, Picture, Table, TuneSettings, VectorCache, tune};
+use lapel_train::write_whole;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -59,9 +60,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let table = Table::read(&options.wardrobe)?;
     crate::check::refuse_unsound(&table)?;
     let attributes = attributes(&table, &[])?;
-    let ChosenBackbone { bytes, from, .. } = options.backbone.read()?;
+    let ChosenBackbone { bytes, from, manifest, tensors, .. } = options.backbone.read()?;
     let backbone = load_backbone(&bytes).with_context(|| from.display().to_string())?;
-    let (manifest, tensors) = Views::read(&bytes)?;
     // Maps that are pooled must be known or come out of what is trained.
     let most = manifest.blocks.iter().min().map_or(1, |block| block + 1);
     anyhow::ensure!(
