@@ -239,6 +239,17 @@ pub fn external_bundle(name: &str, dim: usize, labels: &[&str]) -> Vec<u8> {
     bundle.clone()
 }
 
+/// Waits until a generation that is built changes no more, and gives its last state.
+pub async fn watched(client: &mut Client) -> v1::Generation {
+    let request = v1::WatchGenerationRequest::default();
+    let mut changes = client.generations.watch_generation(request).await.expect("watched").into_inner();
+    let mut last = None;
+    while let Some(change) = changes.message().await.expect("a change") {
+        last = change.generation;
+    }
+    last.expect("at least the present state")
+}
+
 /// Follows a head until nothing more happens to it, and returns what became of it.
 pub async fn settled(client: &mut Client, name: &str) -> v1::Head {
     let request = v1::WatchHeadRequest { name: name.to_owned(), version: 0 };

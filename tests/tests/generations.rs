@@ -6,7 +6,7 @@ use lapel_heads::{
     ALEXNET_FILE, AlexNet, Backbone, Bundle, EXTRACT_PARTS_FILE, alexnet_folder, new_bundle_keys, sign_bundle,
 };
 use lapel_render::render;
-use lapel_tests::{TestServer, by_image, by_item, external_bundle, ingest, item, sport_bundle};
+use lapel_tests::{TestServer, by_image, by_item, external_bundle, ingest, item, sport_bundle, watched};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,16 +55,6 @@ async fn ask(mut client: Client, stop: Arc<AtomicBool>) -> HashSet<(u64, usize)>
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
     seen
-}
-
-async fn watched(client: &mut Client) -> v1::Generation {
-    let request = v1::WatchGenerationRequest::default();
-    let mut changes = client.generations.watch_generation(request).await.expect("watched").into_inner();
-    let mut last = None;
-    while let Some(change) = changes.message().await.expect("a change") {
-        last = change.generation;
-    }
-    last.expect("at least the present state")
 }
 
 async fn listed(client: &mut Client) -> Vec<(v1::HeadState, usize)> {

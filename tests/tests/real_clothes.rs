@@ -3,7 +3,7 @@
 use lapel_client::{Client, Upload, v1};
 use lapel_heads::wardrobe::{self, LabelledPhoto};
 use lapel_heads::{BACKBONE_FILE, EXTRACT_PARTS_FILE, shipped_folder};
-use lapel_tests::{TestServer, by_default, by_image, by_item, ingest, set};
+use lapel_tests::{TestServer, by_default, by_image, by_item, ingest, set, watched};
 use std::path::PathBuf;
 
 const ATTRIBUTES: [&str; 11] = [
@@ -119,9 +119,7 @@ async fn a_catalogue_of_the_papers_model_moves_to_views_and_back() {
         files.push(Upload::unsigned(v1::GenerationFile::Head, file(&format!("{attribute}.safetensors"))));
     }
     client.build_generation(&files, false).await.expect("accepted");
-    let request = v1::WatchGenerationRequest::default();
-    let mut changes = client.generations.watch_generation(request).await.expect("watched").into_inner();
-    while changes.message().await.expect("a change").is_some() {}
+    watched(&mut client).await;
     let answer = client.search.search(by_item("g1", 5)).await.expect("found").into_inner();
     assert_eq!(answer.weights.len(), ATTRIBUTES.len(), "{:?}", answer.weights);
     let back = client.generations.switch_generation(v1::SwitchGenerationRequest::default()).await;

@@ -7,7 +7,7 @@ use lapel_heads::{
     Weights, load_backbone,
 };
 use lapel_render::render;
-use lapel_tests::{TestServer, by_image, by_item, ingest, item};
+use lapel_tests::{TestServer, by_image, by_item, ingest, item, watched};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -82,16 +82,6 @@ fn generation(kind: TransformerKind) -> (String, Vec<Upload>) {
         Upload::unsigned(v1::GenerationFile::Head, color),
     ];
     (fingerprint, files)
-}
-
-async fn watched(client: &mut Client) -> v1::Generation {
-    let request = v1::WatchGenerationRequest::default();
-    let mut changes = client.generations.watch_generation(request).await.expect("watched").into_inner();
-    let mut last = None;
-    while let Some(change) = changes.message().await.expect("a change") {
-        last = change.generation;
-    }
-    last.expect("at least the present state")
 }
 
 /// Builds a generation of this kind beside the one that serves, and searches with it.
