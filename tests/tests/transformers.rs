@@ -1,6 +1,6 @@
 //! Backbones that look at views through vision transformers: generations of them are built on a live server and serve.
 
-use lapel_client::{Client, Upload, v1};
+use lapel_client::{Upload, v1};
 use lapel_heads::{
     Attribute, BackboneManifest, Bundle, EXTRACT_PARTS_FILE, HeadKind, Manifest, NetworkKind,
     PARTS_ATTRIBUTE, PIPELINE, PartsCase, SignatureKind, TransformerConfig, TransformerKind, View, Views,
