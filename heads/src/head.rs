@@ -50,6 +50,17 @@ struct Classifier {
     bias: Vec<f32>,
 }
 
+/// The probabilities that a signature is made of, by the power in it. Of a mean of signatures they are about what its
+/// items look like.
+#[must_use]
+pub fn probabilities(signature: &[f32], exponent: f32) -> Vec<f32> {
+    let power = 1.0 / exponent;
+    let mut powers: Vec<f32> = signature.iter().map(|s| s.max(0.0).powf(power)).collect();
+    let total = powers.iter().sum::<f32>().max(f32::MIN_POSITIVE);
+    powers.iter_mut().for_each(|power| *power /= total);
+    powers
+}
+
 impl Head {
     /// Builds the head in `bytes` for `backbone` and proves on a probe that it computes.
     ///
@@ -170,8 +181,7 @@ impl Head {
             SignatureKind::Layer => self.classifiers.get(&attribute.name)?.probabilities(signature),
             SignatureKind::Probabilities => {
                 self.manifest.attribute(&attribute.name)?;
-                let total = signature.iter().map(|s| s * s).sum::<f32>().max(f32::MIN_POSITIVE);
-                signature.iter().map(|s| s * s / total).collect()
+                probabilities(signature, self.manifest.exponent)
             }
         };
         let scores = attribute.labels.iter().zip(probabilities);
@@ -186,15 +196,13 @@ impl Head {
             .max_by(|a, b| a.probability.total_cmp(&b.probability))
     }
 
-    /// Whether a prediction lies below its label's threshold, so that it is better not shown as known; never where the
-    /// bundle brings no thresholds for the attribute.
+    /// Whether a prediction lies below its label's threshold ([`Manifest::thresholds_of`]): it may be shown as a guess, and
+    /// decides nothing.
     #[must_use]
     pub fn is_unsure(&self, attribute: &Attribute, predicted: &LabelScore) -> bool {
-        let threshold = || {
-            let at = attribute.labels.iter().position(|label| *label == predicted.label)?;
-            self.manifest.thresholds.get(&attribute.name)?.get(at)
-        };
-        threshold().is_some_and(|threshold| predicted.probability < *threshold)
+        let thresholds = self.manifest.thresholds_of(attribute);
+        let at = attribute.labels.iter().position(|label| *label == predicted.label);
+        at.and_then(|at| thresholds.get(at)).is_none_or(|threshold| predicted.probability < *threshold)
     }
 
     /// The prototype that the bundle brings for a label, from the items it was trained on.

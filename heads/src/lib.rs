@@ -15,6 +15,7 @@ mod head;
 mod labels;
 mod level;
 mod manifest;
+mod mask;
 mod parts;
 mod photo;
 mod product;
@@ -27,7 +28,6 @@ mod signing;
 #[cfg(test)]
 mod testing;
 mod view;
-pub mod wardrobe;
 
 pub use backbone::{
     AlexNet, AlexNetError, Architecture, Backbone, BackboneError, BackboneFault, BackboneManifest,
@@ -43,6 +43,7 @@ pub use head::{Head, LabelScore, Prototype};
 pub use labels::Labels;
 pub use level::Level;
 pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, SignatureKind, is_name};
+pub use mask::{MaskHead, MaskLayers, MaskManifest, Odds};
 pub use parts::extract_parts;
 pub use photo::{Canvas, Content, Photo, PhotoError, PhotoLimits, photo_format, photo_pixels};
 pub use prototype::SignatureSum;
@@ -55,8 +56,8 @@ pub use view::{Square, View};
 
 // For training alone, which computes what serving does and writes what it reads.
 pub use backbone::inverted;
-pub use backbone::{CONV5, LAYERS as BACKBONE_LAYERS, cloth_colours, plain_conv5};
+pub use backbone::{CONV5, LAYERS as BACKBONE_LAYERS, VisionTransformer, cloth_colours, plain_conv5};
 pub use embedder::case_of;
-pub use head::store_prototypes;
+pub use head::{probabilities, store_prototypes};
 pub use parts::Silhouette;
 pub use roi::crop_matrix;

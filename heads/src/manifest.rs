@@ -2,8 +2,8 @@
 
 use crate::region::Region;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of the bundle format written by this code.
 pub const FORMAT: u32 = 1;
@@ -16,6 +16,11 @@ const ATTRIBUTES_MAX: usize = 64;
 const NAME_LEN_MAX: usize = 64;
 const WEIGHT_MAX: f32 = 100.0;
 const CONFIDENCE_MAX: f32 = 4.0;
+/// Beyond them a signature in half precision would not tell its probabilities any more.
+const EXPONENTS: std::ops::RangeInclusive<f32> = 0.25..=1.0;
+
+/// Probability from which on a prediction counts as known where the bundle does not say.
+const THRESHOLD: f32 = 0.5;
 
 /// Where a head's signatures come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +39,10 @@ pub enum SignatureKind {
     /// fc7's output, of unit length (section 4.2).
     #[default]
     Layer,
-    /// The roots of the probabilities of its one attribute's labels. They have unit length, and their distance is
-    /// Hellinger's between the two distributions, times the root of 2: a doubtful picture is near to all of its likely
-    /// labels, and a label's prototype is the distribution of the items that carry it.
+    /// The probabilities of its one attribute's labels, each to the power of [`Manifest::exponent`], of unit length. With
+    /// the exponent 0.5 their distance is Hellinger's between the two distributions, times the root of 2. A doubtful picture
+    /// is near to all of its likely labels, the more so the lower the exponent, and a label's prototype is what the items
+    /// that carry it look like.
     Probabilities,
 }
 
@@ -83,6 +89,9 @@ pub struct Manifest {
     /// What its signature is.
     #[serde(default, skip_serializing_if = "SignatureKind::is_layer")]
     pub signature: SignatureKind,
+    /// The power of probabilities in the signature, where that is what it is made of.
+    #[serde(default = "half", skip_serializing_if = "is_half")]
+    pub exponent: f32,
     /// The head's weight in a search that gives no weights.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: f32,
@@ -108,8 +117,8 @@ pub struct Manifest {
     /// By attribute: how many training items each label's prototype is the mean of.
     #[serde(default)]
     pub prototype_counts: BTreeMap<String, Vec<u64>>,
-    /// By attribute: for each label, in their order, the probability from which on a prediction of it is worth showing,
-    /// 0 to 1. Predictions of an attribute that is not here are always shown.
+    /// By attribute: for each label, in their order, the probability from which on a prediction of it counts as known,
+    /// 0 to 1. For an attribute that is not here, one half; see [`Manifest::thresholds_of`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub thresholds: BTreeMap<String, Vec<f32>>,
     /// Free text: what it was trained on.
@@ -119,6 +128,15 @@ pub struct Manifest {
 
 fn whole() -> Region {
     Region::Whole
+}
+
+fn half() -> f32 {
+    0.5
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_half(exponent: &f32) -> bool {
+    *exponent == 0.5
 }
 
 fn one() -> f32 {
@@ -149,6 +167,7 @@ impl Manifest {
             context: false,
             inputs: Vec::new(),
             signature: SignatureKind::Layer,
+            exponent: half(),
             weight: 1.0,
             changed_weight: 1.0,
             confidence: 0.0,
@@ -172,6 +191,16 @@ impl Manifest {
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|a| a.name == name)
+    }
+
+    /// For each label of an attribute, the probability from which on a prediction of it counts as known: the one rule for
+    /// what Describe calls unsure, what a query is taken to show and which predictions meet an edit.
+    #[must_use]
+    pub fn thresholds_of(&self, attribute: &Attribute) -> Cow<'_, [f32]> {
+        match self.thresholds.get(&attribute.name) {
+            Some(own) => own.into(),
+            None => vec![THRESHOLD; attribute.labels.len()].into(),
+        }
     }
 
     /// Every fault at once, in words for whoever made the bundle; empty when it is sound.
@@ -199,6 +228,15 @@ impl Manifest {
         check(
             (0.0..=CONFIDENCE_MAX).contains(&self.confidence),
             format!("confidence is {}; 0 to {CONFIDENCE_MAX} is accepted", self.confidence),
+        );
+        check(
+            EXPONENTS.contains(&self.exponent),
+            format!(
+                "exponent is {}; {} to {} is accepted",
+                self.exponent,
+                EXPONENTS.start(),
+                EXPONENTS.end()
+            ),
         );
         if self.kind == HeadKind::Network {
             match self.signature {
@@ -297,6 +335,7 @@ mod tests {
             context: false,
             inputs: Vec::new(),
             signature: SignatureKind::Layer,
+            exponent: 0.5,
             weight: 1.0,
             changed_weight: 1.0,
             confidence: 0.0,
@@ -334,6 +373,21 @@ mod tests {
         }
         for refused in [-0.1, 4.1, f32::INFINITY, f32::NAN] {
             assert_eq!(exponent(refused).faults(), [format!("confidence is {refused}; 0 to 4 is accepted")]);
+        }
+    }
+
+    #[test]
+    fn the_exponent_is_a_half_unless_written_and_has_bounds() {
+        let json = serde_json::to_value(sound()).expect("json");
+        assert!(
+            json.get("exponent").is_none(),
+            "a half is not written, so that older servers read the bundle"
+        );
+        let with = |exponent| Manifest { exponent, ..sound() };
+        let json = serde_json::to_value(with(0.75)).expect("json");
+        assert_eq!(serde_json::from_value::<Manifest>(json).expect("read"), with(0.75));
+        for refused in [0.2, 1.1, f32::NAN] {
+            assert_eq!(with(refused).faults(), [format!("exponent is {refused}; 0.25 to 1 is accepted")]);
         }
     }
 

@@ -330,7 +330,13 @@ impl Canvas {
         }
     }
 
-    /// The garment's silhouette, found on the first call.
+    /// The same canvas with a silhouette that was found elsewhere.
+    #[must_use]
+    pub(crate) fn with_silhouette(self, silhouette: Silhouette) -> Self {
+        Self { silhouette: OnceLock::from(silhouette), ..self }
+    }
+
+    /// The garment's silhouette; where none was given, by colours, found on the first call.
     #[must_use]
     pub fn silhouette(&self) -> &Silhouette {
         self.silhouette.get_or_init(|| Silhouette::of(self))

@@ -39,6 +39,7 @@ fn manifest(architecture: TransformerConfig) -> BackboneManifest {
         blocks: Vec::new(),
         pipeline: PIPELINE,
         tuned: false,
+        mask: None,
     }
 }
 
@@ -161,7 +162,7 @@ fn tensors_that_are_not_the_networks_are_refused_by_name() {
 #[test]
 fn manifests_of_other_networks_are_still_read() {
     let json = r#"{"format":1,"architecture":"efficientnet_lite0","input_side":224,"views":["garment","upper"],
-        "blocks":[4,10],"pipeline":1}"#;
+        "blocks":[4,10],"pipeline":2}"#;
     let manifest: BackboneManifest = serde_json::from_str(json).expect("a manifest");
     assert!(
         matches!(manifest.architecture, NetworkKind::InvertedResidual(_)) && manifest.faults().is_empty()

@@ -1,12 +1,13 @@
 //! The demo: a catalogue of real clothes, ready to be searched; rendered garments where more are wanted.
 
+use crate::catalogue::Snapshot;
 use crate::core::NewItem;
 use crate::serve::Server;
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use lapel_heads::wardrobe;
 use lapel_render::{render, to_jpeg};
+use lapel_wardrobe::{LabelledPhoto, TableFault};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -39,16 +40,14 @@ fn examples() -> PathBuf {
 
 /// An item to ingest.
 enum Garment {
-    Photo(wardrobe::LabelledPhoto),
+    Photo(LabelledPhoto),
     Rendered { seed: u64, index: u64 },
 }
 
 impl Garment {
     fn id(&self) -> String {
         match self {
-            Self::Photo(photo) => {
-                photo.name.rsplit_once('.').map_or(&*photo.name, |(stem, _)| stem).to_owned()
-            }
+            Self::Photo(photo) => photo.id.clone(),
             Self::Rendered { index, .. } => format!("demo-{index:05}"),
         }
     }
@@ -75,20 +74,12 @@ pub async fn fill(server: &Server, options: &Options) -> anyhow::Result<()> {
     let core = server.core();
     let garments: Vec<Garment> = match options.rendered {
         Some(count) => (0..count).map(|index| Garment::Rendered { seed: options.seed, index }).collect(),
-        None => wardrobe::read(&options.photos)
-            .with_context(|| {
-                format!(
-                    "the demo's photos are not in {}; give --photos FOLDER, or --rendered 2000 for drawn garments",
-                    options.photos.display()
-                )
-            })?
-            .into_iter()
-            .map(Garment::Photo)
-            .collect(),
+        None => photos(&options.photos)?.into_iter().map(Garment::Photo).collect(),
     };
     let there = core.snapshot();
-    let missing: Vec<Garment> =
-        garments.into_iter().filter(|g| there.items().slot(&g.id()).is_none()).collect();
+    let (known, missing): (Vec<Garment>, Vec<Garment>) =
+        garments.into_iter().partition(|g| there.items().slot(&g.id()).is_some());
+    let found = Found { known: known.len(), others: there.items().len().saturating_sub(known.len()) };
     let style = ProgressStyle::with_template("ingesting {bar:32} {pos}/{len} {elapsed} (left {eta})");
     let bar = ProgressBar::new(missing.len() as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -114,7 +105,57 @@ pub async fn fill(server: &Server, options: &Options) -> anyhow::Result<()> {
         Some(_) => rendered_queries(options)?,
         None => examples().join("queries"),
     };
-    say(server, options, &queries)
+    say(server, options, (&queries, &found))
+}
+
+/// What the catalogue held before.
+struct Found {
+    /// Of the items to serve.
+    known: usize,
+    /// Besides them.
+    others: usize,
+}
+
+impl Found {
+    /// What was not done with the photos that were asked for, and why.
+    fn notes(&self, data: &Path) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.known > 0 {
+            let known = self.known;
+            notes.push(format!("{known} of them were there already, by their ids, and were not read again."));
+        }
+        if self.others > 0 {
+            let (others, data) = (self.others, data.display());
+            notes.push(format!(
+                "{others} of them are other items that {data} held before; start with --data FOLDER for a catalogue of its own."
+            ));
+        }
+        notes
+    }
+}
+
+fn photos(folder: &Path) -> anyhow::Result<Vec<LabelledPhoto>> {
+    let read = lapel_wardrobe::read(folder);
+    let absent = matches!(&read, Err(error) if matches!(error.fault, TableFault::Io(_)));
+    let photos = read.with_context(|| match absent {
+        true => {
+            "the demo's photos are not there; give --photos FOLDER, or --rendered 2000 for drawn garments"
+        }
+        false => "the table of the demo's photos cannot be read",
+    })?;
+    anyhow::ensure!(!photos.is_empty(), "the table in {} names no photo", folder.display());
+    Ok(photos)
+}
+
+/// Items to pick: dresses and a skirt of the photos that come with the project, or the first three of others.
+fn picks(snapshot: &Snapshot) -> String {
+    const OWN: [&str; 3] = ["dress-01", "dress-05", "skirt-03"];
+    let items = snapshot.items();
+    if OWN.iter().all(|id| items.slot(id).is_some()) {
+        return OWN.join(" ");
+    }
+    let first = items.after("").take(OWN.len()).filter_map(|slot| Some(items.get(slot)?.id.to_string()));
+    first.collect::<Vec<_>>().join(" ")
 }
 
 fn items(batch: &[Garment]) -> anyhow::Result<Vec<NewItem>> {
@@ -132,7 +173,7 @@ fn rendered_queries(options: &Options) -> anyhow::Result<PathBuf> {
     Ok(options.queries.clone())
 }
 
-fn say(server: &Server, options: &Options, queries: &Path) -> anyhow::Result<()> {
+fn say(server: &Server, options: &Options, (queries, found): (&Path, &Found)) -> anyhow::Result<()> {
     let address = server.address();
     let on = if address.port() == 7700 { String::new() } else { format!(" --server http://{address}") };
     let lapel = format!("cargo run --release -q --bin lapel --{on}");
@@ -150,15 +191,15 @@ fn say(server: &Server, options: &Options, queries: &Path) -> anyhow::Result<()>
             format!("describe {}", photo("dress.jpg")),
             format!("search {} --set sleeve_length=short --explain --html result.html", photo("dress.jpg")),
             format!("search {} --set color=white", photo("shirt.jpg")),
-            "pick dress-01 dress-05 skirt-03".to_owned(),
+            format!("pick {}", picks(&server.core().snapshot())),
         ]
     };
     let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "\nServing {} items on {address}. Try, in another terminal:\n",
-        server.core().snapshot().items().len()
-    )?;
+    writeln!(out, "\nServing {} items on {address}.", server.core().snapshot().items().len())?;
+    for note in found.notes(&server.core().config().data) {
+        writeln!(out, "{note}")?;
+    }
+    writeln!(out, "Try, in another terminal:\n")?;
     for line in lines {
         writeln!(out, "  {lapel} {line}")?;
     }
@@ -168,4 +209,21 @@ fn say(server: &Server, options: &Options, queries: &Path) -> anyhow::Result<()>
         server.core().config().data.display()
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_read_again_and_what_is_served_besides_is_said() {
+        let notes = |known, others| Found { known, others }.notes(Path::new("data/demo"));
+        assert!(notes(0, 0).is_empty());
+        assert!(notes(350, 0)[0].contains("350 of them were there already"));
+        let other = notes(0, 350);
+        assert!(
+            other.len() == 1 && other[0].contains("data/demo") && other[0].contains("--data"),
+            "{other:?}"
+        );
+    }
 }

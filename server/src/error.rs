@@ -29,13 +29,13 @@ pub enum Error {
     #[error("{}", list(.0))]
     Invalid(Vec<Violation>),
     /// Something named does not exist.
-    #[error("there is no {what} {name:?}{}", choices(.valid))]
+    #[error("there is no {what} {name:?}{}", choices(.name, .valid))]
     NotFound {
         /// Its kind, e.g. `item`.
         what: &'static str,
         /// The name asked for.
         name: String,
-        /// The names there are, when the list is short enough to help.
+        /// The names there are; the first of them are listed.
         valid: Vec<String>,
     },
     /// A name is taken by something else.
@@ -126,6 +126,19 @@ fn list(violations: &[Violation]) -> String {
     violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect::<Vec<_>>().join("; ")
 }
 
-fn choices(valid: &[String]) -> String {
-    if valid.is_empty() { String::new() } else { format!("; there are: {}", valid.join(", ")) }
+/// Names that are listed where one was not found.
+const LISTED_MAX: usize = 50;
+/// Names that one is compared with.
+const COMPARED_MAX: usize = 1000;
+
+fn choices(name: &str, valid: &[String]) -> String {
+    if valid.is_empty() {
+        return String::new();
+    }
+    let compared = valid.iter().take(COMPARED_MAX).map(String::as_str);
+    let meant = lapel_wardrobe::nearest(name, compared).map(|meant| format!(" did you mean {meant:?}?"));
+    let listed = valid[..valid.len().min(LISTED_MAX)].join(", ");
+    let more = valid.len().saturating_sub(LISTED_MAX);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!(";{} there are: {listed}{more}", meant.unwrap_or_default())
 }

@@ -56,7 +56,7 @@ enum Verb {
     Compact,
     /// Measure recall and speed of the search on clustered signatures, beside the exact scan in the same run.
     BenchSearch(Box<bench::Options>),
-    /// Render a catalogue of garments, ingest it, and serve it.
+    /// Ingest photos of real clothes, or rendered garments, and serve them.
     Demo(demo::Options),
 }
 

@@ -3,6 +3,7 @@
 mod allowed;
 mod cost;
 mod explain;
+mod filter;
 mod hnsw;
 mod manipulate;
 mod plan;
@@ -13,6 +14,7 @@ mod stop;
 mod weights;
 
 pub use explain::{EditsMet, Explanation, Outcome};
+pub use filter::{LabelFilter, check_filters};
 pub use hnsw::{FollowError, Hnsw};
 pub use manipulate::{Manipulation, ManipulationEffect};
 pub use plan::{Plan, PlanKind, Planner};
@@ -34,8 +36,8 @@ pub struct SearchSpec {
     pub manipulations: Vec<Manipulation>,
     /// How much each head counts.
     pub weighting: Weighting,
-    /// Conditions on stored labels: attribute and the labels that pass.
-    pub filters: Vec<(String, Vec<String>)>,
+    /// Conditions on stored labels.
+    pub filters: Vec<LabelFilter>,
     /// Ids to leave out.
     pub exclude: Vec<String>,
     /// Results wanted.
@@ -123,6 +125,7 @@ fn prepare<'a>(
     if spec.k == 0 {
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
     }
+    check_filters(snapshot, &spec.filters)?;
     let effects = manipulate::apply(snapshot, &mut view, &spec.manipulations, planner.prototype_items_min)?;
     let terms = weights::terms(snapshot, &view, (&spec.weighting, &effects))?;
     let allowed = Allowed::new(snapshot, spec);

@@ -33,6 +33,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// Version of the tables' layout. 1: values without checksums, heads without versions; it is brought up when opened.
 const FORMAT: u64 = 2;
+/// What to do about a catalogue that cannot be read.
+const RESTORE: &str = "restore a backup into an empty folder (`lapel-server --data FOLDER restore BACKUP`), \
+    or move the file away to begin with an empty catalogue";
 /// The database's file in the catalogue's folder.
 const FILE: &str = "catalogue.redb";
 
@@ -90,10 +93,16 @@ pub enum StoreError {
         key: String,
     },
     /// Pages of the database cannot be read.
-    #[error(
-        "pages of the catalogue's file are damaged ({0}); what can be read is served, restore the rest from a backup"
-    )]
+    #[error("pages of the catalogue's file are damaged ({0}); {RESTORE}")]
     Unreadable(String),
+    /// The database's file is no database any more.
+    #[error("the catalogue's file {file} is damaged or cut off ({reason}); {RESTORE}")]
+    Broken {
+        /// The file.
+        file: PathBuf,
+        /// What was found.
+        reason: String,
+    },
     /// An earlier step failed; the database is opened anew.
     #[error("the catalogue's file is being opened anew after a failure")]
     Reopening,
@@ -110,7 +119,7 @@ impl StoreError {
     /// Whether what was asked for is stored and cannot be read.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Unreadable(_))
+        matches!(self, Self::Damaged { .. } | Self::Unreadable(_) | Self::Broken { .. })
     }
 
     /// Whether there is no room left.
@@ -333,7 +342,23 @@ fn open_database(config: &StoreConfig, failure: &Arc<Failure>) -> Result<Databas
         drop(open_file(config, &unfinished, failure)?);
         config.disk.publish(&unfinished, &path).map_err(fault)?;
     }
-    open_file(config, &path, failure)
+    // It got its name when it was whole, and redb would make a new database of an empty file.
+    if std::fs::metadata(&path).map_err(fault)?.len() == 0 {
+        return Err(StoreError::Broken { file: path, reason: "it is empty".into() });
+    }
+    open_file(config, &path, failure).map_err(|error| broken(path, error))
+}
+
+/// What opening a file says that is cut off or no database.
+fn broken(file: PathBuf, error: StoreError) -> StoreError {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        StoreError::Unreadable(reason) => StoreError::Broken { file, reason },
+        StoreError::Folder { source, .. } if matches!(source.kind(), InvalidData | UnexpectedEof) => {
+            StoreError::Broken { file, reason: source.to_string() }
+        }
+        other => other,
+    }
 }
 
 fn open_file(config: &StoreConfig, path: &Path, failure: &Arc<Failure>) -> Result<Database, StoreError> {

@@ -21,23 +21,30 @@ pub(crate) fn external_head(name: &str, dim: usize, labels: &[&str]) -> Arc<Head
     head(&Bundle { manifest, tensors: BTreeMap::new() })
 }
 
-/// The head of an external head's manifest of dimension 2, with a network: its classifiers' logits are the signature's
+/// The head of an external head's manifest, with a network: its classifiers' logits are the signature's
 /// numbers.
 pub(crate) fn network_head(manifest: Manifest) -> Arc<Head> {
     let weights = |shape: &[usize], data: Vec<f32>| Weights { shape: shape.to_vec(), data };
-    let identity = || weights(&[2, 2], vec![1.0, 0.0, 0.0, 1.0]);
+    let dim = manifest.dim;
+    let identity = || {
+        let data = (0..dim * dim).map(|at| f32::from(u8::from(at % (dim + 1) == 0)));
+        weights(&[dim, dim], data.collect())
+    };
     let mut tensors = BTreeMap::from([
-        ("fc6.weight".to_owned(), weights(&[2, INPUTS], vec![0.0; 2 * INPUTS])),
-        ("fc6.bias".to_owned(), weights(&[2], vec![0.0; 2])),
+        ("fc6.weight".to_owned(), weights(&[dim, INPUTS], vec![0.0; dim * INPUTS])),
+        ("fc6.bias".to_owned(), weights(&[dim], vec![0.0; dim])),
         ("fc7.weight".to_owned(), identity()),
-        ("fc7.bias".to_owned(), weights(&[2], vec![1.0; 2])),
+        ("fc7.bias".to_owned(), weights(&[dim], vec![1.0; dim])),
     ]);
     for Attribute { name, .. } in &manifest.attributes {
         tensors.insert(format!("classifier.{name}.weight"), identity());
-        tensors.insert(format!("classifier.{name}.bias"), weights(&[2], vec![0.0; 2]));
+        tensors.insert(format!("classifier.{name}.bias"), weights(&[dim], vec![0.0; dim]));
     }
     let backbone = Some("tests/1".to_owned());
-    head(&Bundle { manifest: Manifest { kind: HeadKind::Network, hidden: 2, backbone, ..manifest }, tensors })
+    head(&Bundle {
+        manifest: Manifest { kind: HeadKind::Network, hidden: dim, backbone, ..manifest },
+        tensors,
+    })
 }
 
 fn head(bundle: &Bundle) -> Arc<Head> {

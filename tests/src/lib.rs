@@ -6,12 +6,12 @@ pub mod photos;
 
 pub use child::ChildServer;
 use lapel_client::{Client, v1};
-use lapel_heads::wardrobe::{self, LabelledPhoto};
 use lapel_heads::{
     ALEXNET_FILE, Attribute, Bundle, EXTRACT_PARTS_FILE, Manifest, alexnet_folder, shipped_folder,
 };
 use lapel_render::{Rendered, render, to_jpeg};
 use lapel_server::{Config, Reload, Server};
+use lapel_wardrobe::LabelledPhoto;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -222,6 +222,13 @@ pub fn sport_bundle() -> Vec<u8> {
     std::fs::read(path).expect("the example bundle")
 }
 
+/// The bundle that the README adds to the demo: a head on the shipped backbone.
+#[must_use]
+pub fn season_bundle() -> Vec<u8> {
+    let path = shipped_folder().join("../../examples/heads/season.safetensors");
+    std::fs::read(path).expect("the example bundle")
+}
+
 /// A bundle of an external head with one attribute of its own name; the same file for the same arguments, although
 /// the order of a bundle's metadata is not fixed.
 ///
@@ -270,7 +277,7 @@ pub fn validation_photos() -> Option<Vec<LabelledPhoto>> {
         println!("skipped: the wardrobe's photos are not here; set LAPEL_WARDROBE to their folder");
         return None;
     };
-    let mut photos = wardrobe::read(&folder).expect("labels.csv");
+    let mut photos = lapel_wardrobe::read(&folder).expect("labels.csv");
     photos.retain(|photo| photo.split == "val");
     assert!(photos.len() >= 250, "{}", photos.len());
     Some(photos)

@@ -58,14 +58,18 @@ async fn a_prediction_below_its_labels_threshold_is_unsure_and_decides_nothing()
     client.register_bundle(&bundle.to_bytes().expect("written")).await.expect("registered");
     assert_eq!(settled(&mut client, "sport").await.state(), v1::HeadState::Active);
 
-    let is_unsure = |label: &str, p: f32| label == "none" && p < 1.0;
+    // Of the other heads no bundle brings thresholds: one half it is.
+    let is_unsure = |attribute: &str, label: &str, p: f32| match attribute {
+        "sport" => label == "none" && p < 1.0,
+        _ => p < 0.5,
+    };
     let mut told = BTreeMap::new();
     let (mut unsure, mut sure) = (0, 0);
     for (i, garment) in garments.iter().enumerate() {
         let seen = describe(&mut client, to_jpeg(&garment.photo)).await;
         for attribute in seen.attributes {
             let likeliest = &attribute.labels[0];
-            let wanted = attribute.attribute == "sport" && is_unsure(&likeliest.label, likeliest.probability);
+            let wanted = is_unsure(&attribute.attribute, &likeliest.label, likeliest.probability);
             assert_eq!(attribute.unsure, wanted, "{i}: {attribute:?}");
             if attribute.attribute == "sport" {
                 *(if wanted { &mut unsure } else { &mut sure }) += 1;
@@ -89,13 +93,12 @@ async fn a_prediction_below_its_labels_threshold_is_unsure_and_decides_nothing()
             assert!(found.found.is_empty(), "trousers have no chest: {found:?}");
             continue;
         };
-        // Beside the limits, a picture embedded alone may differ from one in a batch by rounding.
-        if (likeliest.probability - 0.5).abs() < 1e-3 || likeliest.probability > 0.9999 {
+        // Beside the limit, a picture embedded alone may differ from one in a batch by rounding.
+        if likeliest.probability > 0.9999 {
             continue;
         }
-        let seen = likeliest.probability >= 0.5;
-        assert_eq!((found.predicted, found.found.is_empty()), (seen, !seen), "{found:?}");
-        assert_eq!(found.unsure, seen && likeliest.label == "none", "{found:?}");
+        assert!(found.predicted && !found.found.is_empty(), "{found:?}");
+        assert_eq!(found.unsure, likeliest.label == "none", "{found:?}");
         if found.unsure {
             assert_eq!(found.outcome(), v1::AttributeOutcome::Unknown);
             assert!(!result.matches_all, "a guess does not give what was asked for");

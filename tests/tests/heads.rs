@@ -79,7 +79,11 @@ async fn serves_sport(client: &mut Client) {
     let seen = client.search.describe(request).await.expect("described").into_inner();
     assert!(seen.attributes.iter().any(|a| a.attribute == "sport"));
     // T-shirts that are asked for with a football number come back with one more often than they are.
-    let filter = v1::LabelFilter { attribute: "category".into(), labels: vec!["t-shirt".into()] };
+    let filter = v1::LabelFilter {
+        attribute: "category".into(),
+        labels: vec!["t-shirt".into()],
+        ..Default::default()
+    };
     let request = v1::SearchRequest {
         manipulations: vec![set("sport", "football")],
         weighting: weights(&[("sport", 1.0)], true),

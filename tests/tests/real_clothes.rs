@@ -1,9 +1,9 @@
 //! The model that serves by default, on the photos of real clothes that come with the project.
 
 use lapel_client::{Client, Upload, v1};
-use lapel_heads::wardrobe::{self, LabelledPhoto};
 use lapel_heads::{BACKBONE_FILE, EXTRACT_PARTS_FILE, shipped_folder};
-use lapel_tests::{TestServer, by_default, by_image, by_item, ingest, set, watched};
+use lapel_tests::{TestServer, by_default, by_image, by_item, ingest, season_bundle, set, settled, watched};
+use lapel_wardrobe::LabelledPhoto;
 use std::path::PathBuf;
 
 const ATTRIBUTES: [&str; 11] = [
@@ -25,7 +25,7 @@ fn examples() -> PathBuf {
 }
 
 fn photos() -> Vec<LabelledPhoto> {
-    let photos = wardrobe::read(&examples().join("wardrobe")).expect("the photos of the demo");
+    let photos = lapel_wardrobe::read(&examples().join("wardrobe")).expect("the photos of the demo");
     assert!((300..=400).contains(&photos.len()), "{}", photos.len());
     photos
 }
@@ -102,6 +102,33 @@ async fn any_attribute_can_be_asked_for_and_the_category_stays() {
     assert!(shares[0].1 >= 4, "skirts were asked for: {shares:?}");
     assert!(shares.iter().map(|s| s.1).sum::<usize>() >= 10, "{shares:?}");
     assert!(shares[1..].iter().map(|s| s.2).sum::<usize>() >= 7, "{shares:?}");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn the_readmes_own_head_is_added_to_the_running_server_and_asked_for() {
+    let server = TestServer::start_with(by_default).await;
+    let mut client = server.client().await;
+    let photos: Vec<_> = photos().into_iter().step_by(6).collect();
+    store_unlabelled(&mut client, &photos).await;
+    client.register_bundle(&season_bundle()).await.expect("made for the shipped backbone");
+    assert_eq!(settled(&mut client, "season").await.state(), v1::HeadState::Active);
+    let request = v1::SearchRequest {
+        manipulations: vec![set("season", "winter")],
+        ..by_image(query("dress.jpg"), 10)
+    };
+    let answer = client.search.search(request).await.expect("found").into_inner();
+    assert_eq!(answer.weights.len(), ATTRIBUTES.len() + 1);
+    assert_eq!(answer.manipulations[0].head, "season");
+    // What it was asked for is there more often than among all: warm fabrics.
+    let is_warm = |id: &str| {
+        let fabric = photos.iter().find(|p| p.name == id).and_then(|p| p.labels.get("fabric"));
+        fabric.is_some_and(|f| ["knit", "sweat", "quilted", "fleece"].contains(&f.as_str()))
+    };
+    let found = answer.results.iter().filter(|r| is_warm(&r.item_id)).count();
+    let all = photos.iter().filter(|p| is_warm(&p.name)).count();
+    println!("warm: {found} of {}, {all} of {} in all", answer.results.len(), photos.len());
+    assert!(found * photos.len() > all * answer.results.len(), "{found}, {all} of {}", photos.len());
     server.finish().await;
 }
 

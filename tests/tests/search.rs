@@ -1,15 +1,16 @@
 //! The main job: search, change, weigh, explain, pick.
 
 use lapel_client::{Client, v1};
-use lapel_heads::wardrobe::LabelledPhoto;
 use lapel_heads::{Bundle, Labels, Photo};
 use lapel_render::{Garment, Rendered, render, render_garment, to_jpeg};
 use lapel_tests::{
     TestServer, by_image, by_item, ingest, item, set, settled, sport_bundle, validation_photos, weights,
 };
+use lapel_wardrobe::LabelledPhoto;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
+use tonic_types::StatusExt;
 
 const SPECIAL: [&str; 6] = ["color", "pattern", "sleeve_length", "neckline", "collar", "fastening"];
 
@@ -177,6 +178,43 @@ async fn the_answer_says_how_confidence_edits_and_given_weights_led_to_its_weigh
 }
 
 #[tokio::test]
+async fn an_edit_is_never_told_as_done_while_its_head_weighs_nothing() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 30).await;
+    let edited = v1::SearchRequest { manipulations: vec![set("color", "red")], ..by_item("g4", 5) };
+    for weighting in [weights(&[("color", 0.0)], false), weights(&[("pattern", 1.0)], true)] {
+        let request = v1::SearchRequest { weighting, ..edited.clone() };
+        let refused = client.search.search(request).await.expect_err("refused");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        let details = refused.get_error_details();
+        let violations = &details.bad_request().expect("fields").field_violations;
+        assert_eq!(violations.len(), 1, "{violations:?}");
+        assert_eq!(violations[0].field, "manipulations[0]");
+        assert!(violations[0].description.contains("\"color\""), "{violations:?}");
+    }
+    // A profile says what counts in general; the edit is weighed as if it did not name the head.
+    let profile = v1::SaveProfileRequest {
+        name: "colour-blind".into(),
+        weights: BTreeMap::from([("color".into(), 0.0), ("pattern".into(), 2.0)]),
+        ..Default::default()
+    };
+    client.feedback.save_profile(profile).await.expect("saved");
+    let weighting = Some(v1::search_request::Weighting::Profile("colour-blind".into()));
+    let plain = v1::SearchRequest { weighting: weighting.clone(), ..by_item("g4", 5) };
+    assert!(!search(&mut client, plain).await.weights.contains_key("color"));
+    let answer = search(&mut client, v1::SearchRequest { weighting, ..edited.clone() }).await;
+    let own = search(&mut client, edited).await;
+    let color = |answer: &v1::SearchResponse| {
+        let found = answer.head_weights.iter().find(|w| w.head == "color").expect("in play");
+        (found.own_weight, found.given_weight, found.edited, found.factor)
+    };
+    assert_eq!(color(&answer), color(&own));
+    assert!(color(&answer).1.is_none() && answer.manipulations.len() == 1);
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn an_item_finds_itself_and_exclusion_leaves_it_out() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
@@ -186,8 +224,11 @@ async fn an_item_finds_itself_and_exclusion_leaves_it_out() {
     let others =
         search(&mut client, v1::SearchRequest { exclude_ids: vec!["g4".into()], ..by_item("g4", 30) }).await;
     assert!(others.results.len() == 29 && others.results.iter().all(|r| r.item_id != "g4"));
-    let filter =
-        v1::LabelFilter { attribute: "category".into(), labels: vec!["t-shirt".into(), "shirt".into()] };
+    let filter = v1::LabelFilter {
+        attribute: "category".into(),
+        labels: vec!["t-shirt".into(), "shirt".into()],
+        ..v1::LabelFilter::default()
+    };
     let few = search(&mut client, v1::SearchRequest { filters: vec![filter], ..by_item("g4", 30) }).await;
     assert!(!few.results.is_empty());
     assert!(few.results.iter().all(|r| ["t-shirt", "shirt"].contains(&r.labels["category"].as_str())));

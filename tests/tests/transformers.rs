@@ -33,6 +33,7 @@ fn manifest(kind: TransformerKind) -> BackboneManifest {
         blocks: Vec::new(),
         pipeline: PIPELINE,
         tuned: false,
+        mask: None,
     }
 }
 

@@ -54,7 +54,11 @@ fn network() -> Bundle {
 fn messages() -> Vec<(&'static str, Vec<u8>)> {
     let one = |message: &dyn Encoded| message.bytes();
     let signature = || v1::Signature { head: "style".into(), values: vec![0.6, 0.8] };
-    let filter = || v1::LabelFilter { attribute: "color".into(), labels: vec!["red".into(), "blue".into()] };
+    let filter = || v1::LabelFilter {
+        attribute: "color".into(),
+        labels: vec!["red".into(), "blue".into()],
+        allow_unknown: false,
+    };
     let rich = v1::SearchRequest {
         manipulations: vec![set("color", "red")],
         weighting: weights(&[("color", 2.0), ("collar", 1.0)], true),

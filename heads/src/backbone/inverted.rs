@@ -75,6 +75,9 @@ pub enum BackboneFault {
         /// How many there are.
         blocks: usize,
     },
+    /// The last map is not there: the network ends with a block.
+    #[error("the backbone ends with a block and has no head")]
+    NoHead,
     /// The tensor library fails.
     #[error("the tensor library fails in the backbone: {reason}")]
     Library {
@@ -131,6 +134,18 @@ impl InvertedResidual {
         tensors: &BTreeMap<String, Weights>,
     ) -> Result<Self, BackboneFault> {
         Self::new(Level::best(), architecture.layout(), tensors)
+    }
+
+    /// The first blocks of a network alone, which give their maps; of the others no tensors are wanted.
+    ///
+    /// # Errors
+    /// As [`InvertedResidual::from_tensors`].
+    pub fn first_blocks(
+        architecture: Architecture,
+        blocks: usize,
+        tensors: &BTreeMap<String, Weights>,
+    ) -> Result<Self, BackboneFault> {
+        Self::new(Level::best(), architecture.layout().first(blocks), tensors)
     }
 
     pub(crate) fn new(
@@ -215,12 +230,12 @@ pub(crate) fn check_tensors(
     Ok(())
 }
 
-/// Whether a tensor is there, with this shape and finite numbers.
-pub(crate) fn check_tensor(
+/// The tensor of a name, if it has this shape and finite numbers.
+pub(crate) fn check_tensor<'a>(
     name: String,
     shape: &[usize],
-    tensors: &BTreeMap<String, Weights>,
-) -> Result<(), BackboneFault> {
+    tensors: &'a BTreeMap<String, Weights>,
+) -> Result<&'a Weights, BackboneFault> {
     let Some(found) = tensors.get(&name) else {
         return Err(BackboneFault::MissingTensor { name, shape: shape.to_vec() });
     };
@@ -231,7 +246,7 @@ pub(crate) fn check_tensor(
     if found.data.iter().any(|value| !value.is_finite()) {
         return Err(BackboneFault::NotFinite { name });
     }
-    Ok(())
+    Ok(found)
 }
 
 pub(crate) fn check_pictures(pictures: &[&[u8]], side: usize) -> Result<(), BackboneFault> {
@@ -245,10 +260,10 @@ pub(crate) fn check_pictures(pictures: &[&[u8]], side: usize) -> Result<(), Back
 pub(crate) fn check_taps(layout: &Layout, taps: &[Tap]) -> Result<(), BackboneFault> {
     let blocks = layout.blocks.len();
     for tap in taps {
-        if let Tap::Block(number) = *tap
-            && number >= blocks
-        {
-            return Err(BackboneFault::Tap { number, blocks });
+        match *tap {
+            Tap::Block(number) if number >= blocks => return Err(BackboneFault::Tap { number, blocks }),
+            Tap::Head if layout.head.is_none() => return Err(BackboneFault::NoHead),
+            Tap::Block(_) | Tap::Head => {}
         }
     }
     Ok(())

@@ -2,7 +2,9 @@
 //!
 //! Every pixel inside the silhouette is shared between the nearest of some hundred colours in CIELAB. Two distributions
 //! are given: of the whole garment, and of the middle of its box, where background that the silhouette took for cloth
-//! is rare. Roots of shares, so that differences are as Hellinger's distance has them and a small print shows.
+//! is rare. Roots of shares, so that differences are as Hellinger's distance has them and a small print shows. A third one
+//! is of the ground, and with it mean and deviation of both: white cloth in warm light has the colour of beige, and what
+//! lies around it tells. (Balancing the picture by its ground or by all of it gained nothing: docs/figures.md.)
 
 use super::cloth::lab;
 use crate::photo::Canvas;
@@ -24,10 +26,55 @@ const SOFTNESS: f32 = 9.0;
 const BITS: u32 = 5;
 /// The middle of the garment's box.
 const MIDDLE: Rect = Rect { x0: 0.25, y0: 0.2, x1: 0.75, y1: 0.8 };
-/// Numbers of a garment.
-pub(super) const NUMBERS: usize = 2 * COLOURS;
+/// What means and deviations in CIELAB are divided by, so that they are about as large as roots of shares.
+const MEAN: f32 = 100.0;
+const DEVIATION: f32 = 50.0;
+/// Numbers of a garment: three distributions, and mean and deviation of garment and ground.
+pub(super) const NUMBERS: usize = 3 * COLOURS + 12;
+/// The first of them, which are the garment's alone: all that there were in the first version of the pipeline.
+pub(super) const GARMENT_NUMBERS: usize = 2 * COLOURS;
 
-/// The colours of the garment on a canvas: the roots of 592 shares, of the garment and of its middle.
+/// Pixels that are counted.
+struct Count {
+    pixels: f32,
+    shares: Vec<f32>,
+    lab: [f32; 3],
+    squares: [f32; 3],
+}
+
+impl Count {
+    fn new() -> Self {
+        Self { pixels: 0.0, shares: vec![0.0; COLOURS], lab: [0.0; 3], squares: [0.0; 3] }
+    }
+
+    fn add(&mut self, known: &Known) {
+        self.pixels += 1.0;
+        for (colour, share) in known.shares {
+            self.shares[usize::from(colour)] += share;
+        }
+        for (value, (sum, square)) in known.lab.iter().zip(self.lab.iter_mut().zip(&mut self.squares)) {
+            *sum += value;
+            *square += value * value;
+        }
+    }
+
+    fn roots(&self) -> impl Iterator<Item = f32> + '_ {
+        self.shares.iter().map(|share| (share / self.pixels.max(1.0)).sqrt())
+    }
+
+    /// Mean, then deviation, of lightness and both opponent colours.
+    fn moments(&self) -> [f32; 6] {
+        let mean = |at: usize| self.lab[at] / self.pixels.max(1.0);
+        let variance = |at: usize| self.squares[at] / self.pixels.max(1.0) - mean(at).powi(2);
+        std::array::from_fn(|at| match at {
+            0..3 => mean(at) / MEAN,
+            _ => variance(at - 3).max(0.0).sqrt() / DEVIATION,
+        })
+    }
+}
+
+/// The colours of the garment on a canvas: the roots of 296 shares each of the garment, of its middle and of the ground,
+/// then mean and deviation in CIELAB of the garment and of the ground.
 #[must_use]
 pub fn colours(canvas: &Canvas) -> Vec<f32> {
     let (side, content) = (canvas.side(), canvas.content());
@@ -36,36 +83,35 @@ pub fn colours(canvas: &Canvas) -> Vec<f32> {
         |low: f32, high: f32, from: f32, to: f32| (low + from * (high - low), low + to * (high - low));
     let (x0, x1) = within(bounds.x0, bounds.x1, MIDDLE.x0, MIDDLE.x1);
     let (y0, y1) = within(bounds.y0, bounds.y1, MIDDLE.y0, MIDDLE.y1);
-    let mut sums = vec![0.0f32; NUMBERS];
-    let (mut all, mut middle) = (0.0f32, 0.0f32);
+    let (mut garment, mut middle, mut ground) = (Count::new(), Count::new(), Count::new());
     for (x, y, inside) in canvas.silhouette().grid() {
-        if !inside {
-            continue;
-        }
         let at = (y * side + x) * 3;
         let pixel = [canvas.rgb()[at], canvas.rgb()[at + 1], canvas.rgb()[at + 2]];
-        let shares = &TABLE[pixel.iter().fold(0, |at, v| at << BITS | usize::from(v >> (8 - BITS)))];
+        let known = &TABLE[pixel.iter().fold(0, |at, v| at << BITS | usize::from(v >> (8 - BITS)))];
         let (u, v) = (
             (x - content.left) as f32 / content.width as f32,
             (y - content.top) as f32 / content.height as f32,
         );
-        let is_middle = (x0..x1).contains(&u) && (y0..y1).contains(&v);
-        all += 1.0;
-        middle += f32::from(u8::from(is_middle));
-        for (colour, share) in shares {
-            sums[usize::from(*colour)] += share;
-            if is_middle {
-                sums[COLOURS + usize::from(*colour)] += share;
-            }
+        if !inside {
+            ground.add(known);
+            continue;
+        }
+        garment.add(known);
+        if (x0..x1).contains(&u) && (y0..y1).contains(&v) {
+            middle.add(known);
         }
     }
-    let (whole, part) = sums.split_at_mut(COLOURS);
-    whole.iter_mut().for_each(|share| *share = (*share / all.max(1.0)).sqrt());
-    part.iter_mut().for_each(|share| *share = (*share / middle.max(1.0)).sqrt());
-    sums
+    let shares = garment.roots().chain(middle.roots()).chain(ground.roots());
+    shares.chain(garment.moments()).chain(ground.moments()).collect()
 }
 
-static TABLE: LazyLock<Vec<[(u16, f32); SHARED]>> = LazyLock::new(|| {
+/// What a colour is in CIELAB, and the fixed colours that share it.
+struct Known {
+    lab: [f32; 3],
+    shares: [(u16, f32); SHARED],
+}
+
+static TABLE: LazyLock<Vec<Known>> = LazyLock::new(|| {
     let fixed = fixed_colours();
     let levels = 1usize << BITS;
     let value = |level: usize| level as f32 / (levels - 1) as f32;
@@ -82,7 +128,7 @@ static TABLE: LazyLock<Vec<[(u16, f32); SHARED]>> = LazyLock::new(|| {
         let least = nearest.iter().map(|n| n.1).fold(f32::INFINITY, f32::min);
         let weight = |d: f32| ((least - d) / (2.0 * SOFTNESS * SOFTNESS)).exp();
         let total: f32 = nearest.iter().map(|(_, d)| weight(*d)).sum();
-        std::array::from_fn(|i| (nearest[i].0, weight(nearest[i].1) / total))
+        Known { lab, shares: std::array::from_fn(|i| (nearest[i].0, weight(nearest[i].1) / total)) }
     };
     (0..levels.pow(3)).map(shares).collect()
 });
@@ -113,12 +159,17 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_the_whole_and_of_the_middle_sum_to_one() {
+    fn shares_sum_to_one_and_moments_are_those_of_garment_and_ground() {
         assert_eq!(fixed_colours().len(), COLOURS);
         let colours = garment([200, 30, 40]);
-        for part in colours.chunks_exact(COLOURS) {
+        assert_eq!(colours.len(), NUMBERS);
+        for part in colours[..3 * COLOURS].chunks_exact(COLOURS) {
             assert!((part.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-3);
         }
+        let moments = &colours[3 * COLOURS..];
+        // The garment is red and the ground light grey, both plain but for the edge between.
+        assert!((moments[1] - 0.64).abs() < 0.05 && moments[7].abs() < 0.02, "{moments:?}");
+        assert!(moments[6] > 0.9 && moments[9..12].iter().all(|v| *v < 0.2), "{moments:?}");
     }
 
     #[test]

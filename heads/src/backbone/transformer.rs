@@ -41,7 +41,7 @@ trait Tower: Send + Sync {
 }
 
 /// A vision transformer with its weights.
-pub(super) struct VisionTransformer {
+pub struct VisionTransformer {
     tower: Box<dyn Tower>,
     /// What a byte of each colour becomes.
     normalised: Box<[[f32; 256]; 3]>,
@@ -53,7 +53,7 @@ impl VisionTransformer {
     ///
     /// # Errors
     /// [`BackboneFault`] when a tensor is missing, has another shape or holds a number that is not finite.
-    pub(super) fn from_tensors(
+    pub fn from_tensors(
         config: &TransformerConfig,
         side: usize,
         tensors: &BTreeMap<String, Weights>,
@@ -76,6 +76,15 @@ impl VisionTransformer {
     pub(super) fn vectors(&self, pictures: &[&[u8]]) -> std::result::Result<Vec<Vec<f32>>, BackboneFault> {
         check_pictures(pictures, self.side)?;
         Ok(pictures.par_iter().map(|picture| self.vector(picture)).collect::<Result<_>>()?)
+    }
+
+    /// The tokens of the patches of a picture, RGB `[side, side, 3]`: `[patches, hidden]`.
+    ///
+    /// # Errors
+    /// As [`VisionTransformer::vectors`].
+    pub fn patches(&self, picture: &[u8]) -> std::result::Result<Tensor, BackboneFault> {
+        check_pictures(&[picture], self.side)?;
+        Ok(self.tokens(picture)?.patches)
     }
 
     fn vector(&self, picture: &[u8]) -> Result<Vec<f32>> {

@@ -9,6 +9,8 @@ use super::inverted::BackboneFault;
 use super::network::{NetworkKind, ViewNetwork};
 use super::{Backbone, FeatureLayout, Source, palette};
 use crate::bundle::{Weights, weights};
+use crate::mask::{MaskHead, MaskManifest};
+use crate::parts::Silhouette;
 use crate::photo::{Canvas, Photo};
 use crate::view::View;
 use candle_core::{Device, Tensor};
@@ -25,7 +27,11 @@ use std::sync::Arc;
 /// Version of everything before and behind the network: how a photo is decoded and fitted, its silhouette, views,
 /// pooling and colours. A change of any of them changes what signatures mean, so it changes this number; the golden
 /// features in this module's tests tell when.
-pub const PIPELINE: u32 = 1;
+///
+/// Version 1, without colours of the ground, is still served, so that catalogues keep the model they were made with.
+pub const PIPELINE: u32 = 2;
+/// The first version that is served.
+const OLDEST: u32 = 1;
 /// Version of the manifest.
 const FORMAT: u32 = 1;
 /// Key of the manifest in the file's metadata.
@@ -36,6 +42,8 @@ const CANVAS_SIDE: usize = 224;
 const DETAIL_SIDE: usize = 640;
 /// Sides of views, so that a file cannot ask for absurd amounts of work.
 const SIDE_MAX: usize = 448;
+/// What names of the mask's tensors begin with.
+const MASK: &str = "mask.";
 /// The source of the cloth's colours.
 const COLOUR: &str = "colour";
 
@@ -59,6 +67,9 @@ pub struct BackboneManifest {
     /// be then; photos that were set aside do.
     #[serde(default)]
     pub tuned: bool,
+    /// The head that finds the garment, whose tensors' names begin with `mask.`; without it colours tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskManifest>,
 }
 
 /// Why a file is no backbone.
@@ -84,8 +95,8 @@ pub enum ViewsError {
     },
     /// Made for another pipeline.
     #[error(
-        "the backbone was made for version {found} of the pipeline; this is version {PIPELINE}: make it and its heads \
-         anew with `lapel-train train`"
+        "the backbone was made for version {found} of the pipeline; versions {OLDEST} to {PIPELINE} are served: make it and \
+         its heads anew with `lapel-train train`"
     )]
     Pipeline {
         /// Version in the file.
@@ -99,6 +110,7 @@ pub enum ViewsError {
 /// A network that is shown views of the garment.
 pub struct Views {
     manifest: BackboneManifest,
+    mask: Option<MaskHead>,
     network: ViewNetwork,
     layout: FeatureLayout,
     fingerprint: String,
@@ -139,7 +151,7 @@ impl Views {
     /// # Errors
     /// As [`Views::from_bytes`].
     pub fn new(manifest: BackboneManifest, tensors: &BTreeMap<String, Weights>) -> Result<Self, ViewsError> {
-        if manifest.pipeline != PIPELINE {
+        if !(OLDEST..=PIPELINE).contains(&manifest.pipeline) {
             return Err(ViewsError::Pipeline { found: manifest.pipeline });
         }
         let faults = manifest.faults();
@@ -147,14 +159,16 @@ impl Views {
             return Err(ViewsError::Unsound { faults });
         }
         let network = ViewNetwork::new(&manifest, tensors)?;
+        let mask = Self::mask_of(&manifest, tensors).map(|(mask, own)| MaskHead::new(&mask, &own));
+        let mask = mask.transpose()?;
         let fingerprint = fingerprint(&manifest, tensors);
-        let mut views =
-            Self { layout: FeatureLayout::Vectors(Arc::from([])), manifest, network, fingerprint };
+        let layout = FeatureLayout::Vectors(Arc::from([]));
+        let mut views = Self { layout, manifest, mask, network, fingerprint };
         let side = views.manifest.input_side;
         let blank = vec![0; side * side * 3];
         let len = views.network.vectors(&[&blank])?.iter().map(Vec::len).sum();
         let source = |view: &View| Source { name: view.name().to_owned(), len };
-        let colour = Source { name: COLOUR.to_owned(), len: palette::NUMBERS };
+        let colour = Source { name: COLOUR.to_owned(), len: views.colours() };
         let sources = views.manifest.views.iter().map(source).chain([colour]).collect();
         views.layout = FeatureLayout::Vectors(sources);
         Ok(views)
@@ -185,16 +199,37 @@ impl Views {
         safetensors::serialize(views, Some(metadata)).map_err(|e| damaged(e.to_string()))
     }
 
-    /// The canvas that any backbone of views reads a photo from.
+    /// A backbone's manifest and tensors with a mask, whose tensors come by its own names.
     #[must_use]
-    pub fn canvas_of(photo: &Photo) -> Canvas {
-        photo.fit(CANVAS_SIDE).with_detail(photo, DETAIL_SIDE)
+    pub fn with_mask(
+        (manifest, mut tensors): (BackboneManifest, BTreeMap<String, Weights>),
+        (mask, own): (MaskManifest, BTreeMap<String, Weights>),
+    ) -> (BackboneManifest, BTreeMap<String, Weights>) {
+        tensors.retain(|name, _| !name.starts_with(MASK));
+        tensors.extend(own.into_iter().map(|(name, weights)| (format!("{MASK}{name}"), weights)));
+        (BackboneManifest { mask: Some(mask), ..manifest }, tensors)
+    }
+
+    /// The mask of a backbone, its tensors by its own names.
+    #[must_use]
+    pub fn mask_of(
+        manifest: &BackboneManifest,
+        tensors: &BTreeMap<String, Weights>,
+    ) -> Option<(MaskManifest, BTreeMap<String, Weights>)> {
+        let own = tensors.range(MASK.to_owned()..).take_while(|(name, _)| name.starts_with(MASK));
+        let own = own.map(|(name, weights)| (name[MASK.len()..].to_owned(), weights.clone()));
+        manifest.mask.clone().map(|mask| (mask, own.collect()))
     }
 
     /// The manifest.
     #[must_use]
     pub fn manifest(&self) -> &BackboneManifest {
         &self.manifest
+    }
+
+    /// Numbers of the cloth's colours.
+    fn colours(&self) -> usize {
+        if self.manifest.pipeline == OLDEST { palette::GARMENT_NUMBERS } else { palette::NUMBERS }
     }
 
     /// The pixels of every view of a canvas, `[side, side, 3]` each.
@@ -218,7 +253,13 @@ impl Backbone for Views {
     }
 
     fn canvas(&self, photo: &Photo) -> Canvas {
-        Self::canvas_of(photo)
+        let canvas = photo.fit(CANVAS_SIDE).with_detail(photo, DETAIL_SIDE);
+        // A head that was read has all it needs, so it does not fail; colours would tell.
+        let odds = self.mask.as_ref().and_then(|mask| mask.odds(&canvas).ok());
+        match odds.map(|odds| Silhouette::from_odds(&canvas, &odds)) {
+            Some(silhouette) => canvas.with_silhouette(silhouette),
+            None => canvas,
+        }
     }
 
     fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
@@ -229,7 +270,7 @@ impl Backbone for Views {
         let mut features = Vec::with_capacity(batch.len() * self.layout.len());
         for (canvas, vectors) in batch.iter().zip(vectors.chunks_exact(views)) {
             features.extend(vectors.iter().flatten());
-            features.extend(palette::colours(canvas));
+            features.extend(palette::colours(canvas).into_iter().take(self.colours()));
         }
         Tensor::from_vec(features, (batch.len(), self.layout.len()), &Device::Cpu)
     }
@@ -260,6 +301,7 @@ impl BackboneManifest {
         if pooled.iter().any(|block| *block >= blocks) || !pooled.is_sorted_by(|a, b| a < b) {
             faults.push(format!("blocks must be in order, without repetition and below {blocks}"));
         }
+        faults.extend(self.mask.iter().flat_map(MaskManifest::faults));
         faults
     }
 }
@@ -270,6 +312,9 @@ fn fingerprint(manifest: &BackboneManifest, tensors: &BTreeMap<String, Weights>)
     let mut hash = Sha256::new();
     hash.update(format!("{input_side} {views:?} {blocks:?}"));
     hash.update(architecture.identity());
+    if let Some(mask) = &manifest.mask {
+        hash.update(format!("{mask:?}"));
+    }
     for (name, weights) in tensors {
         hash.update(format!("\0{name}\0{:?}\0", weights.shape));
         weights.data.iter().for_each(|v| hash.update(f16::from_f32(*v).to_le_bytes()));

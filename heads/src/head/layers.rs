@@ -17,6 +17,8 @@ pub(super) enum Layers {
         bias: Vec<f32>,
         /// What logits are multiplied by: one over the temperature.
         scale: f32,
+        /// The power of probabilities.
+        exponent: f32,
     },
 }
 
@@ -32,7 +34,7 @@ pub(super) struct Connected {
 impl Layers {
     /// Packs the layers of a bundle whose tensors have been checked; `None` where one is missing after all.
     pub(super) fn new(bundle: &Bundle, inputs: usize) -> Option<Self> {
-        let Manifest { hidden, dim, scale, .. } = bundle.manifest;
+        let Manifest { hidden, dim, scale, exponent, .. } = bundle.manifest;
         let tensor = |name: &str| bundle.tensors.get(name).map(|Weights { data, .. }| data.as_slice());
         let level = Level::best();
         if bundle.manifest.signature == SignatureKind::Probabilities {
@@ -40,7 +42,7 @@ impl Layers {
             let weight = tensor(&format!("classifier.{name}.weight"))?;
             let packed = Packed::new(level, (inputs, dim), |input, output| weight[output * inputs + input]);
             let bias = tensor(&format!("classifier.{name}.bias"))?.to_vec();
-            return Some(Self::Probabilities { weight: Kept::new(packed), bias, scale });
+            return Some(Self::Probabilities { weight: Kept::new(packed), bias, scale, exponent });
         }
         let (fc6, fc7) = (tensor("fc6.weight")?, tensor("fc7.weight")?);
         let parts = bundle.manifest.parts();
@@ -61,23 +63,22 @@ impl Layers {
     pub(super) fn signatures(&self, parts: &[&Rows]) -> Vec<Vec<f32>> {
         match self {
             Self::Connected(layers) => layers.fc7(parts),
-            Self::Probabilities { weight, bias, scale } => {
+            Self::Probabilities { weight, bias, scale, exponent } => {
                 let parts: Vec<_> = parts.iter().copied().zip([weight]).collect();
                 let mut rows = sum_of_products(&parts, bias.len());
-                rows.iter_mut().for_each(|row| roots_of_probabilities(row, bias, *scale));
+                rows.iter_mut().for_each(|row| powers_of_probabilities(row, bias, *scale * *exponent));
                 rows
             }
         }
     }
 }
 
-/// Turns logits without their biases into the roots of probabilities. A logit that is not finite stays seen.
-fn roots_of_probabilities(row: &mut [f32], bias: &[f32], scale: f32) {
+/// Turns logits without their biases into powers of probabilities, but for one factor: those to the power of c are
+/// exponentials of c times the logits. A logit that is not finite stays seen.
+fn powers_of_probabilities(row: &mut [f32], bias: &[f32], scale: f32) {
     row.iter_mut().zip(bias).for_each(|(value, bias)| *value = (*value + bias) * scale);
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|value| *value = (*value - most).exp());
-    let total: f32 = row.iter().sum();
-    row.iter_mut().for_each(|value| *value = (*value / total).sqrt());
 }
 
 impl Connected {

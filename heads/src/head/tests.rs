@@ -22,6 +22,7 @@ fn bundle() -> Bundle {
             context: false,
             inputs: Vec::new(),
             signature: SignatureKind::Layer,
+            exponent: 0.5,
             weight: 1.0,
             changed_weight: 1.0,
             confidence: 0.0,
@@ -74,8 +75,14 @@ fn a_prediction_is_unsure_below_the_threshold_of_its_own_label() {
         [("red", 0.39, true), ("red", 0.4, false), ("blue", 0.69, true), ("blue", 0.7, false)]
     {
         assert_eq!(with.is_unsure(attribute, &score(label, probability)), unsure, "{label} {probability}");
-        assert!(!without.is_unsure(attribute, &score(label, probability)), "no thresholds: always shown");
+        let below_half = probability < 0.5;
+        assert_eq!(
+            without.is_unsure(attribute, &score(label, probability)),
+            below_half,
+            "{label} {probability}"
+        );
     }
+    assert!(with.is_unsure(attribute, &score("green", 1.0)), "none of its labels");
 }
 
 #[test]
@@ -148,7 +155,7 @@ fn a_classifier_that_could_overflow_is_refused() {
 }
 
 #[test]
-fn a_probe_gives_the_roots_of_its_probabilities() {
+fn a_probe_gives_powers_of_its_probabilities() {
     let attribute = Attribute { name: "mood".into(), labels: vec!["calm".into(), "loud".into()] };
     let bundle = Bundle {
         manifest: Manifest {
@@ -174,6 +181,15 @@ fn a_probe_gives_the_roots_of_its_probabilities() {
     assert!((signature[1] - loud.sqrt()).abs() < 1e-6 && (signature[0] - (1.0 - loud).sqrt()).abs() < 1e-6);
     assert!(signatures[1].is_none(), "what is not finite is no signature");
     let told = head.predict(&attribute, signature).expect("labels");
+    assert!(told.label == "loud" && (told.probability - loud).abs() < 1e-6, "{told:?}");
+    let squared = Manifest { exponent: 1.0, ..bundle.manifest.clone() };
+    let squared = Bundle { manifest: squared, tensors: bundle.tensors.clone() };
+    let squared = Head::reading(&squared, String::new(), 3).expect("sound");
+    let signatures = squared.signatures(&rows).expect("computed");
+    let values = signatures[0].as_ref().expect("finite").values();
+    assert!((values[1] / values[0] - loud / (1.0 - loud)).abs() < 1e-5, "{values:?}");
+    assert!((values.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-6);
+    let told = squared.predict(&attribute, values).expect("labels");
     assert!(told.label == "loud" && (told.probability - loud).abs() < 1e-6, "{told:?}");
     let unsound = |change: fn(&mut Manifest)| {
         let mut manifest = bundle.manifest.clone();

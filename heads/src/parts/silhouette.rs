@@ -1,5 +1,6 @@
-//! Foreground by colour distance to the border's colours, cleaned by dilation and erosion.
+//! The garment's silhouette, by the odds that a [`MaskHead`](crate::MaskHead) sees or, where there is none, by colours.
 //!
+//! By colours it is what is far from the border's colours, cleaned by dilation and erosion.
 //! One border colour is enough for shop photos; for simple but real backgrounds (tiles, carpet, wood) the
 //! border is described by several colours, the distance is weighted by a prior for the centre, and one
 //! round of colour histograms redraws the line between garment and background.
@@ -7,6 +8,7 @@
 mod colour;
 mod mask;
 
+use crate::mask::Odds;
 use crate::photo::{Canvas, Content};
 use crate::region::Rect;
 use mask::Mask;
@@ -36,6 +38,21 @@ impl Silhouette {
         let found = (AREA_MIN..=AREA_MAX).contains(&share);
         let mask = if found { mask } else { Mask::rectangle(mask.width(), mask.height(), USUAL) };
         Self { mask, found, content: canvas.content(), side: canvas.side() }
+    }
+
+    /// What the odds on `canvas` say. All of the photo may be garment, as of a shirt that is folded or seen from near.
+    #[must_use]
+    pub(crate) fn from_odds(canvas: &Canvas, odds: &Odds) -> Self {
+        let (content, side) = (canvas.content(), canvas.side());
+        let (width, height) = ((content.width / 2).max(1), (content.height / 2).max(1));
+        let share = |at: usize, offset: usize| (offset + 2 * at + 1) as f32 / side as f32;
+        let inside =
+            |at: usize| odds.at(share(at % width, content.left), share(at / width, content.top)) > 0.0;
+        let mask = Mask::new(width, height, (0..width * height).map(inside).collect());
+        let mask = mask.opened(1).largest_component().filled();
+        let found = mask.count() as f32 >= AREA_MIN * (width * height) as f32;
+        let mask = if found { mask } else { Mask::rectangle(width, height, USUAL) };
+        Self { mask, found, content, side }
     }
 
     /// Every second pixel of the photo in both directions, in canvas coordinates, and whether it is inside.

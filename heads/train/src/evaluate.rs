@@ -12,9 +12,11 @@ pub use interval::{Interval, Observation, bootstrap, bootstrap_difference};
 pub use personalisation::{
     PersonalisationRow, PersonalisedExample, Shopper, personalisation, personalised_example, shoppers,
 };
-pub use protocol::{Asked, Trial, adde_trial, seed_trials, special_attributes};
-pub use ranking::{Gains, Outcome, Pictures, gains, outcomes, ranked};
-pub use run::{ProtocolScores, SetReport, SystemScores, Table, TestSet, evaluate_systems};
+pub use protocol::{Asked, CATEGORY, Trial, adde_trial, seed_trials, special_attributes};
+pub use ranking::{Gains, Outcome, Pictures, best_gain, gain_of, outcomes, ranked, relevances};
+pub use run::{
+    Entrant, EntrantRun, ProtocolScores, SetReport, SystemScores, Table, TestSet, evaluate_systems,
+};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

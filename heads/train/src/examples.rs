@@ -1,8 +1,8 @@
 //! What a head is trained on: a picture, one of its variants, and labels.
 
-use lapel_heads::wardrobe::LabelledPhoto;
 use lapel_heads::{Labels, PARTS_ATTRIBUTE, PartsCase, Photo, PhotoLimits};
 use lapel_render::{render, truth};
+use lapel_wardrobe::LabelledPhoto;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::PathBuf;

@@ -146,6 +146,8 @@ pub struct Trained {
     pub bundle: Bundle,
     /// By epoch: mean loss, and share of the validation labels told right.
     pub trace: Vec<[f32; 2]>,
+    /// The share of the epoch whose weights these are.
+    pub score: f32,
 }
 
 /// Trains one head on pooled features and gives the weights of the epoch of its last stage that told most labels
@@ -179,7 +181,7 @@ pub fn train_head(
         run.record.save(run.sgd.state(), &path, epoch + 1)?;
     }
     run.sgd.set(&run.record.best)?;
-    Ok(Trained { bundle: run.bundle(fingerprint)?, trace: run.record.trace })
+    Ok(Trained { bundle: run.bundle(fingerprint)?, score: run.record.score, trace: run.record.trace })
 }
 
 struct Run<'a> {
@@ -255,8 +257,9 @@ impl<'a> Run<'a> {
     /// Tells runs apart: a checkpoint of other settings, labels, examples or backbone is not gone on from.
     fn key(&self, fingerprint: &str) -> String {
         let examples = self.data.examples.iter().zip(self.data.validation);
-        let sources: String =
-            examples.map(|(e, held)| format!("{:?}/{}/{held};", e.source, e.variant)).collect();
+        let sources: String = examples
+            .map(|(e, held)| format!("{:?}/{}/{held}/{:?};", e.source, e.variant, e.labels))
+            .collect();
         let all =
             format!("{fingerprint} {:?} {:?} {:?} {sources}", self.recipe, self.schedule, self.attributes);
         sha256_hex(all.as_bytes())[..12].to_owned()
@@ -437,6 +440,7 @@ impl<'a> Run<'a> {
                 context: recipe.context,
                 inputs: Vec::new(),
                 signature: SignatureKind::Layer,
+                exponent: 0.5,
                 weight: 1.0,
                 changed_weight: 1.0,
                 confidence: 0.0,

@@ -1,9 +1,12 @@
-//! Examples made ready for heads: canvases, feature maps, the case of "Extract Parts?" and pooled regions.
+//! Examples made ready for heads: of a backbone with a map canvases, feature maps, the case of "Extract Parts?" and pooled
+//! regions; of one with vectors these.
 
 use super::canvases::CanvasCache;
 use super::examples::Example;
 use super::features::{FeatureCache, Pooled};
 use super::inputs::fill;
+use super::probes::{Scaling, VectorCache};
+use super::region_vectors::RegionVectors;
 use candle_core::{Device, Tensor};
 use indicatif::ProgressBar;
 use lapel_heads::{Backbone, Head, PartsCase, Region, case_of};
@@ -15,14 +18,63 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A list of examples with everything that heads read of them.
 pub struct Prepared {
     examples: Vec<Example>,
-    canvases: Arc<CanvasCache>,
-    features: FeatureCache,
+    features: Features,
     cases: Vec<PartsCase>,
     pooled: Mutex<HashMap<Region, Arc<Pooled>>>,
+    /// All vectors, of a backbone that gives such.
+    everything: Vec<Arc<Pooled>>,
+}
+
+/// What was computed of the pictures.
+enum Features {
+    Maps { canvases: Arc<CanvasCache>, maps: FeatureCache },
+    Vectors(RegionVectors),
 }
 
 impl Prepared {
-    /// Prepares `examples`, keeping what is computed under `cache`.
+    /// Prepares `examples` for a backbone of vectors, keeping what is computed under `cache`.
+    ///
+    /// # Errors
+    /// When a picture cannot be read, the model fails or the disk does.
+    pub fn of_vectors(
+        examples: Vec<Example>,
+        backbone: &dyn Backbone,
+        cache: &Path,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Self> {
+        bar.set_length(examples.len() as u64);
+        let vectors = VectorCache::open(cache, backbone, 0)?;
+        let rows = vectors.features_of_examples(&examples, |done| bar.set_position(done as u64))?;
+        let cases = vec![PartsCase::LowerBody; examples.len()];
+        let features = Features::Vectors(RegionVectors::new(rows, backbone.layout()));
+        Ok(Self { examples, features, cases, pooled: Mutex::default(), everything: Vec::new() })
+    }
+
+    /// Vectors are read in their scaling from now on, by heads of regions; heads that name vectors read them as they are.
+    ///
+    /// # Errors
+    /// When the tensor library fails.
+    pub fn scale(&mut self, scaling: &Scaling) -> anyhow::Result<()> {
+        if let Features::Vectors(vectors) = &mut self.features {
+            vectors.scale(scaling)?;
+            self.everything = vectors.everything()?;
+            self.pooled.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        Ok(())
+    }
+
+    /// The vectors as they are, `[examples, numbers]`.
+    ///
+    /// # Errors
+    /// Of a backbone with a map.
+    pub fn vectors(&self) -> anyhow::Result<&Tensor> {
+        match &self.features {
+            Features::Vectors(vectors) => Ok(vectors.rows()),
+            Features::Maps { .. } => anyhow::bail!("probes read vectors, and this backbone gives a map"),
+        }
+    }
+
+    /// Prepares `examples` for a backbone with a map, keeping what is computed under `cache`.
     ///
     /// Until [`Prepared::find_cases`] every example counts as lower-body clothing, whose regions are the whole map.
     ///
@@ -36,9 +88,10 @@ impl Prepared {
     ) -> anyhow::Result<Self> {
         let side = backbone.input_side();
         let canvases = Arc::new(CanvasCache::build(&cache.join("canvases"), &examples, side, canvas_bar)?);
-        let features = FeatureCache::build(&cache.join("features"), canvases.clone(), backbone, feature_bar)?;
+        let maps = FeatureCache::build(&cache.join("features"), canvases.clone(), backbone, feature_bar)?;
         let cases = vec![PartsCase::LowerBody; examples.len()];
-        Ok(Self { examples, canvases, features, cases, pooled: Mutex::default() })
+        let features = Features::Maps { canvases, maps };
+        Ok(Self { examples, features, cases, pooled: Mutex::default(), everything: Vec::new() })
     }
 
     /// The examples.
@@ -47,10 +100,13 @@ impl Prepared {
         &self.examples
     }
 
-    /// Their canvases.
+    /// Their canvases; `None` of a backbone of vectors, whose parts nobody looks for.
     #[must_use]
-    pub fn canvases(&self) -> &CanvasCache {
-        &self.canvases
+    pub fn canvases(&self) -> Option<&CanvasCache> {
+        match &self.features {
+            Features::Maps { canvases, .. } => Some(canvases),
+            Features::Vectors(_) => None,
+        }
     }
 
     /// The case of each, as "Extract Parts?" sees it.
@@ -82,16 +138,22 @@ impl Prepared {
         if let Some(pooled) = known.get(&region) {
             return Ok(pooled.clone());
         }
-        let pooled = Arc::new(self.features.pooled(region, &self.cases)?);
+        let pooled = Arc::new(match &self.features {
+            Features::Maps { maps, .. } => maps.pooled(region, &self.cases)?,
+            Features::Vectors(vectors) => vectors.region(region)?,
+        });
         known.insert(region, pooled.clone());
         Ok(pooled)
     }
 
-    /// What a head of `region` reads: the region, and the whole map beside it for one with `context`.
+    /// What a head of `region` reads: the region, and the whole map beside it for one with `context`, or all vectors.
     ///
     /// # Errors
     /// When the features cannot be read.
     pub fn inputs(&self, region: Region, context: bool) -> anyhow::Result<Vec<Arc<Pooled>>> {
+        if context && !self.everything.is_empty() {
+            return Ok(self.everything.clone());
+        }
         let regions = if context { vec![region, Region::Whole] } else { vec![region] };
         regions.into_iter().map(|r| self.pooled(r)).collect()
     }
@@ -101,6 +163,13 @@ impl Prepared {
     /// # Errors
     /// When the features cannot be read or the model fails.
     pub fn signatures(&self, head: &Head) -> anyhow::Result<Vec<Option<Vec<f32>>>> {
+        if !head.manifest().inputs.is_empty() {
+            let Features::Vectors(vectors) = &self.features else {
+                anyhow::bail!("the head {} reads vectors, and this backbone gives a map", head.name());
+            };
+            let signatures = head.signatures(&vectors.named(&head.manifest().inputs)?)?;
+            return Ok(signatures.into_iter().map(|s| s.map(lapel_heads::Signature::into_values)).collect());
+        }
         let pooled = self.inputs(head.manifest().region, head.manifest().context)?;
         signatures(head, &pooled, self.examples.len())
     }

@@ -18,8 +18,7 @@ mod vectors;
 
 pub use draws::Draw;
 pub use edits::{
-    CATEGORY, Choice, Edit, EditTable, EditWeights, EditedHead, Shares, choose_weights, draw_edits,
-    edit_table,
+    Choice, Edit, EditTable, EditWeights, EditedHead, Shares, choose_weights, draw_edits, edit_table,
 };
 pub use fit::{
     FOLDS, LABEL_MIN, Pictures, Probe, Scaling, accuracy, argmax, calibration_error, fit_probe, signature,
@@ -27,7 +26,7 @@ pub use fit::{
 pub use measure::{Confusion, LabelMeasurement, Measurement, WrongPhoto};
 pub use model::{ProbeModel, numbers, probe_bundles};
 pub use recomposed::Recomposed;
-pub use table::{Fault, Table, TablePhoto};
+pub use table::{Fault, Table, TablePhoto, is_set_aside};
 pub use thresholds::thresholds;
 pub use tune::{Epoch, TuneSettings, tune};
 pub use vectors::{Picture, VectorCache};

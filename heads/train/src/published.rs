@@ -56,6 +56,7 @@ pub fn published_backbone(
         blocks,
         pipeline: PIPELINE,
         tuned: false,
+        mask: None,
     };
     let faults = manifest.faults();
     if !faults.is_empty() {
@@ -141,6 +142,14 @@ fn tower(usual: &Usual, json: &str) -> anyhow::Result<TransformerConfig> {
         mean,
         deviation,
     })
+}
+
+/// All tensors of EfficientNet-Lite0's published weights that it reads of a picture.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn whole_network(weights: &Path) -> anyhow::Result<BTreeMap<String, Weights>> {
+    tensors(&Architecture::EfficientNetLite0.into(), weights).with_context(|| weights.display().to_string())
 }
 
 /// The tensors of a file that a network reads. What it does not need, classes and texts for instance, is left out.

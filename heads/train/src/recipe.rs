@@ -130,4 +130,16 @@ impl HeadRecipe {
         }
         recipes
     }
+
+    /// The heads of Lapel on AlexNet: as [`HeadRecipe::proposed`], with the cloth's own channels, and the whole map beside
+    /// each region.
+    #[must_use]
+    pub fn lapel(attributes: &[&str]) -> Vec<Self> {
+        let mut recipes = Self::proposed(attributes);
+        for recipe in &mut recipes {
+            recipe.input = Input::All;
+            recipe.context = recipe.region != Region::Whole;
+        }
+        recipes
+    }
 }

@@ -4,6 +4,8 @@ mod chart;
 mod figures;
 mod page;
 mod picture;
+mod sheet;
 
 pub use figures::{Confusion, Figures, PartsSheet, confusions, figures};
 pub use page::{Content, RunTime, html};
+pub use sheet::{Sheet, SystemFront, sheets};

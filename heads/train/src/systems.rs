@@ -1,28 +1,31 @@
-//! The compared systems of section 7, on shared parts.
+//! The compared systems of section 7, on shared features.
 //!
 //! A [`System`] turns pictures into [`Signatures`]. Fitted to the training part of a data set it becomes a
 //! [`Searcher`], which answers a [`Change`] of labels with the query to search by. All of them search by
-//! D = sum of w_v |q_v - r_v| over the parts of a signature (Eq. 4 and 6).
+//! D = sum of w_v |q_v - r_v| over the parts of a signature (Eq. 4 and 6); how much each part counts is no matter of the
+//! system but of [`PartWeights`], which are all equal or learned, by the same learner for every system.
 
 mod adde;
 mod amnet;
 mod changes;
 mod classic;
 mod fitted;
+mod front;
 mod heads;
 mod line_up;
 mod manipulator;
-mod rules;
 mod signatures;
+mod weights;
 
 pub use adde::Adde;
 pub use amnet::Amnet;
 pub use classic::Classic;
 pub use fitted::Prototypes;
-pub use heads::{Edit, HeadSystem, SearchRules};
-pub use line_up::{Group, LineUp, Member, Progresses, Trace, TrainedLineUp, lapel_recipes};
-pub use rules::{Lesson, learn_rules};
+pub use front::{Exam, Front, FrontPoint, Lesson, Reached, learn_weights};
+pub use heads::HeadSystem;
+pub use line_up::{LineUp, Member, Progresses, Side, Trace, TrainedLineUp};
 pub use signatures::Signatures;
+pub use weights::{PartWeights, Search};
 
 use crate::Prepared;
 use lapel_heads::Attribute;
@@ -38,22 +41,36 @@ pub struct Change {
     pub from: Option<u16>,
 }
 
-/// What is searched by.
+/// What is searched by, before its parts are weighted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     /// As a row of [`Signatures`].
     pub vector: Vec<f32>,
-    /// One weight a part.
-    pub weights: Vec<f32>,
-    /// Whether the parts' distances are squared before they are added, which is not the paper's Eq. 4.
+    /// One a part.
+    pub parts: Vec<QueryPart>,
+    /// Whether the parts' distances are squared before they are added, as in the distance of one long vector.
     pub squared: bool,
 }
 
+/// What is known of one part of a query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QueryPart {
+    /// Whether a change has moved it.
+    pub changed: bool,
+    /// How sure the system is of the labels that it sees there, 0 to 1.
+    pub confidence: f32,
+}
+
+impl QueryPart {
+    /// A part that the query was photographed with and that nothing is said of.
+    pub const KEPT: Self = Self { changed: false, confidence: 1.0 };
+}
+
 impl Query {
-    /// A query by the paper's distance.
+    /// A query of one part, searched by the paper's distance.
     #[must_use]
-    pub fn new(vector: Vec<f32>, weights: Vec<f32>) -> Self {
-        Self { vector, weights, squared: false }
+    pub fn whole(vector: Vec<f32>, changed: bool) -> Self {
+        Self { vector, parts: vec![QueryPart { changed, ..QueryPart::KEPT }], squared: false }
     }
 }
 
@@ -89,11 +106,6 @@ pub trait System: Sync {
 pub trait Searcher: Sync {
     /// The query for a picture whose labels are changed; unchanged when `changes` is empty.
     fn query(&self, signature: &[f32], changes: &[Change]) -> Query;
-
-    /// What is added to the distance of each picture, whatever the query; `None` for nothing.
-    fn penalties(&self, _pictures: &Signatures) -> Option<Vec<f32>> {
-        None
-    }
 }
 
 #[cfg(test)]

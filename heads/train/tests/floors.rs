@@ -7,8 +7,8 @@
 use indicatif::ProgressBar;
 use lapel_heads::{ALEXNET_FILE, AlexNet, EXTRACT_PARTS_FILE, Head, alexnet_folder};
 use lapel_train::dataset::{DataSet, PhotoSet, RenderSet};
-use lapel_train::evaluate::{SetReport, TestSet, accuracies, evaluate_systems, measure};
-use lapel_train::systems::{HeadSystem, System};
+use lapel_train::evaluate::{Entrant, SetReport, TestSet, accuracies, evaluate_systems, measure};
+use lapel_train::systems::{HeadSystem, PartWeights};
 use lapel_train::{Example, Prepared};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -78,10 +78,11 @@ fn reached(set: &dyn DataSet) -> (BTreeMap<String, f64>, SetReport) {
     };
     let (training, test) = (prepare(set.training()), prepare(set.test()));
     let rows: Vec<usize> = (0..training.examples().len()).collect();
-    let rules = HeadSystem::own_rules(&heads);
-    let system = HeadSystem::new("Lapel", Arc::new(heads), rules);
+    let weights = PartWeights::of_manifests(&heads);
+    let system = HeadSystem::new("Lapel", Arc::new(heads));
     let of = TestSet { set, training: &training, rows: &rows, test: &test };
-    let report = evaluate_systems(&[(&system as &dyn System, of)], &[], |_| {}).expect("measured");
+    let entrant = Entrant::shipped("Lapel", (&system, &weights), of);
+    let report = evaluate_systems(&[entrant], |_, _| true, |_| {}).expect("measured");
     let told = accuracies(&measure(&test, &shared).expect("measured"), &shared);
     (told.into_iter().map(|a| (a.attribute, 100.0 * a.accuracy)).collect(), report)
 }

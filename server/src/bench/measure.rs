@@ -5,7 +5,8 @@ use super::regimes::WeightKind;
 use super::set::{head_name, label_name};
 use crate::catalogue::Snapshot;
 use crate::search::{
-    Manipulation, PlanKind, Planner, QueryView, SearchAnswer, SearchSpec, Weighting, search_batch,
+    LabelFilter, Manipulation, PlanKind, Planner, QueryView, SearchAnswer, SearchSpec, Weighting,
+    search_batch,
 };
 use lapel_heads::{Labels, distance};
 use rand::prelude::*;
@@ -37,7 +38,7 @@ impl BenchQuery {
         let spec = SearchSpec {
             manipulations: self.edits.clone(),
             weighting: Weighting::Named { by_name: self.weights.clone(), only_named: true },
-            filters: filter.iter().map(|name| ((*name).to_owned(), vec!["yes".to_owned()])).collect(),
+            filters: filter.iter().map(|name| LabelFilter::new(*name, ["yes".to_owned()])).collect(),
             k,
             plan,
             ..SearchSpec::default()
@@ -92,13 +93,15 @@ pub(super) fn regimes(generator: &Generator, snapshot: &Snapshot, count: usize) 
                     }
                 }
                 let weights = kind.draw(shape.heads, &pair_sums, &mut rng);
+                // An edit of a head that is given no weight is refused.
+                let playing: Vec<usize> = (0..shape.heads).filter(|head| weights[*head] > 0.0).collect();
                 let weights = weights.into_iter().enumerate().map(|(head, w)| (head_name(head), w)).collect();
                 // Labels that have items: the frequent ones.
                 let label = |rng: &mut ChaCha8Rng| label_name(rng.random_range(0..shape.labels.min(8)));
-                let edited = rand::seq::index::sample(&mut rng, shape.heads, edits.min(shape.heads));
+                let edited = rand::seq::index::sample(&mut rng, playing.len(), edits.min(playing.len()));
                 let edits = edited
                     .into_iter()
-                    .map(|head| Manipulation { attribute: head_name(head), label: label(&mut rng) })
+                    .map(|at| Manipulation { attribute: head_name(playing[at]), label: label(&mut rng) })
                     .collect();
                 queries.push(BenchQuery { vectors, weights, edits, exact: Vec::new(), exact_ms: 0.0 });
             }

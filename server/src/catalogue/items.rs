@@ -114,6 +114,12 @@ impl Items {
         self.by_label.get(attribute)?.get(label)
     }
 
+    /// Labels of an attribute and the slots that carry them; `None` where no item has a label of it.
+    #[must_use]
+    pub fn labels_of(&self, attribute: &str) -> Option<&OrdMap<String, Arc<RoaringBitmap>>> {
+        self.by_label.get(attribute)
+    }
+
     /// Attributes, their labels and the slots that carry them.
     pub fn labels(&self) -> impl Iterator<Item = (&String, &OrdMap<String, Arc<RoaringBitmap>>)> {
         self.by_label.iter()

@@ -47,12 +47,14 @@ pub enum OpenError {
     },
     /// The stored model cannot be loaded, and the configured one is another.
     #[error(
-        "the catalogue's backbone {fingerprint} is damaged, and the configured one is {configured}; \
+        "the catalogue's backbone {fingerprint} cannot be read ({reason}), and the configured one is {configured}; \
          configure the same, or restore a backup"
     )]
     ModelLost {
         /// The backbone that serves.
         fingerprint: String,
+        /// What is wrong with it.
+        reason: String,
         /// The configured one.
         configured: String,
     },
@@ -334,11 +336,11 @@ fn load_models(store: &Store, config: &Config) -> Result<(Vec<Arc<Model>>, Model
     let first = match stored_model(store, &serving.fingerprint)? {
         Ok(model) => model,
         Err(reason) => {
-            tracing::error!(fingerprint = serving.fingerprint, reason, "the stored backbone is damaged");
+            tracing::error!(fingerprint = serving.fingerprint, reason, "the stored backbone cannot be read");
             let (model, _, _) = configured_files(config)?;
             if model.fingerprint() != serving.fingerprint {
                 let configured = model.fingerprint().to_owned();
-                return Err(OpenError::ModelLost { fingerprint: serving.fingerprint, configured });
+                return Err(OpenError::ModelLost { fingerprint: serving.fingerprint, reason, configured });
             }
             configured_model(store, config)?
         }

@@ -4,6 +4,7 @@ use super::{Services, convert, paging};
 use crate::catalogue::{Column, Item, Slot, Snapshot};
 use crate::core::{Core, NewItem, Scope, Upserted};
 use crate::error::Error;
+use crate::search::check_filters;
 use crate::stages::carried;
 use crate::store::ContentId;
 use lapel_heads::photo_format;
@@ -108,6 +109,8 @@ impl CatalogService for Services {
         let v1::ListItemsRequest { page_size, page_token, filters } = request.into_inner();
         let size = paging::page_size(page_size)?;
         let snapshot = self.core.snapshot();
+        let filters = convert::filters(filters);
+        check_filters(&snapshot, &filters)?;
         let items = snapshot.items();
         let passes = |labels: &lapel_heads::Labels| {
             filters.iter().all(|f| labels.get(&f.attribute).is_some_and(|label| f.labels.contains(label)))

@@ -7,8 +7,8 @@ use crate::core::{QuerySource, RequestId};
 use crate::error::{Error, Violation};
 use crate::heads::{HeadState, HeadStatus, Progress};
 use crate::search::{
-    EditsMet, Explanation, HeadWeight, Manipulation, ManipulationEffect, Match, Outcome, Plan, PlanKind,
-    SearchAnswer, Weighting,
+    EditsMet, Explanation, HeadWeight, LabelFilter, Manipulation, ManipulationEffect, Match, Outcome, Plan,
+    PlanKind, SearchAnswer, Weighting,
 };
 use crate::store::ContentId;
 use lapel_heads::{HeadKind, Parts, Rect};
@@ -32,8 +32,13 @@ pub(super) fn manipulations(given: Vec<v1::Manipulation>) -> Vec<Manipulation> {
     given.into_iter().map(|m| Manipulation { attribute: m.attribute, label: m.label }).collect()
 }
 
-pub(super) fn filters(given: Vec<v1::LabelFilter>) -> Vec<(String, Vec<String>)> {
-    given.into_iter().map(|f| (f.attribute, f.labels)).collect()
+pub(super) fn filters(given: Vec<v1::LabelFilter>) -> Vec<LabelFilter> {
+    let filter = |v1::LabelFilter { attribute, labels, allow_unknown }| LabelFilter {
+        attribute,
+        labels,
+        allow_unknown,
+    };
+    given.into_iter().map(filter).collect()
 }
 
 pub(super) fn weighting(weights: v1::Weights) -> Weighting {

@@ -67,9 +67,10 @@ pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
 
 fn of_store(error: &StoreError) -> (Code, &'static str) {
     match error {
-        StoreError::Damaged { .. } | StoreError::Unreadable(_) | StoreError::Format { .. } => {
-            (Code::DataLoss, "DAMAGED_RECORD")
-        }
+        StoreError::Damaged { .. }
+        | StoreError::Unreadable(_)
+        | StoreError::Broken { .. }
+        | StoreError::Format { .. } => (Code::DataLoss, "DAMAGED_RECORD"),
         StoreError::RequestId(_) => (Code::InvalidArgument, "REQUEST_ID_REUSED"),
         error if error.is_full() => (Code::ResourceExhausted, "DISK_FULL"),
         StoreError::Reopening | StoreError::Database(_) => (Code::Unavailable, "STORE_FAILED"),
@@ -92,7 +93,7 @@ fn store_text(error: &StoreError) -> String {
             "the catalogue's store failed and is being opened anew; repeat the request with the same request_id"
                 .to_owned()
         }
-        StoreError::Unreadable(_) | StoreError::Format { .. } => {
+        StoreError::Unreadable(_) | StoreError::Broken { .. } | StoreError::Format { .. } => {
             "pages of the catalogue's file are damaged; the server's log says more".to_owned()
         }
         StoreError::Folder { .. } | StoreError::InUse { .. } => {
@@ -157,6 +158,11 @@ mod tests {
                 "DAMAGED_RECORD",
             ),
             (StoreError::Unreadable("secret".into()).into(), Code::DataLoss, "DAMAGED_RECORD"),
+            (
+                StoreError::Broken { file: "/secret/file".into(), reason: "cut".into() }.into(),
+                Code::DataLoss,
+                "DAMAGED_RECORD",
+            ),
             (StoreError::Format { found: 9 }.into(), Code::DataLoss, "DAMAGED_RECORD"),
             (StoreError::RequestId("r".into()).into(), Code::InvalidArgument, "REQUEST_ID_REUSED"),
             (StoreError::Reopening.into(), Code::Unavailable, "STORE_FAILED"),

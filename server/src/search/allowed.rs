@@ -1,6 +1,7 @@
 //! The slots that a search may return: live, past the filters, not excluded.
 
 use super::SearchSpec;
+use super::filter::LabelFilter;
 use crate::catalogue::{BLOCK, Items, Slot, Snapshot};
 use crate::kernels::{Bits, GROUP, GROUPS};
 use roaring::RoaringBitmap;
@@ -18,8 +19,8 @@ impl<'a> Allowed<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, spec: &SearchSpec) -> Self {
         let items = snapshot.items();
         // Labels are those of live items, so whatever carries one is live.
-        let carrying = |(attribute, labels): &(String, Vec<String>)| {
-            let slots = labels.iter().filter_map(|label| items.with_label(attribute, label));
+        let carrying = |filter: &LabelFilter| {
+            let slots = filter.labels.iter().filter_map(|label| items.with_label(&filter.attribute, label));
             slots.fold(RoaringBitmap::new(), |any, slots| any | slots.as_ref())
         };
         let passing = spec.filters.iter().map(carrying).reduce(|all, slots| all & slots);

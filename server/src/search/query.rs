@@ -6,16 +6,13 @@ use lapel_heads::{Attribute, Embedding, Head, LabelScore, Labels, PartsCase, Sig
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Probability from which on a predicted label counts as seen.
-const SEEN_MIN: f32 = 0.5;
-
 /// A query before its edits: vectors by head and the labels it shows.
 #[derive(Clone, Debug, Default)]
 pub struct QueryView {
     /// Unit vectors by head.
     pub vectors: BTreeMap<String, Vec<f32>>,
-    /// Labels by attribute: stored ones, or else those predicted with a probability of at least one half that is not
-    /// below the label's threshold.
+    /// Labels by attribute: stored ones, or else those predicted with a probability that is not below the label's
+    /// threshold.
     pub labels: Labels,
 }
 
@@ -97,14 +94,14 @@ pub fn applies(head: &Head, case: Option<PartsCase>) -> bool {
     case.is_none_or(|case| case.has(head.manifest().region))
 }
 
-/// A label that is predicted with a probability of at least one half.
+/// The likeliest label.
 pub(super) struct Seen {
     pub(super) label: String,
-    /// Whether that is below the label's threshold all the same: it may be shown as a guess, and decides nothing.
+    /// Whether it is less probable than its threshold: it may be shown as a guess, and decides nothing.
     pub(super) unsure: bool,
 }
 
-/// The label seen of an attribute: the predicted one, when it is probable enough and the garment has the region.
+/// The label seen of an attribute: the predicted one, when the garment has the region.
 pub(super) fn seen(
     head: &Head,
     attribute: &Attribute,
@@ -113,5 +110,39 @@ pub(super) fn seen(
 ) -> Option<Seen> {
     let score: LabelScore = head.predict(attribute, signature).filter(|_| applies(head, case))?;
     let unsure = head.is_unsure(attribute, &score);
-    (score.probability >= SEEN_MIN).then_some(Seen { label: score.label, unsure })
+    Some(Seen { label: score.label, unsure })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::network_head;
+    use lapel_heads::Manifest;
+
+    /// A head of three labels whose logits are the signature's numbers, with a threshold for all labels or none.
+    fn head(threshold: Option<f32>) -> Arc<Head> {
+        let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let mut manifest = Manifest::external("mood", 3, vec![Attribute { name: "mood".into(), labels }]);
+        manifest.thresholds.extend(threshold.map(|threshold| ("mood".to_owned(), vec![threshold; 3])));
+        network_head(manifest)
+    }
+
+    #[test]
+    fn the_heads_own_threshold_decides_and_one_half_where_it_has_none() {
+        // The second label has a probability of .60 or .36.
+        let sure = Signature::new(vec![0.0, 1.0, -0.3]).expect("not zero");
+        let doubtful = Signature::new(vec![0.5, 0.6, 0.5]).expect("not zero");
+        for (threshold, knows_sure, knows_doubtful) in
+            [(None, true, false), (Some(0.3), true, true), (Some(0.65), false, false)]
+        {
+            let head = head(threshold);
+            for (signature, known) in [(&sure, knows_sure), (&doubtful, knows_doubtful)] {
+                let seen = seen(&head, &head.manifest().attributes[0], signature.values(), None);
+                assert_eq!(seen.expect("a classifier").unsure, !known, "{threshold:?} {signature:?}");
+                let mut view = QueryView::default();
+                view.add(&head, signature.values(), None);
+                assert_eq!(view.labels.contains_key("mood"), known, "{threshold:?} {signature:?}");
+            }
+        }
+    }
 }

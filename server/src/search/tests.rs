@@ -186,13 +186,33 @@ fn items_the_index_cannot_know_are_not_hidden() {
 fn filters_and_exclusions_are_honoured() {
     let s = snapshot(60, |_, _| false);
     let filtered = SearchSpec {
-        filters: vec![("color".into(), vec!["b".into()])],
+        filters: vec![LabelFilter::new("color", ["b".into()])],
         exclude: vec!["i1".into(), "nobody".into()],
         ..spec(Weighting::Own, 60)
     };
     let answer = search(&s, view(1), &filtered, &planner()).expect("answers");
     assert_eq!(answer.matches.len(), 29);
     assert!(answer.matches.iter().all(|m| m.slot % 2 == 1 && m.slot != 1));
+}
+
+#[test]
+fn a_filter_that_names_nothing_is_a_slip_unless_it_may() {
+    let s = snapshot(60, |_, _| false);
+    let ask = |filter: LabelFilter| {
+        let spec = SearchSpec { filters: vec![filter], ..spec(Weighting::Own, 60) };
+        search(&s, view(1), &spec, &planner()).map(|answer| answer.matches.len())
+    };
+    let attribute = ask(LabelFilter::new("colour", ["b".into()])).expect_err("refused").to_string();
+    assert!(
+        attribute.contains("attribute \"colour\"; did you mean \"color\"? there are: color, "),
+        "{attribute}"
+    );
+    let label = ask(LabelFilter::new("color", ["b".into(), "z".into()])).expect_err("refused").to_string();
+    assert!(label.contains("label \"z\"; there are: a, b"), "{label}");
+    // No item is labelled with what a head tells apart.
+    assert_eq!(ask(LabelFilter::new("shape", ["a".into()])).expect("known to a head"), 0);
+    let allowed = LabelFilter { allow_unknown: true, ..LabelFilter::new("color", ["b".into(), "z".into()]) };
+    assert_eq!(ask(allowed).expect("answers"), 30);
 }
 
 #[test]
@@ -329,7 +349,7 @@ fn the_scan_of_codes_honours_filters_exclusions_deletions_and_holes() {
     let holes = spec(Weighting::Own, 20);
     assert!(recall(&s, &holes, 20) >= 0.99);
     let filtered = SearchSpec {
-        filters: vec![("color".into(), vec!["b".into()])],
+        filters: vec![LabelFilter::new("color", ["b".into()])],
         exclude: vec!["i1".into(), "i15".into()],
         ..holes
     };
@@ -350,7 +370,7 @@ fn few_items_may_pass_and_more_be_wanted_than_there_are() {
     let few = SearchSpec { exclude, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Own, 50) };
     let answer = search(&s, view(5), &few, &planner()).expect("answers");
     assert_eq!((answer.matches.len(), answer.plan.kind), (10, PlanKind::CodeScan));
-    let filters = vec![("color".to_owned(), vec!["nothing".to_owned()])];
+    let filters = vec![LabelFilter { allow_unknown: true, ..LabelFilter::new("color", ["nothing".into()]) }];
     let none = SearchSpec { filters, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Own, 5) };
     assert!(search(&s, view(5), &none, &planner()).expect("answers").matches.is_empty());
 }
@@ -379,7 +399,7 @@ fn a_batch_answers_as_its_queries_do_alone_and_two_threads_as_one() {
     let specs = [
         spec(Weighting::Own, 10),
         spec(named(&[("color", 9.0)], false), 3),
-        SearchSpec { filters: vec![("color".into(), vec!["a".into()])], ..spec(Weighting::Own, 7) },
+        SearchSpec { filters: vec![LabelFilter::new("color", ["a".into()])], ..spec(Weighting::Own, 7) },
         SearchSpec { k: 0, ..spec(Weighting::Own, 1) },
         SearchSpec { plan: Some(PlanKind::ExactScan), ..spec(Weighting::Own, 10) },
     ];

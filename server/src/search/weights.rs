@@ -17,7 +17,8 @@ pub enum Weighting {
     #[default]
     Own,
     /// What a shopper cares for in general, by head. It takes the place of the heads' own weights; an edit is what is
-    /// asked for now, so `changed_weight` still multiplies it. Heads that are not named have their own.
+    /// asked for now, so `changed_weight` still multiplies it, and a head that it gives 0 has its own weight where an
+    /// edit asks for it. Heads that are not named have their own.
     Profile {
         /// Finite, not negative.
         by_name: BTreeMap<String, f64>,
@@ -127,8 +128,44 @@ pub(super) fn terms<'a>(
         term.weight = term.weight / largest / total * count;
     }
     terms.retain(|t| t.weight > 0.0);
+    check_edits(&terms, &given, effects)?;
     terms.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     Ok(terms)
+}
+
+/// An edit of a head that weighs nothing would be told as done and do nothing.
+fn check_edits(terms: &[QueryTerm<'_>], given: &Given, effects: &[ManipulationEffect]) -> Result<(), Error> {
+    let mut violations = Vec::new();
+    for (at, effect) in effects.iter().enumerate() {
+        let ManipulationEffect { head, manipulation, .. } = effect;
+        if terms.iter().any(|term| term.column.head().name() == head) {
+            continue;
+        }
+        let attribute = &manipulation.attribute;
+        if given.by_head.contains_key(head) {
+            violations.push(Violation::new(
+                format!("manipulations[{at}]"),
+                format!(
+                    "{attribute} is changed, but the weight given for its head {head:?} leaves it out of the search; \
+                     give it a weight above 0, or none"
+                ),
+            ));
+        } else if given.only {
+            violations.push(Violation::new(
+                format!("manipulations[{at}]"),
+                format!("{attribute} is changed, but only_named leaves its head {head:?} out; give it a weight too"),
+            ));
+        } else {
+            return Err(Error::Precondition {
+                reason: "EDIT_WITHOUT_WEIGHT",
+                message: format!(
+                    "{attribute} is changed, but the bundle of head {head:?} gives that the weight 0; \
+                     give the head a weight in the request"
+                ),
+            });
+        }
+    }
+    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
 }
 
 /// Weights that take the place of the heads' own.
@@ -157,7 +194,10 @@ impl Given {
     /// The one place that decides what a head weighs before scaling; `vector` is the query's.
     fn origin(&self, head: &Head, vector: &[f32], edited: bool) -> WeightOrigin {
         let manifest = head.manifest();
-        let given = self.by_head.get(head.name()).copied().or(self.only.then_some(0.0));
+        let named = self.by_head.get(head.name()).copied();
+        // A profile that cares nothing for a head says so in general; an edit asks for it now.
+        let named = named.filter(|weight| !(edited && self.follow_edits && *weight == 0.0));
+        let given = named.or(self.only.then_some(0.0));
         let confidence = if given.is_none() && !edited { confidence(head, vector) } else { None };
         let factor = match confidence {
             Some(p) => p.powf(f64::from(manifest.confidence)),

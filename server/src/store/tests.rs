@@ -59,6 +59,27 @@ fn changes_survive_reopening_and_deletes_leave_nothing() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_is_refused_with_what_to_do_and_stays() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(store_in(folder.path())).expect("opens");
+    apply(&store, &(0..50).map(|i| put(&format!("i{i}"), 1.0)).collect::<Vec<_>>());
+    drop(store);
+    let file = folder.path().join(FILE);
+    let whole = std::fs::read(&file).expect("read");
+    let text = b"no database".repeat(10_000);
+    for bytes in [&whole[..0], &whole[..100], &whole[..5000], &whole[..whole.len() / 2], &text] {
+        std::fs::write(&file, bytes).expect("written");
+        let refused = Store::open(store_in(folder.path())).err().expect("refused");
+        let said = refused.to_string();
+        assert!(matches!(refused, StoreError::Broken { .. }), "{} bytes: {said}", bytes.len());
+        assert!(said.contains("catalogue.redb") && said.contains("restore a backup"), "{said}");
+        assert_eq!(std::fs::read(&file).expect("read"), bytes, "nothing is made in its place");
+    }
+    std::fs::write(&file, &whole).expect("written");
+    assert_eq!(Store::open(store_in(folder.path())).expect("opens").items().expect("items").0.len(), 50);
+}
+
+#[test]
 fn receipts_are_kept_up_to_their_number() {
     let folder = tempfile::tempdir().expect("folder");
     let store = Store::open(store_in(folder.path())).expect("opens");

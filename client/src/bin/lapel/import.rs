@@ -1,24 +1,24 @@
 //! `lapel items import`: a folder of photos, with labels from a CSV file.
 
 use crate::{export, output};
-use anyhow::{Context, bail};
+use anyhow::{bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_client::{Client, v1};
+use lapel_wardrobe::{LabelledPhoto, TABLE, photo_folder, photo_id};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Items a stream.
 pub(crate) const STREAM: usize = 256;
-/// Columns that name or sort the photo rather than label it.
-const NOT_LABELS: [&str; 4] = ["image", "id", "split", "view"];
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Folder of photos (JPEG, PNG, WebP); its `images` folder where it has one.
     folder: PathBuf,
-    /// CSV file of labels: a column `image` with file names, one column an attribute, empty cells missing.
-    /// Default: `labels.csv` in the folder, where it exists. A column `id` gives the items' ids.
+    /// CSV file of labels: a column `image` with file names, one column an attribute, empty cells missing; columns `id`
+    /// (the items' ids), `split` and `view` are no labels. Separated by commas, semicolons or tabs.
+    /// Default: `labels.csv` in the folder, where it exists.
     #[arg(long)]
     labels: Option<PathBuf>,
     /// Only rows whose column `split` says this.
@@ -87,9 +87,8 @@ fn request(photo: &Photo) -> anyhow::Result<v1::UpsertItemsRequest> {
 }
 
 fn photos(options: &Options) -> anyhow::Result<Vec<Photo>> {
-    let images = options.folder.join("images");
-    let folder = if images.is_dir() { images } else { options.folder.clone() };
-    let beside = options.folder.join("labels.csv");
+    let folder = photo_folder(&options.folder);
+    let beside = options.folder.join(TABLE);
     let file = options.labels.clone().or_else(|| beside.is_file().then_some(beside));
     match file {
         Some(file) => labelled(&file, &folder, options),
@@ -98,28 +97,17 @@ fn photos(options: &Options) -> anyhow::Result<Vec<Photo>> {
 }
 
 fn labelled(file: &Path, folder: &Path, options: &Options) -> anyhow::Result<Vec<Photo>> {
-    let mut reader = csv::Reader::from_path(file).with_context(|| file.display().to_string())?;
-    let header = reader.headers()?.clone();
-    if !header.iter().any(|h| h == "image") {
-        bail!("{}: the header has no column \"image\"", file.display());
+    let mut rows = lapel_wardrobe::read_table(file, folder)?;
+    if let Some(split) = &options.split {
+        rows.retain(|row| row.split == *split);
+        ensure!(!rows.is_empty(), "{}: no row has the split {split:?}", file.display());
     }
-    let mut photos = Vec::new();
-    for row in reader.records() {
-        let row = row.with_context(|| file.display().to_string())?;
-        let cell = |name: &str| header.iter().zip(&row).find(|(h, _)| *h == name).map_or("", |(_, v)| v);
-        if options.split.as_deref().is_some_and(|split| split != cell("split")) {
-            continue;
-        }
-        let path = folder.join(cell("image"));
-        let id = if cell("id").is_empty() { stem(&path) } else { cell("id").to_owned() };
-        let labels = header.iter().zip(&row).filter(|(h, v)| !NOT_LABELS.contains(h) && !v.is_empty());
-        photos.push(Photo {
-            id: format!("{}{id}", options.prefix),
-            labels: labels.map(|(h, v)| (h.to_owned(), v.to_owned())).collect(),
-            path,
-        });
-    }
-    Ok(photos)
+    let photo = |row: LabelledPhoto| Photo {
+        id: format!("{}{}", options.prefix, row.id),
+        labels: row.labels,
+        path: row.path,
+    };
+    Ok(rows.into_iter().map(photo).collect())
 }
 
 fn unlabelled(folder: &Path, options: &Options) -> anyhow::Result<Vec<Photo>> {
@@ -133,13 +121,9 @@ fn unlabelled(folder: &Path, options: &Options) -> anyhow::Result<Vec<Photo>> {
     }
     paths.sort();
     let photo = |path: PathBuf| Photo {
-        id: format!("{}{}", options.prefix, stem(&path)),
+        id: format!("{}{}", options.prefix, photo_id(&path)),
         labels: BTreeMap::new(),
         path,
     };
     Ok(paths.into_iter().map(photo).collect())
-}
-
-fn stem(path: &Path) -> String {
-    path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -51,7 +51,8 @@ pub(crate) fn weight(text: &str) -> anyhow::Result<(String, f64)> {
 /// `attribute=label,label`.
 pub(crate) fn filter(text: &str) -> anyhow::Result<v1::LabelFilter> {
     let (attribute, labels) = pair(text)?;
-    Ok(v1::LabelFilter { attribute, labels: labels.split(',').map(|l| l.trim().to_owned()).collect() })
+    let labels = labels.split(',').map(|l| l.trim().to_owned()).collect();
+    Ok(v1::LabelFilter { attribute, labels, allow_unknown: false })
 }
 
 fn pair(text: &str) -> anyhow::Result<(String, String)> {

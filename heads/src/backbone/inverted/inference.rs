@@ -83,12 +83,14 @@ impl Inference<'_> {
             self.tap(Tap::Block(number), out, maps);
             all.swap(0, 1);
         }
-        if self.taps.contains(&Tap::Head) {
+        if let (Some(head), Some(of), true) =
+            (&self.layers.head, &self.layout.head, self.taps.contains(&Tap::Head))
+        {
             let [map, next] = &mut *all;
             let pixels = count * frames.last().map_or(0, |frame| frame.out.pow(2));
-            let out = room(next, self.layers.head.lines() * pixels);
-            self.product(&self.layers.head, (map, pixels), Begin::Bias, (out, true));
-            self.tap(Tap::Head, (out, self.layout.head.shape[0]), maps);
+            let out = room(next, head.lines() * pixels);
+            self.product(head, (map, pixels), Begin::Bias, (out, true));
+            self.tap(Tap::Head, (out, of.shape[0]), maps);
         }
     }
 

@@ -16,7 +16,7 @@ const HIDDEN_LINES: usize = 1 << 11;
 pub(crate) struct Layers {
     pub(crate) stem: Pointwise,
     pub(crate) blocks: Vec<BlockLayers>,
-    pub(crate) head: Pointwise,
+    pub(crate) head: Option<Pointwise>,
 }
 
 /// The layers of a block.
@@ -55,7 +55,7 @@ impl Layers {
         Self {
             stem: Pointwise::new(level, (SEEN, layout.stem.shape[0]), stem, stem_bias),
             blocks: layout.blocks.iter().map(block).collect(),
-            head: pointwise(&layout.head),
+            head: layout.head.as_ref().map(pointwise),
         }
     }
 }

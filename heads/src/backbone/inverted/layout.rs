@@ -71,7 +71,8 @@ impl Block {
     }
 
     /// Channels of its output.
-    pub(crate) fn outputs(&self) -> usize {
+    #[must_use]
+    pub fn outputs(&self) -> usize {
         self.project.shape[0]
     }
 
@@ -98,8 +99,8 @@ pub struct Layout {
     pub stem: Convolution,
     /// The first one expands nothing.
     pub blocks: Vec<Block>,
-    /// To the last map.
-    pub head: Convolution,
+    /// To the last map; not there where the network is left after a block.
+    pub head: Option<Convolution>,
 }
 
 /// Blocks in a row, of which the first alone has the stride.
@@ -177,7 +178,7 @@ impl Architecture {
             }),
             stem: Convolution { name: stem_name, shape: [stem, 3, 3, 3] },
             blocks,
-            head: Convolution { name: head_name, shape: [head, inputs, 1, 1] },
+            head: Some(Convolution { name: head_name, shape: [head, inputs, 1, 1] }),
         }
     }
 
@@ -207,7 +208,17 @@ impl Layout {
     /// All convolutions in the order of their use.
     pub(crate) fn convolutions(&self) -> impl Iterator<Item = &Convolution> {
         let blocks = self.blocks.iter().flat_map(Block::convolutions);
-        [&self.stem].into_iter().chain(blocks).chain([&self.head])
+        [&self.stem].into_iter().chain(blocks).chain(&self.head)
+    }
+
+    /// The same network, left after some blocks.
+    #[must_use]
+    pub fn first(mut self, blocks: usize) -> Self {
+        if blocks < self.blocks.len() {
+            self.blocks.truncate(blocks);
+            self.head = None;
+        }
+        self
     }
 
     /// Where the stem's filter lies on a picture.

@@ -50,10 +50,10 @@ pub(crate) fn plain_maps(
         maps.push(out.clone());
         map = out;
     }
-    let head = apply(&map, &layout.head, 1, true);
+    let head = layout.head.as_ref().map(|of| apply(&map, of, 1, true));
     let tapped = |tap: &Tap| match tap {
         Tap::Block(number) => maps[*number].clone(),
-        Tap::Head => head.clone(),
+        Tap::Head => head.clone().expect("a head"),
     };
     taps.iter().map(tapped).collect()
 }

@@ -116,6 +116,28 @@ fn a_batch_is_its_pictures_bit_for_bit() {
 }
 
 #[test]
+fn the_first_blocks_alone_give_the_maps_of_the_whole_network() {
+    for architecture in BOTH {
+        let mut tensors = random_tensors(&architecture.layout(), 5);
+        let whole = InvertedResidual::from_tensors(architecture, &tensors).expect("sound");
+        tensors.retain(|name, _| {
+            let later = architecture.layout().blocks[9..].iter().any(|b| name.starts_with(&b.project.name));
+            !later && !name.starts_with("_conv_head")
+        });
+        let part = InvertedResidual::first_blocks(architecture, 9, &tensors).expect("sound");
+        assert_eq!(part.blocks(), 9);
+        let (picture, taps) = (random_picture(96, 2), [Tap::Block(2), Tap::Block(8)]);
+        assert_eq!(
+            part.forward(&[&picture], 96, &taps).expect("maps"),
+            whole.forward(&[&picture], 96, &taps).expect("maps")
+        );
+        assert_eq!(part.forward(&[&picture], 96, &[Tap::Head]), Err(BackboneFault::NoHead));
+        let none = BackboneFault::Tap { number: 9, blocks: 9 };
+        assert_eq!(part.forward(&[&picture], 96, &[Tap::Block(9)]), Err(none));
+    }
+}
+
+#[test]
 fn faults_are_told_apart() {
     let layout = small_layout(Architecture::MobileNetV2);
     let sound = random_tensors(&layout, 0);

@@ -20,22 +20,26 @@ pub(super) struct Clip {
 impl Clip {
     pub(super) fn new(config: &TransformerConfig, side: usize, weights: &VarBuilder<'_>) -> Result<Self> {
         let weights = weights.pp("vision_model");
-        let tower = ClipVisionConfig {
-            embed_dim: config.hidden_size,
-            activation: Activation::QuickGelu,
-            intermediate_size: config.intermediate_size,
-            num_hidden_layers: config.layers,
-            num_attention_heads: config.heads,
-            // Of the projection behind the tower, which is not read.
-            projection_dim: config.hidden_size,
-            num_channels: 3,
-            image_size: side,
-            patch_size: config.patch_size,
-        };
         Ok(Self {
-            network: ClipVisionTransformer::new(weights.clone(), &tower)?,
+            network: ClipVisionTransformer::new(weights.clone(), &tower(config, side))?,
             norm: layer_norm(config.hidden_size, EPSILON, weights.pp("post_layernorm"))?,
         })
+    }
+}
+
+/// candle's name for the numbers.
+pub(super) fn tower(config: &TransformerConfig, side: usize) -> ClipVisionConfig {
+    ClipVisionConfig {
+        embed_dim: config.hidden_size,
+        activation: Activation::QuickGelu,
+        intermediate_size: config.intermediate_size,
+        num_hidden_layers: config.layers,
+        num_attention_heads: config.heads,
+        // Of the projection behind the tower, which is not read.
+        projection_dim: config.hidden_size,
+        num_channels: 3,
+        image_size: side,
+        patch_size: config.patch_size,
     }
 }
 

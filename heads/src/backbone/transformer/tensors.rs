@@ -134,7 +134,7 @@ pub(super) fn check(
     let table = tensors.get(config.kind.position_table());
     let table_side = table.and_then(|table| table_side(config, &table.shape));
     let wanted = config.tensors(table_side.unwrap_or(config.grid(input_side)));
-    wanted.into_iter().try_for_each(|(name, shape)| check_tensor(name, &shape, tensors))
+    wanted.into_iter().try_for_each(|(name, shape)| check_tensor(name, &shape, tensors).map(drop))
 }
 
 /// Patches in a row of a position table with this shape, where it is a square's.

@@ -2,8 +2,7 @@ use super::*;
 use crate::backbone::inverted::tests::random_picture;
 use crate::bundle::weights;
 use candle_core::{IndexOp, Module};
-use candle_transformers::models::clip::text_model::Activation;
-use candle_transformers::models::clip::vision_model::{ClipVisionConfig, ClipVisionTransformer};
+use candle_transformers::models::clip::vision_model::ClipVisionTransformer;
 use candle_transformers::models::siglip::VisionModel;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -124,18 +123,7 @@ fn summaries_are_candles_pooled_outputs() {
         let pixels = pixels(&network, &picture);
         let weights = builder(&tensors).pp("vision_model");
         let wanted = if kind == TransformerKind::Clip {
-            let tower = ClipVisionConfig {
-                embed_dim: config.hidden_size,
-                activation: Activation::QuickGelu,
-                intermediate_size: config.intermediate_size,
-                num_hidden_layers: config.layers,
-                num_attention_heads: config.heads,
-                projection_dim: 1,
-                num_channels: 3,
-                image_size: SIDE,
-                patch_size: config.patch_size,
-            };
-            ClipVisionTransformer::new(weights, &tower).and_then(|tower| tower.forward(&pixels))
+            ClipVisionTransformer::new(weights, &clip::tower(&config, SIDE)).and_then(|t| t.forward(&pixels))
         } else {
             VisionModel::new(&siglip::tower(&config, SIDE), true, weights).and_then(|t| t.forward(&pixels))
         };

@@ -131,7 +131,8 @@ impl TrainableInverted {
             })
         });
         let blocks = blocks.collect::<Result<_>>()?;
-        Ok(Self { blocks, head: layer(&layout.head)?, layout, from })
+        let head = layout.head.as_ref().ok_or_else(|| Error::Msg("the network has no head".into()))?;
+        Ok(Self { blocks, head: layer(head)?, layout, from })
     }
 
     /// The weights that training moves.
@@ -281,7 +282,7 @@ pub(crate) mod tests {
         let layout = architecture.layout();
         let mut tensors = BTreeMap::new();
         let blocks = layout.blocks.iter().flat_map(|b| b.expand.iter().chain([&b.depthwise, &b.project]));
-        for of in [&layout.stem].into_iter().chain(blocks).chain([&layout.head]) {
+        for of in [&layout.stem].into_iter().chain(blocks).chain(&layout.head) {
             let size: usize = of.shape.iter().product();
             let spread = (3.0 / (size / of.shape[0]) as f32).sqrt() * 1.3;
             let data = (0..size).map(|_| rng.random_range(-spread..spread)).collect();

@@ -22,8 +22,8 @@
 
 use super::{Collection, DataSet, shopping};
 use crate::{Example, Source, examples_of_photos};
-use lapel_heads::wardrobe::LabelledPhoto;
 use lapel_heads::{Attribute, Labels, PARTS_ATTRIBUTE};
+use lapel_wardrobe::LabelledPhoto;
 use std::path::{Path, PathBuf};
 
 /// Why a folder is not in the field's format.
@@ -312,12 +312,7 @@ fn read_part(folder: &Path, images: &Path, part: &str, attributes: &[Attribute])
         let label =
             |(a, n): (&Attribute, &Option<u16>)| Some((a.name.clone(), a.labels[usize::from((*n)?)].clone()));
         let labels: Labels = attributes.iter().zip(&row).filter_map(label).collect();
-        photos.push(LabelledPhoto {
-            path: images.join(name),
-            name: name.clone(),
-            split: part.into(),
-            labels,
-        });
+        photos.push(LabelledPhoto { path: images.join(name), labels, ..LabelledPhoto::default() });
         numbers.push(row);
     }
     Ok((examples_of_photos(&photos, 1), numbers))

@@ -2,7 +2,7 @@
 
 use super::{Collection, DataSet, vocabulary};
 use crate::examples_of_photos;
-use lapel_heads::wardrobe::{self, LabelledPhoto, WardrobeError};
+use lapel_wardrobe::{LabelledPhoto, WardrobeError};
 use std::path::Path;
 
 /// Photos with `labels.csv`: the rows `train` are learnt from, the rows `val` measured on.
@@ -16,7 +16,7 @@ impl PhotoSet {
     /// # Errors
     /// [`WardrobeError`].
     pub fn read(folder: &Path) -> Result<Self, WardrobeError> {
-        let photos = wardrobe::read(folder)?;
+        let photos = lapel_wardrobe::read(folder)?;
         let part = |split: &str| {
             let photos: Vec<LabelledPhoto> = photos.iter().filter(|p| p.split == split).cloned().collect();
             examples_of_photos(&photos, 1)

@@ -196,8 +196,8 @@ impl<'a> Store<'a> {
         let first = &results[..JUDGED.min(results.len())];
         let right = first.iter().filter(|p| cared.iter().all(|at| self.matches(**p, *at))).count();
         let found: Vec<f64> = first.iter().map(|p| self.pleases(*p)).collect();
-        let all = results.iter().map(|p| self.pleases(*p)).collect();
-        (right as f64 / first.len().max(1) as f64, ndcg(&found, all))
+        let all: Vec<f64> = results.iter().map(|p| self.pleases(*p)).collect();
+        (right as f64 / first.len().max(1) as f64, ndcg(&found, &all))
     }
 }
 

@@ -10,6 +10,8 @@ use rand_chacha::ChaCha8Rng;
 
 /// The special attributes of the paper's Table 2. Neckline is not among them; garments with a collar have none.
 const TABLE_2: [&str; 5] = ["pattern", "collar", "fastening", "sleeve_length", "color"];
+/// The attribute that says what a garment is.
+pub const CATEGORY: &str = "category";
 /// Below this many pictures every one is a query once, in as many folds, so that the queries are enough.
 const SMALL: usize = 1000;
 const FOLDS: usize = 5;

@@ -2,10 +2,10 @@
 
 use super::interval::{Interval, Observation, bootstrap, bootstrap_difference};
 use super::personalisation::{PersonalisationRow, personalisation, shoppers};
-use super::protocol::{Asked, Trial, adde_trial, seed_trials, special_attributes};
-use super::ranking::{Gains, Outcome, Pictures, gains, outcomes};
+use super::protocol::{Asked, CATEGORY, Trial, adde_trial, seed_trials, special_attributes};
+use super::ranking::{Gains, Outcome, Pictures, outcomes};
 use crate::dataset::{DataSet, label_numbers};
-use crate::systems::{Labelled, System};
+use crate::systems::{Labelled, PartWeights, Search, System};
 use crate::{Example, Prepared};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +22,7 @@ const PICKS: [usize; 5] = [1, 2, 3, 4, 5];
 const SEED: u64 = 1;
 
 /// A data set with its pictures prepared for one backbone.
+#[derive(Clone, Copy)]
 pub struct TestSet<'a> {
     /// The set.
     pub set: &'a dyn DataSet,
@@ -33,13 +34,58 @@ pub struct TestSet<'a> {
     pub test: &'a Prepared,
 }
 
-/// Top-k accuracy for k = 1 to 50, and for k = 20 its interval.
+/// A system that takes part, trained once or with several seeds.
+pub struct Entrant<'a> {
+    /// The system's name.
+    pub name: String,
+    /// What it reads.
+    pub backbone: String,
+    /// What the ways to weigh its parts are called; each is a row of the report.
+    pub weightings: Vec<String>,
+    /// One a seed.
+    pub runs: Vec<EntrantRun<'a>>,
+    /// Whether personalised search is measured, with the first seed's signatures.
+    pub personal: bool,
+}
+
+impl<'a> Entrant<'a> {
+    /// A system as it is shipped, with its own weights.
+    #[must_use]
+    pub fn shipped(name: &str, (system, weights): (&'a dyn System, &PartWeights), set: TestSet<'a>) -> Self {
+        Self {
+            name: name.to_owned(),
+            backbone: "shipped".to_owned(),
+            weightings: vec!["shipped".to_owned()],
+            runs: vec![EntrantRun { system, weights: vec![weights.clone()], set }],
+            personal: true,
+        }
+    }
+}
+
+/// An entrant trained with one seed.
+pub struct EntrantRun<'a> {
+    /// The system.
+    pub system: &'a dyn System,
+    /// By weighting.
+    pub weights: Vec<PartWeights>,
+    /// The pictures as the system's backbone gives them.
+    pub set: TestSet<'a>,
+}
+
+/// Top-k accuracy for k = 1 to 50, and for k = 20 its interval. Seeds are pooled: a picture's questions to every seed are
+/// one cluster.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Table {
     /// Share of the questions with a hit among the first k.
     pub curve: Vec<f64>,
     /// For k = 20.
     pub top_20: Interval,
+    /// For k = 20, seed by seed.
+    pub top_20_by_seed: Vec<f64>,
+    /// Mean place of the first hit.
+    pub mean_rank: Interval,
+    /// Normalised gain of the first 20, relevance being the share of the wanted labels.
+    pub ndcg_20: Interval,
     /// By changed attribute, for k = 20 (Table 2).
     pub by_attribute: BTreeMap<String, Interval>,
 }
@@ -57,19 +103,25 @@ pub struct ProtocolScores {
     pub adde: Table,
     /// ADDE-M's: share of questions with a hit among the first 30.
     pub adde_top_30: Interval,
-    /// ADDE-M's normalised gains of the first 30: all labels, changed labels, kept labels.
-    pub gains: [Interval; 3],
+    /// ADDE-M's normalised gains of the first 30: all labels, changed labels, kept labels, and the query's category,
+    /// which the protocol does not ask for.
+    pub gains: [Interval; 4],
 }
 
-/// One system on one set.
+/// One system, weighed in one way, on one set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SystemScores {
     /// The system.
     pub name: String,
+    /// What it reads.
+    pub backbone: String,
+    /// How its parts are weighed.
+    pub weighting: String,
     /// What it reaches.
     pub scores: ProtocolScores,
-    /// Last system of the list minus this one, question by question: top-20 after one change, and by attribute.
-    pub behind_last: BTreeMap<String, Interval>,
+    /// The row that the others are compared with minus this one, question by question: top-20 after one change, and by
+    /// attribute.
+    pub behind: BTreeMap<String, Interval>,
     /// Personalised search with its signatures, by number of picks.
     pub personalisation: Vec<PersonalisationRow>,
 }
@@ -89,107 +141,179 @@ pub struct SetReport {
     pub systems: Vec<SystemScores>,
 }
 
-/// Runs both protocols with every system; each names the prepared pictures of the backbone that it reads.
-///
-/// Personalisation is measured for the systems whose number is in `personal`.
+/// Runs both protocols with every entrant in every weighting; others are compared with the row that `reference` picks.
 ///
 /// # Errors
-/// When features cannot be read or a model fails.
+/// When features cannot be read or a model fails, or no row is the reference.
 pub fn evaluate_systems(
-    systems: &[(&dyn System, TestSet<'_>)],
-    personal: &[usize],
+    entrants: &[Entrant<'_>],
+    reference: impl Fn(&Entrant<'_>, &str) -> bool,
     mut done: impl FnMut(&str),
 ) -> anyhow::Result<SetReport> {
-    let Some((_, first)) = systems.first() else { anyhow::bail!("no system to evaluate") };
+    let first = entrants.first().and_then(|entrant| entrant.runs.first()).map(|run| run.set);
+    let Some(first) = first else { anyhow::bail!("no system to evaluate") };
     let attributes = first.set.attributes();
-    let numbers = |e: &Example| label_numbers(&e.labels, attributes);
-    let labels: Vec<Vec<Option<u16>>> = first.test.examples().iter().map(numbers).collect();
-    let training_labels: Vec<Vec<Option<u16>>> =
-        first.rows.iter().map(|row| numbers(&first.training.examples()[*row])).collect();
-    let special = special_attributes(attributes);
-    let trials = seed_trials(&labels, &special, SEED);
-    let adde = adde_trial(&labels, attributes, first.set.manipulations(), (ADDE_QUESTIONS, SEED));
-    let shoppers = shoppers(&labels, &special, SHOPPERS, SEED);
-    let mut found: Vec<(String, Found)> = Vec::new();
-    let mut rows = Vec::new();
-    for (at, (system, set)) in systems.iter().enumerate() {
-        let signatures = system.signatures(set.test)?;
-        let training = system.signatures(set.training)?.select(set.rows);
-        let searcher = system.fit(Labelled { signatures: training, labels: &training_labels, attributes })?;
-        let penalties = searcher.penalties(&signatures);
-        let pictures = Pictures { signatures, labels: &labels, penalties };
-        let of = |part: fn(&Trial) -> &Vec<Asked>| -> Vec<Outcome> {
-            let one = |t: &Trial| outcomes(searcher.as_ref(), &pictures, t, part(t));
-            trials.iter().flat_map(one).collect()
-        };
-        let outcome = Found {
-            direct: of(|t| &t.direct),
-            one: of(|t| &t.one),
-            two: of(|t| &t.two),
-            adde: outcomes(searcher.as_ref(), &pictures, &adde, &adde.one),
-            gains: gains(searcher.as_ref(), &pictures, &adde, (&adde.one, ADDE_TOP)),
-        };
-        let rows_of =
-            |picks: &usize| personalisation(&pictures.signatures, &labels, &special, (&shoppers, *picks));
-        rows.push(if personal.contains(&at) { PICKS.iter().map(rows_of).collect() } else { Vec::new() });
-        found.push((system.name().to_owned(), outcome));
-        done(system.name());
+    let questions = Questions::new(&first);
+    let mut rows: Vec<(SystemScores, Found)> = Vec::new();
+    let mut compared_with = None;
+    for entrant in entrants {
+        let mut found = vec![Found::default(); entrant.weightings.len()];
+        let mut personal = Vec::new();
+        for (seed, run) in entrant.runs.iter().enumerate() {
+            let signatures = run.system.signatures(run.set.test)?;
+            let training = run.system.signatures(run.set.training)?.select(run.set.rows);
+            let labels = &questions.training_labels;
+            let searcher = run.system.fit(Labelled { signatures: training, labels, attributes })?;
+            let pictures = Pictures { signatures, labels: &questions.labels, category: questions.category };
+            for (found, weights) in found.iter_mut().zip(&run.weights) {
+                found.ask(&Search { searcher: searcher.as_ref(), weights }, &pictures, &questions);
+            }
+            if seed == 0 && entrant.personal {
+                personal = questions.personalisation(&pictures);
+            }
+        }
+        for (weighting, found) in entrant.weightings.iter().zip(found) {
+            if reference(entrant, weighting) {
+                compared_with = Some(rows.len());
+            }
+            let scores = SystemScores {
+                name: entrant.name.clone(),
+                backbone: entrant.backbone.clone(),
+                weighting: weighting.clone(),
+                scores: found.scores(&questions.special, |a| attributes[a].name.clone()),
+                behind: BTreeMap::new(),
+                personalisation: std::mem::take(&mut personal),
+            };
+            rows.push((scores, found));
+        }
+        done(&entrant.name);
     }
-    let name = |a: usize| attributes[a].name.clone();
-    let behind = |f: &Found| {
-        let last = &found[found.len() - 1].1;
-        let mut rows = BTreeMap::from([("all".to_owned(), difference(&last.one, &f.one, None))]);
-        rows.extend(special.iter().map(|a| (name(*a), difference(&last.one, &f.one, Some(*a)))));
-        rows
-    };
-    let systems = found.iter().zip(rows).map(|((system, f), personalisation)| SystemScores {
-        name: system.clone(),
-        scores: f.scores(&special, name),
-        behind_last: behind(f),
-        personalisation,
-    });
+    let Some(compared_with) = compared_with else { anyhow::bail!("no row to compare others with") };
+    let behind: Vec<BTreeMap<String, Interval>> =
+        rows.iter().map(|(_, found)| questions.behind(found, &rows[compared_with].1, attributes)).collect();
     Ok(SetReport {
         name: first.set.name().into(),
-        pictures: labels.len(),
-        eligible: labels.iter().filter(|l| special.iter().all(|a| l[*a].is_some())).count(),
-        attributes: special.iter().map(|a| name(*a)).collect(),
-        systems: systems.collect(),
+        pictures: questions.labels.len(),
+        eligible: questions.eligible(),
+        attributes: questions.special.iter().map(|a| attributes[*a].name.clone()).collect(),
+        systems: rows
+            .into_iter()
+            .zip(behind)
+            .map(|((scores, _), behind)| SystemScores { behind, ..scores })
+            .collect(),
     })
 }
 
+/// What every entrant is asked.
+struct Questions {
+    labels: Vec<Vec<Option<u16>>>,
+    training_labels: Vec<Vec<Option<u16>>>,
+    special: Vec<usize>,
+    category: Option<usize>,
+    trials: Vec<Trial>,
+    adde: Trial,
+}
+
+impl Questions {
+    fn new(of: &TestSet<'_>) -> Self {
+        let attributes = of.set.attributes();
+        let numbers = |e: &Example| label_numbers(&e.labels, attributes);
+        let labels: Vec<Vec<Option<u16>>> = of.test.examples().iter().map(numbers).collect();
+        let special = special_attributes(attributes);
+        Self {
+            training_labels: of.rows.iter().map(|row| numbers(&of.training.examples()[*row])).collect(),
+            category: attributes.iter().position(|a| a.name == CATEGORY),
+            trials: seed_trials(&labels, &special, SEED),
+            adde: adde_trial(&labels, attributes, of.set.manipulations(), (ADDE_QUESTIONS, SEED)),
+            labels,
+            special,
+        }
+    }
+
+    fn eligible(&self) -> usize {
+        self.labels.iter().filter(|l| self.special.iter().all(|a| l[*a].is_some())).count()
+    }
+
+    fn personalisation(&self, pictures: &Pictures<'_>) -> Vec<PersonalisationRow> {
+        let shoppers = shoppers(&self.labels, &self.special, SHOPPERS, SEED);
+        let row = |picks: &usize| {
+            personalisation(&pictures.signatures, &self.labels, &self.special, (&shoppers, *picks))
+        };
+        PICKS.iter().map(row).collect()
+    }
+
+    fn behind(
+        &self,
+        found: &Found,
+        reference: &Found,
+        attributes: &[lapel_heads::Attribute],
+    ) -> BTreeMap<String, Interval> {
+        let name = |a: &usize| attributes[*a].name.clone();
+        let of = |attribute: Option<usize>| difference(&reference.one, &found.one, attribute);
+        let by_attribute = self.special.iter().map(|a| (name(a), of(Some(*a))));
+        by_attribute.chain([("all".to_owned(), of(None))]).collect()
+    }
+}
+
+/// Answers to every question, seed after seed.
+#[derive(Clone, Default)]
 struct Found {
+    seeds: usize,
     direct: Vec<Outcome>,
     one: Vec<Outcome>,
     two: Vec<Outcome>,
     adde: Vec<Outcome>,
-    gains: Vec<Gains>,
 }
 
 impl Found {
+    fn ask(&mut self, search: &Search<'_>, pictures: &Pictures<'_>, questions: &Questions) {
+        for trial in &questions.trials {
+            let of = |asked: &[Asked]| outcomes(search, pictures, trial, (asked, TOP));
+            self.direct.extend(of(&trial.direct));
+            self.one.extend(of(&trial.one));
+            self.two.extend(of(&trial.two));
+        }
+        let adde = &questions.adde;
+        self.adde.extend(outcomes(search, pictures, adde, (&adde.one, ADDE_TOP)));
+        self.seeds += 1;
+    }
+
     fn scores(&self, special: &[usize], name: impl Fn(usize) -> String) -> ProtocolScores {
+        let share = |outcomes: &[Outcome], k: usize| {
+            outcomes.iter().filter(|o| o.hit(k)).count() as f64 / outcomes.len().max(1) as f64
+        };
         let table = |outcomes: &[Outcome]| {
-            let share =
-                |k: usize| outcomes.iter().filter(|o| o.hit(k)).count() as f64 / outcomes.len().max(1) as f64;
             let by = |a: &usize| (name(*a), bootstrap(&hits(outcomes, Some(*a), TOP)));
+            let seeds = outcomes.chunks((outcomes.len() / self.seeds.max(1)).max(1));
             Table {
-                curve: (1..=CURVE).map(share).collect(),
+                curve: (1..=CURVE).map(|k| share(outcomes, k)).collect(),
                 top_20: bootstrap(&hits(outcomes, None, TOP)),
+                top_20_by_seed: seeds.map(|of_seed| share(of_seed, TOP)).collect(),
+                mean_rank: bootstrap(&observed(outcomes, |o| Some(o.rank as f64))),
+                ndcg_20: bootstrap(&observed(outcomes, |o| Some(o.gains.all))),
                 by_attribute: special.iter().map(by).collect(),
             }
         };
-        let gain = |part: fn(&Gains) -> f64| {
-            let of = |(o, g): (&Outcome, &Gains)| Observation { cluster: o.picture, value: part(g) };
-            bootstrap(&self.adde.iter().zip(&self.gains).map(of).collect::<Vec<_>>())
-        };
+        let gain = |part: fn(&Gains) -> Option<f64>| bootstrap(&observed(&self.adde, |o| part(&o.gains)));
         ProtocolScores {
             direct: table(&self.direct),
             one: table(&self.one),
             two: table(&self.two),
             adde: table(&self.adde),
             adde_top_30: bootstrap(&hits(&self.adde, None, ADDE_TOP)),
-            gains: [gain(|g| g.all), gain(|g| g.changed), gain(|g| g.kept)],
+            gains: [
+                gain(|g| Some(g.all)),
+                gain(|g| Some(g.changed)),
+                gain(|g| Some(g.kept)),
+                gain(|g| g.category),
+            ],
         }
     }
+}
+
+/// What is known of each question's answer.
+fn observed(outcomes: &[Outcome], of: impl Fn(&Outcome) -> Option<f64>) -> Vec<Observation> {
+    outcomes.iter().filter_map(|o| Some(Observation { cluster: o.picture, value: of(o)? })).collect()
 }
 
 /// Hits among the first k, of the questions that change `attribute`, or of all.

@@ -1,6 +1,6 @@
 //! Draws: what else a photo could have looked like, so that heads learn the garment and not the photographer.
 
-use lapel_heads::{Canvas, Photo};
+use lapel_heads::{Backbone, Canvas, Content, Photo, Rect};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -41,9 +41,10 @@ impl Draw {
         std::iter::once(Self::Plain).chain((0..).map(nth)).take(count.max(1)).collect()
     }
 
-    /// The photo, drawn so. The same photo (`content` tells which), draw and seed give the same picture.
+    /// The photo, drawn so, where a backbone sees the garment. The same photo (`content` tells which), draw and seed
+    /// give the same picture.
     #[must_use]
-    pub fn of(self, photo: &Photo, content: &[u8; 32], seed: u64) -> Photo {
+    pub fn of(self, photo: &Photo, backbone: &dyn Backbone, content: &[u8; 32], seed: u64) -> Photo {
         let (kind, round) = match self {
             Self::Plain => return photo.clone(),
             Self::Jittered(round) => (1u64, round),
@@ -60,13 +61,15 @@ impl Draw {
                 picture = picture.framed(zoom, x, y);
             }
             Self::OnWhite(_) => {
-                picture = picture.on_white(photo);
+                picture = picture.on_white(&backbone.canvas(photo));
                 let zoom = rng.random_range(0.45..1.0f32);
                 let room = (1.0 - zoom) / 2.0;
                 let (x, y) = (rng.random_range(-room..=room), rng.random_range(-room..=room));
                 picture = picture.framed(zoom, x, y);
             }
-            Self::Folded(_) => picture = picture.upper_half(photo, rng.random_range(0.45..0.62)),
+            Self::Folded(_) => {
+                picture = picture.upper_half(&backbone.canvas(photo), rng.random_range(0.45..0.62));
+            }
         }
         if rng.random_bool(0.5) {
             picture.mirror();
@@ -147,8 +150,8 @@ impl Pixels {
     }
 
     /// White where the silhouette is not.
-    pub(super) fn on_white(&self, photo: &Photo) -> Self {
-        let inside = Inside::of(photo);
+    pub(super) fn on_white(&self, canvas: &Canvas) -> Self {
+        let inside = Inside::of(canvas);
         let mut rgb = Vec::with_capacity(self.rgb.len());
         for y in 0..self.height {
             for x in 0..self.width {
@@ -160,8 +163,8 @@ impl Pixels {
     }
 
     /// The garment's box from its top to a share of its height.
-    pub(super) fn upper_half(&self, photo: &Photo, share: f32) -> Self {
-        let [x0, y0, x1, y1] = Inside::of(photo).bounds;
+    pub(super) fn upper_half(&self, canvas: &Canvas, share: f32) -> Self {
+        let Rect { x0, y0, x1, y1 } = canvas.silhouette().bounds();
         let along = |from: f32, to: f32, size: usize| {
             let first = ((from * size as f32) as usize).min(size - 1);
             (first, ((to * size as f32).ceil() as usize).clamp(first + 1, size))
@@ -198,42 +201,61 @@ impl Pixels {
     }
 }
 
-/// The silhouette of a photo.
+/// The silhouette of a photo, pixel by pixel.
 struct Inside {
-    canvas: Canvas,
+    content: Content,
+    side: usize,
     bits: Vec<bool>,
-    /// Left, top, right, bottom, in fractions.
-    bounds: [f32; 4],
 }
 
-const SIDE: usize = 224;
-
 impl Inside {
-    fn of(photo: &Photo) -> Self {
-        let canvas = photo.fit(SIDE);
-        let mut bits = vec![false; SIDE * SIDE];
+    fn of(canvas: &Canvas) -> Self {
+        let side = canvas.side();
+        let mut bits = vec![false; side * side];
         for (x, y, inside) in canvas.silhouette().grid() {
             // The grid has every second pixel.
             for (x, y) in [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)] {
-                if x < SIDE && y < SIDE {
-                    bits[y * SIDE + x] = inside;
+                if x < side && y < side {
+                    bits[y * side + x] = inside;
                 }
             }
         }
-        let r = canvas.silhouette().bounds();
-        Self { canvas, bits, bounds: [r.x0, r.y0, r.x1, r.y1] }
+        Self { content: canvas.content(), side, bits }
     }
 
     fn at(&self, x: usize, y: usize, (width, height): (usize, usize)) -> bool {
-        let content = self.canvas.content();
-        let (x, y) = (content.left + x * content.width / width, content.top + y * content.height / height);
-        self.bits[y.min(SIDE - 1) * SIDE + x.min(SIDE - 1)]
+        let Content { left, top, width: wide, height: high } = self.content;
+        let (x, y) = (left + x * wide / width, top + y * high / height);
+        self.bits[y.min(self.side - 1) * self.side + x.min(self.side - 1)]
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use candle_core::Tensor;
+    use lapel_heads::FeatureLayout;
+
+    /// A backbone that finds garments by their colours, and is nothing else.
+    pub(crate) struct ByColours;
+
+    impl Backbone for ByColours {
+        fn fingerprint(&self) -> &str {
+            "none"
+        }
+
+        fn input_side(&self) -> usize {
+            224
+        }
+
+        fn layout(&self) -> FeatureLayout {
+            FeatureLayout::Vectors([].into())
+        }
+
+        fn forward(&self, _: &[&Canvas]) -> candle_core::Result<Tensor> {
+            candle_core::bail!("it gives no features")
+        }
+    }
 
     /// A dark garment, wider at the top, on a light ground.
     fn photo() -> Photo {
@@ -252,17 +274,21 @@ mod tests {
         let draws = Draw::first(7);
         assert_eq!(draws[..4], [Draw::Plain, Draw::Jittered(0), Draw::OnWhite(0), Draw::Folded(0)]);
         let pictures: Vec<Vec<u8>> =
-            draws.iter().map(|draw| draw.of(&photo(), &content, 1).rgb().to_vec()).collect();
+            draws.iter().map(|draw| draw.of(&photo(), &ByColours, &content, 1).rgb().to_vec()).collect();
         for (at, picture) in pictures.iter().enumerate() {
             assert!(pictures[..at].iter().all(|other| other != picture), "{:?}", draws[at]);
-            assert_eq!(draws[at].of(&photo(), &content, 1).rgb(), &picture[..]);
+            assert_eq!(draws[at].of(&photo(), &ByColours, &content, 1).rgb(), &picture[..]);
         }
-        assert_ne!(draws[1].of(&photo(), &[8; 32], 1).rgb(), &pictures[1][..], "another photo, another draw");
+        assert_ne!(
+            draws[1].of(&photo(), &ByColours, &[8; 32], 1).rgb(),
+            &pictures[1][..],
+            "another photo, another draw"
+        );
     }
 
     #[test]
     fn a_garment_on_white_has_nothing_else_around() {
-        let picture = Draw::OnWhite(0).of(&photo(), &[3; 32], 5);
+        let picture = Draw::OnWhite(0).of(&photo(), &ByColours, &[3; 32], 5);
         let light = picture.rgb().as_chunks::<3>().0.iter().filter(|p| p.iter().all(|v| *v > 195)).count();
         let dark = picture.rgb().as_chunks::<3>().0.iter().filter(|p| p[0] < 80).count();
         assert!(dark > 500 && light > 4000, "{dark} {light}");
@@ -270,7 +296,7 @@ mod tests {
 
     #[test]
     fn half_a_garment_is_lower_and_does_not_show_its_length() {
-        let picture = Draw::Folded(0).of(&photo(), &[3; 32], 5);
+        let picture = Draw::Folded(0).of(&photo(), &ByColours, &[3; 32], 5);
         assert!(picture.height() < 70, "{}", picture.height());
         assert!(!Draw::Folded(0).shows("length") && Draw::Folded(0).shows("collar"));
         assert!(Draw::OnWhite(0).shows("length"));

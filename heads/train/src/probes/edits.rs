@@ -4,7 +4,9 @@
 //! [`CARRIERS_MIN`] items carry, [`SAME_CATEGORY_MIN`] of them of the query's category, so that a perfect answer
 //! exists. Shares are of the first [`FIRST`] results whose label is known.
 
-use lapel_heads::{Attribute, Head};
+use super::fit::signature;
+use crate::evaluate::CATEGORY;
+use lapel_heads::{Attribute, Head, Signature};
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
@@ -17,8 +19,6 @@ pub const FIRST: usize = 5;
 pub const CARRIERS_MIN: usize = 20;
 /// Of these, of the query's category.
 pub const SAME_CATEGORY_MIN: usize = 5;
-/// The attribute that says what a garment is.
-pub const CATEGORY: &str = "category";
 
 /// One attribute of a gallery: labels, signatures and prototypes of its head.
 pub struct EditedHead {
@@ -32,6 +32,8 @@ pub struct EditedHead {
     pub confidence: Vec<f32>,
     /// By label; `None` where there is none.
     pub prototypes: Vec<Option<Vec<f32>>>,
+    /// The power of probabilities in its signatures.
+    pub exponent: f32,
 }
 
 impl EditedHead {
@@ -44,12 +46,21 @@ impl EditedHead {
         };
         Self {
             labels,
-            signatures: probabilities.iter().map(|row| row.iter().map(|p| p.sqrt()).collect()).collect(),
+            signatures: probabilities
+                .iter()
+                .map(|row| of_unit_length(row, head.manifest().exponent))
+                .collect(),
             confidence: probabilities.iter().map(|row| row.iter().copied().fold(0.0, f32::max)).collect(),
             prototypes: attribute.labels.iter().map(prototype).collect(),
+            exponent: head.manifest().exponent,
             attribute,
         }
     }
+}
+
+/// The signature of probabilities; all zero where there are none.
+fn of_unit_length(probabilities: &[f32], exponent: f32) -> Vec<f32> {
+    signature(probabilities, exponent).map_or_else(|_| vec![0.0; probabilities.len()], Signature::into_values)
 }
 
 /// How much heads count.
@@ -241,8 +252,12 @@ pub struct Choice {
     pub emphasis: f64,
     /// The weights.
     pub weights: EditWeights,
+    /// The exponent of the signatures that they were chosen for.
+    pub exponent: f32,
     /// What they reach on the items that chose them.
     pub reached: Shares,
+    /// The measure that they were chosen by.
+    pub measure: f64,
 }
 
 /// Weights for one emphasis: coordinate by coordinate, each multiplied and divided by falling factors while that helps.
@@ -257,6 +272,7 @@ pub fn choose_weights(
     emphasis: f64,
     start: &EditWeights,
 ) -> Choice {
+    let exponent = heads.first().map_or(0.5, |head| head.exponent);
     let measure = |weights: &EditWeights| {
         let table = edit_table(heads, edits, weights);
         // Every attribute counts the same, however often it can be edited.
@@ -292,7 +308,7 @@ pub fn choose_weights(
         let scale = heads.len() as f64 / weights.weight.iter().sum::<f64>();
         weights.weight.iter_mut().for_each(|weight| *weight *= scale);
     }
-    Choice { emphasis, weights, reached }
+    Choice { emphasis, weights, exponent, reached, measure: best }
 }
 
 fn coordinate(weights: &mut EditWeights, at: usize, heads: usize) -> &mut f64 {
@@ -320,6 +336,7 @@ mod tests {
                 confidence: vec![1.0; 80],
                 labels: labels.into_iter().map(Some).collect(),
                 prototypes: vec![Some(unit(0)), Some(unit(1))],
+                exponent: 0.5,
             }
         };
         vec![head(CATEGORY, |i| i % 2), head("color", |i| i / 2 % 2)]

@@ -33,6 +33,8 @@ pub struct Pictures {
     pub draw: Vec<Draw>,
     /// The fold of each photo; `None` of one that every probe learns from, because the backbone already has.
     pub fold: Vec<Option<usize>>,
+    /// Whether the probe itself learns from photos with a fold, too, once they have chosen its settings.
+    pub refit: bool,
     /// `[pictures, inputs]`, every input of mean 0 and variance 1 over the root of the number of inputs.
     pub inputs: Tensor,
     /// By which this came from the backbone's numbers.
@@ -183,7 +185,11 @@ pub fn fit_probe(
     }
     let temperature = temperature(&held_out, &examined);
     let held_out = held_out.into_iter().map(|logits| probabilities(&logits, temperature)).collect();
-    let linear = fit_rows(pictures, &labels, &known, count, decay)?;
+    let learnt: Vec<usize> = known
+        .into_iter()
+        .filter(|at| pictures.refit || pictures.fold[pictures.photo[*at]].is_none())
+        .collect();
+    let linear = fit_rows(pictures, &labels, &learnt, count, decay)?;
     let attribute = attribute.clone();
     let learnt = vec![Vec::new(); labels.len()];
     let mut probe =
@@ -237,7 +243,7 @@ impl Probe {
         &self,
         (fingerprint, layout): (&str, &FeatureLayout),
         (region, scaling): (Region, &Scaling),
-        description: &str,
+        (exponent, description): (f32, &str),
     ) -> anyhow::Result<Bundle> {
         let FeatureLayout::Vectors(sources) = layout else {
             anyhow::bail!("probes read vectors, and this backbone gives a map");
@@ -252,6 +258,7 @@ impl Probe {
             backbone: Some(fingerprint.to_owned()),
             region,
             signature: SignatureKind::Probabilities,
+            exponent,
             inputs: sources.iter().map(|source| source.name.clone()).collect(),
             dim: count,
             scale: 1.0 / self.temperature,
@@ -269,20 +276,20 @@ impl Probe {
             (format!("classifier.{name}.bias"), Weights { shape: vec![count], data: bias }),
         ]);
         let mut bundle = Bundle { manifest, tensors };
-        let sums = self.prototype_sums();
+        let sums = self.prototype_sums(exponent);
         store_prototypes(&mut bundle, &HashMap::from([(name.clone(), sums)]));
         Ok(bundle)
     }
 
     /// Signatures by label: held-out ones, which are as those of photos to come, and where there are few all.
-    fn prototype_sums(&self) -> Vec<SignatureSum> {
+    fn prototype_sums(&self, exponent: f32) -> Vec<SignatureSum> {
         let count = self.attribute.labels.len();
         let mut sums = vec![SignatureSum::new(count); count];
         let mut add = |rows: &[Vec<f32>], wanted: &dyn Fn(usize) -> bool| {
             let mut added = vec![0; count];
             for (row, label) in rows.iter().zip(&self.labels) {
                 let label = label.map(usize::from).filter(|label| !row.is_empty() && wanted(*label));
-                if let (Some(label), Ok(signature)) = (label, signature(row)) {
+                if let (Some(label), Ok(signature)) = (label, signature(row, exponent)) {
                     sums[label].add(signature.values());
                     added[label] += 1;
                 }
@@ -307,12 +314,15 @@ impl Probe {
     }
 }
 
-/// The signature of probabilities: their square roots, of unit length.
+/// The signature of probabilities: each to a power, of unit length.
 ///
 /// # Errors
 /// When they are not finite.
-pub fn signature(probabilities: &[f32]) -> Result<lapel_heads::Signature, lapel_heads::SignatureError> {
-    lapel_heads::Signature::new(probabilities.iter().map(|p| p.sqrt()).collect())
+pub fn signature(
+    probabilities: &[f32],
+    exponent: f32,
+) -> Result<lapel_heads::Signature, lapel_heads::SignatureError> {
+    lapel_heads::Signature::new(probabilities.iter().map(|p| p.powf(exponent)).collect())
 }
 
 /// The place of the largest number.
@@ -393,6 +403,7 @@ mod tests {
             photo: (0..photos).collect(),
             draw: vec![Draw::Plain; photos],
             fold: (0..photos).map(|i| Some(i / 3 % FOLDS)).collect(),
+            refit: true,
             inputs: scaling.apply(&tensor).expect("scaled"),
             scaling,
         };
@@ -425,7 +436,7 @@ mod tests {
         let (accuracy, _) = probe.held_out_accuracy();
         assert!(accuracy > 0.6, "{accuracy}");
         // Held out are labels 0 and, wrongly labelled, 1: the prototype of 1 has the others' help.
-        let sums = probe.prototype_sums();
+        let sums = probe.prototype_sums(0.5);
         assert!(sums.iter().all(|sum| sum.mean().iter().any(|v| *v > 0.0)), "every label has a prototype");
     }
 

@@ -79,7 +79,7 @@ pub struct WrongPhoto {
 
 impl Measurement {
     /// Of photos with ids, labels' numbers and probabilities; `unknown` of them have labels the head does not know.
-    /// `thresholds` are those of the labels, empty where everything is shown.
+    /// `thresholds` are those of the labels.
     #[must_use]
     pub fn new(
         (attribute, thresholds): (&Attribute, &[f32]),
@@ -114,7 +114,7 @@ impl Measurement {
         let mut by_sureness = known.clone();
         by_sureness.sort_by(|a, b| sure(*b).total_cmp(&sure(*a)));
         let surest = &by_sureness[..by_sureness.len() - by_sureness.len() / 10];
-        let is_shown = |at: usize| thresholds.get(told[at]).is_none_or(|threshold| sure(at) >= *threshold);
+        let is_shown = |at: usize| thresholds.get(told[at]).is_some_and(|threshold| sure(at) >= *threshold);
         let shown: Vec<usize> = known.iter().copied().filter(|at| is_shown(*at)).collect();
         let right =
             |of: &[usize]| of.iter().filter(|at| is_right(**at)).count() as f64 / of.len().max(1) as f64;
@@ -181,14 +181,14 @@ mod tests {
         let rows = [[0.9, 0.1], [0.2, 0.8], [0.1, 0.9], [0.5, 0.5], [0.6, 0.4]].map(|row| row.to_vec());
         let ids = ["a", "b", "c", "d", "e"];
         let of = |thresholds: &[f32]| Measurement::new((&attribute, thresholds), &ids, (&labels, 2), &rows);
-        let measured = of(&[]);
+        let measured = of(&[0.5; 2]);
         assert_eq!((measured.labelled, measured.unknown), (4, 2));
         assert_eq!((measured.accuracy, measured.balanced, measured.majority), (0.5, 0.5, 0.5));
         let worst: Vec<&str> = measured.worst.iter().map(|w| w.id.as_str()).collect();
         assert_eq!(worst, ["b", "e"], "the surest first");
         assert_eq!(measured.confusions.len(), 2);
         assert!(measured.advice().iter().any(|a| a.contains("no better than")));
-        assert_eq!((measured.shown, measured.accuracy_of_shown), (1.0, 0.5), "no thresholds: all are shown");
+        assert_eq!((measured.shown, measured.accuracy_of_shown), (1.0, 0.5), "none is below one half");
         // The calm of 60 % and the loud of 80 % are both wrong.
         let by_label = of(&[0.7, 0.85]);
         assert_eq!((by_label.shown, by_label.accuracy_of_shown, by_label.accuracy), (0.5, 1.0, 0.5));

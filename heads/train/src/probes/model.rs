@@ -7,6 +7,7 @@ use anyhow::Context;
 use candle_core::Tensor;
 use lapel_heads::{
     Attribute, BACKBONE_FILE, Backbone, Bundle, EXTRACT_PARTS_FILE, Head, SignatureKind, load_backbone,
+    probabilities,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -52,9 +53,9 @@ impl ProbeModel {
             let labels = numbers(attribute, photos);
             let all = photos.iter().filter(|p| p.labels.contains_key(&attribute.name)).count();
             let unknown = all - labels.iter().flatten().count();
-            let thresholds = head.manifest().thresholds.get(&attribute.name).map_or(&[][..], Vec::as_slice);
+            let thresholds = head.manifest().thresholds_of(attribute);
             let told = self.probabilities(head, rows)?;
-            Ok(Measurement::new((attribute, thresholds), &ids, (&labels, unknown), &told))
+            Ok(Measurement::new((attribute, &thresholds), &ids, (&labels, unknown), &told))
         };
         self.heads.iter().map(of).collect()
     }
@@ -88,11 +89,11 @@ impl ProbeModel {
             let at = layout.source(name).with_context(|| format!("the backbone does not give {name}"))?;
             read.push(rows.narrow(1, at.start, at.len())?);
         }
-        let count = head.dim();
-        let squares = |signature: Option<lapel_heads::Signature>| {
-            signature.map_or_else(|| vec![0.0; count], |s| s.values().iter().map(|v| v * v).collect())
+        let (count, exponent) = (head.dim(), head.manifest().exponent);
+        let told = |signature: Option<lapel_heads::Signature>| {
+            signature.map_or_else(|| vec![0.0; count], |s| probabilities(s.values(), exponent))
         };
-        Ok(head.signatures(&Tensor::cat(&read, 1)?)?.into_iter().map(squares).collect())
+        Ok(head.signatures(&Tensor::cat(&read, 1)?)?.into_iter().map(told).collect())
     }
 
     /// The weights in the manifests.

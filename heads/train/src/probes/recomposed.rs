@@ -5,7 +5,7 @@ use anyhow::Context;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use lapel_heads::{Photo, PhotoLimits};
+use lapel_heads::{Backbone, Photo, PhotoLimits};
 use moxcms::{ColorProfile, Layout, TransformOptions};
 use serde::Serialize;
 
@@ -61,15 +61,15 @@ impl Recomposed {
         (self == Self::UpperHalf).then_some(["collar", "color", "pattern", "fastening"])
     }
 
-    /// The photo, composed and saved so and read again.
+    /// The photo, composed and saved so and read again; a backbone says where the garment is.
     ///
     /// # Errors
     /// When it cannot be saved or read again.
-    pub fn of(self, photo: &Photo) -> anyhow::Result<Photo> {
+    pub fn of(self, photo: &Photo, backbone: &dyn Backbone) -> anyhow::Result<Photo> {
         let pixels = match self {
-            Self::WhiteBackground => Pixels::of(photo).on_white(photo),
+            Self::WhiteBackground => Pixels::of(photo).on_white(&backbone.canvas(photo)),
             Self::HalfInCorner => Pixels::of(photo).in_corner(),
-            Self::UpperHalf => Pixels::of(photo).upper_half(photo, 0.5),
+            Self::UpperHalf => Pixels::of(photo).upper_half(&backbone.canvas(photo), 0.5),
             Self::AdobeRgb => {
                 return read(&png(photo, Some(ColorProfile::new_adobe_rgb()))?);
             }
@@ -117,12 +117,13 @@ fn jpeg(photo: &Photo) -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probes::draws::tests::ByColours;
 
     #[test]
     fn every_recomposition_can_be_read_and_only_the_colour_space_leaves_pixels_alike() {
         let photo = lapel_render::render(3, 4).photo;
         for recomposed in Recomposed::ALL {
-            let again = recomposed.of(&photo).expect("recomposed");
+            let again = recomposed.of(&photo, &ByColours).expect("recomposed");
             let same_size = (again.width(), again.height()) == (photo.width(), photo.height());
             let far = |a: &Photo| {
                 a.rgb().iter().zip(photo.rgb()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>()

@@ -2,8 +2,8 @@
 
 use super::fit::LABEL_MIN;
 use anyhow::Context;
-use lapel_heads::wardrobe::{self, WardrobeError};
 use lapel_heads::{Attribute, Labels, Photo, PhotoLimits, is_name, sha256};
+use lapel_wardrobe::{WardrobeError, letters_apart};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,7 +36,7 @@ impl TablePhoto {
     /// so that a photo that is there twice is in one part.
     #[must_use]
     pub fn is_set_aside(&self) -> bool {
-        self.content.is_some_and(|content| content[2].is_multiple_of(SET_ASIDE))
+        self.content.is_some_and(|content| is_set_aside(&content))
     }
 
     /// The photo itself.
@@ -45,6 +45,12 @@ impl TablePhoto {
         let bytes = fs_err::read(&self.path).with_context(named)?;
         Photo::decode(&bytes, PhotoLimits::default()).with_context(named)
     }
+}
+
+/// As [`TablePhoto::is_set_aside`], of a content's SHA-256.
+#[must_use]
+pub fn is_set_aside(content: &[u8; 32]) -> bool {
+    content[2].is_multiple_of(SET_ASIDE)
 }
 
 /// A table of labelled photos in two parts.
@@ -72,7 +78,7 @@ impl Table {
     /// # Errors
     /// [`WardrobeError`] when the table itself cannot be read.
     pub fn read(folder: &Path) -> Result<Self, WardrobeError> {
-        let rows = wardrobe::read(folder)?;
+        let rows = lapel_wardrobe::read(folder)?;
         let contents: Vec<Option<[u8; 32]>> =
             rows.par_iter().map(|row| fs_err::read(&row.path).ok().map(|bytes| sha256(&bytes))).collect();
         let mut table = Self { training: Vec::new(), test: Vec::new(), faults: Vec::new() };
@@ -140,6 +146,15 @@ impl Table {
             self.stop(
                 "no row is to be learnt from; give rows the split train, or leave the column out".into(),
             );
+        } else if self.counts().is_empty() {
+            self.stop(
+                "no photo to learn from has a label; give the table a column for each attribute, beside `image`"
+                    .into(),
+            );
+        } else if self.attributes().is_empty() {
+            self.stop(format!(
+                "there is nothing to learn: no attribute has two labels with {LABEL_MIN} photos each; label more photos"
+            ));
         }
         if self.test.is_empty() {
             self.say(
@@ -294,25 +309,6 @@ fn near_spellings(counts: &BTreeMap<String, usize>) -> Vec<String> {
     near
 }
 
-/// Letters to insert, delete, replace or exchange with the next one (optimal string alignment).
-fn letters_apart(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let differs = usize::from(a[i - 1] != b[j - 1]);
-            let mut least = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + differs);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 fn quoted(labels: &[&str]) -> String {
     labels.iter().map(|label| format!("{label:?}")).collect::<Vec<_>>().join(", ")
 }
@@ -371,6 +367,22 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_teaches_nothing_stops() {
+        let stops = |header: &str, cells: fn(usize) -> &'static str| {
+            let rows: String = (0..20).map(|i| format!("{i}.jpg,train,{}\n", cells(i))).collect();
+            let found = faults(&format!("image,split{header}\n{rows}"), &[]);
+            let texts = found.into_iter().filter(|f| f.stops).map(|f| f.text);
+            texts.filter(|text| !text.contains("no file")).collect::<Vec<_>>()
+        };
+        assert!(stops("", |_| "")[0].contains("no photo to learn from has a label"));
+        assert!(stops(",mood", |_| "")[0].contains("no photo to learn from has a label"));
+        assert!(stops(",mood", |_| "calm")[0].contains("nothing to learn"));
+        let one_rare = |i: usize| if i < 3 { "loud" } else { "calm" };
+        assert!(stops(",mood", one_rare)[0].contains("nothing to learn"));
+        assert_eq!(stops(",mood", |i| if i < 10 { "loud" } else { "calm" }), [""; 0]);
+    }
+
+    #[test]
     fn without_a_split_the_name_decides() {
         let rows: String = (0..40).map(|i| format!("{i}.jpg,calm\n")).collect();
         let table = Table::read(folder(&format!("image,mood\n{rows}"), &[]).path()).expect("read");
@@ -383,9 +395,5 @@ mod tests {
         let counts =
             BTreeMap::from([("formal".to_owned(), 40), ("fromal".to_owned(), 1), ("casual".to_owned(), 30)]);
         assert_eq!(near_spellings(&counts), ["formal (40), fromal (1)"]);
-        assert_eq!(
-            (letters_apart("boat", "boot"), letters_apart("ab", "ba"), letters_apart("", "abc")),
-            (1, 1, 3)
-        );
     }
 }

@@ -180,6 +180,8 @@ impl Lights {
 /// The network in training, what teaches it, and what its blocks that stay gave.
 struct Tuner<'a> {
     manifest: &'a BackboneManifest,
+    /// As training began: it says where the garment is.
+    begun: &'a Views,
     settings: &'a TuneSettings,
     /// For the blocks that stay as they are.
     fixed: InvertedResidual,
@@ -198,7 +200,8 @@ impl Tuner<'_> {
     /// Another picture of a photo, and other squares of it.
     fn sight(&self, photo: &TablePhoto, draw: Draw, mut rng: ChaCha8Rng) -> anyhow::Result<Sight> {
         let content = photo.content.with_context(|| photo.path.display().to_string())?;
-        let canvas = Views::canvas_of(&draw.of(&photo.read()?, &content, self.settings.seed));
+        let picture = draw.of(&photo.read()?, self.begun, &content, self.settings.seed);
+        let canvas = self.begun.canvas(&picture);
         let look = |view: &lapel_heads::View| {
             let Square { x, y, side } = view.square(&canvas);
             let mut by = || rng.random_range(-0.05..0.05f32) * side;
@@ -313,13 +316,15 @@ pub fn tune(
     );
     let lessons = Lessons::new(taught.iter().map(|at| &photos[*at]).collect(), attributes);
     let exam = Lessons::new(aside.iter().map(|at| &photos[*at]).collect(), attributes);
-    let exam_canvases = canvases(&exam.photos)?;
+    let begun = Views::new(manifest.clone(), tensors)?;
+    let exam_canvases = canvases(&begun, &exam.photos)?;
     let index: Vec<u32> = taught.iter().map(|at| *at as u32).collect();
     let lights = Lights::new(&lessons, &rows.index_select(&Tensor::new(index, &Device::Cpu)?, 0)?)?;
     let tuner = Tuner {
-        fixed: InvertedResidual::from_tensors(architecture, tensors)?,
+        fixed: InvertedResidual::first_blocks(architecture, settings.from, tensors)?,
         trained: TrainableInverted::new(architecture, tensors, settings.from)?,
         manifest,
+        begun: &begun,
         settings,
         lights,
         lessons,
@@ -377,9 +382,9 @@ impl TuneSettings {
     }
 }
 
-fn canvases(photos: &[&TablePhoto]) -> anyhow::Result<Vec<Canvas>> {
+fn canvases(views: &Views, photos: &[&TablePhoto]) -> anyhow::Result<Vec<Canvas>> {
     let canvas = |photo: &&TablePhoto| {
-        let canvas = Views::canvas_of(&photo.read()?);
+        let canvas = views.canvas(&photo.read()?);
         let _ = canvas.silhouette();
         Ok(canvas)
     };
@@ -403,6 +408,7 @@ mod tests {
             blocks: vec![10],
             pipeline: PIPELINE,
             tuned: true,
+            mask: None,
         }
     }
 
@@ -439,7 +445,7 @@ mod tests {
         let attributes =
             [Attribute { name: "pattern".into(), labels: vec!["plain".into(), "striped".into()] }];
         let views = Views::new(manifest.clone(), &tensors).expect("sound");
-        let canvases = canvases(&photos.iter().collect::<Vec<_>>()).expect("read");
+        let canvases = canvases(&views, &photos.iter().collect::<Vec<_>>()).expect("read");
         let rows = views.forward(&canvases.iter().collect::<Vec<_>>()).expect("computed");
         let settings = TuneSettings { epochs: 2, batch: 4, rate: 1e-3, from: 11, side: 32, seed: 3 };
         let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));

@@ -2,7 +2,7 @@
 
 use super::draws::Draw;
 use super::recomposed::Recomposed;
-use crate::write_whole;
+use crate::{Example, Source, write_whole};
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use lapel_heads::{Backbone, Photo, PhotoLimits, sha256};
@@ -19,6 +19,26 @@ pub enum Picture {
     Drawn(Draw),
     /// As it is measured on.
     Recomposed(Recomposed),
+}
+
+/// What a row is wanted of.
+enum Wanted<'a> {
+    /// A photo's file, in one of its pictures.
+    Photo(&'a Path, Picture),
+    /// A picture that is no file: rendered, or a variant.
+    Made(&'a Example),
+}
+
+impl<'a> Wanted<'a> {
+    /// A photo as it is has the same row whoever asks for it.
+    fn of(example: &'a Example) -> Self {
+        match example {
+            Example { source: Source::Photo(path), variant: 0, .. } => {
+                Self::Photo(path, Picture::Drawn(Draw::Plain))
+            }
+            other => Self::Made(other),
+        }
+    }
 }
 
 /// A folder of vectors, one file a photo and draw, by the backbone, the photo's content and the seed of the draws.
@@ -49,6 +69,24 @@ impl<'a> VectorCache<'a> {
         pictures: &[(&Path, Picture)],
         told: impl Fn(usize) + Sync,
     ) -> anyhow::Result<Tensor> {
+        let wanted: Vec<Wanted<'_>> = pictures.iter().map(|(path, p)| Wanted::Photo(path, *p)).collect();
+        self.rows(&wanted, told)
+    }
+
+    /// The features of examples, as [`VectorCache::features`] of photos as they are.
+    ///
+    /// # Errors
+    /// When a photo cannot be read, naming it.
+    pub fn features_of_examples(
+        &self,
+        examples: &[Example],
+        told: impl Fn(usize) + Sync,
+    ) -> anyhow::Result<Tensor> {
+        let wanted: Vec<Wanted<'_>> = examples.iter().map(Wanted::of).collect();
+        self.rows(&wanted, told)
+    }
+
+    fn rows(&self, pictures: &[Wanted<'_>], told: impl Fn(usize) + Sync) -> anyhow::Result<Tensor> {
         let len = self.backbone.layout().len();
         let mut data = Vec::with_capacity(pictures.len() * len);
         for (at, batch) in pictures.chunks(BATCH).enumerate() {
@@ -61,19 +99,11 @@ impl<'a> VectorCache<'a> {
         Ok(Tensor::from_vec(data, (pictures.len(), len), &Device::Cpu)?)
     }
 
-    fn batch(&self, pictures: &[(&Path, Picture)]) -> anyhow::Result<Vec<Vec<f32>>> {
-        let looked = pictures.par_iter().map(|(path, picture)| {
-            let named = || path.display().to_string();
-            let bytes = fs_err::read(path).with_context(named)?;
-            let content = sha256(&bytes);
-            let file = self.folder.join(self.name(&content, *picture));
-            if let Some(row) = read(&file, self.backbone.layout().len()) {
-                return Ok((file, Err(row)));
-            }
-            let photo = Photo::decode(&bytes, PhotoLimits::default()).with_context(named)?;
-            let photo = match picture {
-                Picture::Drawn(draw) => draw.of(&photo, &content, self.seed),
-                Picture::Recomposed(recomposed) => recomposed.of(&photo).with_context(named)?,
+    fn batch(&self, pictures: &[Wanted<'_>]) -> anyhow::Result<Vec<Vec<f32>>> {
+        let looked = pictures.par_iter().map(|wanted| {
+            let (file, photo) = match self.look(wanted)? {
+                (file, Err(row)) => return Ok((file, Err(row))),
+                (file, Ok(photo)) => (file, photo),
             };
             let canvas = self.backbone.canvas(&photo);
             // Found here, where photos are read side by side.
@@ -99,6 +129,36 @@ impl<'a> VectorCache<'a> {
             });
         }
         Ok(rows)
+    }
+
+    /// The file of a picture, with its row where that is known already, or the picture itself.
+    fn look(&self, wanted: &Wanted<'_>) -> anyhow::Result<(PathBuf, Result<Photo, Vec<f32>>)> {
+        let len = self.backbone.layout().len();
+        match wanted {
+            Wanted::Made(example) => {
+                let name = format!("{:?} {}", example.source, example.variant);
+                let file = self.folder.join(self.name(&sha256(name.as_bytes()), Picture::Drawn(Draw::Plain)));
+                let known = read(&file, len);
+                Ok((file, known.map_or_else(|| example.photo().map(Ok), |row| Ok(Err(row)))?))
+            }
+            Wanted::Photo(path, picture) => {
+                let named = || path.display().to_string();
+                let bytes = fs_err::read(path).with_context(named)?;
+                let content = sha256(&bytes);
+                let file = self.folder.join(self.name(&content, *picture));
+                if let Some(row) = read(&file, len) {
+                    return Ok((file, Err(row)));
+                }
+                let photo = Photo::decode(&bytes, PhotoLimits::default()).with_context(named)?;
+                let photo = match picture {
+                    Picture::Drawn(draw) => draw.of(&photo, self.backbone, &content, self.seed),
+                    Picture::Recomposed(recomposed) => {
+                        recomposed.of(&photo, self.backbone).with_context(named)?
+                    }
+                };
+                Ok((file, Ok(photo)))
+            }
+        }
     }
 
     fn name(&self, content: &[u8; 32], picture: Picture) -> String {

@@ -88,6 +88,80 @@ pub(super) fn lines(lines: &[Line<'_>], x_name: &str, y_name: &str, (low, high):
     svg + "</svg>"
 }
 
+/// A line through the plane, from the first point to the last, and a dot.
+pub(super) struct PlanePath {
+    pub(super) name: String,
+    pub(super) points: Vec<(f64, f64)>,
+    pub(super) dot: (f64, f64),
+}
+
+/// Lines through the plane of two shares, each named at its dot; the axes hold what there is.
+pub(super) fn plane(paths: &[PlanePath], x_name: &str, y_name: &str) -> String {
+    let all = || paths.iter().flat_map(|p| p.points.iter().copied().chain([p.dot]));
+    let bounds = |of: fn(&(f64, f64)) -> f64| {
+        let low = all().map(|p| of(&p)).fold(f64::INFINITY, f64::min);
+        let high = all().map(|p| of(&p)).fold(f64::NEG_INFINITY, f64::max);
+        let step = 0.05;
+        if low <= high {
+            ((low / step).floor() * step, ((high / step).floor() + 1.0) * step)
+        } else {
+            (0.0, 1.0)
+        }
+    };
+    let (horizontal, vertical) = (bounds(|p| p.0), bounds(|p| p.1));
+    let x = |v: f64| LEFT + (WIDTH - LEFT - RIGHT) * (v - horizontal.0) / (horizontal.1 - horizontal.0);
+    let y = |v: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (v - vertical.0) / (vertical.1 - vertical.0));
+    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" role=\"img\">");
+    for step in 0..=4 {
+        let share = f64::from(step) / 4.0;
+        let (across, up) = (
+            horizontal.0 + share * (horizontal.1 - horizontal.0),
+            vertical.0 + share * (vertical.1 - vertical.0),
+        );
+        // Writing to a string cannot fail.
+        let _ = write!(
+            svg,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{1:.1}\" y2=\"{1:.1}\"/>\
+             <text x=\"{2}\" y=\"{3:.1}\" text-anchor=\"end\">{up:.2}</text>\
+             <text x=\"{4:.1}\" y=\"{5}\" text-anchor=\"middle\">{across:.2}</text>",
+            WIDTH - RIGHT,
+            y(up),
+            LEFT - 6.0,
+            y(up) + 4.0,
+            x(across),
+            HEIGHT - BOTTOM + 18.0
+        );
+    }
+    let _ = write!(
+        svg,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\
+         <text x=\"12\" y=\"{3}\" transform=\"rotate(-90 12 {3})\" text-anchor=\"middle\">{4}</text>",
+        LEFT + (WIDTH - LEFT - RIGHT) / 2.0,
+        HEIGHT - 4.0,
+        escaped(x_name),
+        HEIGHT / 2.0,
+        escaped(y_name)
+    );
+    for (at, path) in paths.iter().enumerate() {
+        let colour = COLOURS[at % COLOURS.len()];
+        let points: Vec<String> =
+            path.points.iter().map(|(h, v)| format!("{:.1},{:.1}", x(*h), y(*v))).collect();
+        let named_at = TOP + 14.0 * (at + 1) as f64;
+        let _ = write!(
+            svg,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
+             <circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"5\" fill=\"{colour}\"/>\
+             <text x=\"{}\" y=\"{named_at:.1}\" fill=\"{colour}\">{}</text>",
+            points.join(" "),
+            x(path.dot.0),
+            y(path.dot.1),
+            WIDTH - RIGHT + 6.0,
+            escaped(&path.name)
+        );
+    }
+    svg + "</svg>"
+}
+
 /// Text for HTML.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")

@@ -6,8 +6,9 @@ use crate::evaluate::{
     Asked, Measured, Pictures, TestSet, personalised_example, ranked, seed_trials, shoppers,
     special_attributes,
 };
-use crate::systems::{Labelled, System};
+use crate::systems::{Labelled, PartWeights, Search, System};
 use crate::{Prepared, parts_case};
+use anyhow::Context;
 use lapel_heads::{Attribute, Head, PartsCase};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ const SEED: u64 = 3;
 /// Questions shown for each attribute.
 const EACH: usize = 2;
 const SHOWN: usize = 6;
+/// Side of the canvas that a shown picture is made from.
+const SHOWN_SIDE: usize = 224;
 const SHOPPERS: usize = 4;
 
 /// One picture of a grid.
@@ -64,20 +67,21 @@ impl PartsSheet {
     /// The first `count` pictures whose labels say that they show an upper-body garment.
     ///
     /// # Errors
-    /// When a canvas cannot be read.
+    /// When a canvas cannot be read, or there are none because the backbone gives vectors.
     pub fn new(of: &Prepared, count: usize) -> anyhow::Result<Self> {
+        let canvases = of.canvases().context("parts are found for backbones with a map")?;
         let is_top = |p: &usize| {
             matches!(parts_case(&of.examples()[*p].labels), Some(PartsCase::Sleeved | PartsCase::Sleeveless))
         };
         let cell = |(number, p): (usize, usize)| {
-            let parts = of.canvases().parts(p, of.cases()[p]);
+            let parts = canvases.parts(p, of.cases()[p]);
             let found = if parts.case == PartsCase::LowerBody {
                 "taken for lower body".to_owned()
             } else {
                 format!("{}{}", parts.case.name(), if parts.segmented { "" } else { ", not segmented" })
             };
             Ok(Cell {
-                picture: with_parts(&of.canvases().canvas(p)?, &parts),
+                picture: with_parts(&canvases.canvas(p)?, &parts),
                 caption: format!("{}: {found}", number + 1),
                 good: parts.segmented && parts_case(&of.examples()[p].labels) == Some(parts.case),
                 picked: false,
@@ -92,7 +96,7 @@ impl PartsSheet {
 ///
 /// # Errors
 /// When features or canvases cannot be read or the model fails.
-pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures> {
+pub fn figures(system: &dyn System, weights: &PartWeights, set: &TestSet<'_>) -> anyhow::Result<Figures> {
     let attributes = set.set.attributes();
     let numbers = |p: &Prepared| -> Vec<Vec<Option<u16>>> {
         p.examples().iter().map(|e| label_numbers(&e.labels, attributes)).collect()
@@ -103,8 +107,8 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
     let signatures = system.signatures(set.test)?;
     let training = system.signatures(set.training)?.select(set.rows);
     let searcher = system.fit(Labelled { signatures: training, labels: &training_labels, attributes })?;
-    let penalties = searcher.penalties(&signatures);
-    let pictures = Pictures { signatures, labels: &labels, penalties };
+    let search = Search { searcher: searcher.as_ref(), weights };
+    let pictures = Pictures { signatures, labels: &labels, category: None };
     let special = special_attributes(attributes);
     let trials = seed_trials(&labels, &special, SEED);
     let text = |p: usize| -> String {
@@ -113,7 +117,8 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
         special.iter().map(label).collect::<Vec<_>>().join(", ")
     };
     let cell = |p: usize, good: bool, picked: bool| -> anyhow::Result<Cell> {
-        Ok(Cell { picture: small(&set.test.canvases().canvas(p)?), caption: text(p), good, picked })
+        let canvas = set.test.examples()[p].photo()?.fit(SHOWN_SIDE);
+        Ok(Cell { picture: small(&canvas), caption: text(p), good, picked })
     };
     let mut manipulations = Vec::new();
     let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
@@ -129,7 +134,7 @@ pub fn figures(system: &dyn System, set: &TestSet<'_>) -> anyhow::Result<Figures
             let name = |l: u16| attributes[change.attribute].labels[usize::from(l)].as_str();
             let own = labels[asked.picture][change.attribute].map_or("?", name);
             let hit = |p: usize| special.iter().zip(&asked.wanted).all(|(a, w)| labels[p][*a] == *w);
-            let answers = ranked(searcher.as_ref(), &pictures, trial, asked);
+            let answers = ranked(&search, &pictures, trial, asked);
             manipulations.push(Row {
                 query: cell(asked.picture, false, false)?,
                 asked: format!("{}: {own} → {}", attributes[change.attribute].name, name(change.to)),

@@ -1,9 +1,10 @@
 //! The page: tables, curves and grids.
 
-use super::chart::{Line, escaped, lines};
+use super::chart::{Line, PlanePath, escaped, lines, plane};
 use super::figures::{Cell, Confusion, Figures, PartsSheet, Row};
-use crate::evaluate::{Accuracy, Interval, SetReport, SystemScores};
-use crate::systems::{Group, Trace};
+use super::sheet::{SystemFront, sheets};
+use crate::evaluate::{Accuracy, SetReport};
+use crate::systems::{Front, Reached, Trace};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -16,8 +17,6 @@ pub struct RunTime {
     pub with_parts: f64,
     /// The same with the parts already known.
     pub without_parts: f64,
-    /// The same of Classic: conv5 and one network on the whole map.
-    pub classic: Option<f64>,
     /// Median milliseconds of part extraction on one thread.
     pub parts_ms: f64,
 }
@@ -27,10 +26,10 @@ pub struct RunTime {
 pub struct Content<'a> {
     /// The page's title.
     pub title: &'a str,
-    /// By data set; all with the same systems.
+    /// By data set.
     pub sets: &'a [SetReport],
-    /// Where each system is shown, in their order.
-    pub groups: &'a [Group],
+    /// What weights can reach, by set and system.
+    pub fronts: &'a [SystemFront],
     /// By data set: how well labels are told.
     pub accuracies: &'a [(String, Vec<Accuracy>)],
     /// Speeds.
@@ -53,7 +52,7 @@ table{border-collapse:collapse;margin:10px 0;font-variant-numeric:tabular-nums}t
 td:first-child,th:first-child{text-align:left}tr.best td{font-weight:600}small,.ci{color:#666;font-size:12px}td .ci{display:block;white-space:nowrap}svg text{font:12px system-ui,sans-serif}\
 svg .grid{stroke:#e4e4e4}figure{display:inline-block;margin:4px;width:112px;vertical-align:top}figure img{width:112px;height:112px;display:block;border:3px solid transparent}\
 figure.good img{border-color:#1a9641}figure.picked img{border-color:#2166ac}figcaption{font-size:10.5px;line-height:1.25;color:#444}\
-.row{display:flex;align-items:center;border-bottom:1px solid #eee}.asked{width:150px;padding:0 8px;font-weight:600}.heat td{text-align:center;min-width:26px;padding:2px 4px;font-size:11px}.heat th{font-size:11px;font-weight:400}\
+.wide{overflow-x:auto}.wide td:nth-child(2),.wide td:nth-child(3){text-align:left}.row{display:flex;align-items:center;border-bottom:1px solid #eee}.asked{width:150px;padding:0 8px;font-weight:600}.heat td{text-align:center;min-width:26px;padding:2px 4px;font-size:11px}.heat th{font-size:11px;font-weight:400}\
 @media(prefers-color-scheme:dark){body{background:#17181a;color:#ddd}td,th{border-color:#333}svg text{fill:#ccc}}";
 
 /// One self-contained HTML file.
@@ -67,7 +66,7 @@ pub fn html(content: &Content<'_>) -> String {
         escaped(content.command)
     );
     for set in content.sets {
-        page += &set_section(set, content.groups);
+        page += &set_section(set, content.fronts);
     }
     page += &accuracy_section(content.accuracies);
     if let Some(run_time) = content.run_time {
@@ -80,115 +79,65 @@ pub fn html(content: &Content<'_>) -> String {
     page + "</html>"
 }
 
-fn set_section(set: &SetReport, groups: &[Group]) -> String {
+fn set_section(set: &SetReport, fronts: &[SystemFront]) -> String {
     let mut out = format!(
         "<h2>{}: {} test pictures</h2><p>The paper's protocol counts the {} pictures labelled on all of {}; a hit has \
-         exactly the wanted labels on them. ADDE-M's searches the whole test set, missing labels to be matched as well.</p>",
+         exactly the wanted labels on them. ADDE-M's searches the whole test set, missing labels to be matched as well. \
+         <em>Lapel ahead by</em> is paired, question by question. Seeds are pooled.</p>",
         escaped(&set.name),
         set.pictures,
         set.eligible,
         escaped(&set.attributes.join(", "))
     );
-    let shown = |group: Group| -> Vec<&SystemScores> {
-        let with = set.systems.iter().zip(groups.iter().chain(std::iter::repeat(&Group::Compared)));
-        with.filter(|(_, g)| **g == group).map(|(s, _)| s).collect()
-    };
-    let compared = shown(Group::Compared);
-    out += "<h3>Top-k accuracy (Figure 6)</h3>";
-    for (title, of) in [
-        ("retrieval", (|s| &s.scores.direct.curve) as fn(&SystemScores) -> &Vec<f64>),
-        ("retrieval after one change", |s| &s.scores.one.curve),
-    ] {
-        let curves: Vec<Line<'_>> = compared.iter().map(|s| Line { name: &s.name, values: of(s) }).collect();
-        out += &lines(&curves, &format!("k ({title})"), "share with a hit", (0.0, 1.0));
+    out += "<h3>Top-k accuracy after one change (Figure 6 b)</h3>";
+    let mut drawn: Vec<(&str, &str)> =
+        set.systems.iter().map(|s| (s.backbone.as_str(), s.weighting.as_str())).collect();
+    drawn.sort_unstable();
+    drawn.dedup();
+    for (backbone, weighting) in drawn {
+        let of = set.systems.iter().filter(|s| s.backbone == backbone && s.weighting == weighting);
+        let curves: Vec<Line<'_>> = of.map(|s| Line { name: &s.name, values: &s.scores.one.curve }).collect();
+        if curves.len() > 1 || set.systems.len() == 1 {
+            let name = format!("k ({backbone}, {weighting} weights)");
+            out += &lines(&curves, &name, "share with a hit", (0.0, 1.0));
+        }
     }
-    out += "<h3>Both protocols</h3>";
-    out += &protocol_table(&compared);
-    out += "<h3>Top-20 accuracy by changed attribute (Table 2)</h3>";
-    out += &table_2(set, &compared);
-    let steps = shown(Group::Ablation);
-    if !steps.is_empty() {
-        let rows: Vec<&SystemScores> = set
-            .systems
-            .iter()
-            .filter(|s| s.name == "Proposed" || s.name == "Lapel" || steps.iter().any(|x| x.name == s.name))
-            .collect();
-        out += "<h3>From Proposed to Lapel</h3>";
-        out += &protocol_table(&rows);
+    let own: Vec<&SystemFront> = fronts.iter().filter(|front| front.set == set.name).collect();
+    if !own.is_empty() {
+        out += &front_section(&own);
     }
-    for system in set.systems.iter().filter(|s| !s.personalisation.is_empty()) {
-        out += &personal_table(system);
-    }
+    sheets(set, fronts).iter().for_each(|sheet| out += &sheet.html());
     out
 }
 
-fn protocol_table(systems: &[&SystemScores]) -> String {
+/// What weights can reach, backbone by backbone: gains of changed and kept labels, means over seeds.
+fn front_section(fronts: &[&SystemFront]) -> String {
     let mut out = String::from(
-        "<table><tr><th>system</th><th>direct, top-20</th><th>one change</th><th>two changes</th><th>ADDE-M top-20</th>\
-         <th>top-30</th><th>NDCG@30</th><th>changed</th><th>kept</th><th>Lapel ahead by</th></tr>",
+        "<h3>Fronts between changed and kept labels</h3><p>On the pictures that were set aside for choices. A line joins \
+         what one system reaches with more and more emphasis on the changed label; the dot is the point that was taken.</p>",
     );
-    for s in systems {
-        let c = &s.scores;
-        let cells = [c.direct.top_20, c.one.top_20, c.two.top_20, c.adde.top_20, c.adde_top_30];
-        let _ = write!(out, "<tr><td>{}</td>", escaped(&s.name));
-        for cell in cells.into_iter().chain(c.gains).chain(s.behind_last.get("all").copied()) {
-            out += &percent(cell);
-        }
-        out += "</tr>";
+    let mut backbones: Vec<&str> = fronts.iter().map(|front| front.backbone.as_str()).collect();
+    backbones.dedup();
+    for backbone in backbones {
+        let path = |front: &SystemFront| {
+            let mean = |part: &dyn Fn(&Front) -> Reached| {
+                let sum =
+                    front.fronts.iter().map(part).fold((0.0, 0.0), |(x, y), r| (x + r.kept, y + r.changed));
+                let count = front.fronts.len().max(1) as f64;
+                (sum.0 / count, sum.1 / count)
+            };
+            let count = front.fronts.first().map_or(0, |front| front.points.len());
+            PlanePath {
+                name: front.name.clone(),
+                points: (0..count).map(|at| mean(&|front| front.points[at].reached)).collect(),
+                dot: mean(&|front| front.taken.reached),
+            }
+        };
+        let of = fronts.iter().filter(|front| front.backbone == backbone);
+        let paths: Vec<PlanePath> = of.map(|front| path(front)).collect();
+        out += &plane(&paths, &format!("gain of kept labels ({backbone})"), "gain of changed labels");
     }
-    let count = |of: fn(&SystemScores) -> usize| systems.first().map_or(0, |s| of(s));
-    let _ = write!(
-        out,
-        "</table><small>Percent. Questions: {} direct, {} one change, {} two changes, {} ADDE-M.</small>",
-        count(|s| s.scores.direct.top_20.count),
-        count(|s| s.scores.one.top_20.count),
-        count(|s| s.scores.two.top_20.count),
-        count(|s| s.scores.adde.top_20.count)
-    );
     out
-}
-
-fn table_2(set: &SetReport, systems: &[&SystemScores]) -> String {
-    let mut out = String::from("<table><tr><th>attribute</th>");
-    for s in systems {
-        let _ = write!(out, "<th>{}</th>", escaped(&s.name));
-    }
-    out += "<th>questions</th></tr>";
-    for attribute in &set.attributes {
-        let _ = write!(out, "<tr><td>{}</td>", escaped(attribute));
-        let cell = |s: &&SystemScores| s.scores.one.by_attribute.get(attribute).copied().unwrap_or_default();
-        for s in systems {
-            out += &percent(cell(s));
-        }
-        let _ = write!(out, "<td>{}</td></tr>", systems.first().map_or(0, |s| cell(s).count));
-    }
-    out + "</table>"
-}
-
-fn personal_table(system: &SystemScores) -> String {
-    let mut out = format!(
-        "<h3>Personalisation with {}</h3><p>Simulated shoppers with hidden weights on two attributes pick among the first 30 \
-         results. Share of the next 20 results that match in both, and normalised gain.</p><table><tr><th>picks</th>\
-         <th>uniform</th><th>mean of picks</th><th>Eq. 5</th><th>both</th><th>Eq. 5 minus uniform</th><th>minus mean of picks</th>\
-         <th>NDCG uniform</th><th>mean of picks</th><th>Eq. 5</th><th>both</th></tr>",
-        escaped(&system.name)
-    );
-    for row in &system.personalisation {
-        let _ = write!(out, "<tr><td>{}</td>", row.picks);
-        let cells = [
-            row.uniform,
-            row.mean_of_picks,
-            row.personalised,
-            row.both,
-            row.ahead_of_uniform,
-            row.ahead_of_mean,
-        ];
-        for cell in cells.into_iter().chain(row.gain) {
-            out += &percent(cell);
-        }
-        out += "</tr>";
-    }
-    out + "</table>"
 }
 
 fn accuracy_section(sets: &[(String, Vec<Accuracy>)]) -> String {
@@ -219,13 +168,9 @@ fn accuracy_section(sets: &[(String, Vec<Accuracy>)]) -> String {
 fn run_time_section(r: RunTime) -> String {
     format!(
         "<h2>Run time</h2><table><tr><th>{} threads, pictures a minute</th><th></th></tr><tr><td>all signatures, parts included</td>\
-         <td>{:.0}</td></tr><tr><td>all signatures, parts known</td><td>{:.0}</td></tr>{}\
+         <td>{:.0}</td></tr><tr><td>all signatures, parts known</td><td>{:.0}</td></tr>\
          <tr><td>part extraction, one thread</td><td>{:.2} ms</td></tr></table>",
-        r.threads,
-        r.with_parts,
-        r.without_parts,
-        r.classic.map_or(String::new(), |rate| format!("<tr><td>Classic</td><td>{rate:.0}</td></tr>")),
-        r.parts_ms
+        r.threads, r.with_parts, r.without_parts, r.parts_ms
     )
 }
 
@@ -331,13 +276,4 @@ fn loss_section(traces: &[Trace]) -> String {
         }
     }
     out
-}
-
-fn percent(i: Interval) -> String {
-    format!(
-        "<td>{:.1} <span class=\"ci\">{:.1}–{:.1}</span></td>",
-        100.0 * i.mean,
-        100.0 * i.low,
-        100.0 * i.high
-    )
 }

@@ -2,13 +2,16 @@
 //!
 //! After Hou et al., "Learning Attribute-driven Disentangled Representations for Interactive Fashion Retrieval".
 //! The indicator i has 1 for the label wanted and -1 for the one given up; the representation is the encoders'
-//! outputs, one after the other, scaled to unit length together. The encoders are trained first and then kept; the
+//! outputs, one after the other, scaled to unit length together and compared as one vector (the sum of the parts'
+//! squared distances), so that its parts can be weighted as those of other systems. The encoders are trained first and then kept; the
 //! memory starts from the labels' prototypes and is trained on manipulations.
 
 use super::heads::{owner_of, signatures_of};
-use super::manipulator::{Lessons, Manipulator, first_values, memory_of, tensor, train, translated};
+use super::manipulator::{
+    Lessons, Manipulator, ManipulatorSettings, first_values, memory_of, tensor, train, translated,
+};
 use super::signatures::normalise;
-use super::{Change, Labelled, Prototypes, Query, Searcher, Signatures, System};
+use super::{Change, Labelled, Prototypes, Query, QueryPart, Searcher, Signatures, System};
 use crate::Prepared;
 use crate::network::Network;
 use candle_core::{Device, Result, Tensor, Var};
@@ -39,17 +42,18 @@ impl Adde {
         encoders: Arc<Vec<Head>>,
         training: &Prepared,
         labels: &[Vec<Option<u16>>],
-        (attributes, learnt, seed): (&[Attribute], &[usize], u64),
+        (attributes, learnt): (&[Attribute], &[usize]),
+        settings: &ManipulatorSettings,
     ) -> anyhow::Result<Self> {
         let parts = signatures_of(&encoders, training)?;
         let range = |at: usize| Some(parts.range(owner_of(&encoders, &attributes[at].name)?));
         let width: usize = parts.parts().iter().sum();
-        let labelled = Labelled { signatures: parts.clone(), labels, attributes };
+        let learnt_labels: Vec<Vec<Option<u16>>> = learnt.iter().map(|row| labels[*row].clone()).collect();
+        let labelled = Labelled { signatures: parts.select(learnt), labels: &learnt_labels, attributes };
         let prototypes = Prototypes::of(&labelled, range);
         let memory = memory_of(&prototypes, attributes, width, range)?;
         let memory = Memory { first_values: first_values(attributes), memory };
-        let rows = learnt.to_vec();
-        train(&memory, &Lessons { signatures: &parts, labels, attributes, rows, seed })?;
+        train(&memory, &Lessons { signatures: &parts, labels, attributes, rows: learnt }, settings)?;
         Ok(Self { encoders, attributes: attributes.to_vec(), memory })
     }
 }
@@ -82,20 +86,20 @@ impl System for Adde {
 
     fn signatures(&self, of: &Prepared) -> anyhow::Result<Signatures> {
         let parts = signatures_of(&self.encoders, of)?;
-        let width: usize = parts.parts().iter().sum();
         let rows: Vec<usize> = (0..parts.len()).collect();
         let unit = self.memory.embed(&tensor(&parts, &rows)?)?.flatten_all()?.to_vec1()?;
-        Ok(Signatures::new(vec![width], unit))
+        Ok(Signatures::new(parts.parts().to_vec(), unit))
     }
 
     fn fit<'a>(&'a self, training: Labelled<'a>) -> anyhow::Result<Box<dyn Searcher + 'a>> {
-        let dims: Vec<usize> = self.encoders.iter().map(Head::dim).collect();
-        let layout = Signatures::new(dims, Vec::new());
-        let range = |at: usize| Some(layout.range(owner_of(&self.encoders, &training.attributes[at].name)?));
-        let ranges = (0..training.attributes.len()).map(range).collect();
+        let owners: Vec<Option<usize>> =
+            training.attributes.iter().map(|a| owner_of(&self.encoders, &a.name)).collect();
+        let range = |at: usize| owners[at].map(|part| training.signatures.range(part));
+        let ranges = (0..owners.len()).map(range).collect();
         let prototypes = Prototypes::of(&training, range);
         let memory = self.memory.memory.to_vec2()?;
-        Ok(Box::new(Fitted { system: self, attributes: training.attributes, prototypes, ranges, memory }))
+        let attributes = training.attributes;
+        Ok(Box::new(Fitted { system: self, attributes, prototypes, owners, ranges, memory }))
     }
 }
 
@@ -104,28 +108,40 @@ struct Fitted<'a> {
     attributes: &'a [Attribute],
     /// They tell which label is given up where the query does not name it.
     prototypes: Prototypes,
+    /// The part of each attribute ...
+    owners: Vec<Option<usize>>,
+    /// ... and where it lies.
     ranges: Vec<Option<std::ops::Range<usize>>>,
     memory: Vec<Vec<f32>>,
 }
 
 impl Searcher for Fitted<'_> {
     fn query(&self, signature: &[f32], changes: &[Change]) -> Query {
+        let mut parts = vec![QueryPart::KEPT; self.system.encoders.len()];
         // The encoders' parts had unit length each; the row is scaled to unit length as a whole.
-        let parts = self.system.encoders.len() as f32;
-        let mut vector: Vec<f32> = signature.iter().map(|v| v * parts.sqrt()).collect();
+        let scale = (parts.len() as f32).sqrt();
+        let mut vector: Vec<f32> = signature.iter().map(|v| v * scale).collect();
         for change in changes {
             let part = self.ranges[change.attribute].clone().map(|r| &signature[r]);
             let from = change.from.or_else(|| self.prototypes.nearest(change.attribute, part?));
             let asked = Change { from, ..*change };
-            let Some(change) = translated(&asked, self.attributes, &self.system.attributes) else { continue };
-            let value = |label: u16| self.system.memory.first_values[change.attribute] + usize::from(label);
-            let (added, removed) =
-                (&self.memory[value(change.to)], &self.memory[value(change.from.unwrap_or(change.to))]);
+            let Some(translated) = translated(&asked, self.attributes, &self.system.attributes) else {
+                continue;
+            };
+            let value =
+                |label: u16| self.system.memory.first_values[translated.attribute] + usize::from(label);
+            let (added, removed) = (
+                &self.memory[value(translated.to)],
+                &self.memory[value(translated.from.unwrap_or(translated.to))],
+            );
             for ((v, a), r) in vector.iter_mut().zip(added).zip(removed) {
                 *v += a - r;
             }
+            if let Some(part) = self.owners[change.attribute] {
+                parts[part].changed = true;
+            }
         }
         normalise(&mut vector);
-        Query::new(vector, vec![1.0])
+        Query { vector, parts, squared: true }
     }
 }

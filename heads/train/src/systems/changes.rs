@@ -22,7 +22,7 @@ pub(super) struct Changes<'a> {
     labels: &'a [Vec<Option<u16>>],
     /// Attributes that are changed and must be kept otherwise.
     special: Vec<usize>,
-    rows: Vec<usize>,
+    rows: &'a [usize],
     /// By attribute and label: the rows that carry it.
     carriers: Vec<Vec<Vec<usize>>>,
 }
@@ -33,10 +33,10 @@ impl<'a> Changes<'a> {
         labels: &'a [Vec<Option<u16>>],
         sizes: &[usize],
         special: Vec<usize>,
-        rows: Vec<usize>,
+        rows: &'a [usize],
     ) -> Self {
         let mut carriers: Vec<Vec<Vec<usize>>> = sizes.iter().map(|n| vec![Vec::new(); *n]).collect();
-        for row in &rows {
+        for row in rows {
             for (attribute, label) in labels[*row].iter().enumerate() {
                 if let Some(label) = label {
                     carriers[attribute][usize::from(*label)].push(*row);
@@ -47,7 +47,8 @@ impl<'a> Changes<'a> {
     }
 
     /// A random change. The target carries the wanted label and contradicts the reference on no other special
-    /// attribute; the negative contradicts what is wanted. `None` when chance found no such pictures.
+    /// attribute; the negative contradicts what is wanted: in turn any picture, the reference itself, which is as it was,
+    /// and one that has the wanted label but not what should have been kept. `None` when chance found no such pictures.
     pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Option<ChangeTriplet> {
         let reference = *self.rows.choose(rng)?;
         let known: Vec<usize> =
@@ -66,8 +67,15 @@ impl<'a> Changes<'a> {
         };
         let carriers = &self.carriers[attribute][usize::from(to)];
         let positive = (0..TRIES).filter_map(|_| carriers.choose(rng).copied()).find(|p| !contradicts(*p))?;
-        let negative = (0..TRIES).filter_map(|_| self.rows.choose(rng).copied()).find(|n| contradicts(*n))?;
         let change = Change { attribute, to, from: Some(from) };
-        Some(ChangeTriplet { reference, change, positive, negative })
+        let triplet = |negative| ChangeTriplet { reference, change, positive, negative };
+        let candidates = match rng.random_range(0..3) {
+            0 => self.rows,
+            1 => return Some(triplet(reference)),
+            _ => carriers,
+        };
+        let negative =
+            (0..TRIES).filter_map(|_| candidates.choose(rng).copied()).find(|n| contradicts(*n))?;
+        Some(triplet(negative))
     }
 }

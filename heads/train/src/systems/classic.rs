@@ -45,7 +45,7 @@ struct Fitted<'a> {
 impl Searcher for Fitted<'_> {
     fn query(&self, signature: &[f32], changes: &[Change]) -> Query {
         if changes.is_empty() {
-            return Query::new(signature.to_vec(), vec![1.0]);
+            return Query::whole(signature.to_vec(), false);
         }
         let mut wanted = predicted(self.head, self.training.attributes, signature);
         for change in changes {
@@ -72,7 +72,7 @@ impl Searcher for Fitted<'_> {
         if most.is_none() {
             vector = signature.to_vec();
         }
-        Query::new(vector, vec![1.0])
+        Query::whole(vector, true)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Training of small networks that turn a signature and a change of labels into the signature to search by.
 
-use super::changes::Changes;
+use super::changes::{ChangeTriplet, Changes};
 use super::{Change, Prototypes, Signatures};
 use crate::{Sgd, hinge, is_special};
 use candle_core::{Device, Result, Tensor, Var};
@@ -10,9 +10,6 @@ use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
 
 const BATCH: usize = 128;
-const STEPS: usize = 1500;
-const RATE: f64 = 0.05;
-const MARGIN: f64 = 0.5;
 /// What unit vectors are multiplied by before the classifier.
 const SCALE: f64 = 12.0;
 
@@ -24,8 +21,21 @@ pub(super) trait Manipulator {
     /// Signatures as the gallery holds them: `[rows, width]` to unit vectors `[rows, width]`.
     fn embed(&self, signatures: &Tensor) -> Result<Tensor>;
 
-    /// Signatures of changed queries, `[rows, width]`, unit vectors.
-    fn fuse(&self, signatures: &Tensor, changes: &[Change]) -> Result<Tensor>;
+    /// Signatures of changed queries, `[rows, width]`, unit vectors, of those that [`Manipulator::embed`] gave.
+    fn fuse(&self, embedded: &Tensor, changes: &[Change]) -> Result<Tensor>;
+}
+
+/// How a manipulator is trained.
+#[derive(Clone, Debug)]
+pub struct ManipulatorSettings {
+    /// The highest rate.
+    pub rate: f64,
+    /// The triplet margin.
+    pub margin: f64,
+    /// Steps.
+    pub steps: usize,
+    /// Seed of everything random.
+    pub seed: u64,
 }
 
 /// What a manipulator learns from.
@@ -34,17 +44,21 @@ pub(super) struct Lessons<'a> {
     pub(super) labels: &'a [Vec<Option<u16>>],
     pub(super) attributes: &'a [Attribute],
     /// Pictures to learn from.
-    pub(super) rows: Vec<usize>,
-    pub(super) seed: u64,
+    pub(super) rows: &'a [usize],
 }
 
-/// Trains by the triplet hinge of query, target and negative, and by the cross entropy of the wanted labels.
-pub(super) fn train(model: &dyn Manipulator, lessons: &Lessons<'_>) -> Result<()> {
-    let mut rng = ChaCha8Rng::seed_from_u64(lessons.seed);
+/// Trains by the triplet hinge of query, target and negative, and by the cross entropy of the wanted labels and of those
+/// that targets have.
+pub(super) fn train(
+    model: &dyn Manipulator,
+    lessons: &Lessons<'_>,
+    settings: &ManipulatorSettings,
+) -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
     let attributes = lessons.attributes;
     let special: Vec<usize> = (0..attributes.len()).filter(|a| is_special(&attributes[*a].name)).collect();
     let sizes: Vec<usize> = attributes.iter().map(|a| a.labels.len()).collect();
-    let changes = Changes::new(lessons.labels, &sizes, special.clone(), lessons.rows.clone());
+    let changes = Changes::new(lessons.labels, &sizes, special.clone(), lessons.rows);
     let width: usize = lessons.signatures.parts().iter().sum();
     let classifiers = special
         .iter()
@@ -56,7 +70,7 @@ pub(super) fn train(model: &dyn Manipulator, lessons: &Lessons<'_>) -> Result<()
     let mut variables = model.variables();
     variables.extend(classifiers.iter().map(|(a, var)| (format!("classifier.{a}.weight"), var.clone())));
     let mut sgd = Sgd::new(variables, 0.9, 1e-4)?;
-    for step in 0..STEPS {
+    for step in 0..settings.steps {
         let drawn: Vec<_> = (0..BATCH).filter_map(|_| changes.draw(&mut rng)).collect();
         if drawn.is_empty() {
             continue;
@@ -65,33 +79,45 @@ pub(super) fn train(model: &dyn Manipulator, lessons: &Lessons<'_>) -> Result<()
             tensor(lessons.signatures, &(0..drawn.len()).map(of).collect::<Vec<_>>())
         };
         let asked: Vec<Change> = drawn.iter().map(|d| d.change).collect();
-        let fused = model.fuse(&rows(&|i| drawn[i].reference)?, &asked)?;
-        let positive = model.embed(&rows(&|i| drawn[i].positive)?)?;
-        let negative = model.embed(&rows(&|i| drawn[i].negative)?)?;
-        let mut loss = hinge(&fused, &positive, &negative, MARGIN)?;
+        let embedded = |of: &dyn Fn(usize) -> usize| model.embed(&rows(of)?);
+        let fused = model.fuse(&embedded(&|i| drawn[i].reference)?, &asked)?;
+        let positive = embedded(&|i| drawn[i].positive)?;
+        let negative = embedded(&|i| drawn[i].negative)?;
+        let mut loss = hinge(&fused, &positive, &negative, settings.margin)?;
         for (attribute, classifier) in &classifiers {
             let wanted = |i: usize| {
-                let change = drawn[i].change;
+                let ChangeTriplet { change, reference, .. } = drawn[i];
                 if change.attribute == *attribute {
                     Some(change.to)
                 } else {
-                    lessons.labels[drawn[i].reference][*attribute]
+                    lessons.labels[reference][*attribute]
                 }
             };
-            let known: Vec<(u32, u32)> =
-                (0..drawn.len()).filter_map(|i| Some((i as u32, u32::from(wanted(i)?)))).collect();
-            if known.is_empty() {
-                continue;
+            let own = |i: usize| lessons.labels[drawn[i].positive][*attribute];
+            let told = [
+                cross_entropy(&fused, classifier, &(0..drawn.len()).map(wanted).collect::<Vec<_>>())?,
+                cross_entropy(&positive, classifier, &(0..drawn.len()).map(own).collect::<Vec<_>>())?,
+            ];
+            for entropy in told.into_iter().flatten() {
+                loss = (loss + entropy)?;
             }
-            let (at, labels): (Vec<u32>, Vec<u32>) = known.into_iter().unzip();
-            let logits =
-                (fused.index_select(&Tensor::new(at, &Device::Cpu)?, 0)? * SCALE)?.matmul(classifier)?;
-            loss = (loss + candle_nn::loss::cross_entropy(&logits, &Tensor::new(labels, &Device::Cpu)?)?)?;
         }
-        let rate = RATE * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / STEPS as f64).cos());
+        let rate =
+            settings.rate * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / settings.steps as f64).cos());
         sgd.step(&loss.backward()?, rate)?;
     }
     Ok(())
+}
+
+/// Mean cross entropy of the rows that have a label; `None` where none has.
+fn cross_entropy(rows: &Tensor, classifier: &Tensor, labels: &[Option<u16>]) -> Result<Option<Tensor>> {
+    let known = labels.iter().enumerate().filter_map(|(at, label)| Some((at as u32, u32::from((*label)?))));
+    let (at, labels): (Vec<u32>, Vec<u32>) = known.unzip();
+    if at.is_empty() {
+        return Ok(None);
+    }
+    let logits = (rows.index_select(&Tensor::new(at, &Device::Cpu)?, 0)? * SCALE)?.matmul(classifier)?;
+    Ok(Some(candle_nn::loss::cross_entropy(&logits, &Tensor::new(labels, &Device::Cpu)?)?))
 }
 
 /// Some rows as a tensor.

@@ -123,10 +123,32 @@ fn a_profile_replaces_own_weights_and_an_edit_still_counts_more() {
     assert!((edited["color"].weight / edited["shape"].weight - 2.5).abs() < 1e-9);
     let unnamed = weigh(&saved, Some("category")).expect("weighed");
     assert_eq!(unnamed["general"].origin, origin(3.0, None, true, 2.5));
-    let none = weigh(&profile(&[("color", 0.0)]), Some("color")).expect("weighed");
-    assert!(!none.contains_key("color"), "0 stays 0");
+    let none = weigh(&profile(&[("color", 0.0)]), Some("shape")).expect("weighed");
+    assert!(!none.contains_key("color"), "0 stays 0 where nothing is asked of the head");
+    let asked = weigh(&profile(&[("color", 0.0)]), Some("color")).expect("weighed");
+    assert_eq!(asked["color"].origin, origin(3.0, None, true, 2.5), "as if the profile did not name it");
     let huge = weigh(&profile(&[("color", f64::MAX)]), Some("color")).expect("weighed");
     assert!((huge["color"].weight - 3.0).abs() < 1e-9, "scaled without overflow: {huge:?}");
+}
+
+#[test]
+fn an_edit_of_a_head_that_is_left_out_is_refused() {
+    for (weighting, says) in [
+        (request(&[("color", 0.0)], false), "a weight above 0"),
+        // So much lighter than the others that nothing is left of it.
+        (request(&[("color", f64::MIN_POSITIVE), ("shape", f64::MAX)], false), "a weight above 0"),
+        (request(&[("shape", 1.0)], true), "only_named leaves its head \"color\" out"),
+    ] {
+        let refused = weigh(&weighting, Some("color")).expect_err("nothing would come of it");
+        let violations = match refused {
+            Error::Invalid(violations) => violations,
+            other => panic!("{other}"),
+        };
+        assert_eq!(violations.len(), 1);
+        assert_eq!(violations[0].field, "manipulations[0]");
+        assert!(violations[0].description.contains(says), "{violations:?}");
+    }
+    weigh(&request(&[("color", 0.0)], false), Some("shape")).expect("what is edited is in play");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use clap::Args;
 use lapel_heads::{AlexNet, BACKBONE_FILE, BackboneManifest, Views, Weights, shipped_folder};
 use lapel_train::{Published, published_backbone};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct BackboneOptions {
@@ -25,6 +25,9 @@ pub(crate) struct BackboneOptions {
     /// Side of its views in pixels: a multiple of 32, or of a vision transformer's patches (default: 224).
     #[arg(long, requires = "weights")]
     side: Option<usize>,
+    /// A backbone whose mask, which finds the garment, is taken over (default: the shipped one's).
+    #[arg(long, requires = "weights")]
+    mask_of: Option<PathBuf>,
 }
 
 /// A backbone that was asked for.
@@ -43,23 +46,34 @@ pub(crate) struct ChosenBackbone {
 impl BackboneOptions {
     /// Reads the backbone, or makes it; nothing is written.
     pub(crate) fn read(&self) -> anyhow::Result<ChosenBackbone> {
-        let (bytes, from) = match (&self.weights, &self.backbone) {
-            (Some(weights), _) => {
-                let architecture = self.architecture.unwrap_or(Published::EfficientnetLite0);
-                let side = self.side.unwrap_or(224);
-                (published_backbone(architecture, weights, self.config.as_deref(), side)?, weights.clone())
-            }
-            (None, Some(path)) => (fs_err::read(path)?, path.clone()),
-            (None, None) => {
-                let path = shipped_folder().join(BACKBONE_FILE);
-                (fs_err::read(&path)?, path)
-            }
+        let shipped = || shipped_folder().join(BACKBONE_FILE);
+        let Some(weights) = &self.weights else {
+            let from = self.backbone.clone().unwrap_or_else(shipped);
+            let bytes = fs_err::read(&from)?;
+            let (manifest, tensors) = read(&bytes, &from)?;
+            return Ok(ChosenBackbone { bytes, from, manifest, tensors, is_new: false });
         };
-        let (manifest, tensors) = Views::read(&bytes).with_context(|| {
-            let is_alexnet = AlexNet::from_bytes(&bytes).is_ok();
-            let hint = if is_alexnet { "; heads on AlexNet are trained with train-paper" } else { "" };
-            format!("{} is no backbone of views{hint}", from.display())
-        })?;
-        Ok(ChosenBackbone { bytes, from, manifest, tensors, is_new: self.weights.is_some() })
+        let architecture = self.architecture.unwrap_or(Published::EfficientnetLite0);
+        let side = self.side.unwrap_or(224);
+        let bytes = published_backbone(architecture, weights, self.config.as_deref(), side)?;
+        let made = read(&bytes, weights)?;
+        let source = self.mask_of.clone().unwrap_or_else(shipped);
+        let (manifest, tensors) = read(&fs_err::read(&source)?, &source)?;
+        let mask = Views::mask_of(&manifest, &tensors);
+        let (manifest, tensors) = match mask {
+            Some(mask) => Views::with_mask(made, mask),
+            None => made,
+        };
+        let bytes = Views::to_bytes(&manifest, &tensors)?;
+        Ok(ChosenBackbone { bytes, from: weights.clone(), manifest, tensors, is_new: true })
     }
+}
+
+/// The manifest and the tensors of a backbone of views.
+fn read(bytes: &[u8], from: &Path) -> anyhow::Result<(BackboneManifest, BTreeMap<String, Weights>)> {
+    Views::read(bytes).with_context(|| {
+        let is_alexnet = AlexNet::from_bytes(bytes).is_ok();
+        let hint = if is_alexnet { "; heads on AlexNet are trained with train-paper" } else { "" };
+        format!("{} is no backbone of views{hint}", from.display())
+    })
 }

@@ -33,9 +33,6 @@ pub(crate) struct Data {
     /// Rendered garments to measure on, of a seed that no training uses.
     #[arg(long, default_value_t = 5000)]
     rendered_test: u64,
-    /// Variants of each photo (mirrored, cropped, lit differently), the photo itself included.
-    #[arg(long, default_value_t = 8)]
-    variants: u64,
     /// Folder of caches and checkpoints; a run that was cut off goes on from there.
     #[arg(long, default_value = "cache")]
     pub(crate) cache: PathBuf,
@@ -70,14 +67,14 @@ impl Data {
         Ok(sets)
     }
 
-    /// The training parts together, photos in several variants.
-    pub(crate) fn training(&self, sets: &[Box<dyn DataSet>]) -> Training {
+    /// The training parts together, photos in so many variants.
+    pub(crate) fn training(&self, sets: &[Box<dyn DataSet>], variants: u64) -> Training {
         let mut all = Training { examples: Vec::new(), validation: Vec::new(), rows: Vec::new() };
         for set in sets {
             let mut rows = Vec::new();
             for (at, example) in set.training().iter().enumerate() {
                 let (variants, held) = match example.source {
-                    Source::Photo(_) => (self.variants.max(1), PHOTOS_HELD),
+                    Source::Photo(_) => (variants.max(1), PHOTOS_HELD),
                     Source::Render(..) => (1, RENDERED_HELD),
                 };
                 rows.push(all.examples.len());
@@ -135,7 +132,8 @@ impl Data {
                 rows.iter().partition(|row| training.validation[**row]);
             let (held_out, held_out_rows) =
                 if rendered { (renders, (0..renders.examples().len()).collect()) } else { (prepared, held) };
-            Lesson { attributes: set.attributes(), training: prepared, rows: learnt, held_out, held_out_rows }
+            let (attributes, seed) = (set.attributes(), self.seed);
+            Lesson { attributes, training: prepared, rows: learnt, held_out, held_out_rows, seed }
         };
         sets.iter().map(AsRef::as_ref).zip(&training.rows).map(lesson).collect()
     }

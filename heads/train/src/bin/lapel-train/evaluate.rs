@@ -5,9 +5,9 @@ use crate::report::{PARTS_SHOWN, command, print, run_time, write};
 use anyhow::Context;
 use clap::Args;
 use lapel_heads::{ALEXNET_FILE, Backbone, EXTRACT_PARTS_FILE, Embedder, Head};
-use lapel_train::evaluate::{Accuracy, TestSet, accuracies, evaluate_systems, measure};
+use lapel_train::evaluate::{Accuracy, Entrant, TestSet, accuracies, evaluate_systems, measure};
 use lapel_train::report::{Confusion, Content, Figures, PartsSheet, confusions, figures};
-use lapel_train::systems::{HeadSystem, System};
+use lapel_train::systems::{HeadSystem, PartWeights};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,8 +28,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let backbone: Arc<dyn Backbone> = Arc::new(load_backbone(&options.bundles.join(ALEXNET_FILE))?);
     let (extract_parts, heads) = bundles(&options.bundles, backbone.as_ref())?;
     let shared: Vec<Arc<Head>> = heads.iter().cloned().map(Arc::new).collect();
-    let rules = HeadSystem::own_rules(&heads);
-    let system = HeadSystem::new("Lapel", Arc::new(heads), rules);
+    let weights = PartWeights::of_manifests(&heads);
+    let system = HeadSystem::new("Lapel", Arc::new(heads));
     let (mut sets_done, mut told, mut sheets, mut grids, mut confused) =
         (vec![], vec![], vec![], vec![], vec![]);
     let mut speeds = None;
@@ -41,8 +41,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             options.data.prepare_with_cases(&format!("{name} training"), set.training().to_vec(), parts)?;
         let test = options.data.prepare_with_cases(&format!("{name} test"), set.test().to_vec(), parts)?;
         let rows: Vec<usize> = (0..training.examples().len()).collect();
-        let of = || TestSet { set: set.as_ref(), training: &training, rows: &rows, test: &test };
-        let report = evaluate_systems(&[(&system as &dyn System, of())], &[0], |_| {})?;
+        let of = TestSet { set: set.as_ref(), training: &training, rows: &rows, test: &test };
+        let entrant = Entrant::shipped("Lapel", (&system, &weights), of);
+        let report = evaluate_systems(&[entrant], |_, _| true, |_| {})?;
         let measured = measure(&test, &shared)?;
         let rows_told: Vec<Accuracy> = accuracies(&measured, &shared);
         print(&mut out, &report)?;
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             )?;
         }
         if options.out.is_some() {
-            let grid: Figures = figures(&system, &of())?;
+            let grid: Figures = figures(&system, &weights, &of)?;
             grids.push(grid);
             sheets.push((name.clone(), PartsSheet::new(&test, PARTS_SHOWN)?));
             let confusion: Vec<Confusion> = confusions(&measured, &shared);
@@ -63,7 +64,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         if speeds.is_none() {
             let embedder = Embedder::new(backbone.clone(), extract_parts.clone())?;
-            speeds = Some(run_time(test.examples(), &embedder, &shared, None)?);
+            speeds = Some(run_time(test.examples(), &embedder, &shared)?);
         }
         told.push((name, rows_told));
         sets_done.push(report);

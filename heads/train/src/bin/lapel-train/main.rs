@@ -8,6 +8,7 @@ mod data;
 mod evaluate;
 mod export;
 mod external;
+mod mask;
 mod measure;
 mod report;
 mod sign;
@@ -41,6 +42,8 @@ enum Verb {
     Export(export::Options),
     /// Say whether a table of labelled photos is fit to learn from, and what will be left out.
     Check(check::Options),
+    /// Teach a backbone of views where the garment is, by a large network's example.
+    Mask(mask::Options),
     /// Let a backbone of views learn from labelled photos, all attributes together; heads are trained on it afterwards.
     Tune(tune::Options),
     /// Train heads on a backbone of views, one for each attribute, and write their bundles.
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Compare(options) => compare::run(&options),
         Verb::Export(options) => export::run(&options),
         Verb::Check(options) => check::run(&options),
+        Verb::Mask(options) => mask::run(&options),
         Verb::Tune(options) => tune::run(&options),
         Verb::Train(options) => train::run(&options),
         Verb::Measure(options) => measure::run(&options),

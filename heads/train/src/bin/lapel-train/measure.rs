@@ -19,7 +19,7 @@ pub(crate) struct Options {
     /// JPEG, enlarged.
     #[arg(long)]
     recomposed: bool,
-    /// Folder for train.json and train.html; without it the figures are only printed.
+    /// Folder for measure.json and measure.html; without it the figures are only printed.
     #[arg(long)]
     out: Option<PathBuf>,
     /// Folder of computed features.
@@ -55,7 +55,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match &options.out {
         Some(out) => {
             fs_err::create_dir_all(out)?;
-            report.write(out)
+            report.write(out, ("measure", "Heads measured on photos"))
         }
         None => Ok(()),
     }

@@ -4,7 +4,7 @@ use anyhow::Context;
 use lapel_heads::{Canvas, Embedder, Head, PartsCase, extract_parts};
 use lapel_train::Example;
 use lapel_train::evaluate::{Accuracy, SetReport};
-use lapel_train::report::{Content, RunTime, html};
+use lapel_train::report::{Content, RunTime, Sheet, SystemFront, html, sheets};
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
@@ -23,24 +23,32 @@ struct Numbers<'a> {
     title: &'a str,
     command: &'a str,
     sets: &'a [SetReport],
+    fronts: &'a [SystemFront],
     accuracies: Vec<(&'a str, &'a [Accuracy])>,
     run_time: Option<RunTime>,
     losses: &'a [lapel_train::systems::Trace],
 }
 
-/// Writes `report.html` and `report.json` into `folder`.
+/// Writes `report.html`, `report.json` and `tables.md` into `folder`.
 pub(crate) fn write(folder: &Path, content: &Content<'_>) -> anyhow::Result<()> {
     fs_err::create_dir_all(folder)?;
     let numbers = Numbers {
         title: content.title,
         command: content.command,
         sets: content.sets,
+        fronts: content.fronts,
         accuracies: content.accuracies.iter().map(|(name, rows)| (name.as_str(), rows.as_slice())).collect(),
         run_time: content.run_time,
         losses: content.traces,
     };
     fs_err::write(folder.join("report.json"), serde_json::to_vec_pretty(&numbers)?)?;
     fs_err::write(folder.join("report.html"), html(content))?;
+    let of_set = |set: &SetReport| {
+        let tables: Vec<String> = sheets(set, content.fronts).iter().map(Sheet::markdown).collect();
+        format!("### {}\n\n{}", set.name, tables.join("\n"))
+    };
+    let tables: Vec<String> = content.sets.iter().map(of_set).collect();
+    fs_err::write(folder.join("tables.md"), tables.join("\n"))?;
     Ok(())
 }
 
@@ -56,12 +64,11 @@ pub(crate) fn command() -> String {
 /// What is done with a batch.
 type Pass<'a> = &'a dyn Fn(&[&Canvas]) -> anyhow::Result<()>;
 
-/// Speeds of the embedder, and of Classic where its pass over a batch is given.
+/// Speeds of the embedder.
 pub(crate) fn run_time(
     examples: &[Example],
     embedder: &Embedder,
     heads: &[Arc<Head>],
-    classic: Option<Pass<'_>>,
 ) -> anyhow::Result<RunTime> {
     let side = embedder.backbone().input_side();
     let fresh = || -> anyhow::Result<Vec<Canvas>> {
@@ -84,7 +91,6 @@ pub(crate) fn run_time(
     all(&fresh()?, &embed)?;
     let with_parts = all(&canvases, &embed)?;
     let without_parts = all(&canvases, &embed)?;
-    let classic = classic.map(|pass| all(&canvases, pass)).transpose()?;
     let mut times: Vec<f64> = fresh()?
         .iter()
         .map(|canvas| {
@@ -98,7 +104,6 @@ pub(crate) fn run_time(
         threads: rayon::current_num_threads(),
         with_parts,
         without_parts,
-        classic,
         parts_ms: times[times.len() / 2],
     })
 }
@@ -115,25 +120,24 @@ pub(crate) fn print(out: &mut impl Write, set: &SetReport) -> anyhow::Result<()>
     )?;
     writeln!(
         out,
-        "{:<36} {:>8} {:>20} {:>8} {:>8}  by attribute",
-        "top-20, %", "direct", "one change", "two", "ADDE-M"
+        "{:<46} {:>8} {:>20} {:>8} {:>8} {:>8} {:>8}",
+        "top-20 and gains, %", "direct", "one change", "two", "ADDE-M", "changed", "kept"
     )?;
     for s in &set.systems {
         let c = &s.scores;
         let one = c.one.top_20;
-        let rows: Vec<String> =
-            c.one.by_attribute.iter().map(|(name, i)| format!("{name} {:.1}", 100.0 * i.mean)).collect();
         writeln!(
             out,
-            "{:<36} {:>8.1} {:>6.1} [{:>5.1}, {:>5.1}] {:>8.1} {:>8.1}  {}",
-            s.name,
+            "{:<46} {:>8.1} {:>6.1} [{:>5.1}, {:>5.1}] {:>8.1} {:>8.1} {:>8.1} {:>8.1}",
+            format!("{}, {}, {} weights", s.name, s.backbone, s.weighting),
             100.0 * c.direct.top_20.mean,
             100.0 * one.mean,
             100.0 * one.low,
             100.0 * one.high,
             100.0 * c.two.top_20.mean,
             100.0 * c.adde.top_20.mean,
-            rows.join(", ")
+            100.0 * c.gains[1].mean,
+            100.0 * c.gains[2].mean
         )?;
     }
     for s in &set.systems {

@@ -11,14 +11,19 @@ use lapel_heads::{
     load_backbone, shipped_folder,
 };
 use lapel_train::probes::{
-    Draw, Edit, EditWeights, EditedHead, FOLDS, Picture, Pictures, Probe, ProbeModel, Scaling, Table,
-    TablePhoto, VectorCache, choose_weights, draw_edits, fit_probe, numbers, probe_bundles,
+    Choice, Draw, Edit, EditWeights, EditedHead, FOLDS, Picture, Pictures, Probe, ProbeModel, Scaling,
+    Shares, Table, TablePhoto, VectorCache, choose_weights, draw_edits, fit_probe, numbers, probe_bundles,
 };
 use lapel_train::{parts_case, write_whole};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How much the asked label counts in the choice of weights beside what is kept; the front is in docs/figures.md.
 const EMPHASIS: f64 = 0.5;
+/// The power of probabilities in signatures where nothing is chosen: their roots.
+const USUAL: f32 = 0.5;
+/// Powers of probabilities that signatures are tried with.
+const EXPONENTS: [f32; 4] = [0.35, 0.5, 0.7, 1.0];
 /// Emphases of the front that is drawn.
 const FRONT: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// Photos that weights are chosen on.
@@ -78,7 +83,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             PartsCase::ALL.iter().position(|known| *known == case).map(|at| at as u16)
         };
         let probe = fit_one(&parts, table.training.iter().map(case).collect(), &pictures)?;
-        let bundle = bundle(&probe, backbone.as_ref(), &pictures)?;
+        let bundle = bundle(&probe, backbone.as_ref(), &pictures, USUAL)?;
         files.push((EXTRACT_PARTS_FILE.to_owned(), bundle.to_bytes()?));
     }
     let bar = progress_bar("heads");
@@ -105,15 +110,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bar.inc(1);
     }
     bar.finish();
-    let mut bundles: Vec<Bundle> =
-        probes.iter().map(|p| bundle(p, backbone.as_ref(), &pictures)).collect::<anyhow::Result<_>>()?;
-    let unweighed = ProbeModel::new(backbone.clone(), &bundles)?;
-    if options.heads.is_empty() {
-        weigh_all(&probes, &unweighed, &mut bundles, &mut report, options.seed);
+    let bundles = if options.heads.is_empty() {
+        let (bundles, front) = weigh_all((&probes, &backbone), &pictures, options.seed)?;
+        report.front = front;
+        bundles
     } else {
         let folder = options.beside.clone().unwrap_or_else(shipped_folder);
-        weigh_new((&probes, &unweighed), &mut bundles, &folder, (&table, &cache), options.seed)?;
-    }
+        weigh_new((&probes, &backbone), &pictures, &folder, (&table, &cache), options.seed)?
+    };
     for bundle in &bundles {
         files.push((format!("{}.safetensors", bundle.manifest.name), bundle.to_bytes()?));
     }
@@ -185,6 +189,7 @@ fn pictures(
         photo: (0..photos.len()).flat_map(|at| draws.iter().map(move |_| at)).collect(),
         draw: photos.iter().flat_map(|_| draws.iter().copied()).collect(),
         fold: photos.iter().map(fold).collect(),
+        refit: true,
         inputs: scaling.apply(&rows)?,
         scaling,
     })
@@ -198,7 +203,12 @@ fn parts_attribute() -> Attribute {
     Attribute { name: PARTS_ATTRIBUTE.into(), labels: PartsCase::ALL.map(|c| c.name().to_owned()).to_vec() }
 }
 
-fn bundle(probe: &Probe, backbone: &dyn Backbone, pictures: &Pictures) -> anyhow::Result<Bundle> {
+fn bundle(
+    probe: &Probe,
+    backbone: &dyn Backbone,
+    pictures: &Pictures,
+    exponent: f32,
+) -> anyhow::Result<Bundle> {
     let region = match probe.attribute.name.as_str() {
         "sleeve_length" => Region::Sleeves,
         "collar" | "neckline" => Region::Collar,
@@ -206,7 +216,8 @@ fn bundle(probe: &Probe, backbone: &dyn Backbone, pictures: &Pictures) -> anyhow
     };
     let labelled = probe.labels.iter().flatten().count();
     let of = (backbone.fingerprint(), &backbone.layout());
-    probe.bundle(of, (region, &pictures.scaling), &format!("linear probe on {labelled} labelled photos"))
+    let description = format!("linear probe on {labelled} labelled photos");
+    probe.bundle(of, (region, &pictures.scaling), (exponent, &description))
 }
 
 /// The photos that weights are chosen on: held-out ones.
@@ -225,22 +236,46 @@ fn held_out_heads(probes: &[Probe], model: &ProbeModel, photos: &[usize]) -> Vec
     probes.iter().zip(&model.heads).map(head).collect()
 }
 
-/// Chooses the weights of all heads together, on photos as the heads see them that did not learn from them.
-fn weigh_all(probes: &[Probe], model: &ProbeModel, bundles: &mut [Bundle], report: &mut Report, seed: u64) {
-    let heads = held_out_heads(probes, model, &chosen_on(probes));
-    let edits = some(draw_edits(&heads, seed));
-    let free: Vec<usize> = (0..heads.len()).collect();
-    let start =
-        EditWeights { weight: vec![1.0; heads.len()], changed: vec![3.0; heads.len()], confidence: 1.0 };
+/// The bundles of all heads with the weights and the exponent that are chosen for them together, on photos as the heads
+/// see them that did not learn from them; and the front that the weights lie on.
+fn weigh_all(
+    (probes, backbone): (&[Probe], &Arc<dyn Backbone>),
+    pictures: &Pictures,
+    seed: u64,
+) -> anyhow::Result<(Vec<Bundle>, Vec<Choice>)> {
+    let (count, photos) = (probes.len(), chosen_on(probes));
+    let free: Vec<usize> = (0..count).collect();
+    let start = EditWeights { weight: vec![1.0; count], changed: vec![3.0; count], confidence: 1.0 };
     let bar = progress_bar("weights");
-    bar.set_length(FRONT.len() as u64);
+    bar.set_length((EXPONENTS.len() + FRONT.len()) as u64);
+    let of = |exponent: f32| -> anyhow::Result<_> {
+        let bundles = probes.iter().map(|probe| bundle(probe, backbone.as_ref(), pictures, exponent));
+        let bundles: Vec<Bundle> = bundles.collect::<anyhow::Result<_>>()?;
+        let heads = held_out_heads(probes, &ProbeModel::new(backbone.clone(), &bundles)?, &photos);
+        let edits = some(draw_edits(&heads, seed));
+        let chosen = choose_weights((&heads, &free), &edits, EMPHASIS, &start);
+        bar.inc(1);
+        Ok((chosen, bundles, heads, edits))
+    };
+    let tried = EXPONENTS.into_iter().map(of).collect::<anyhow::Result<Vec<_>>>()?;
+    for (choice, ..) in &tried {
+        let Shares { asked, category, both, .. } = choice.reached;
+        let (exponent, measure) = (choice.exponent, choice.measure);
+        let line = format!("asked {asked:.3}, category {category:.3}, both {both:.3}; measure {measure:.3}");
+        say(&bar, &format!("signatures of probabilities to the power {exponent}: {line}"));
+    }
+    let best = tried.into_iter().max_by(|a, b| a.0.measure.total_cmp(&b.0.measure));
+    let (chosen, mut bundles, heads, edits) = best.context("an exponent")?;
+    put(&mut bundles, &chosen.weights);
+    let mut front = Vec::new();
     for emphasis in FRONT {
-        report.front.push(choose_weights((&heads, &free), &edits, emphasis, &start));
+        let is_chosen = (emphasis - EMPHASIS).abs() < 1e-9;
+        let other = || choose_weights((&heads, &free), &edits, emphasis, &start);
+        front.push(if is_chosen { chosen.clone() } else { other() });
         bar.inc(1);
     }
     bar.finish();
-    let Some(chosen) = report.front.iter().find(|c| (c.emphasis - EMPHASIS).abs() < 1e-9) else { return };
-    put(bundles, &chosen.weights);
+    Ok((bundles, front))
 }
 
 fn put(bundles: &mut [Bundle], weights: &EditWeights) {
@@ -251,26 +286,30 @@ fn put(bundles: &mut [Bundle], weights: &EditWeights) {
     }
 }
 
-/// Fits the two weights of new heads with those of the others fixed.
+/// The bundles of new heads, their two weights fitted with those of the others fixed.
 fn weigh_new(
-    (probes, model): (&[Probe], &ProbeModel),
-    bundles: &mut [Bundle],
+    (probes, backbone): (&[Probe], &Arc<dyn Backbone>),
+    pictures: &Pictures,
     folder: &Path,
     (table, cache): (&Table, &VectorCache<'_>),
     seed: u64,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<Bundle>> {
     let is_new =
         |bundle: &Bundle| probes.iter().any(|p| p.attribute.name == bundle.manifest.attributes[0].name);
-    let mut others = probe_bundles(folder, model.backbone.as_ref())?;
+    let mut others = probe_bundles(folder, backbone.as_ref())?;
     others.retain(|bundle| !is_new(bundle));
+    let exponent = others.first().map_or(USUAL, |bundle| bundle.manifest.exponent);
+    let bundles = probes.iter().map(|probe| bundle(probe, backbone.as_ref(), pictures, exponent));
+    let mut bundles: Vec<Bundle> = bundles.collect::<anyhow::Result<_>>()?;
     if others.is_empty() {
-        return Ok(());
+        return Ok(bundles);
     }
-    let others = ProbeModel::new(model.backbone.clone(), &others)?;
+    let model = ProbeModel::new(backbone.clone(), &bundles)?;
+    let others = ProbeModel::new(backbone.clone(), &others)?;
     let chosen = chosen_on(probes);
     let photos: Vec<TablePhoto> = chosen.iter().map(|at| table.training[*at].clone()).collect();
     let plain = features(cache, "weighed", &photos, &[Picture::Drawn(Draw::Plain)])?;
-    let mut heads = held_out_heads(probes, model, &chosen);
+    let mut heads = held_out_heads(probes, &model, &chosen);
     let free: Vec<usize> = (0..heads.len()).collect();
     heads.extend(others.edited(&photos, &plain)?);
     let EditWeights { weight, changed, confidence } = others.weights();
@@ -281,8 +320,8 @@ fn weigh_new(
         confidence,
     };
     let edits = some(draw_edits(&heads, seed));
-    put(bundles, &choose_weights((&heads, &free), &edits, EMPHASIS, &start).weights);
-    Ok(())
+    put(&mut bundles, &choose_weights((&heads, &free), &edits, EMPHASIS, &start).weights);
+    Ok(bundles)
 }
 
 /// Of all edits as many as weights are chosen by, spread evenly.

@@ -8,7 +8,7 @@ use indicatif::MultiProgress;
 use lapel_heads::{
     ALEXNET_FILE, AlexNet, Attribute, Backbone, Bundle, EXTRACT_PARTS_FILE, Head, PARTS_ATTRIBUTE, Region,
 };
-use lapel_train::systems::{HeadSystem, SearchRules, lapel_recipes, learn_rules};
+use lapel_train::systems::{Exam, HeadSystem, PartWeights, learn_weights};
 use lapel_train::{
     BackboneData, BackboneSchedule, CanvasCache, HeadData, HeadRecipe, Prepared, Schedule, Trained,
     train_backbone, train_head,
@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// Folder of the backbone's weights, and where the bundles go.
     #[arg(long, default_value = "heads/bundles/alexnet")]
     bundles: PathBuf,
+    /// Variants of each photo (mirrored, cropped, lit differently), the photo itself included.
+    #[arg(long, default_value_t = 8)]
+    variants: u64,
     #[command(flatten)]
     settings: Settings,
 }
@@ -83,7 +86,7 @@ impl Settings {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let sets = options.data.sets()?;
     let attributes = attributes_of(&sets);
-    let training = options.data.training(&sets);
+    let training = options.data.training(&sets, options.variants);
     let backbone_path = options.bundles.join(ALEXNET_FILE);
     fs_err::create_dir_all(&options.bundles)?;
     if let Some(start) = &options.imagenet {
@@ -103,7 +106,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         prepared.find_cases(head)?;
     }
     let names: Vec<&str> = attributes.iter().map(|a| a.name.as_str()).collect();
-    let mut recipes = lapel_recipes(&names);
+    let mut recipes = HeadRecipe::lapel(&names);
     recipes.retain(|r| options.heads.is_empty() || options.heads.contains(&r.name));
     if options.heads.iter().any(|h| h == "sport") {
         recipes.push(HeadRecipe::rendered_only("sport"));
@@ -118,24 +121,28 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let trained: Vec<Trained> =
         recipes.par_iter().map(|recipe| trainer.train(recipe, &prepared)).collect::<anyhow::Result<_>>()?;
     // Weights are chosen for all heads together, or not at all.
-    let rules = if options.heads.is_empty() {
+    let weights = if options.heads.is_empty() {
         let heads = trained.iter().map(Trained::head).collect::<Result<Vec<_>, _>>()?;
         let mut renders = options.data.prepare("held-out", options.data.held_out_renders(), &backbone)?;
         if let Some(head) = &extract_parts {
             renders.find_cases(head)?;
         }
         let lessons = options.data.lessons(&sets, &training, (&prepared, &renders));
-        learn_rules(&HeadSystem::new("Lapel", Arc::new(heads), SearchRules::default()), &lessons)?
+        let system = HeadSystem::new("Lapel", Arc::new(heads));
+        let exams =
+            lessons.iter().map(|lesson| Exam::new(&system, lesson)).collect::<anyhow::Result<Vec<_>>>()?;
+        learn_weights(&exams).taken.weights
     } else {
-        SearchRules { weights: vec![1.0; trained.len()], ..SearchRules::default() }
+        PartWeights::equal(trained.len())
     };
     if let Some(bundle) = new_parts {
         fs_err::write(options.bundles.join(EXTRACT_PARTS_FILE), bundle.to_bytes()?)?;
     }
-    for ((recipe, trained), weight) in recipes.iter().zip(trained).zip(rules.weights) {
+    for (at, (recipe, trained)) in recipes.iter().zip(trained).enumerate() {
         let mut bundle = trained.bundle;
-        bundle.manifest.weight = weight;
-        bundle.manifest.changed_weight = rules.changed;
+        bundle.manifest.weight = weights.weight[at];
+        bundle.manifest.changed_weight = weights.changed[at];
+        bundle.manifest.confidence = weights.confidence;
         fs_err::write(options.bundles.join(format!("{}.safetensors", recipe.name)), bundle.to_bytes()?)?;
     }
     Ok(())

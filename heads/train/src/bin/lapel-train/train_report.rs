@@ -2,7 +2,10 @@
 
 use indicatif::ProgressBar;
 use lapel_heads::Bundle;
-use lapel_train::probes::{CATEGORY, Choice, EditTable, Measurement, Recomposed, Shares};
+use lapel_train::evaluate::CATEGORY;
+use lapel_train::probes::{
+    Choice, Confusion, EditTable, LabelMeasurement, Measurement, Recomposed, Shares, WrongPhoto,
+};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -58,7 +61,7 @@ impl Report {
     /// Prints the tables, writes them to `out`, and says what to type next.
     pub(crate) fn finish(&self, out: &Path, bundles: &[Bundle]) -> anyhow::Result<()> {
         self.print()?;
-        self.write(out)?;
+        self.write(out, ("train", "Training"))?;
         let files: Vec<String> =
             bundles.iter().map(|b| format!("{}/{}.safetensors", out.display(), b.manifest.name)).collect();
         let mut to = std::io::stdout().lock();
@@ -71,11 +74,11 @@ impl Report {
         Ok(write!(std::io::stdout().lock(), "{}", self.text())?)
     }
 
-    /// Writes `train.json` and `train.html`.
-    pub(crate) fn write(&self, out: &Path) -> anyhow::Result<()> {
-        fs_err::write(out.join("train.json"), serde_json::to_string_pretty(self)?)?;
-        fs_err::write(out.join("train.html"), self.page())?;
-        writeln!(std::io::stdout().lock(), "\nreport: {0}/train.html, {0}/train.json", out.display())?;
+    /// Writes the report under a name, as JSON and as a page.
+    pub(crate) fn write(&self, out: &Path, (name, title): (&str, &str)) -> anyhow::Result<()> {
+        fs_err::write(out.join(format!("{name}.json")), serde_json::to_string_pretty(self)?)?;
+        fs_err::write(out.join(format!("{name}.html")), self.page(title))?;
+        writeln!(std::io::stdout().lock(), "\nreport: {0}/{name}.html, {0}/{name}.json", out.display())?;
         Ok(())
     }
 
@@ -155,66 +158,64 @@ impl Report {
         text
     }
 
-    fn page(&self) -> String {
-        let mut page = String::from(
-            "<!doctype html><meta charset=utf-8><title>Training</title><style>body{font:15px system-ui;margin:2em;\
-             max-width:70em}table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;text-align:right;\
-             border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}pre{background:#f6f6f6;\
-             padding:1em;overflow:auto}</style><h1>Training</h1><pre>",
+    fn page(&self, title: &str) -> String {
+        let mut page = format!(
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+             <title>{title}</title><style>{STYLE}</style><h1>{title}</h1><pre>{}</pre>",
+            escaped(&self.text())
         );
-        page += &escaped(&self.text());
-        page += "</pre>";
         if !self.front.is_empty() {
             page += "<h2>Asked against kept</h2><p>Weights by how much the asked label counts in their choice, on \
-                     held-out training photos.</p><table><tr><th>emphasis<th>asked<th>category kept<th>both<th>other \
-                     labels kept</tr>";
-            for choice in &self.front {
+                     held-out training photos: shares of the first five after one edit.</p>";
+            let row = |choice: &Choice| {
                 let Shares { asked, category, both, others, .. } = choice.reached;
-                let _ = write!(
-                    page,
-                    "<tr><td>{:.2}<td>{asked:.3}<td>{category:.3}<td>{both:.3}<td>{others:.3}</tr>",
-                    choice.emphasis
-                );
-            }
-            page += "</table>";
+                let shares = [asked, category, both, others].map(|share| format!("{share:.3}"));
+                [format!("{:.2}", choice.emphasis)].into_iter().chain(shares).collect::<Vec<_>>()
+            };
+            let header = ["emphasis", "asked", "category kept", "both", "other labels kept"];
+            page += &table(&header, self.front.iter().map(row));
         }
         for m in &self.measured {
-            let _ =
-                write!(page, "<h2>{}</h2><table><tr><th>label<th>photos<th>told</tr>", escaped(&m.attribute));
-            for l in &m.labels {
-                let _ = write!(
-                    page,
-                    "<tr><td>{}<td>{}<td>{:.0} %</tr>",
-                    escaped(&l.label),
-                    l.photos,
-                    100.0 * l.recall
-                );
-            }
-            page += "</table><table><tr><th>label<th>told as<th>photos</tr>";
-            for c in &m.confusions {
-                let _ = write!(
-                    page,
-                    "<tr><td>{}<td>{}<td>{}</tr>",
-                    escaped(&c.label),
-                    escaped(&c.told),
-                    c.photos
-                );
-            }
-            page += "</table><table><tr><th>surest mistakes<th>label<th>told as<th>how surely</tr>";
-            for w in &m.worst {
-                let _ = write!(
-                    page,
-                    "<tr><td>{}<td>{}<td>{}<td>{:.2}</tr>",
-                    escaped(&w.id),
-                    escaped(&w.label),
-                    escaped(&w.told),
-                    w.probability
-                );
-            }
-            page += "</table>";
+            let _ = write!(page, "<h2>{}</h2><div class=\"tables\">", escaped(&m.attribute));
+            let labels = m.labels.iter().filter(|l| l.photos > 0);
+            let label = |l: &LabelMeasurement| {
+                vec![l.label.clone(), l.photos.to_string(), format!("{:.0} %", 100.0 * l.recall)]
+            };
+            page += &table(&["label", "photos", "told right"], labels.map(label));
+            let confusion = |c: &Confusion| vec![c.label.clone(), c.told.clone(), c.photos.to_string()];
+            page += &table(&["label", "told as", "photos"], m.confusions.iter().map(confusion));
+            let worst = |w: &WrongPhoto| {
+                vec![w.id.clone(), w.label.clone(), w.told.clone(), format!("{:.0} %", 100.0 * w.probability)]
+            };
+            page += &table(&["surest mistakes", "label", "told as", "how surely"], m.worst.iter().map(worst));
+            page += "</div>";
         }
-        page
+        page + "</html>"
     }
+}
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--line:#8884;--soft:#8881}\
+body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em}\
+pre{background:var(--soft);padding:1em;overflow:auto;font-size:13px}\
+.tables{display:flex;flex-wrap:wrap;gap:0 3em;align-items:flex-start}\
+table{border-collapse:collapse;margin:1em 0;font-variant-numeric:tabular-nums}\
+td,th{padding:.2em .8em .2em 0;text-align:left;border-bottom:1px solid var(--line)}\
+td:first-child{overflow-wrap:anywhere}";
+
+/// A table of text; nothing where there are no rows.
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let row = |cells: &[String], tag: &str| {
+        let cells = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell)));
+        format!("<tr>{}</tr>", cells.collect::<String>())
+    };
+    let header: Vec<String> = header.iter().map(|&cell| cell.to_owned()).collect();
+    let body: String = rows.iter().map(|cells| row(cells, "td")).collect();
+    format!("<table>{}{body}</table>", row(&header, "th"))
 }
 
 fn escaped(text: &str) -> String {

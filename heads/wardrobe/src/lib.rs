@@ -1,0 +1,248 @@
+//! Folders of labelled photos: `labels.csv` beside `images/`. Import, demo, training and tests read them here.
+//!
+//! | what | how it is read |
+//! |---|---|
+//! | encoding | UTF-8, or UTF-16 with a byte order mark |
+//! | separator | comma, semicolon or tab, whichever gives a column `image`; a first line `sep=;` is obeyed |
+//! | columns `image`, `id`, `split`, `view` | in any case; only `image` is needed, `view` is not read |
+//! | any other column | an attribute, its name as it is written |
+//! | a cell | without outer spaces; an empty one, or one that a short row lacks, is a missing label |
+//! | a photo's name | a path below the folder of photos; `\` is read as `/`, and a leading `./` is left out |
+//! | a row without any value | is left out |
+//!
+//! What cannot be meant is refused with its line: a column that is there twice, a value in a column without a name, labels
+//! without a photo's name.
+
+mod spelling;
+mod text;
+
+pub use spelling::{letters_apart, nearest};
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The table's file in a folder of photos.
+pub const TABLE: &str = "labels.csv";
+/// Columns that name or sort a photo and are no attributes.
+pub const NO_ATTRIBUTES: [&str; 4] = ["image", "id", "split", "view"];
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+
+/// One labelled photo.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelledPhoto {
+    /// The photo's name in the table.
+    pub name: String,
+    /// The photo's path.
+    pub path: PathBuf,
+    /// The item's id: the cell `id`, else the file's name without folder and ending.
+    pub id: String,
+    /// The cell `split`: `train`, `val` or empty.
+    pub split: String,
+    /// Attribute to label; missing labels are not there.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Why a table cannot be read. Lines count from 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {fault}", path.display())]
+pub struct WardrobeError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: TableFault,
+}
+
+/// What is wrong with a table.
+#[derive(Debug, thiserror::Error)]
+pub enum TableFault {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Io(std::io::Error),
+    /// It is neither UTF-8 nor UTF-16.
+    #[error("line {line} is not UTF-8; save the table as \"CSV UTF-8\"")]
+    Encoding {
+        /// The first line that is not.
+        line: usize,
+    },
+    /// No column names the photo.
+    #[error(
+        "the first line has no column \"image\" (found {}); columns are separated by commas, semicolons or tabs",
+        quoted(found)
+    )]
+    NoImageColumn {
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+    /// A column is there twice.
+    #[error("the first line has the column {column:?} twice; name one of them otherwise or delete it")]
+    ColumnTwice {
+        /// Its name.
+        column: String,
+    },
+    /// A value in a column without a name.
+    #[error("line {line} has the value {value:?} in column {column}, which the first line does not name")]
+    NamelessColumn {
+        /// The line.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// The value.
+        value: String,
+    },
+    /// Labels without a photo.
+    #[error("line {line} has values but no \"image\"; name its photo or empty the line")]
+    NoImage {
+        /// The line.
+        line: usize,
+    },
+    /// Not a table for any other reason.
+    #[error(transparent)]
+    Csv(csv::Error),
+}
+
+/// The photos' folder: `images` in `folder` where it is there, else `folder` itself.
+#[must_use]
+pub fn photo_folder(folder: &Path) -> PathBuf {
+    let images = folder.join("images");
+    if images.is_dir() { images } else { folder.to_owned() }
+}
+
+/// The id of the item that a photo becomes where nothing else names it: its file's name without folder and ending.
+#[must_use]
+pub fn photo_id(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Reads [`TABLE`] in `folder`.
+///
+/// # Errors
+/// [`WardrobeError`], naming the file and the line.
+pub fn read(folder: &Path) -> Result<Vec<LabelledPhoto>, WardrobeError> {
+    read_table(&folder.join(TABLE), &photo_folder(folder))
+}
+
+/// Reads the table `file` of photos in `photos`.
+///
+/// # Errors
+/// [`WardrobeError`], naming the file and the line.
+pub fn read_table(file: &Path, photos: &Path) -> Result<Vec<LabelledPhoto>, WardrobeError> {
+    rows(file, photos).map_err(|fault| WardrobeError { path: file.to_owned(), fault })
+}
+
+fn rows(file: &Path, photos: &Path) -> Result<Vec<LabelledPhoto>, TableFault> {
+    let bytes = std::fs::read(file).map_err(TableFault::Io)?;
+    let (text, separator) = text::decode(&bytes)?;
+    let separator = separator.map_or_else(|| separator_of(&text), Ok)?;
+    let header = Header::read(&first_line(&text, separator).map_err(TableFault::Csv)?)?;
+    let mut found = Vec::new();
+    for row in reader(&text, separator).records() {
+        let row = row.map_err(TableFault::Csv)?;
+        found.extend(header.photo(&row, || line_of(&text, &row), photos)?);
+    }
+    Ok(found)
+}
+
+fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes())
+}
+
+fn first_line(text: &str, separator: u8) -> csv::Result<csv::StringRecord> {
+    reader(text, separator).headers().cloned()
+}
+
+/// The line of a row. A position of the reader's lies before the empty lines, and the half of a line end, that precede it.
+fn line_of(text: &str, row: &csv::StringRecord) -> usize {
+    let at = row.position().map_or(0, |position| position.byte() as usize);
+    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+    let ends = &after[..after.len() - after.trim_start_matches(['\r', '\n']).len()];
+    1 + before.matches('\n').count() + ends.matches('\n').count()
+}
+
+/// The separator that gives a column `image`.
+fn separator_of(text: &str) -> Result<u8, TableFault> {
+    let mut found: Vec<String> = Vec::new();
+    for separator in SEPARATORS {
+        let columns = first_line(text, separator).map_err(TableFault::Csv)?;
+        if columns.iter().any(|column| column.eq_ignore_ascii_case("image")) {
+            return Ok(separator);
+        }
+        if columns.len() > found.len() {
+            found = columns.iter().map(str::to_owned).collect();
+        }
+    }
+    Err(TableFault::NoImageColumn { found })
+}
+
+/// What the columns are.
+struct Header {
+    /// Names of columns, those of [`NO_ATTRIBUTES`] in lower case.
+    columns: Vec<String>,
+}
+
+impl Header {
+    fn read(columns: &csv::StringRecord) -> Result<Self, TableFault> {
+        let plain = |column: &str| {
+            let known = NO_ATTRIBUTES.into_iter().find(|known| column.eq_ignore_ascii_case(known));
+            known.unwrap_or(column).to_owned()
+        };
+        let columns: Vec<String> = columns.iter().map(plain).collect();
+        let twice = |at: &usize| !columns[*at].is_empty() && columns[..*at].contains(&columns[*at]);
+        if let Some(at) = (0..columns.len()).find(twice) {
+            return Err(TableFault::ColumnTwice { column: columns[at].clone() });
+        }
+        if !columns.iter().any(|column| column == "image") {
+            return Err(TableFault::NoImageColumn { found: columns });
+        }
+        Ok(Self { columns })
+    }
+
+    /// The photo of a row; `None` of an empty one.
+    fn photo(
+        &self,
+        row: &csv::StringRecord,
+        line: impl Fn() -> usize,
+        photos: &Path,
+    ) -> Result<Option<LabelledPhoto>, TableFault> {
+        let mut photo = LabelledPhoto::default();
+        for (at, value) in row.iter().enumerate().filter(|(_, value)| !value.is_empty()) {
+            let value = value.to_owned();
+            match self.columns.get(at).map_or("", String::as_str) {
+                "" => return Err(TableFault::NamelessColumn { line: line(), column: at + 1, value }),
+                "image" => photo.name = plain_name(&value),
+                "id" => photo.id = value,
+                "split" => photo.split = value,
+                "view" => {}
+                attribute => {
+                    photo.labels.insert(attribute.to_owned(), value);
+                }
+            }
+        }
+        if photo.name.is_empty() {
+            let empty = row.iter().all(str::is_empty);
+            return if empty { Ok(None) } else { Err(TableFault::NoImage { line: line() }) };
+        }
+        photo.path = photos.join(&photo.name);
+        if photo.id.is_empty() {
+            photo.id = photo_id(&photo.path);
+        }
+        Ok(Some(photo))
+    }
+}
+
+/// A name with `/` between folders, as this system has it.
+fn plain_name(name: &str) -> String {
+    let name = name.replace('\\', "/");
+    name.strip_prefix("./").unwrap_or(&name).to_owned()
+}
+
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    if quoted.is_empty() { "nothing".into() } else { quoted.join(", ") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+use super::*;
+
+fn table(bytes: impl AsRef<[u8]>) -> Result<Vec<LabelledPhoto>, TableFault> {
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join(TABLE), bytes).expect("written");
+    read(folder.path()).map_err(|error| error.fault)
+}
+
+fn refusal(bytes: impl AsRef<[u8]>) -> String {
+    table(bytes).expect_err("refused").to_string()
+}
+
+/// Names, and labels as `attribute=label`.
+fn brief(photos: &[LabelledPhoto]) -> Vec<String> {
+    let labels = |p: &LabelledPhoto| p.labels.iter().map(|(a, l)| format!(" {a}={l}")).collect::<String>();
+    photos.iter().map(|photo| format!("{}{}", photo.name, labels(photo))).collect()
+}
+
+#[test]
+fn tables_as_spreadsheets_save_them_are_one_table() {
+    let plain = "image,color,pattern\r\n0.jpg,red,plain\r\nb/1.jpg,blue,striped\r\n2.jpg,,checked\r\n";
+    let expected =
+        ["0.jpg color=red pattern=plain", "b/1.jpg color=blue pattern=striped", "2.jpg pattern=checked"];
+    let utf16 = |text: &str, unit: fn(u16) -> [u8; 2]| {
+        let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+        units.flat_map(unit).collect::<Vec<u8>>()
+    };
+    let semicolons = plain.replace(',', ";");
+    let forms: [(&str, Vec<u8>); 13] = [
+        ("commas", plain.into()),
+        ("byte order mark", format!("\u{feff}{plain}").into()),
+        ("semicolons", semicolons.clone().into()),
+        ("semicolons with a mark", format!("\u{feff}{semicolons}").into()),
+        ("tabs", plain.replace(',', "\t").into()),
+        ("sep=", format!("sep=;\r\n{semicolons}").into()),
+        ("an odd sep=", format!("sep=|\r\n{}", plain.replace(',', "|")).into()),
+        ("UTF-16, low byte first", utf16(plain, u16::to_le_bytes)),
+        ("UTF-16, high byte first", utf16(plain, u16::to_be_bytes)),
+        ("spaces", plain.replace(',', " , ").into()),
+        ("capital header", plain.replace("image", "Image").into()),
+        (
+            "empty lines and cells at the end",
+            format!("{}\r\n,,\r\n ,,\r\n", plain.replace('\n', "\n\n")).into(),
+        ),
+        ("Windows' paths", plain.replace("b/1", ".\\b\\1").replace("0.jpg", "./0.jpg").into()),
+    ];
+    for (form, bytes) in forms {
+        assert_eq!(brief(&table(bytes).expect(form)), expected, "{form}");
+    }
+}
+
+#[test]
+fn columns_that_name_a_photo_are_no_attributes() {
+    let rows = table("ID,view,image,Split,Mood\nx 1,folded,a/b.c.jpg,val,calm\n,,d.jpg\n").expect("read");
+    assert_eq!(brief(&rows), ["a/b.c.jpg Mood=calm", "d.jpg"]);
+    let told: Vec<(&str, &str)> = rows.iter().map(|row| (row.id.as_str(), row.split.as_str())).collect();
+    assert_eq!(told, [("x 1", "val"), ("d", "")]);
+    assert_eq!(photo_id(Path::new("a/b.c.jpg")), "b.c");
+}
+
+#[test]
+fn photos_lie_in_images_where_that_is_there() {
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join(TABLE), "image\na.jpg\n").expect("written");
+    let path = || read(folder.path()).expect("read")[0].path.clone();
+    assert_eq!(path(), folder.path().join("a.jpg"));
+    std::fs::create_dir(folder.path().join("images")).expect("made");
+    assert_eq!(path(), folder.path().join("images/a.jpg"));
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_what_would_be_right() {
+    let none = refusal("Bild;Farbe\na.jpg;rot\n");
+    assert!(none.contains("no column \"image\" (found \"Bild\", \"Farbe\")"), "{none}");
+    assert!(refusal("").contains("found nothing"));
+    assert!(refusal("image,color,color\na.jpg,red,blue\n").contains("the column \"color\" twice"));
+    assert!(refusal("image,Image\na.jpg,b.jpg\n").contains("the column \"image\" twice"));
+    for (rows, line) in [("a.jpg,red,blue\n", 2), ("a.jpg,red\r\n\r\n,\r\nb.jpg,red,blue\r\n", 5)] {
+        let extra = refusal(format!("image,color\n{rows}"));
+        assert!(extra.contains(&format!("line {line} has the value \"blue\" in column 3")), "{extra}");
+    }
+    assert!(table("image,color,,\na.jpg,red,,\n").is_ok(), "columns without a name and without values");
+    assert!(refusal("sep=,\nimage,color\na.jpg,\n,red\n").contains("line 4 has values but no \"image\""));
+    assert!(refusal(b"image,color\na.jpg,red\nb.jpg,m\xe9lange\n").contains("line 3 is not UTF-8"));
+    // A lone half of a pair, and half a unit.
+    assert!(refusal(b"\xff\xfei\0\n\0\x00\xd8a\0").contains("line 2 is not"));
+    assert!(refusal(b"\xff\xfei\0\n").contains("line 1 is not"));
+    assert!(matches!(read(Path::new("/nowhere")), Err(WardrobeError { fault: TableFault::Io(_), .. })));
+}

@@ -1,0 +1,55 @@
+//! Conditions on stored labels, and whether what they name exists.
+
+use crate::catalogue::Snapshot;
+use crate::error::Error;
+use imbl::OrdMap;
+use std::collections::BTreeSet;
+
+/// A condition: an item's stored label of the attribute is one of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelFilter {
+    /// The attribute.
+    pub attribute: String,
+    /// The labels that pass.
+    pub labels: Vec<String>,
+    /// Whether it may name what nothing carries and no head knows; it is a slip otherwise.
+    pub allow_unknown: bool,
+}
+
+impl LabelFilter {
+    /// A condition whose names must exist.
+    #[must_use]
+    pub fn new(attribute: impl Into<String>, labels: impl IntoIterator<Item = String>) -> Self {
+        Self { attribute: attribute.into(), labels: labels.into_iter().collect(), allow_unknown: false }
+    }
+}
+
+/// Checks that each attribute and label is carried by an item or known to an active head.
+///
+/// # Errors
+/// [`Error::NotFound`] with those that there are.
+pub fn check_filters(snapshot: &Snapshot, filters: &[LabelFilter]) -> Result<(), Error> {
+    filters.iter().filter(|filter| !filter.allow_unknown).try_for_each(|filter| check(snapshot, filter))
+}
+
+fn check(snapshot: &Snapshot, filter: &LabelFilter) -> Result<(), Error> {
+    let LabelFilter { attribute, labels, allow_unknown: _ } = filter;
+    let stored = snapshot.items().labels_of(attribute);
+    let head = snapshot.column_of_attribute(attribute).map(|column| column.head().manifest());
+    let taught = head.and_then(|manifest| manifest.attribute(attribute));
+    if stored.is_none() && taught.is_none() {
+        let of_heads = snapshot.columns().iter().flat_map(|column| &column.head().manifest().attributes);
+        let of_items = snapshot.items().labels().map(|(name, _)| name);
+        let all: BTreeSet<&String> = of_heads.map(|known| &known.name).chain(of_items).collect();
+        let valid = all.into_iter().cloned().collect();
+        return Err(Error::NotFound { what: "attribute", name: attribute.clone(), valid });
+    }
+    let taught = || taught.into_iter().flat_map(|known| &known.labels);
+    let is_known = |label: &&String| {
+        stored.is_some_and(|stored| stored.contains_key(*label)) || taught().any(|known| known == *label)
+    };
+    let Some(unknown) = labels.iter().find(|label| !is_known(label)) else { return Ok(()) };
+    let all: BTreeSet<&String> = taught().chain(stored.into_iter().flat_map(OrdMap::keys)).collect();
+    let valid = all.into_iter().cloned().collect();
+    Err(Error::NotFound { what: "label", name: unknown.clone(), valid })
+}
