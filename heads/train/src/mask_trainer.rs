@@ -344,14 +344,11 @@ mod tests {
         let (manifest, tensors) = (manifest(), random_tensors(Architecture::EfficientNetLite0));
         let (lessons, exam) = (lessons(48), lessons(53).split_off(48));
         let mut told = Vec::new();
-        let layers = train_mask(&manifest, &tensors, (&lessons, &exam), (6, 1), |_, loss, iou| {
+        let layers = train_mask(&manifest, &tensors, (&lessons, &exam), (40, 1), |_, loss, iou| {
             told.push((loss, iou));
         })
         .expect("trained");
-        assert!(
-            told[5].0 < 0.8 * told[0].0 && told.iter().all(|(_, iou)| (0.0..=1.0).contains(iou)),
-            "{told:?}"
-        );
+        assert!(told[39].0 < 0.8 * told[0].0 && told[39].1 > 0.7, "{told:?}");
         let mut all = tensors.clone();
         all.extend(layers.tensors(&manifest));
         let head = MaskHead::new(&manifest, &all).expect("sound");
