@@ -81,7 +81,7 @@ impl VisionTransformer {
     /// The tokens of the patches of a picture, RGB `[side, side, 3]`: `[patches, hidden]`.
     ///
     /// # Errors
-    /// As [`VisionTransformer::vectors`].
+    /// [`BackboneFault::Picture`] when the picture has another size, [`BackboneFault::Library`].
     pub fn patches(&self, picture: &[u8]) -> std::result::Result<Tensor, BackboneFault> {
         check_pictures(&[picture], self.side)?;
         Ok(self.tokens(picture)?.patches)

@@ -3,8 +3,8 @@
 //! After Hou et al., "Learning Attribute-driven Disentangled Representations for Interactive Fashion Retrieval".
 //! The indicator i has 1 for the label wanted and -1 for the one given up; the representation is the encoders'
 //! outputs, one after the other, scaled to unit length together and compared as one vector (the sum of the parts'
-//! squared distances), so that its parts can be weighted as those of other systems. The encoders are trained first and then kept; the
-//! memory starts from the labels' prototypes and is trained on manipulations.
+//! squared distances), so that its parts can be weighted as those of other systems. The encoders are trained first and
+//! then kept; the memory starts from the labels' prototypes and is trained on manipulations.
 
 use super::heads::{owner_of, signatures_of};
 use super::manipulator::{
@@ -52,6 +52,9 @@ impl Adde {
         let labelled = Labelled { signatures: parts.select(learnt), labels: &learnt_labels, attributes };
         let prototypes = Prototypes::of(&labelled, range);
         let memory = memory_of(&prototypes, attributes, width, range)?;
+        // As long as the parts of a representation that has unit length as a whole.
+        let scale = 1.0 / (encoders.len() as f64).sqrt();
+        let memory = Var::from_tensor(&(memory.as_tensor() * scale)?)?;
         let memory = Memory { first_values: first_values(attributes), memory };
         train(&memory, &Lessons { signatures: &parts, labels, attributes, rows: learnt }, settings)?;
         Ok(Self { encoders, attributes: attributes.to_vec(), memory })
@@ -118,12 +121,11 @@ struct Fitted<'a> {
 impl Searcher for Fitted<'_> {
     fn query(&self, signature: &[f32], changes: &[Change]) -> Query {
         let mut parts = vec![QueryPart::KEPT; self.system.encoders.len()];
-        // The encoders' parts had unit length each; the row is scaled to unit length as a whole.
-        let scale = (parts.len() as f32).sqrt();
-        let mut vector: Vec<f32> = signature.iter().map(|v| v * scale).collect();
+        let mut vector = signature.to_vec();
         for change in changes {
             let part = self.ranges[change.attribute].clone().map(|r| &signature[r]);
-            let from = change.from.or_else(|| self.prototypes.nearest(change.attribute, part?));
+            let from =
+                change.from.or_else(|| self.prototypes.nearest_other(change.attribute, part?, change.to));
             let asked = Change { from, ..*change };
             let Some(translated) = translated(&asked, self.attributes, &self.system.attributes) else {
                 continue;

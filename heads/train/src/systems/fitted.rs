@@ -41,11 +41,13 @@ impl Prototypes {
         self.by_attribute[attribute][usize::from(label)].as_deref()
     }
 
-    /// The label of `attribute` whose prototype is nearest to `part`.
+    /// The label of `attribute`, other than `wanted`, whose prototype is nearest to `part`: what is given up for
+    /// `wanted`, since nobody asks for a label that is there.
     #[must_use]
-    pub fn nearest(&self, attribute: usize, part: &[f32]) -> Option<u16> {
+    pub fn nearest_other(&self, attribute: usize, part: &[f32], wanted: u16) -> Option<u16> {
         let product = |p: &Vec<f32>| p.iter().zip(part).map(|(a, b)| a * b).sum::<f32>();
-        let known = self.by_attribute[attribute].iter().enumerate();
+        let known =
+            self.by_attribute[attribute].iter().enumerate().filter(|(at, _)| *at != usize::from(wanted));
         let scored = known.filter_map(|(at, p)| Some((at as u16, product(p.as_ref()?))));
         scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
     }

@@ -110,7 +110,8 @@ impl Searcher for Fitted<'_> {
 impl Fitted<'_> {
     /// The part, moved from the present label's prototype to the wanted one's.
     fn moved(&self, part: &[f32], wanted: &[f32], change: &Change) -> Vec<f32> {
-        let present = change.from.or_else(|| self.prototypes.nearest(change.attribute, part));
+        let present =
+            change.from.or_else(|| self.prototypes.nearest_other(change.attribute, part, change.to));
         let present = present.and_then(|label| self.prototypes.get(change.attribute, label));
         let Some(present) = present else { return wanted.to_vec() };
         let mut moved: Vec<f32> = part.iter().zip(wanted).zip(present).map(|((p, w), o)| p + w - o).collect();

@@ -1,13 +1,15 @@
 use super::front::GIVEN_UP;
 use super::*;
-use crate::dataset::{Collection, DataSet, RenderSet, label_numbers};
+use crate::dataset::{Collection, DataSet, label_numbers};
 use crate::evaluate::{Entrant, EntrantRun, TestSet, evaluate_systems};
 use crate::probes::Scaling;
-use crate::{Example, Schedule};
+use crate::{Example, Schedule, examples};
 use candle_core::{Device, Tensor};
+use image::{Rgb, RgbImage};
 use indicatif::ProgressBar;
 use lapel_heads::{Backbone, Canvas, FeatureLayout, Source};
-use std::collections::BTreeMap;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 
 /// Signatures of two parts, whose numbers are the labels.
@@ -31,7 +33,7 @@ fn prototypes_are_means_over_the_pictures_that_carry_the_label() {
     let prototypes = Prototypes::of(&training, |at| Some(2 * at..2 * at + 2));
     assert_eq!(prototypes.get(0, 0), Some(&[1.0, 0.0][..]));
     assert_eq!(prototypes.get(1, 1), Some(&[0.0, 1.0][..]));
-    assert_eq!(prototypes.nearest(0, &[0.3, 0.9]), Some(1));
+    assert_eq!(prototypes.nearest_other(0, &[0.3, 0.9], 0), Some(1));
     let none = Prototypes::of(&training, |_| None);
     assert_eq!(none.get(0, 0), None);
 }
@@ -45,48 +47,54 @@ fn distances_are_weighted_sums_over_the_parts() {
     assert_eq!(signatures.select(&[2]).row(0), signatures.row(2));
 }
 
-const COUNT: usize = 320;
+const COUNT: usize = 240;
+const TESTED: usize = 80;
+/// Attributes of the striped pictures, and their labels.
+const STRIPES: [(&str, usize); 6] =
+    [("category", 2), ("collar", 2), ("color", 3), ("fabric", 2), ("pattern", 2), ("sleeve_length", 2)];
+const SIDE: u32 = 36;
 
-/// Rendered garments whose labels are the most frequent one of an attribute and "other", so that few are enough.
-struct CoarseSet {
+/// Pictures of one stripe an attribute, whose colour is its label's, with noise. Every label can be told from the
+/// picture, so that a system that fails on them does not fail for want of features.
+struct StripedSet {
     collection: Collection,
 }
 
-impl CoarseSet {
-    fn new() -> Self {
-        let fine = RenderSet::new(11, COUNT as u64, 80);
-        let frequent = |a: &Attribute| {
-            let count =
-                |l: &&String| fine.training().iter().filter(|e| e.labels.get(&a.name) == Some(l)).count();
-            (a.name.clone(), a.labels.iter().max_by_key(count).expect("a label").clone())
+impl StripedSet {
+    fn new(folder: &Path) -> Self {
+        let label = |at: usize| format!("label-{at}");
+        let attribute = |(name, labels): (&str, usize)| Attribute {
+            name: name.into(),
+            labels: (0..labels).map(label).collect(),
         };
-        let frequent: BTreeMap<String, String> = fine.attributes().iter().map(frequent).collect();
-        let coarse = |examples: &[Example]| -> Vec<Example> {
-            let mut examples = examples.to_vec();
-            for (name, label) in examples.iter_mut().flat_map(|e| &mut e.labels) {
-                if frequent.get(name).is_some_and(|f| f != label) {
-                    *label = "other".into();
-                }
-            }
-            examples
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut example = |at: usize| {
+            let labels = STRIPES.map(|(_, labels)| rng.random_range(0..labels));
+            let picture = RgbImage::from_fn(SIDE, SIDE, |_, y| {
+                let stripe = y as usize * STRIPES.len() / SIDE as usize;
+                let mut colour = [60.0f32; 3];
+                colour[labels[stripe]] = 190.0;
+                Rgb(colour.map(|c| (c + rng.random_range(-60.0..60.0)) as u8))
+            });
+            let path = folder.join(format!("{at}.png"));
+            picture.save(&path).expect("saved");
+            let labels = STRIPES.iter().zip(labels).map(|((name, _), at)| ((*name).to_owned(), label(at)));
+            Example { source: examples::Source::Photo(path), variant: 0, labels: labels.collect() }
         };
-        let attribute = |(name, label): (&String, &String)| Attribute {
-            name: name.clone(),
-            labels: vec![label.clone(), "other".into()],
-        };
-        let attributes = frequent.iter().map(attribute).collect();
-        let (training, test) = (coarse(fine.training()), coarse(fine.test()));
-        Self { collection: Collection { name: "coarse".into(), attributes, training, test } }
+        let training = (0..COUNT).map(&mut example).collect();
+        let test = (COUNT..COUNT + TESTED).map(&mut example).collect();
+        let attributes = STRIPES.map(attribute).into();
+        Self { collection: Collection { name: "striped".into(), attributes, training, test } }
     }
 }
 
-impl DataSet for CoarseSet {
+impl DataSet for StripedSet {
     fn collection(&self) -> &Collection {
         &self.collection
     }
 }
 
-/// Two halves of a picture's mean colours, as a backbone gives vectors: enough to tell something, and fast.
+/// A picture's mean colours, as a backbone gives vectors: enough to tell stripes, and fast.
 struct Tiny;
 
 impl Backbone for Tiny {
@@ -95,7 +103,7 @@ impl Backbone for Tiny {
     }
 
     fn input_side(&self) -> usize {
-        32
+        SIDE as usize
     }
 
     fn layout(&self) -> FeatureLayout {
@@ -109,25 +117,28 @@ impl Backbone for Tiny {
     }
 }
 
+/// Blocks along a side of a picture.
+const BLOCKS: usize = 6;
 /// Numbers of a vector of [`Tiny`].
-const LEN: usize = 3 * 64;
+const LEN: usize = 3 * BLOCKS * BLOCKS;
 
-/// Mean colours of 8 x 8 blocks, three times.
+/// Mean colours of blocks, three times.
 fn blocks(canvas: &Canvas) -> Vec<f32> {
     let (rgb, side) = (canvas.rgb(), canvas.side());
-    let mut sums = vec![0.0f32; LEN];
+    let pixels = (side / BLOCKS * (side / BLOCKS)) as f32;
+    let mut means = vec![0.0f32; LEN];
     for (at, pixel) in rgb.chunks_exact(3).enumerate() {
-        let block = (at / side) * 8 / side * 8 + (at % side) * 8 / side;
+        let block = (at / side) * BLOCKS / side * BLOCKS + (at % side) * BLOCKS / side;
         for (channel, value) in pixel.iter().enumerate() {
-            sums[block * 3 + channel] += f32::from(*value) / 255.0;
+            means[block * 3 + channel] += f32::from(*value) / (255.0 * pixels);
         }
     }
-    sums.repeat(3)
+    means.repeat(3)
 }
 
 /// Everything that the line-up learns from.
 struct Workshop {
-    set: CoarseSet,
+    set: StripedSet,
     training: Prepared,
     test: Prepared,
     scaling: Scaling,
@@ -135,7 +146,7 @@ struct Workshop {
 
 impl Workshop {
     fn new(folder: &Path) -> Self {
-        let set = CoarseSet::new();
+        let set = StripedSet::new(folder);
         let bar = ProgressBar::hidden();
         let prepare = |examples: &[Example]| {
             Prepared::of_vectors(examples.to_vec(), &Tiny, folder, &bar).expect("prepared")
@@ -162,7 +173,7 @@ fn every_system_is_trained_asked_and_measured_and_training_goes_on_from_its_chec
         attributes: shop.set.attributes(),
         learnable: shop.set.attributes(),
         schedule: &schedule,
-        steps: 60,
+        steps: 200,
         seeds: &[1, 2],
         checkpoints: folder.path(),
         told: &|_| (),
@@ -222,7 +233,6 @@ fn every_system_is_trained_asked_and_measured_and_training_goes_on_from_its_chec
 fn a_change_moves_the_query_towards_what_is_wanted(trained: &TrainedLineUp, shop: &Workshop, rows: &[usize]) {
     let attributes = shop.set.attributes();
     let at = attributes.iter().position(|a| a.name == "color").expect("an attribute");
-    // The frequent label.
     let to = 0;
     let labels: Vec<Vec<Option<u16>>> =
         rows.iter().map(|r| label_numbers(&shop.training.examples()[*r].labels, attributes)).collect();
@@ -242,6 +252,6 @@ fn a_change_moves_the_query_towards_what_is_wanted(trained: &TrainedLineUp, shop
             nearer += usize::from(mean(&[Change { attribute: at, to, from: None }]) < mean(&[]));
             all += 1;
         }
-        assert!(nearer * 10 >= all * 7, "{}: {nearer} of {all}", member.name);
+        assert!(nearer * 10 >= all * 9, "{}: {nearer} of {all}", member.name);
     }
 }
