@@ -43,7 +43,7 @@ pub use head::{Head, LabelScore, Prototype};
 pub use labels::Labels;
 pub use level::Level;
 pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, SignatureKind, is_name};
-pub use mask::{MaskHead, MaskLayers, MaskManifest, Odds};
+pub use mask::{MaskHead, MaskLayers, MaskManifest, Odds, between};
 pub use parts::extract_parts;
 pub use photo::{Canvas, Content, Photo, PhotoError, PhotoLimits, photo_format, photo_pixels};
 pub use prototype::SignatureSum;

@@ -93,7 +93,10 @@ pub enum StoreError {
         key: String,
     },
     /// Pages of the database cannot be read.
-    #[error("pages of the catalogue's file are damaged ({0}); {RESTORE}")]
+    #[error(
+        "pages of the catalogue's file are damaged ({0}); what can be read is served: export it (`lapel items export`), \
+         then restore a backup"
+    )]
     Unreadable(String),
     /// The database's file is no database any more.
     #[error("the catalogue's file {file} is damaged or cut off ({reason}); {RESTORE}")]
