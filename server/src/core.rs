@@ -28,7 +28,7 @@ use crate::search::{
     view_of_signatures,
 };
 use crate::stages::{Stage, planned, timed};
-use crate::store::{BackupSummary, ContentId, Store};
+use crate::store::{BackupSummary, ContentId, Store, StoreError, StoreHealth};
 use arc_swap::ArcSwap;
 use lapel_heads::{BundleKey, Embedding, Features};
 use std::collections::HashSet;
@@ -108,7 +108,15 @@ impl Core {
     /// Whether the model works and the store takes writes.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.engine.is_healthy() && !self.store.has_failed()
+        self.engine.is_healthy() && self.store.health() == StoreHealth::Open
+    }
+
+    /// Refuses a change while the store is not open: the memory may then lack what is on disk.
+    fn check_open(&self) -> Result<(), Error> {
+        match self.store.health() {
+            StoreHealth::Open => Ok(()),
+            StoreHealth::Failed | StoreHealth::Reopening => Err(StoreError::Reopening.into()),
+        }
     }
 
     /// Runs a change of the set of heads to its end under the writer's lock, whether or not the caller stays.
@@ -120,6 +128,8 @@ impl Core {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
+        // Nobody waits while the store is opened anew.
+        self.check_open()?;
         let core = self.clone();
         tokio::spawn(async move {
             let _writer = core.writer.lock().await;

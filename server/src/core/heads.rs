@@ -435,7 +435,9 @@ impl Core {
         self.drop_data(vec![key.to_owned()]).await;
     }
 
+    /// Makes a change of the set of heads durable. The caller holds the writer's lock.
     pub(super) async fn change_heads(&self, change: HeadChange) -> Result<(), Error> {
+        self.check_open()?;
         let store = self.store.clone();
         Ok(tokio::task::spawn_blocking(move || store.change_heads(&change)).await??)
     }

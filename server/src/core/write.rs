@@ -172,6 +172,8 @@ impl Core {
 
     /// Queues a write; whoever gets the writer's lock first commits for all that wait.
     async fn submit(self: &Arc<Self>, work: Work) -> Result<Done, Error> {
+        // Nobody waits while the store is opened anew.
+        self.check_open()?;
         let (reply, mut answer) = oneshot::channel();
         self.waiting().push(Waiting { work, reply });
         let core = self.clone();
@@ -252,6 +254,7 @@ impl Core {
         receipts: Vec<Receipt>,
         mut next: Snapshot,
     ) -> Result<(), Error> {
+        self.check_open()?;
         let keys: Vec<String> = next.all_columns().map(|c| c.key().to_string()).collect();
         let changes: Arc<[ItemChange]> = changes.into();
         let (store, written) = (self.store.clone(), changes.clone());
@@ -283,6 +286,7 @@ impl Core {
             return Ok(());
         }
         let _writer = self.writer.lock().await;
+        self.check_open()?;
         let mut next = Snapshot::clone(&self.snapshot());
         let mut by_head = SignaturesByHead::new();
         for Found { slot, item, signatures, .. } in found {

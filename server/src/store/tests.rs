@@ -1,7 +1,10 @@
+mod reopening;
+
 use super::*;
 use crate::testing::store_in;
 use lapel_heads::Labels;
 use proptest::prelude::*;
+use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom, Write};
 
 fn record() -> ItemRecord {
