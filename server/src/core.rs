@@ -280,7 +280,8 @@ impl Core {
     }
 
     /// Searches a snapshot with several queries, which share the pass over memory, off the threads that serve
-    /// connections. While no other search runs and the model is idle, a second thread helps.
+    /// connections. While no other search runs and the model is idle, a second thread helps. When the caller leaves, the
+    /// search ends at its next block.
     ///
     /// # Errors
     /// When the search as a whole failed; the inner errors are those of one query.
@@ -295,9 +296,11 @@ impl Core {
             let is_alone = self.searches.available_permits() == SEARCHES_MAX - 1;
             let threads = if is_alone && self.engine.is_idle() { 2 } else { 1 };
             let (snapshot, planner) = (snapshot.clone(), self.planner);
+            let abandoned = CancellationToken::new();
+            let _present = abandoned.clone().drop_guard();
             let answers = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                search_batch(&snapshot, queries, &planner, threads)
+                search_batch(&snapshot, queries, &planner, threads, &|| abandoned.is_cancelled())
             });
             Ok::<_, Error>(answers.await?)
         };

@@ -1,5 +1,6 @@
 //! The plan of a search: one head's index, a scan of the codes, or the exact scan.
 
+use super::IsAbandoned;
 use super::allowed::Allowed;
 use super::cost::{Costs, Work};
 use super::rescore::{MISSES_DEFAULT, heavy, rescore};
@@ -132,9 +133,14 @@ impl Query<'_> {
         Some((hits, Plan { kind: PlanKind::Hnsw, scanned, rescored: scanned, missing: 0 }))
     }
 
-    fn by_exact_scan(&self, planner: &Planner, threads: usize) -> (Vec<Hit>, Plan) {
+    fn by_exact_scan(
+        &self,
+        planner: &Planner,
+        threads: usize,
+        is_abandoned: IsAbandoned<'_>,
+    ) -> (Vec<Hit>, Plan) {
         let blocks = self.allowed.blocks();
-        let run = |range| scan::exact(&self.terms, &self.allowed, range, planner.level, self.k);
+        let run = |range| scan::exact(&self.terms, &self.allowed, range, planner.level, self.k, is_abandoned);
         let hits = if threads > 1 && planner.costs.exact(&self.work()) >= SHARED_NS_MIN {
             let (first, second) = on_two_threads(|| run(0..blocks / 2), || run(blocks / 2..blocks));
             let mut best = Best::new(self.k);
@@ -172,7 +178,12 @@ impl Query<'_> {
 
 /// Runs queries of one snapshot; those that scan codes share the pass over memory. `threads` are those that may be
 /// used, one or two.
-pub(super) fn run(queries: &[Query<'_>], planner: &Planner, threads: usize) -> Vec<(Vec<Hit>, Plan)> {
+pub(super) fn run(
+    queries: &[Query<'_>],
+    planner: &Planner,
+    threads: usize,
+    is_abandoned: IsAbandoned<'_>,
+) -> Vec<(Vec<Hit>, Plan)> {
     let mut answers: Vec<Option<(Vec<Hit>, Plan)>> = queries.iter().map(|_| None).collect();
     let mut scans = Vec::new();
     for (at, (query, answer)) in queries.iter().zip(&mut answers).enumerate() {
@@ -184,14 +195,15 @@ pub(super) fn run(queries: &[Query<'_>], planner: &Planner, threads: usize) -> V
         if answer.is_none() && kind == PlanKind::CodeScan && query.is_coded() {
             scans.push((at, query, ns));
         } else if answer.is_none() {
-            *answer = Some(query.by_exact_scan(planner, threads));
+            *answer = Some(query.by_exact_scan(planner, threads, is_abandoned));
         }
     }
     for pass in scans.chunks(PASS_QUERIES_MAX) {
         let queries: Vec<_> = pass.iter().map(|(_, query, _)| *query).collect();
         let ns: f64 = pass.iter().map(|(_, _, ns)| ns).sum();
         let threads = if ns >= SHARED_NS_MIN { threads } else { 1 };
-        for ((at, query, _), (hits, rescored)) in pass.iter().zip(by_codes(&queries, planner, threads)) {
+        let found = by_codes(&queries, planner, threads, is_abandoned);
+        for ((at, query, _), (hits, rescored)) in pass.iter().zip(found) {
             answers[*at] = Some((hits, query.plan(PlanKind::CodeScan, rescored)));
         }
     }
@@ -204,7 +216,12 @@ thread_local! {
 }
 
 /// Scans the codes once for all queries, then rescores each.
-fn by_codes(queries: &[&Query<'_>], planner: &Planner, threads: usize) -> Vec<(Vec<Hit>, u64)> {
+fn by_codes(
+    queries: &[&Query<'_>],
+    planner: &Planner,
+    threads: usize,
+    is_abandoned: IsAbandoned<'_>,
+) -> Vec<(Vec<Hit>, u64)> {
     ESTIMATES.with_borrow_mut(|pool| {
         pool.resize_with(queries.len().max(pool.len()), Estimates::default);
         let mut first = Vec::with_capacity(queries.len());
@@ -215,13 +232,17 @@ fn by_codes(queries: &[&Query<'_>], planner: &Planner, threads: usize) -> Vec<(V
         }
         if threads > 1 {
             let second: Vec<_> = first.iter_mut().map(Scan::split).collect();
-            on_two_threads(|| pass(first, planner.level), || pass(second, planner.level));
+            let level = planner.level;
+            on_two_threads(|| pass(first, level, is_abandoned), || pass(second, level, is_abandoned));
         } else {
-            pass(first, planner.level);
+            pass(first, planner.level, is_abandoned);
         }
-        let rescored = queries.iter().zip(pool.iter());
-        let answers =
-            rescored.map(|(query, estimates)| rescore(&query.terms, estimates, query.k, planner)).collect();
+        let rescored = queries.iter().zip(pool.iter()).map(|(query, estimates)| match is_abandoned() {
+            // A pass that was cut off leaves estimates of another search.
+            true => (Vec::new(), 0),
+            false => rescore(&query.terms, estimates, query.k, planner),
+        });
+        let answers = rescored.collect();
         // What a batch needed beyond a single search is given back.
         pool.truncate(1);
         answers
@@ -265,9 +286,12 @@ impl Scan<'_, '_> {
 }
 
 /// Block by block, so that what one query has read is still in the cache for the next.
-fn pass(mut scans: Vec<Scan<'_, '_>>, level: Level) {
+fn pass(mut scans: Vec<Scan<'_, '_>>, level: Level, is_abandoned: IsAbandoned<'_>) {
     let blocks = scans.iter().map(|scan| scan.out.len()).max().unwrap_or(0);
     for at in 0..blocks {
+        if is_abandoned() {
+            return;
+        }
         for scan in &mut scans {
             if let Some(out) = scan.out.get_mut(at) {
                 let number = scan.from + at;

@@ -1,5 +1,6 @@
 //! One pass over the blocks: D = sum of w_v * |q_v - r_v| of every item that passes, from codes or in full.
 
+use super::IsAbandoned;
 use super::allowed::Allowed;
 use super::weights::QueryTerm;
 use crate::catalogue::{BLOCK, Slot};
@@ -80,16 +81,20 @@ const ROUNDING: f32 = 1e-5;
 /// Items of a group from which on scoring the whole group is cheaper than looking for the wanted ones.
 const DENSE_MIN: u32 = 16;
 
-/// The `k` best of the blocks in `range`, by the exact formula.
+/// The `k` best of the blocks in `range`, by the exact formula; of those looked at, once the search is abandoned.
 pub(super) fn exact(
     terms: &[QueryTerm<'_>],
     allowed: &Allowed<'_>,
     range: std::ops::Range<usize>,
     level: Level,
     k: usize,
+    is_abandoned: IsAbandoned<'_>,
 ) -> Vec<Hit> {
     let mut best = Best::new(k);
     for number in range {
+        if is_abandoned() {
+            break;
+        }
         let bits = allowed.block(number);
         for (group, wanted) in bits.iter().enumerate().filter(|(_, wanted)| **wanted != 0) {
             let mut left = *wanted;

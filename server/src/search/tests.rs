@@ -9,6 +9,7 @@ use lapel_heads::{Labels, Signature, distance};
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const HEADS: [&str; 3] = ["color", "pattern", "shape"];
 const DIM: usize = 16;
@@ -66,7 +67,7 @@ fn search(
     spec: &SearchSpec,
     planner: &Planner,
 ) -> Result<SearchAnswer, Error> {
-    search_batch(s, vec![(view, spec.clone())], planner, 1).remove(0)
+    search_batch(s, vec![(view, spec.clone())], planner, 1, &|| false).remove(0)
 }
 
 fn planner() -> Planner {
@@ -420,8 +421,23 @@ fn a_batch_answers_as_its_queries_do_alone_and_two_threads_as_one() {
     let alone: Vec<_> =
         queries.iter().map(|(view, spec)| hits(&search(&s, view.clone(), spec, &planner))).collect();
     for threads in [1, 2] {
-        let together = search_batch(&s, queries.clone(), &planner, threads);
+        let together = search_batch(&s, queries.clone(), &planner, threads, &|| false);
         assert_eq!(together.iter().map(hits).collect::<Vec<_>>(), alone, "{threads} threads");
+    }
+}
+
+#[test]
+fn an_abandoned_search_ends_at_its_next_block() {
+    let s = coded_snapshot(5000, |_, _| false);
+    let blocks = s.items().blocks();
+    assert!(blocks >= 4);
+    for plan in [PlanKind::ExactScan, PlanKind::CodeScan] {
+        let queries = vec![(view(1), SearchSpec { plan: Some(plan), ..spec(Weighting::Own, 10) }); 3];
+        let asked = AtomicUsize::new(0);
+        let is_abandoned = || asked.fetch_add(1, Ordering::Relaxed) > 0;
+        let answers = search_batch(&s, queries, &planner(), 1, &is_abandoned);
+        assert_eq!(answers.len(), 3);
+        assert!(asked.into_inner() <= 2 * 3 + 1, "{plan:?}: it is asked, and ends where it is told so");
     }
 }
 
