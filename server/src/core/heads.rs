@@ -329,8 +329,8 @@ impl Core {
     /// Takes a head out of service with all its versions, or drops one version, and deletes the data.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is none or it is retired, [`Error::Precondition`] for the last active head, and
-    /// for the version that serves while others stand by.
+    /// [`Error::NotFound`] when there is none or it is retired, [`Error::Precondition`] for the last active head, for
+    /// the version that serves while others stand by, and for one of a generation that is being built.
     pub async fn retire_head(
         self: &Arc<Self>,
         name: String,
@@ -354,6 +354,7 @@ impl Core {
             if going.is_empty() {
                 return Err(Error::not_found("head in service", name));
             }
+            going.iter().try_for_each(|status| core.check_own_build(status))?;
             if going.iter().any(|s| s.state == HeadState::Active) {
                 if others > 0 {
                     return Err(Error::Precondition {

@@ -478,7 +478,8 @@ impl Core {
         Ok(ended)
     }
 
-    /// A head of a generation that is being built is not cancelled alone.
+    /// A head of a generation that is being built is neither cancelled nor retired alone: the generation would be taken for
+    /// whole without it.
     pub(super) fn check_own_build(&self, head: &HeadStatus) -> Result<(), Error> {
         let building = head.backbone.as_ref().and_then(|b| self.models().remove(b));
         match building.filter(|m| m.state == HeadState::Backfilling) {

@@ -94,8 +94,8 @@ impl Query<'_> {
         self.terms.iter().any(|term| term.column.codec().is_some())
     }
 
-    /// The cheapest of the plans that can run, or the one that was asked for if it can.
-    fn choose(&self, planner: &Planner) -> (PlanKind, f64) {
+    /// The cheapest of the plans that can run, or the one that was asked for if it can; `without` has been tried in vain.
+    fn choose(&self, planner: &Planner, without: Option<PlanKind>) -> (PlanKind, f64) {
         let work = self.work();
         let index = self.terms[0].column.index().search_ns().filter(|_| {
             self.terms.len() == 1 && !self.allowed.is_filtered() && self.k <= work.allowed as usize
@@ -105,7 +105,8 @@ impl Query<'_> {
             (PlanKind::CodeScan, self.is_coded().then(|| planner.costs.codes(&work))),
             (PlanKind::Hnsw, index.map(|ns| planner.costs.hnsw(&work, ns))),
         ];
-        let possible = plans.into_iter().filter_map(|(kind, ns)| Some((kind, ns?)));
+        let possible = plans.into_iter().filter(|(kind, _)| Some(*kind) != without);
+        let possible = possible.filter_map(|(kind, ns)| Some((kind, ns?)));
         let cheapest = possible.clone().min_by(|a, b| a.1.total_cmp(&b.1));
         let asked = self.wanted.and_then(|wanted| possible.clone().find(|(kind, _)| *kind == wanted));
         asked.or(cheapest).unwrap_or((PlanKind::ExactScan, 0.0))
@@ -119,7 +120,7 @@ impl Query<'_> {
         let candidates = term.column.index().nearest(term.column, &term.vector, wanted)?;
         let mut best = Best::new(self.k);
         for slot in candidates.iter().filter(|slot| self.allowed.contains(**slot)) {
-            let distance = scan::score(&self.terms, *slot, f64::INFINITY)?;
+            let distance = scan::score(&self.terms, *slot, 0.0, f64::INFINITY)?;
             best.push(Hit { slot: *slot, distance });
         }
         let hits = best.into_hits();
@@ -187,12 +188,12 @@ pub(super) fn run(
     let mut answers: Vec<Option<(Vec<Hit>, Plan)>> = queries.iter().map(|_| None).collect();
     let mut scans = Vec::new();
     for (at, (query, answer)) in queries.iter().zip(&mut answers).enumerate() {
-        let (mut kind, ns) = query.choose(planner);
+        let (mut kind, mut ns) = query.choose(planner, None);
         if kind == PlanKind::Hnsw {
             *answer = query.by_index();
-            kind = PlanKind::CodeScan;
+            (kind, ns) = query.choose(planner, Some(PlanKind::Hnsw));
         }
-        if answer.is_none() && kind == PlanKind::CodeScan && query.is_coded() {
+        if answer.is_none() && kind == PlanKind::CodeScan {
             scans.push((at, query, ns));
         } else if answer.is_none() {
             *answer = Some(query.by_exact_scan(planner, threads, is_abandoned));

@@ -52,13 +52,12 @@ impl Rescorer<'_, '_> {
         self.scored += 1;
         let limit = if in_full { f64::INFINITY } else { self.best.limit() };
         let (heavy, light) = self.terms.split_at(self.estimates.heavy);
-        let Some(sum) = score(heavy, slot, limit) else { return };
+        let Some(sum) = score(heavy, slot, 0.0, limit) else { return };
         let refined = sum + f64::from(estimate) - f64::from(self.estimates.heavy_sum(slot, estimate));
         if !in_full && self.rule.gives_up(refined, self.progress()) {
             return;
         }
-        let Some(rest) = score(light, slot, limit - sum) else { return };
-        let distance = sum + rest;
+        let Some(distance) = score(light, slot, sum, limit) else { return };
         self.best.push(Hit { slot, distance });
         if in_full && self.teaches(slot) {
             let refined = (!light.is_empty()).then_some(refined);

@@ -64,9 +64,10 @@ impl Best {
     }
 }
 
-/// The distance of the item in a slot; `None` once its partial sum exceeds `limit`.
-pub(super) fn score(terms: &[QueryTerm<'_>], slot: Slot, limit: f64) -> Option<f64> {
-    let mut sum = 0.0;
+/// The distance of the item in a slot, on top of the sum `from` of the terms before; `None` once it exceeds `limit`. Every
+/// plan adds the same terms in the same order, so that a distance is the same to the last bit.
+pub(super) fn score(terms: &[QueryTerm<'_>], slot: Slot, from: f64, limit: f64) -> Option<f64> {
+    let mut sum = from;
     for term in terms {
         sum += term.weight * f64::from(term.distance(slot));
         if sum > limit {
@@ -110,7 +111,7 @@ pub(super) fn exact(
                     continue;
                 }
                 let slot = (number * BLOCK + group * GROUP + at) as Slot;
-                if let Some(distance) = score(terms, slot, limit) {
+                if let Some(distance) = score(terms, slot, 0.0, limit) {
                     best.push(Hit { slot, distance });
                 }
             }

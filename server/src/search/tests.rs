@@ -503,9 +503,45 @@ fn the_planner_takes_the_cheapest_plan_that_can_run() {
     (dear_scans.costs.exact_number, dear_scans.costs.random_row) = (1e3, 1e2);
     assert_eq!(kind(&dear_scans, &one), PlanKind::Hnsw);
     assert_eq!(kind(&dear_scans, &uniform), PlanKind::ExactScan, "an index knows one head");
+    // An index that is behind declines, and the plan that is then the cheapest runs.
+    let mut behind = s.clone();
+    put_clustered(&mut behind, 6000, 6000, &|_, _| false);
+    let answer = search(&behind, view(1), &one, &dear_scans).expect("answers");
+    assert_eq!(answer.plan.kind, PlanKind::ExactScan);
     // A filter that lets few items pass is served best by looking at just those.
     let exclude = (0..5990).map(|i| format!("i{i}")).collect();
     assert_eq!(kind(&planner(), &SearchSpec { exclude, ..uniform }), PlanKind::ExactScan);
+}
+
+#[test]
+fn a_distance_is_the_same_to_the_last_bit_in_every_plan() {
+    let s = coded_snapshot(6000, |i, h| i % 7 == h as u64);
+    let column = s.column("color").expect("active");
+    column.index().follow(column, &|| false).expect("built");
+    let only = named(&[("color", 1.0)], true);
+    // At 30 to 1 to 1, two of the heads are light.
+    for (weighting, plans) in [
+        (named(&[("color", 30.0)], false), vec![PlanKind::CodeScan]),
+        (only, vec![PlanKind::CodeScan, PlanKind::Hnsw]),
+    ] {
+        for seed in 0..40 {
+            let bits = |plan| {
+                let spec = SearchSpec { plan: Some(plan), ..spec(weighting.clone(), 50) };
+                let answer = search(&s, view(seed * 77), &spec, &planner()).expect("answers");
+                let bits = answer.matches.iter().map(|m| (m.slot, m.distance.to_bits()));
+                (answer.plan.kind, bits.collect::<BTreeMap<_, _>>())
+            };
+            let (_, exact) = bits(PlanKind::ExactScan);
+            for plan in &plans {
+                let (ran, found) = bits(*plan);
+                let common = found.iter().filter(|(slot, _)| exact.contains_key(*slot)).count();
+                assert!(common >= 40, "{plan:?} as {ran:?}: {common} in common");
+                for (slot, distance) in &found {
+                    assert!(exact.get(slot).is_none_or(|exact| exact == distance), "{plan:?}, slot {slot}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
