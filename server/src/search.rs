@@ -148,7 +148,7 @@ impl Prepared {
         self,
         snapshot: &Snapshot,
         terms: &[QueryTerm<'_>],
-        hits: Vec<scan::Hit>,
+        hits: Vec<scan::Hit<'_>>,
         plan: Plan,
     ) -> SearchAnswer {
         let matches = hits.into_iter().map(|hit| {

@@ -78,7 +78,7 @@ const SHARED_NS_MIN: f64 = 200_000.0;
 /// Queries that share one pass over the codes: their estimates, 4 bytes a slot each, are in memory together.
 const PASS_QUERIES_MAX: usize = 8;
 
-impl Query<'_> {
+impl<'a> Query<'a> {
     fn work(&self) -> Work {
         Work {
             allowed: self.allowed.count(),
@@ -113,21 +113,25 @@ impl Query<'_> {
     }
 
     /// Candidates of the index, rescored; `None` when the index is behind, or might hide a result: when fewer
-    /// than k came back, or an item without a signature, which the index cannot know, could rank among them.
-    fn by_index(&self) -> Option<(Vec<Hit>, Plan)> {
+    /// than k came back, when more are as far as the last, of which it gives any, or when an item without a signature,
+    /// which it cannot know, could rank among them.
+    fn by_index(&self) -> Option<(Vec<Hit<'a>>, Plan)> {
         let term = &self.terms[0];
-        let wanted = self.k + self.allowed.excluded();
+        // One more tells whether the last has equals.
+        let wanted = self.k + 1 + self.allowed.excluded();
         let candidates = term.column.index().nearest(term.column, &term.vector, wanted)?;
-        let mut best = Best::new(self.k);
+        let mut best = Best::new(self.k + 1, self.allowed.catalogue());
         for slot in candidates.iter().filter(|slot| self.allowed.contains(**slot)) {
             let distance = scan::score(&self.terms, *slot, 0.0, f64::INFINITY)?;
-            best.push(Hit { slot: *slot, distance });
+            best.push(*slot, distance);
         }
-        let hits = best.into_hits();
-        let last = hits.last()?;
+        let mut hits = best.into_hits();
+        let last = *hits.get(self.k.checked_sub(1)?)?;
+        let has_equals = hits.get(self.k).is_some_and(|next| next.distance <= last.distance);
+        hits.truncate(self.k);
         let missing = self.allowed.items().saturating_sub(term.column.count());
         let hidden = missing > 0 && last.distance >= term.weight * f64::from(term.expected);
-        if hits.len() < self.k || hidden {
+        if has_equals || hidden {
             return None;
         }
         let scanned = candidates.len() as u64;
@@ -139,13 +143,14 @@ impl Query<'_> {
         planner: &Planner,
         threads: usize,
         is_abandoned: IsAbandoned<'_>,
-    ) -> (Vec<Hit>, Plan) {
+    ) -> (Vec<Hit<'a>>, Plan) {
         let blocks = self.allowed.blocks();
         let run = |range| scan::exact(&self.terms, &self.allowed, range, planner.level, self.k, is_abandoned);
         let hits = if threads > 1 && planner.costs.exact(&self.work()) >= SHARED_NS_MIN {
             let (first, second) = on_two_threads(|| run(0..blocks / 2), || run(blocks / 2..blocks));
-            let mut best = Best::new(self.k);
-            first.into_iter().chain(second.into_iter().flatten()).for_each(|hit| best.push(hit));
+            let mut best = Best::new(self.k, self.allowed.catalogue());
+            let both = first.into_iter().chain(second.into_iter().flatten());
+            both.for_each(|hit| best.push(hit.slot, hit.distance));
             best.into_hits()
         } else {
             run(0..blocks)
@@ -179,13 +184,13 @@ impl Query<'_> {
 
 /// Runs queries of one snapshot; those that scan codes share the pass over memory. `threads` are those that may be
 /// used, one or two.
-pub(super) fn run(
-    queries: &[Query<'_>],
+pub(super) fn run<'a>(
+    queries: &[Query<'a>],
     planner: &Planner,
     threads: usize,
     is_abandoned: IsAbandoned<'_>,
-) -> Vec<(Vec<Hit>, Plan)> {
-    let mut answers: Vec<Option<(Vec<Hit>, Plan)>> = queries.iter().map(|_| None).collect();
+) -> Vec<(Vec<Hit<'a>>, Plan)> {
+    let mut answers: Vec<Option<(Vec<Hit<'a>>, Plan)>> = queries.iter().map(|_| None).collect();
     let mut scans = Vec::new();
     for (at, (query, answer)) in queries.iter().zip(&mut answers).enumerate() {
         let (mut kind, mut ns) = query.choose(planner, None);
@@ -217,12 +222,12 @@ thread_local! {
 }
 
 /// Scans the codes once for all queries, then rescores each.
-fn by_codes(
-    queries: &[&Query<'_>],
+fn by_codes<'a>(
+    queries: &[&Query<'a>],
     planner: &Planner,
     threads: usize,
     is_abandoned: IsAbandoned<'_>,
-) -> Vec<(Vec<Hit>, u64)> {
+) -> Vec<(Vec<Hit<'a>>, u64)> {
     ESTIMATES.with_borrow_mut(|pool| {
         pool.resize_with(queries.len().max(pool.len()), Estimates::default);
         let mut first = Vec::with_capacity(queries.len());
@@ -241,7 +246,7 @@ fn by_codes(
         let rescored = queries.iter().zip(pool.iter()).map(|(query, estimates)| match is_abandoned() {
             // A pass that was cut off leaves estimates of another search.
             true => (Vec::new(), 0),
-            false => rescore(&query.terms, estimates, query.k, planner),
+            false => rescore(query, estimates, planner),
         });
         let answers = rescored.collect();
         // What a batch needed beyond a single search is given back.

@@ -3,43 +3,45 @@
 use super::IsAbandoned;
 use super::allowed::Allowed;
 use super::weights::QueryTerm;
-use crate::catalogue::{BLOCK, Slot};
+use crate::catalogue::{BLOCK, Items, Slot};
 use crate::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Level, Sums, Tables};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-/// An item and its distance; ordered by distance, then slot.
+/// An item and its distance; ordered by distance, then id: slots come and go with restarts and restores.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hit {
+pub struct Hit<'a> {
     /// The item's slot.
     pub slot: Slot,
     /// Sum of weight times distance.
     pub distance: f64,
+    id: &'a str,
 }
 
-impl Eq for Hit {}
+impl Eq for Hit<'_> {}
 
-impl Ord for Hit {
+impl Ord for Hit<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.distance.total_cmp(&other.distance).then(self.slot.cmp(&other.slot))
+        self.distance.total_cmp(&other.distance).then_with(|| self.id.cmp(other.id))
     }
 }
 
-impl PartialOrd for Hit {
+impl PartialOrd for Hit<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 /// The k best hits so far.
-pub(super) struct Best {
+pub(super) struct Best<'a> {
     k: usize,
-    heap: BinaryHeap<Hit>,
+    items: &'a Items,
+    heap: BinaryHeap<Hit<'a>>,
 }
 
-impl Best {
-    pub(super) fn new(k: usize) -> Self {
-        Self { k, heap: BinaryHeap::with_capacity(k + 1) }
+impl<'a> Best<'a> {
+    pub(super) fn new(k: usize, items: &'a Items) -> Self {
+        Self { k, items, heap: BinaryHeap::with_capacity(k + 1) }
     }
 
     /// The distance that a hit must not exceed; infinite until there are k.
@@ -51,15 +53,21 @@ impl Best {
         }
     }
 
-    pub(super) fn push(&mut self, hit: Hit) {
-        self.heap.push(hit);
+    /// Takes the item of a slot in, where it is one of the best.
+    pub(super) fn push(&mut self, slot: Slot, distance: f64) {
+        // Ids lie far apart in memory, so only those of good hits are looked at.
+        if distance > self.limit() {
+            return;
+        }
+        let Some(item) = self.items.get(slot) else { return };
+        self.heap.push(Hit { slot, distance, id: &item.id });
         if self.heap.len() > self.k {
             self.heap.pop();
         }
     }
 
     /// Best first.
-    pub(super) fn into_hits(self) -> Vec<Hit> {
+    pub(super) fn into_hits(self) -> Vec<Hit<'a>> {
         self.heap.into_sorted_vec()
     }
 }
@@ -83,15 +91,15 @@ const ROUNDING: f32 = 1e-5;
 const DENSE_MIN: u32 = 16;
 
 /// The `k` best of the blocks in `range`, by the exact formula; of those looked at, once the search is abandoned.
-pub(super) fn exact(
+pub(super) fn exact<'a>(
     terms: &[QueryTerm<'_>],
-    allowed: &Allowed<'_>,
+    allowed: &Allowed<'a>,
     range: std::ops::Range<usize>,
     level: Level,
     k: usize,
     is_abandoned: IsAbandoned<'_>,
-) -> Vec<Hit> {
-    let mut best = Best::new(k);
+) -> Vec<Hit<'a>> {
+    let mut best = Best::new(k, allowed.catalogue());
     for number in range {
         if is_abandoned() {
             break;
@@ -112,7 +120,7 @@ pub(super) fn exact(
                 }
                 let slot = (number * BLOCK + group * GROUP + at) as Slot;
                 if let Some(distance) = score(terms, slot, 0.0, limit) {
-                    best.push(Hit { slot, distance });
+                    best.push(slot, distance);
                 }
             }
         }
