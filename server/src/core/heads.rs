@@ -405,7 +405,8 @@ impl Core {
         self.registry.get(&last.name, last.version)
     }
 
-    /// Turns a head that cannot go on into a failed one. Where the version before is still there, it serves again.
+    /// Turns a head that cannot go on into a failed one. Where the version before is still there, it serves again. Its
+    /// bundle and its signatures are kept until it is retired: one fault must not delete what took hours to compute.
     pub(crate) async fn fail_head(&self, key: &str, reason: &str) {
         let _writer = self.writer.lock().await;
         let Some(status) = self.registry.of_key(key) else { return };
@@ -433,7 +434,6 @@ impl Core {
             tracing::warn!(head = status.name, version = before.version, "the version before serves again");
         }
         let _ = self.registry.apply(key, HeadEvent::Fail(reason.to_owned()));
-        self.drop_data(vec![key.to_owned()]).await;
     }
 
     /// Makes a change of the set of heads durable. The caller holds the writer's lock.

@@ -431,7 +431,8 @@ impl Core {
         }
     }
 
-    /// Takes a model's heads and data away. The caller holds the writer's lock.
+    /// Takes a model and its heads out of the snapshot, and once it is retired deletes their data, that of heads which had
+    /// failed included. The caller holds the writer's lock.
     async fn end_model(
         &self,
         status: &ModelStatus,
@@ -442,8 +443,10 @@ impl Core {
             HeadState::Failed(reason) => StoredState::Failed(reason.clone()),
             _ => StoredState::Retired,
         };
+        let is_over = state == HeadState::Retired;
+        let ends = |s: &HeadStatus| s.is_alive() || (is_over && matches!(s.state, HeadState::Failed(_)));
         let heads: Vec<HeadStatus> =
-            self.heads_of_model(&status.fingerprint).into_iter().filter(HeadStatus::is_alive).collect();
+            self.heads_of_model(&status.fingerprint).into_iter().filter(ends).collect();
         let mut next = Snapshot::clone(&self.snapshot());
         for head in &heads {
             next.drop_column(&head.key);
@@ -465,10 +468,10 @@ impl Core {
             };
             self.registry.apply(&head.key, event)?;
         }
-        let keys = heads.iter().map(|s| s.key.clone()).chain(file_keys(&status.fingerprint));
-        self.drop_data(keys.collect()).await;
         self.forget_features(&status.fingerprint);
-        if state == HeadState::Retired {
+        if is_over {
+            let keys = heads.iter().map(|s| s.key.clone()).chain(file_keys(&status.fingerprint));
+            self.drop_data(keys.collect()).await;
             for head in &heads {
                 self.registry.apply(&head.key, HeadEvent::Drained)?;
             }
