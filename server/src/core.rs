@@ -28,7 +28,7 @@ use crate::search::{
     view_of_signatures,
 };
 use crate::stages::{Stage, planned, timed};
-use crate::store::{BackupSummary, ContentId, Store, StoreError, StoreHealth};
+use crate::store::{BackupSummary, ContentId, Outcome, ProfileRecord, Store, StoreError, StoreHealth};
 use arc_swap::ArcSwap;
 use lapel_heads::{BundleKey, Embedding, Features};
 use std::collections::HashSet;
@@ -138,10 +138,40 @@ impl Core {
         .await?
     }
 
-    /// The saved profiles.
+    /// The saved profiles, to be changed; they are written to the disk at once.
     #[must_use]
     pub fn profiles(&self) -> Profiles<'_> {
         Profiles { store: &self.store, limits: &self.config.limits }
+    }
+
+    /// A saved profile.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or when the store fails.
+    pub async fn profile(&self, name: &str) -> Result<ProfileRecord, Error> {
+        let (store, wanted) = (self.store.clone(), name.to_owned());
+        let found = tokio::task::spawn_blocking(move || store.profile(&wanted)).await??;
+        found.ok_or_else(|| Error::not_found("profile", name))
+    }
+
+    /// Up to `count` profiles whose names come after `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn profiles_after(
+        &self,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<(String, ProfileRecord)>, Error> {
+        let (store, after) = (self.store.clone(), after.to_owned());
+        Ok(tokio::task::spawn_blocking(move || store.profiles(&after, count)).await??)
+    }
+
+    /// What an earlier request of this id led to.
+    async fn outcome(&self, request: &RequestId) -> Result<Option<Outcome>, Error> {
+        let (store, request) = (self.store.clone(), request.clone());
+        let found = move || store.outcomes(&[(&request.id, request.request)]);
+        Ok(tokio::task::spawn_blocking(found).await??.pop().transpose()?.flatten())
     }
 
     /// Ends background work and waits for it, and writes the caches; an unfinished backfill goes on at the next start.

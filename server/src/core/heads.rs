@@ -65,7 +65,7 @@ impl Core {
         registration: Registration,
     ) -> Result<HeadStatus, Error> {
         let _writer = self.writer.lock().await;
-        if let Some(done) = self.head_done_before(&registration.request)? {
+        if let Some(done) = self.head_done_before(&registration.request).await? {
             return Ok(done);
         }
         // The backbone may have been switched since the bundle was checked.
@@ -114,9 +114,8 @@ impl Core {
     }
 
     /// The version that an earlier request of this id led to, as it is now.
-    pub(super) fn head_done_before(&self, request: &RequestId) -> Result<Option<HeadStatus>, Error> {
-        let found = self.store.outcomes(&[(&request.id, request.request)])?.pop();
-        match found.transpose()?.flatten() {
+    pub(super) async fn head_done_before(&self, request: &RequestId) -> Result<Option<HeadStatus>, Error> {
+        match self.outcome(request).await? {
             Some(Outcome::Head(name, version)) => self.registry.get(&name, version).map(Some),
             _ => Ok(None),
         }
@@ -238,7 +237,7 @@ impl Core {
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.head_done_before(&request)? {
+            if let Some(done) = core.head_done_before(&request).await? {
                 return Ok(done);
             }
             let model = core.model()?;
@@ -279,7 +278,7 @@ impl Core {
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.head_done_before(&request)? {
+            if let Some(done) = core.head_done_before(&request).await? {
                 return Ok(done);
             }
             core.registry.get(&name, 0)?;
@@ -311,7 +310,7 @@ impl Core {
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.head_done_before(&request)? {
+            if let Some(done) = core.head_done_before(&request).await? {
                 return Ok(done);
             }
             let versions = core.registry.versions(&name)?;
@@ -338,7 +337,7 @@ impl Core {
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.head_done_before(&request)? {
+            if let Some(done) = core.head_done_before(&request).await? {
                 return Ok(done);
             }
             let mut going = core.registry.versions(&name)?;

@@ -154,7 +154,7 @@ impl Core {
     ) -> Result<ModelStatus, Error> {
         let Checked { files, model, heads } = checked;
         let fingerprint = model.fingerprint().to_owned();
-        if let Some(done) = self.model_done_before(&request)? {
+        if let Some(done) = self.model_done_before(&request).await? {
             return Ok(done);
         }
         if let Some(there) = self.check_model_free(&fingerprint, &heads)? {
@@ -213,9 +213,8 @@ impl Core {
         Ok(status)
     }
 
-    pub(super) fn model_done_before(&self, request: &RequestId) -> Result<Option<ModelStatus>, Error> {
-        let found = self.store.outcomes(&[(&request.id, request.request)])?.pop();
-        match found.transpose()?.flatten() {
+    pub(super) async fn model_done_before(&self, request: &RequestId) -> Result<Option<ModelStatus>, Error> {
+        match self.outcome(request).await? {
             Some(Outcome::Model(fingerprint)) => self.model_status(&fingerprint).map(Some),
             _ => Ok(None),
         }
@@ -316,7 +315,7 @@ impl Core {
         request: RequestId,
     ) -> Result<ModelStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.model_done_before(&request)? {
+            if let Some(done) = core.model_done_before(&request).await? {
                 return Ok(done);
             }
             let status = core.model_status(&fingerprint)?;
@@ -402,7 +401,7 @@ impl Core {
         request: RequestId,
     ) -> Result<ModelStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.model_done_before(&request)? {
+            if let Some(done) = core.model_done_before(&request).await? {
                 return Ok(done);
             }
             let status = core.model_status(&fingerprint)?;
