@@ -545,6 +545,22 @@ fn a_distance_is_the_same_to_the_last_bit_in_every_plan() {
 }
 
 #[test]
+fn an_index_is_tuned_anew_after_many_changes_and_not_after_each() {
+    let mut s = coded_snapshot(3000, |_, _| false);
+    let mut put_and_follow = |from: u64, to: u64| {
+        (from..to).for_each(|i| put_clustered(&mut s, i, i + 7, &|_, _| false));
+        let column = s.column("pattern").expect("active");
+        column.index().follow(column, &|| false).expect("followed");
+        assert!(column.index().is_current(column) && column.index().search_ns().is_some());
+        column.index().changed()
+    };
+    assert_eq!(put_and_follow(3000, 3000), 0, "a new index is tuned");
+    assert_eq!(put_and_follow(3000, 3001), 1, "for one more it is not");
+    assert_eq!(put_and_follow(0, 500), 501, "nor for a sixth");
+    assert_eq!(put_and_follow(500, 1000), 0, "for a third it is, though there are no more than before");
+}
+
+#[test]
 fn an_index_that_is_stopped_is_not_used() {
     let s = coded_snapshot(3000, |_, _| false);
     let column = s.column("pattern").expect("active");
