@@ -233,11 +233,11 @@ pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> 
     Ok(Loaded { snapshot, registry, models, lacking })
 }
 
-/// A retirement or failure that was cut off leaves data that no head reads any more.
+/// A retirement that was cut off leaves data that no head reads any more. That of failed heads stays until they are retired.
 fn drop_leftovers(store: &Store, records: &[(String, HeadRecord)]) -> Result<(), StoreError> {
     let tables: HashSet<String> = store.signature_tables()?.into_iter().collect();
-    let is_over = |state: &StoredState| matches!(state, StoredState::Retired | StoredState::Failed(_));
-    let over = records.iter().filter(|(key, record)| is_over(&record.state) && tables.contains(key));
+    let is_over = |record: &HeadRecord| record.state == StoredState::Retired;
+    let over = records.iter().filter(|(key, record)| is_over(record) && tables.contains(key));
     let over: Vec<String> = over.map(|(key, _)| key.clone()).collect();
     if over.is_empty() { Ok(()) } else { store.drop_data(&over) }
 }

@@ -38,7 +38,7 @@ impl FeedbackService for Services {
         request: Request<v1::GetProfileRequest>,
     ) -> Result<Response<v1::GetProfileResponse>, Status> {
         let name = request.into_inner().name;
-        let record = self.core.profiles().get(&name)?;
+        let record = self.core.profile(&name).await?;
         Ok(Response::new(v1::GetProfileResponse { profile: Some(profile(name, record)) }))
     }
 
@@ -48,7 +48,7 @@ impl FeedbackService for Services {
     ) -> Result<Response<v1::ListProfilesResponse>, Status> {
         let v1::ListProfilesRequest { page_size, page_token } = request.into_inner();
         let size = paging::page_size(page_size)?;
-        let found = self.core.profiles().list(&page_token, size + 1)?;
+        let found = self.core.profiles_after(&page_token, size + 1).await?;
         let (found, next_page_token) = paging::cut(found, size, |(name, _)| name.clone());
         let profiles = found.into_iter().map(|(name, record)| profile(name, record)).collect();
         Ok(Response::new(v1::ListProfilesResponse { profiles, next_page_token }))
@@ -99,7 +99,7 @@ impl Services {
             // As they are: they may become a profile, which an edit multiplies when it is used.
             Some(weights) => Weighting::Named { by_name: weights.clone(), only_named: false },
             None if request.profile.is_empty() => Weighting::Own,
-            None => self.profile_weighting(&snapshot, &request.profile)?,
+            None => self.profile_weighting(&snapshot, &request.profile).await?,
         };
         // A single pick takes the query's place (section 5).
         let replaced = if let [only] = request.picked_ids.as_slice() { only.clone() } else { String::new() };

@@ -100,7 +100,7 @@ impl Services {
         let weighting = match request.weighting {
             None => Weighting::Own,
             Some(search_request::Weighting::Weights(weights)) => convert::weighting(weights),
-            Some(search_request::Weighting::Profile(name)) => self.profile_weighting(snapshot, &name)?,
+            Some(search_request::Weighting::Profile(name)) => self.profile_weighting(snapshot, &name).await?,
         };
         let spec = SearchSpec {
             manipulations: convert::manipulations(request.manipulations),
@@ -115,8 +115,12 @@ impl Services {
     }
 
     /// A profile's weights; those of heads that have been retired since are left out.
-    pub(super) fn profile_weighting(&self, snapshot: &Snapshot, name: &str) -> Result<Weighting, Error> {
-        let saved = self.core.profiles().get(name)?.current.weights;
+    pub(super) async fn profile_weighting(
+        &self,
+        snapshot: &Snapshot,
+        name: &str,
+    ) -> Result<Weighting, Error> {
+        let saved = self.core.profile(name).await?.current.weights;
         let by_name = saved.into_iter().filter(|(head, _)| snapshot.column(head).is_some()).collect();
         Ok(Weighting::Profile { by_name })
     }
