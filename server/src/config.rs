@@ -181,6 +181,12 @@ pub struct Limits {
     pub profile_undo_max: usize,
     /// Open connections; more wait to be accepted.
     pub connections_max: usize,
+    /// Open connections of one address (of one /64 network, with IPv6); more are closed at once.
+    pub connections_per_address_max: usize,
+    /// Seconds that a new connection may take to say what it speaks, encryption included.
+    pub greeting_seconds: u32,
+    /// Seconds after which a connection is asked to end; requests that are under way on it may finish.
+    pub connection_age_seconds: u32,
     /// Requests in flight: in all, of a connection, and of a token. More are refused.
     pub requests_max: usize,
     /// See `requests_max`.
@@ -283,6 +289,9 @@ impl Default for Limits {
             profiles_max: 10_000,
             profile_undo_max: 20,
             connections_max: 1024,
+            connections_per_address_max: 256,
+            greeting_seconds: 10,
+            connection_age_seconds: 43_200,
             requests_max: 256,
             requests_per_connection_max: 128,
             requests_per_token_max: 128,
@@ -343,6 +352,9 @@ impl Config {
             ("store.cache_bytes", self.store.cache_bytes.0),
             ("store.request_ids_max", self.store.request_ids_max as usize),
             ("limits.connections_max", l.connections_max),
+            ("limits.connections_per_address_max", l.connections_per_address_max),
+            ("limits.greeting_seconds", l.greeting_seconds as usize),
+            ("limits.connection_age_seconds", l.connection_age_seconds as usize),
             ("limits.requests_max", l.requests_max),
             ("limits.requests_per_connection_max", l.requests_per_connection_max),
             ("limits.requests_per_token_max", l.requests_per_token_max),

@@ -1,6 +1,7 @@
 //! What stands between a connection and a service: encryption, identity, admission, deadlines, and the record of what
 //! became of each request.
 
+mod addresses;
 mod connections;
 mod gate;
 mod inflow;

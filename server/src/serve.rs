@@ -212,6 +212,8 @@ impl Server {
         let limits = &core.config().limits;
         let limits = ConnectionLimits {
             open_max: limits.connections_max,
+            per_address_max: limits.connections_per_address_max,
+            greeting: Duration::from_secs(limits.greeting_seconds.into()),
             in_flight_max: limits.requests_per_connection_max,
         };
         let drain = Duration::from_secs(core.config().operation.drain_seconds);
@@ -244,8 +246,12 @@ impl Server {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
         // More streams than a connection may have in flight: the gate's answer says more than a stream that waits.
-        let streams = 2 * self.core.config().limits.requests_per_connection_max;
+        let limits = &self.core.config().limits;
+        let streams = 2 * limits.requests_per_connection_max;
+        // Without a grace beside it: with one, tonic cuts the connection without asking its client to leave.
+        let age = Duration::from_secs(limits.connection_age_seconds.into());
         Ok(tonic::transport::Server::builder()
+            .max_connection_age(age)
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(u32::try_from(streams).ok())

@@ -10,6 +10,12 @@ use prost_types::FileDescriptorSet;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
@@ -182,6 +188,33 @@ async fn connections_are_encrypted_and_clients_show_their_certificates() {
     let stranger = Access { identity: pair(&known), ..nobody.clone() };
     assert!(stats(&encrypted, &stranger).await.is_err());
     assert_eq!(stats(&encrypted, &Access { identity: pair(&client), ..nobody }).await, Ok(0));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn an_encrypted_connection_that_says_nothing_is_closed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (authority, files) = write_certificate(folder.path(), "server");
+    let server = TestServer::start_with(|config| {
+        config.model.heads.clear();
+        config.tls = Some(files);
+        config.limits.greeting_seconds = 1;
+    })
+    .await;
+    let mut roots = RootCertStore::empty();
+    let pem = authority.pem().into_bytes();
+    roots.add(CertificateDer::from_pem_slice(&pem).expect("a certificate")).expect("an authority");
+    let provider = Arc::new(crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut config = builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let address = server.address.trim_start_matches("http://").to_owned();
+    let stream = tokio::net::TcpStream::connect(&address).await.expect("connects");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("encrypted");
+    // How it is closed is the system's affair; that it is, is ours.
+    let closed = stream.read_to_end(&mut Vec::new());
+    let _ = tokio::time::timeout(Duration::from_secs(10), closed).await.expect("closed in time");
     server.finish().await;
 }
 

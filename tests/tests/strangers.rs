@@ -1,0 +1,116 @@
+//! Callers who mean no good, or have stopped meaning anything: they cost the others nothing.
+
+use lapel_client::v1;
+use lapel_proto::v1::catalog_service_client::CatalogServiceClient;
+use lapel_tests::TestServer;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+
+/// Longer than anything here takes.
+const WAIT: Duration = Duration::from_secs(20);
+/// What a client of HTTP/2 says first, with empty settings.
+const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// Kinds of frames, and the flag of an answer to them.
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const ACK: u8 = 1;
+
+async fn socket(server: &TestServer) -> TcpStream {
+    TcpStream::connect(server.address.trim_start_matches("http://")).await.expect("connects")
+}
+
+/// Greets, answers pings and asks for nothing, until the server closes the connection.
+async fn idle(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(GREETING).await?;
+    let mut head = [0; 9];
+    loop {
+        stream.read_exact(&mut head).await?;
+        let [a, b, c, kind, flags, ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        stream.read_exact(&mut payload).await?;
+        if flags & ACK == 0 {
+            match kind {
+                SETTINGS => stream.write_all(&[0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0]).await?,
+                PING => {
+                    stream.write_all(&[0, 0, 8, PING, ACK, 0, 0, 0, 0]).await?;
+                    stream.write_all(&payload).await?;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A connection of an address of this machine.
+async fn channel_from(server: &TestServer, address: Ipv4Addr) -> Option<Channel> {
+    let endpoint = Endpoint::from_shared(server.address.clone()).expect("an address");
+    endpoint.local_address(Some(address.into())).connect().await.ok()
+}
+
+async fn is_served(channel: Option<Channel>) -> bool {
+    let Some(channel) = channel else { return false };
+    let asking = async { CatalogServiceClient::new(channel).catalog_stats(v1::CatalogStatsRequest {}).await };
+    timeout(WAIT, asking).await.is_ok_and(|answer| answer.is_ok())
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_give_their_places_back() {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.clear();
+        config.limits.connections_max = 4;
+        config.limits.greeting_seconds = 1;
+    })
+    .await;
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(socket(&server).await);
+    }
+    silent[0].write_all(&GREETING[..20]).await.expect("sent");
+    assert!(is_served(channel_from(&server, Ipv4Addr::LOCALHOST).await).await, "its turn comes");
+    for stream in &mut silent {
+        // How it is closed is the system's affair; that it is, is ours.
+        let _ = timeout(WAIT, stream.read_to_end(&mut Vec::new())).await.expect("closed");
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_every_connection() {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.clear();
+        config.limits.connections_max = 8;
+        config.limits.connections_per_address_max = 4;
+    })
+    .await;
+    let mut open = JoinSet::new();
+    for _ in 0..12 {
+        open.spawn(idle(socket(&server).await));
+    }
+    for _ in 0..8 {
+        let _ = timeout(WAIT, open.join_next()).await.expect("closed: it has four already");
+    }
+    let other = Ipv4Addr::new(127, 0, 0, 2);
+    assert!(is_served(channel_from(&server, other).await).await, "others are served");
+    // Its places come back with its connections.
+    open.shutdown().await;
+    let again = async { while !is_served(channel_from(&server, Ipv4Addr::LOCALHOST).await).await {} };
+    timeout(WAIT, again).await.expect("served again");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_is_asked_to_end() {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.clear();
+        config.limits.connection_age_seconds = 1;
+    })
+    .await;
+    let ended = timeout(WAIT, idle(socket(&server).await)).await;
+    assert!(ended.expect("closed").is_err(), "the server ends it");
+    server.finish().await;
+}
