@@ -58,6 +58,17 @@ pub enum Error {
         /// The role that it takes.
         role: &'static str,
     },
+    /// This server has no such method.
+    #[error("this server has no such method; its reflection tells those that it has")]
+    UnknownMethod,
+    /// A message is larger than one may be.
+    #[error(
+        "the message is larger than the {most} bytes that one may have (limits.image_bytes_max and 1 MiB)"
+    )]
+    MessageTooLarge {
+        /// Bytes.
+        most: usize,
+    },
     /// The caller's deadline has passed.
     #[error("the deadline passed before there was an answer")]
     Late,

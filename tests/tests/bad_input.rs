@@ -228,6 +228,8 @@ async fn a_message_beyond_every_limit_is_refused_and_the_server_goes_on() {
     let mut client = server.client().await;
     let error = refused(&mut client, by_image(vec![0xff; 5 << 20], 1)).await;
     assert_eq!(error.code(), Code::OutOfRange, "{}", error.message());
+    let details = error.get_error_details();
+    assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("MESSAGE_TOO_LARGE"));
     ingest(&mut client, 1, 2).await;
     assert_eq!(client.search.search(by_item("g1", 2)).await.expect("answers").into_inner().results.len(), 2);
     server.finish().await;

@@ -4,7 +4,7 @@ use lapel_client::{Access, Client, v1};
 use lapel_proto::FILE_DESCRIPTOR_SET;
 use lapel_render::{render, to_jpeg};
 use lapel_server::{NewToken, Role, Server, TlsFiles};
-use lapel_tests::{TestServer, by_image, config_in};
+use lapel_tests::{TestServer, by_image, config_in, item};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -19,6 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
+use tracing::subscriber::DefaultGuard;
 
 const ROLES: [Role; 4] = [Role::Search, Role::Write, Role::Heads, Role::Admin];
 
@@ -89,6 +90,11 @@ async fn every_method_refuses_whom_it_must() {
         }
     }
     assert!(methods >= 30, "{methods}");
+    // What is not written down is refused before anything else looks at it.
+    for unknown in ["/lapel.v1.SearchService/Nothing", "/somebodys.v1.Service/Search"] {
+        assert_eq!(call(&server.address, unknown, None).await, Code::Unauthenticated, "{unknown}");
+        assert_eq!(call(&server.address, unknown, Some(&secrets[0])).await, Code::Unimplemented, "{unknown}");
+    }
     // Health is for whoever asks, so that a probe needs no secret.
     let health = call(&server.address, "/grpc.health.v1.Health/Check", None).await;
     assert_eq!(health, Code::Ok);
@@ -259,20 +265,62 @@ impl std::io::Write for Log {
     }
 }
 
+impl Log {
+    /// Keeps everything that this thread logs until the guard is dropped.
+    fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no test panics here")).into_owned()
+    }
+}
+
+/// One thread, so that all of the server logs to the test's subscriber.
+#[tokio::test(flavor = "current_thread")]
+async fn a_refused_request_names_its_caller_and_an_upload_is_not_slow() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("tokens.toml");
+    let secrets = write_tokens(&path);
+    let (log, guard) = Log::start();
+    let server = TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.access.tokens = Some(path.clone());
+        config.operation.slow_ms = 1;
+    })
+    .await;
+    let retire = "/lapel.v1.HeadService/RetireHead";
+    assert_eq!(call(&server.address, retire, Some(&secrets[0])).await, Code::PermissionDenied);
+    let access = Access { token: Some(secrets[1].clone()), ..Access::default() };
+    let mut client = Client::connect_with(&server.address, &access).await.expect("connects");
+    let items = (0..4).map(|n| item(&format!("i{n}"), &render(3, n))).collect();
+    client.upsert(items).await.expect("answered");
+    drop(client);
+    server.finish().await;
+    drop(guard);
+    let text = log.text();
+    let line = |part: &str| text.lines().find(|l| l.contains("lapel::request") && l.contains(part));
+    let refused = line("HeadService/RetireHead").expect("told");
+    assert!(refused.contains("caller=\"search\"") && refused.contains("PERMISSION_DENIED"), "{refused}");
+    let upload = line("CatalogService/UpsertItems").expect("told");
+    assert!(!upload.contains("slow"), "an upload takes as long as its caller sends: {upload}");
+    assert!(upload.contains(" ms in 4 parts"), "{upload}");
+}
+
 /// One thread, so that all of the server logs to the test's subscriber.
 #[tokio::test(flavor = "current_thread")]
 async fn a_request_is_one_line_without_secrets_or_pictures() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("tokens.toml");
     let secret = write_tokens(&path).remove(0);
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, guard) = Log::start();
     let server = TestServer::start_with(|config| {
         config.model.heads.truncate(1);
         config.access.tokens = Some(path.clone());
@@ -289,8 +337,7 @@ async fn a_request_is_one_line_without_secrets_or_pictures() {
     drop(answer);
     server.finish().await;
     drop(guard);
-    let bytes = log.0.lock().expect("no test panics here").clone();
-    let text = String::from_utf8_lossy(&bytes);
+    let text = log.text();
     let lines: Vec<&str> =
         text.lines().filter(|l| l.contains("lapel::request") && l.contains("order-17")).collect();
     assert_eq!(lines.len(), 1, "{text}");

@@ -36,6 +36,8 @@ const DEADLINE_MARGIN: Duration = Duration::from_millis(5);
 const DEADLINE_SHARE: f64 = 0.9;
 /// What callers call that this server does not have.
 const OTHER: &str = "other";
+/// As a header: the code with which the transport refuses a message that is too large.
+const OUT_OF_RANGE: &str = "11";
 
 /// What requests have to pass.
 pub(crate) struct Gate {
@@ -44,6 +46,8 @@ pub(crate) struct Gate {
     pub(crate) metrics: Arc<Metrics>,
     in_flight: Arc<Semaphore>,
     inflow: Inflow,
+    /// Bytes of one message.
+    message_max: usize,
     slow: Duration,
     traces: Option<Arc<Traces>>,
 }
@@ -60,34 +64,42 @@ impl Gate {
             metrics: Arc::default(),
             in_flight: Arc::new(Semaphore::new(limits.requests_max)),
             inflow: Inflow::new(limits),
+            message_max: limits.message_bytes_max(),
             slow,
             traces,
         }
     }
 
-    /// Who may do what they ask for: the token, and a place among the requests in flight.
-    fn admit(
-        &self,
-        needs: Needs,
-        request: &Request<Body>,
-    ) -> Result<(Option<Arc<Token>>, Vec<OwnedSemaphorePermit>), Error> {
-        let Needs::Role(role) = needs else { return Ok((None, Vec::new())) };
-        let token = match &*self.tokens.load() {
-            None => None,
-            Some(tokens) => {
-                let secret = bearer(request.headers()).ok_or(Error::Unauthenticated)?;
-                let token = tokens.find(secret).ok_or(Error::Unauthenticated)?;
-                if !token.has(role) {
-                    return Err(Error::Forbidden { role: role.name() });
-                }
-                Some(token.clone())
-            }
-        };
-        let peer = request.extensions().get::<Peer>();
+    /// Lets a request through: the record gets its caller and its places. A method that is not known is refused like
+    /// one that the caller may not call: what is let through is written down in `roles`, and nothing else is.
+    fn admit(&self, needs: Option<Needs>, request: &Request<Body>, record: &mut Record) -> Result<(), Error> {
+        if matches!(needs, Some(Needs { role: None, .. })) {
+            return Ok(());
+        }
+        let token = self.identify(request.headers())?;
+        record.caller = token.as_ref().map(|t| t.name.clone()).unwrap_or_default();
+        let role = needs.and_then(|needs| needs.role).ok_or(Error::UnknownMethod)?;
+        if token.as_ref().is_some_and(|t| !t.has(role)) {
+            return Err(Error::Forbidden { role: role.name() });
+        }
+        record.permits = self.places(request.extensions().get(), token.as_deref())?;
+        Ok(())
+    }
+
+    /// Whose token a request shows; `None` where everybody may do everything.
+    fn identify(&self, headers: &HeaderMap) -> Result<Option<Arc<Token>>, Error> {
+        let tokens = self.tokens.load();
+        let Some(tokens) = &*tokens else { return Ok(None) };
+        let token = bearer(headers).and_then(|secret| tokens.find(secret));
+        Ok(Some(token.ok_or(Error::Unauthenticated)?.clone()))
+    }
+
+    /// Places among the requests in flight of the server, the connection and the token.
+    fn places(&self, peer: Option<&Peer>, token: Option<&Token>) -> Result<Vec<OwnedSemaphorePermit>, Error> {
         let places = [
             (Some(&self.in_flight), "the server"),
             (peer.map(|p| &p.in_flight), "this connection"),
-            (token.as_ref().map(|t| &t.in_flight), "this token"),
+            (token.map(|t| &t.in_flight), "this token"),
         ];
         let mut permits = Vec::new();
         for (place, whose) in places {
@@ -99,7 +111,7 @@ impl Gate {
             };
             permits.push(place.clone().try_acquire_owned().map_err(busy)?);
         }
-        Ok((token, permits))
+        Ok(permits)
     }
 
     async fn pass<S>(self: Arc<Self>, mut request: Request<Body>, mut service: S) -> Response<Body>
@@ -121,6 +133,7 @@ impl Gate {
             stages: Stages::default(),
             metrics: self.metrics.clone(),
             slow: self.slow,
+            lasts: found.is_some_and(|needs| needs.lasts),
             code: None,
             permits: Vec::new(),
             taken: self.inflow.request(),
@@ -128,11 +141,9 @@ impl Gate {
         };
         self.metrics.begins();
         let told = HeaderValue::try_from(request_id).ok();
-        let answer = match self.admit(found.unwrap_or(Needs::Nothing), &request) {
+        let answer = match self.admit(found, &request, &mut record) {
             Err(error) => Status::from(error).into_http(),
-            Ok((token, permits)) => {
-                record.caller = token.map(|t| t.name.clone()).unwrap_or_default();
-                record.permits = permits;
+            Ok(()) => {
                 // The secret is nobody's business further in.
                 request.headers_mut().remove("authorization");
                 let request = request.map(|body| Body::new(Counted::new(body, record.taken.clone())));
@@ -142,10 +153,20 @@ impl Gate {
                 until(deadline, AssertUnwindSafe(answering).catch_unwind()).await
             }
         };
-        let (mut head, body) = answer.into_parts();
+        let (mut head, body) = self.reasoned(answer).into_parts();
         record.note(&head.headers);
         head.headers.extend(told.map(|id| (tonic::codegen::http::HeaderName::from_static(REQUEST_ID), id)));
         Response::from_parts(head, Body::new(Recorded::new(body, record)))
+    }
+
+    /// The transport refuses a message beyond the bound by itself; here it gets the reason that every refusal has.
+    fn reasoned(&self, answer: Response<Body>) -> Response<Body> {
+        let headers = answer.headers();
+        let too_large = headers.get("grpc-status").is_some_and(|code| code == OUT_OF_RANGE);
+        if too_large && !headers.contains_key("grpc-status-details-bin") {
+            return Status::from(Error::MessageTooLarge { most: self.message_max }).into_http();
+        }
+        answer
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
         Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
         Error::Unauthenticated => (Code::Unauthenticated, "TOKEN_UNKNOWN"),
         Error::Forbidden { .. } => (Code::PermissionDenied, "ROLE_MISSING"),
+        Error::UnknownMethod => (Code::Unimplemented, "METHOD_UNKNOWN"),
+        Error::MessageTooLarge { .. } => (Code::OutOfRange, "MESSAGE_TOO_LARGE"),
         Error::Late => (Code::DeadlineExceeded, "DEADLINE_PASSED"),
         Error::Exhausted(_) => (Code::ResourceExhausted, "LIMIT_REACHED"),
         Error::Bundle(BundleError::Backbone { .. }) => (Code::FailedPrecondition, "OTHER_BACKBONE"),
@@ -139,6 +141,8 @@ mod tests {
             (Error::Exhausted("full".into()), Code::ResourceExhausted, "LIMIT_REACHED"),
             (Error::Unauthenticated, Code::Unauthenticated, "TOKEN_UNKNOWN"),
             (Error::Forbidden { role: "heads" }, Code::PermissionDenied, "ROLE_MISSING"),
+            (Error::UnknownMethod, Code::Unimplemented, "METHOD_UNKNOWN"),
+            (Error::MessageTooLarge { most: 1 }, Code::OutOfRange, "MESSAGE_TOO_LARGE"),
             (Error::Late, Code::DeadlineExceeded, "DEADLINE_PASSED"),
             (Error::Bundle(BundleError::Probe), Code::InvalidArgument, "UNSOUND_BUNDLE"),
             (
