@@ -6,6 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why the configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -193,6 +194,12 @@ pub struct Limits {
     pub requests_per_connection_max: usize,
     /// See `requests_max`.
     pub requests_per_token_max: usize,
+    /// Streams in flight (uploads, exports, backups, watches); they take no place from other requests. One connection and
+    /// one token have at most half of them. As many again may watch the server's health.
+    pub streams_max: usize,
+    /// Seconds that a caller may send nothing of a stream, or read nothing of one, before it is ended; a message by itself
+    /// may come by 16 KiB a second after them.
+    pub stall_seconds: u32,
     /// Bytes of the messages of all requests in flight; more are refused.
     pub request_bytes_max: ByteSize,
     /// Pixels that are decoded at a time, of queries and of ingest each; more wait their turn.
@@ -210,6 +217,11 @@ impl Limits {
     /// Bytes of one message.
     pub(crate) fn message_bytes_max(&self) -> usize {
         self.image_bytes_max.0.saturating_add(MESSAGE_MARGIN)
+    }
+
+    /// How long a stream may stand still.
+    pub(crate) fn stall(&self) -> Duration {
+        Duration::from_secs(self.stall_seconds.into())
     }
 }
 
@@ -295,6 +307,8 @@ impl Default for Limits {
             requests_max: 256,
             requests_per_connection_max: 128,
             requests_per_token_max: 128,
+            streams_max: 64,
+            stall_seconds: 60,
             request_bytes_max: ByteSize(512 << 20),
             decoding_pixels_max: 80_000_000,
             query_images_max: 32,
@@ -358,6 +372,8 @@ impl Config {
             ("limits.requests_max", l.requests_max),
             ("limits.requests_per_connection_max", l.requests_per_connection_max),
             ("limits.requests_per_token_max", l.requests_per_token_max),
+            ("limits.streams_max", l.streams_max),
+            ("limits.stall_seconds", l.stall_seconds as usize),
             ("operation.slow_ms", self.operation.slow_ms as usize),
             ("limits.query_images_max", l.query_images_max),
             ("limits.ingest_images_max", l.ingest_images_max),

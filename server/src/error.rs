@@ -72,6 +72,12 @@ pub enum Error {
     /// The caller's deadline has passed.
     #[error("the deadline passed before there was an answer")]
     Late,
+    /// The caller stood still.
+    #[error("too little was sent, or nothing was read, for too long (limits.stall_seconds)")]
+    Stalled,
+    /// Nobody is there any more to be answered.
+    #[error("the caller has left")]
+    Left,
     /// A bound is reached.
     #[error("{0}")]
     Exhausted(String),

@@ -5,6 +5,7 @@ mod addresses;
 mod connections;
 mod gate;
 mod inflow;
+mod places;
 mod record;
 mod roles;
 mod tls;
@@ -12,7 +13,7 @@ mod tokens;
 #[cfg_attr(not(feature = "otel"), path = "front/without_traces.rs")]
 mod traces;
 
-pub(crate) use connections::{ConnectionLimits, accept};
+pub(crate) use connections::accept;
 pub(crate) use gate::{Gate, GateLayer};
 pub use roles::Role;
 pub(crate) use tls::{Tls, TlsError};

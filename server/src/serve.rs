@@ -2,9 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
-use crate::front::{
-    ConnectionLimits, Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, accept,
-};
+use crate::front::{Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, accept};
 use crate::grpc::Services;
 use crate::probes;
 use crate::store::Disk;
@@ -114,7 +112,7 @@ impl Reload {
 
 fn tokens(config: &Config) -> Result<Option<Tokens>, TokensError> {
     let path = config.access.tokens.as_ref();
-    path.map(|path| Tokens::load(path, config.limits.requests_per_token_max)).transpose()
+    path.map(|path| Tokens::load(path, &config.limits)).transpose()
 }
 
 impl Server {
@@ -209,13 +207,7 @@ impl Server {
             let (core, metrics, ended) = (core.clone(), gate.metrics.clone(), ended.clone());
             tokio::spawn(probes::serve(listener, core, metrics, async move { ended.notified().await }))
         });
-        let limits = &core.config().limits;
-        let limits = ConnectionLimits {
-            open_max: limits.connections_max,
-            per_address_max: limits.connections_per_address_max,
-            greeting: Duration::from_secs(limits.greeting_seconds.into()),
-            in_flight_max: limits.requests_per_connection_max,
-        };
+        let limits = core.config().limits.clone();
         let drain = Duration::from_secs(core.config().operation.drain_seconds);
         let serving = router.serve_with_incoming_shutdown(accept(listener, tls, limits), signal);
         let served = tokio::select! {
@@ -247,7 +239,7 @@ impl Server {
             .build_v1()?;
         // More streams than a connection may have in flight: the gate's answer says more than a stream that waits.
         let limits = &self.core.config().limits;
-        let streams = 2 * limits.requests_per_connection_max;
+        let streams = 2 * limits.requests_per_connection_max + limits.streams_max;
         // Without a grace beside it: with one, tonic cuts the connection without asking its client to leave.
         let age = Duration::from_secs(limits.connection_age_seconds.into());
         Ok(tonic::transport::Server::builder()

@@ -236,6 +236,36 @@ async fn a_message_beyond_every_limit_is_refused_and_the_server_goes_on() {
 }
 
 #[tokio::test]
+async fn what_came_before_an_unreadable_message_is_stored_and_told() {
+    let server = TestServer::start_with(|c| c.limits.image_bytes_max = ByteSize(1 << 20)).await;
+    let mut client = server.client().await;
+    let large = v1::UpsertItemsRequest {
+        id: "large".into(),
+        image: vec![0xff; 3 << 20],
+        ..v1::UpsertItemsRequest::default()
+    };
+    let unlike = v1::UpsertItemsRequest {
+        id: "unlike".into(),
+        image: b"no image".to_vec(),
+        ..v1::UpsertItemsRequest::default()
+    };
+    let items = vec![item("first", &render(1, 0)), unlike, large, item("after", &render(1, 1))];
+    let status = client.catalog.upsert_items(futures_util::stream::iter(items)).await.expect_err("cut short");
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    assert!(status.message().starts_with("message 3 of the stream cannot be read"), "{status:?}");
+    assert!(status.message().contains("of the 2 before it 1 were stored and 1 refused"), "{status:?}");
+    let details = status.get_error_details();
+    let info = details.error_info().expect("a reason");
+    assert_eq!(info.reason, "MESSAGE_UNREADABLE");
+    assert_eq!(info.metadata.get("message").map(String::as_str), Some("3"));
+    for (id, there) in [("first", true), ("unlike", false), ("large", false), ("after", false)] {
+        let found = client.catalog.get_item(v1::GetItemRequest { id: id.into() }).await;
+        assert_eq!(found.is_ok(), there, "{id}: {found:?}");
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn more_queries_than_the_model_takes_are_refused_at_once_and_told_to_retry() {
     let server = TestServer::start_with(|c| c.limits.query_images_max = 2).await;
     let client = server.client().await;

@@ -1,7 +1,9 @@
 //! Connections as they come in: bounded in number, encrypted where that is configured, closed when they stay silent.
 
 use super::addresses::{AddressPlace, Addresses};
+use super::places::Places;
 use super::tls::Tls;
+use crate::config::Limits;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -26,7 +28,7 @@ const RETRY: Duration = Duration::from_millis(50);
 pub(crate) struct Peer {
     pub(super) address: SocketAddr,
     /// Its requests in flight.
-    pub(super) in_flight: Arc<Semaphore>,
+    pub(super) in_flight: Places,
 }
 
 /// A connection, open for as long as it holds its places.
@@ -49,28 +51,15 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Bounds on connections.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConnectionLimits {
-    /// Connections that may be open; more wait to be accepted.
-    pub(crate) open_max: usize,
-    /// Connections of one address that may be open; more are closed at once.
-    pub(crate) per_address_max: usize,
-    /// From a connection's first byte to the end of its greeting, encryption included.
-    pub(crate) greeting: Duration,
-    /// Requests of one that may be in flight.
-    pub(crate) in_flight_max: usize,
-}
-
 /// Accepts connections until the receiver is dropped. A connection that does not come about costs the others nothing.
 pub(crate) fn accept(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
-    limits: ConnectionLimits,
+    limits: Limits,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(16);
     tokio::spawn(async move {
-        let open = Arc::new(Semaphore::new(limits.open_max));
+        let open = Arc::new(Semaphore::new(limits.connections_max));
         let addresses = Addresses::default();
         loop {
             let permit = tokio::select! {
@@ -90,12 +79,12 @@ pub(crate) fn accept(
                     continue;
                 }
             };
-            let Some(place) = addresses.place(address.ip(), limits.per_address_max) else {
+            let Some(place) = addresses.place(address.ip(), limits.connections_per_address_max) else {
                 tracing::debug!(%address, "closed: its address has as many connections as it may");
                 continue;
             };
-            let due = Instant::now() + limits.greeting;
-            let peer = Peer { address, in_flight: Arc::new(Semaphore::new(limits.in_flight_max)) };
+            let due = Instant::now() + Duration::from_secs(limits.greeting_seconds.into());
+            let peer = Peer { address, in_flight: Places::of_connection(&limits) };
             let (sender, tls) = (sender.clone(), tls.clone());
             tokio::spawn(async move {
                 match encrypted(stream, tls.as_deref(), due).await {

@@ -1,7 +1,8 @@
 //! The gate that every request passes: who asks, whether there is room, until when, and what became of it.
 
 use super::connections::Peer;
-use super::inflow::{Counted, Inflow};
+use super::inflow::{Counted, Inflow, Pace};
+use super::places::Places;
 use super::record::{Record, Recorded};
 use super::roles::{Needs, needs};
 use super::tokens::{Token, Tokens};
@@ -20,7 +21,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
@@ -44,10 +45,14 @@ pub(crate) struct Gate {
     /// `None`: everybody may do everything.
     pub(crate) tokens: ArcSwapOption<Tokens>,
     pub(crate) metrics: Arc<Metrics>,
-    in_flight: Arc<Semaphore>,
+    in_flight: Places,
+    /// Whoever watches the server's health.
+    watchers: Places,
     inflow: Inflow,
     /// Bytes of one message.
     message_max: usize,
+    /// How long a caller may stand still.
+    stall: Duration,
     slow: Duration,
     traces: Option<Arc<Traces>>,
 }
@@ -62,9 +67,11 @@ impl Gate {
         Self {
             tokens: ArcSwapOption::from_pointee(tokens),
             metrics: Arc::default(),
-            in_flight: Arc::new(Semaphore::new(limits.requests_max)),
+            in_flight: Places::of_server(limits),
+            watchers: Places::of_health(limits),
             inflow: Inflow::new(limits),
             message_max: limits.message_bytes_max(),
+            stall: limits.stall(),
             slow,
             traces,
         }
@@ -73,16 +80,20 @@ impl Gate {
     /// Lets a request through: the record gets its caller and its places. A method that is not known is refused like
     /// one that the caller may not call: what is let through is written down in `roles`, and nothing else is.
     fn admit(&self, needs: Option<Needs>, request: &Request<Body>, record: &mut Record) -> Result<(), Error> {
-        if matches!(needs, Some(Needs { role: None, .. })) {
+        let peer = request.extensions().get::<Peer>();
+        if let Some(Needs { role: None, lasts }) = needs {
+            if lasts {
+                record.permits = places(&self.watchers, peer, None, true)?;
+            }
             return Ok(());
         }
         let token = self.identify(request.headers())?;
         record.caller = token.as_ref().map(|t| t.name.clone()).unwrap_or_default();
-        let role = needs.and_then(|needs| needs.role).ok_or(Error::UnknownMethod)?;
+        let Some(Needs { role: Some(role), lasts }) = needs else { return Err(Error::UnknownMethod) };
         if token.as_ref().is_some_and(|t| !t.has(role)) {
             return Err(Error::Forbidden { role: role.name() });
         }
-        record.permits = self.places(request.extensions().get(), token.as_deref())?;
+        record.permits = places(&self.in_flight, peer, token.as_deref(), lasts)?;
         Ok(())
     }
 
@@ -92,26 +103,6 @@ impl Gate {
         let Some(tokens) = &*tokens else { return Ok(None) };
         let token = bearer(headers).and_then(|secret| tokens.find(secret));
         Ok(Some(token.ok_or(Error::Unauthenticated)?.clone()))
-    }
-
-    /// Places among the requests in flight of the server, the connection and the token.
-    fn places(&self, peer: Option<&Peer>, token: Option<&Token>) -> Result<Vec<OwnedSemaphorePermit>, Error> {
-        let places = [
-            (Some(&self.in_flight), "the server"),
-            (peer.map(|p| &p.in_flight), "this connection"),
-            (token.map(|t| &t.in_flight), "this token"),
-        ];
-        let mut permits = Vec::new();
-        for (place, whose) in places {
-            let Some(place) = place else { continue };
-            let busy = |_| {
-                Error::Exhausted(format!(
-                    "{whose} has as many requests in flight as it may; try again in a moment"
-                ))
-            };
-            permits.push(place.clone().try_acquire_owned().map_err(busy)?);
-        }
-        Ok(permits)
     }
 
     async fn pass<S>(self: Arc<Self>, mut request: Request<Body>, mut service: S) -> Response<Body>
@@ -146,7 +137,8 @@ impl Gate {
             Ok(()) => {
                 // The secret is nobody's business further in.
                 request.headers_mut().remove("authorization");
-                let request = request.map(|body| Body::new(Counted::new(body, record.taken.clone())));
+                let pace = Pace { lasts: record.lasts, stall: self.stall };
+                let request = request.map(|body| Body::new(Counted::new(body, record.taken.clone(), pace)));
                 let deadline = time_left(request.headers());
                 let stages = record.stages.clone();
                 let answering = async move { stages.of(service.call(request)).await };
@@ -168,6 +160,21 @@ impl Gate {
         }
         answer
     }
+}
+
+/// A place among the calls or the streams of the server, the connection and the token each.
+fn places(
+    server: &Places,
+    peer: Option<&Peer>,
+    token: Option<&Token>,
+    lasts: bool,
+) -> Result<Vec<OwnedSemaphorePermit>, Error> {
+    let all = [
+        (Some(server), "the server"),
+        (peer.map(|p| &p.in_flight), "this connection"),
+        (token.map(|t| &t.in_flight), "this token"),
+    ];
+    all.into_iter().filter_map(|(places, whose)| Some(places?.take(lasts, whose))).collect()
 }
 
 /// The answer of a handler, or what is said in its place when it panicked or came too late.

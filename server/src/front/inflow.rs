@@ -1,4 +1,5 @@
-//! What the messages of all requests take: bytes that have come in are counted until their request is over.
+//! What the messages of all requests take: bytes that have come in are counted until their request is over, and have to
+//! come in without long pauses.
 
 use crate::config::Limits;
 use crate::error::Error;
@@ -6,12 +7,16 @@ use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 use tonic::Status;
 use tonic::codegen::Bytes;
 
 /// What bytes are counted in.
 const UNIT: usize = 1 << 10;
+/// The pace at which a single message has to come, about: photos over a slow line do.
+const BYTES_PER_SECOND_MIN: usize = 16 << 10;
 
 /// Room for the messages of all requests.
 pub(super) struct Inflow {
@@ -62,16 +67,39 @@ impl Taken {
     }
 }
 
-/// A request's body that takes room for what comes in, and fails when there is none.
+/// How a caller has to send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// A stream: its messages come when there is something to say. Otherwise one message, which is there already.
+    pub(super) lasts: bool,
+    /// Longest that nothing may come.
+    pub(super) stall: Duration,
+}
+
+/// A request's body that takes room for what comes in, and fails when there is none, or when nothing comes.
 pub(super) struct Counted<B> {
     body: B,
     taken: Taken,
     bytes: usize,
+    pace: Pace,
+    started: Instant,
+    /// Runs while nothing is there, so that only the caller's time counts.
+    waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Counted<B> {
-    pub(super) fn new(body: B, taken: Taken) -> Self {
-        Self { body, taken, bytes: 0 }
+    pub(super) fn new(body: B, taken: Taken, pace: Pace) -> Self {
+        Self { body, taken, bytes: 0, pace, started: Instant::now(), waiting: None }
+    }
+
+    /// How long the next bytes may take. A single message gets no new time with every byte, or one that drips would hold
+    /// its place for days.
+    fn patience(&self) -> Duration {
+        if self.pace.lasts {
+            return self.pace.stall;
+        }
+        let due = self.pace.stall + Duration::from_secs((self.bytes / BYTES_PER_SECOND_MIN) as u64);
+        due.saturating_sub(self.started.elapsed())
     }
 }
 
@@ -84,6 +112,12 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Counted<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_pending() {
+            let patience = self.patience();
+            let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            return waiting.as_mut().poll(cx).map(|()| Some(Err(Error::Stalled.into())));
+        }
+        self.waiting = None;
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(data) = frame.data_ref()
         {
@@ -101,5 +135,51 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Counted<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    /// A body of which nothing ever comes.
+    struct Silent;
+
+    impl Body for Silent {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Pending
+        }
+    }
+
+    fn silent(pace: Pace) -> Counted<Silent> {
+        Counted::new(Silent, Inflow::new(&Limits::default()).request(), pace)
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_sends_nothing_is_given_up() {
+        for lasts in [false, true] {
+            let mut body = silent(Pace { lasts, stall: Duration::from_millis(10) });
+            let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            let status = frame.expect("a frame").expect_err("it stalled");
+            assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_drips_gets_no_new_time_with_every_byte() {
+        let stall = Duration::from_secs(60);
+        let mut body = silent(Pace { lasts: false, stall });
+        body.bytes = 1000;
+        assert!(body.patience() <= stall);
+        body.bytes = 100 * BYTES_PER_SECOND_MIN;
+        let patience = body.patience();
+        assert!(patience > stall + Duration::from_secs(90) && patience <= stall + Duration::from_secs(100));
     }
 }

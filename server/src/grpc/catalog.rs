@@ -1,5 +1,7 @@
 //! `CatalogService`.
 
+use super::outgoing::{Answers, Outgoing};
+use super::status::cut_short;
 use super::{Services, convert, paging};
 use crate::catalogue::{Column, Item, Slot, Snapshot};
 use crate::core::{Core, NewItem, Scope, Upserted};
@@ -12,9 +14,7 @@ use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Items with images that are embedded and committed together.
@@ -43,7 +43,12 @@ impl CatalogService for Services {
             images: (0, 0),
             running: None,
         };
-        while let Some(message) = stream.message().await? {
+        loop {
+            let message = match stream.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                Err(cause) => return Err(upsert.cut_short(&cause).await?),
+            };
             if upsert.results.len() == most {
                 // What came before is complete and durable before the caller hears of it.
                 upsert.finish().await?;
@@ -122,28 +127,24 @@ impl CatalogService for Services {
         Ok(Response::new(v1::ListItemsResponse { items, next_page_token }))
     }
 
-    type ExportItemsStream = ReceiverStream<Result<v1::ExportItemsResponse, Status>>;
+    type ExportItemsStream = Answers<v1::ExportItemsResponse>;
 
     async fn export_items(
         &self,
         request: Request<v1::ExportItemsRequest>,
     ) -> Result<Response<Self::ExportItemsStream>, Status> {
         let v1::ExportItemsRequest { after, no_images } = request.into_inner();
-        let (sender, receiver) = mpsc::channel(4);
+        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
         let (core, snapshot) = (self.core.clone(), self.core.snapshot());
         tokio::task::spawn_blocking(move || {
-            for slot in snapshot.items().after(&after) {
-                let item = snapshot.items().get(slot);
-                let exported = item.map(|item| export(&core, &snapshot, (slot, item), no_images));
-                let Some(exported) = exported else { continue };
-                let failed = exported.is_err();
-                let sent = sender.blocking_send(exported.map_err(Status::from));
-                if failed || sent.is_err() {
-                    return;
-                }
-            }
+            let items = snapshot.items();
+            let sent = items
+                .after(&after)
+                .filter_map(|slot| Some((slot, items.get(slot)?)))
+                .try_for_each(|item| outgoing.send_blocking(export(&core, &snapshot, item, no_images)?));
+            outgoing.end(sent);
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(answers))
     }
 
     async fn catalog_stats(
@@ -253,6 +254,13 @@ impl Upsert<'_> {
         let (images, bytes) = self.images;
         let is_full = self.batch.len() >= BATCH || images >= BATCH_IMAGES || bytes >= BATCH_BYTES;
         if is_full { self.flush().await } else { Ok(()) }
+    }
+
+    /// What the caller hears when the stream cannot be read on: what came before is stored and told.
+    async fn cut_short(&mut self, cause: &Status) -> Result<Status, Error> {
+        self.finish().await?;
+        let stored = self.results.iter().filter(|result| result.error.is_none()).count();
+        Ok(cut_short(cause, self.results.len() + 1, stored))
     }
 
     /// Waits until everything taken is durable.

@@ -1,6 +1,7 @@
 //! `GenerationService`.
 
 use super::incoming::Incoming;
+use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert};
 use crate::core::{Core, GenerationFiles, ModelStatus, RequestId};
 use crate::error::Error;
@@ -10,8 +11,6 @@ use lapel_proto::v1;
 use lapel_proto::v1::build_generation_request::Part;
 use lapel_proto::v1::generation_service_server::GenerationService;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 #[tonic::async_trait]
@@ -25,7 +24,7 @@ impl GenerationService for Services {
         Ok(Response::new(v1::BuildGenerationResponse { generation: Some(generation(&self.core, &status)) }))
     }
 
-    type WatchGenerationStream = ReceiverStream<Result<v1::WatchGenerationResponse, Status>>;
+    type WatchGenerationStream = Answers<v1::WatchGenerationResponse>;
 
     async fn watch_generation(
         &self,
@@ -33,35 +32,12 @@ impl GenerationService for Services {
     ) -> Result<Response<Self::WatchGenerationStream>, Status> {
         let core = self.core.clone();
         let fingerprint = core.model_status(&request.into_inner().backbone)?.fingerprint;
-        let mut states = core.models.subscribe();
-        let first = core.heads_of_model(&fingerprint).into_iter().next();
-        let mut progress = first.map(|s| core.registry.watch(&s.name, s.version)).transpose()?;
-        let (sender, receiver) = mpsc::channel(4);
+        let (outgoing, answers) = Outgoing::new(core.config.limits.stall());
         tokio::spawn(async move {
-            loop {
-                let Ok(status) = core.model_status(&fingerprint) else { return };
-                let told = Some(generation(&core, &status));
-                let told = sender.send(Ok(v1::WatchGenerationResponse { generation: told })).await;
-                if status.state.is_settled() || told.is_err() {
-                    return;
-                }
-                let progressed = async {
-                    match &mut progress {
-                        Some(progress) => progress.changed().await.is_ok(),
-                        None => std::future::pending().await,
-                    }
-                };
-                let goes_on = tokio::select! {
-                    changed = states.changed() => changed.is_ok(),
-                    progressed = progressed => progressed,
-                    () = core.stopping.cancelled() => false,
-                };
-                if !goes_on {
-                    return;
-                }
-            }
+            let watched = watch_until_settled(&core, &fingerprint, &outgoing).await;
+            outgoing.end(watched);
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(answers))
     }
 
     async fn list_generations(
@@ -193,6 +169,39 @@ impl Services {
         }
         let request = convert::request_id_of(&id, receiving.announced.join(",").as_bytes())?;
         Ok((files, hold, request))
+    }
+}
+
+/// Tells a generation's state and every change of it, until nothing more happens to it, it is gone, or the server stops.
+async fn watch_until_settled(
+    core: &Arc<Core>,
+    fingerprint: &str,
+    outgoing: &Outgoing<v1::WatchGenerationResponse>,
+) -> Result<(), Error> {
+    let mut states = core.models.subscribe();
+    let first = core.heads_of_model(fingerprint).into_iter().next();
+    let mut progress = first.map(|s| core.registry.watch(&s.name, s.version)).transpose()?;
+    loop {
+        let Ok(status) = core.model_status(fingerprint) else { return Ok(()) };
+        let told = Some(generation(core, &status));
+        outgoing.send(v1::WatchGenerationResponse { generation: told }).await?;
+        if status.state.is_settled() {
+            return Ok(());
+        }
+        let progressed = async {
+            match &mut progress {
+                Some(progress) => progress.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        let goes_on = tokio::select! {
+            changed = states.changed() => changed.is_ok(),
+            progressed = progressed => progressed,
+            () = core.stopping.cancelled() => false,
+        };
+        if !goes_on {
+            return Ok(());
+        }
     }
 }
 

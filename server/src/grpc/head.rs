@@ -1,6 +1,7 @@
 //! `HeadService`.
 
 use super::incoming::Incoming;
+use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert, paging};
 use crate::catalogue::{Column, Snapshot};
 use crate::core::Registration;
@@ -10,8 +11,8 @@ use lapel_heads::Attribute;
 use lapel_proto::v1;
 use lapel_proto::v1::head_service_server::HeadService;
 use lapel_proto::v1::register_head_request::Part;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 #[tonic::async_trait]
@@ -55,35 +56,21 @@ impl HeadService for Services {
         Ok(Response::new(v1::CancelHeadResponse { head: Some(convert::head(&status)) }))
     }
 
-    type WatchHeadStream = ReceiverStream<Result<v1::WatchHeadResponse, Status>>;
+    type WatchHeadStream = Answers<v1::WatchHeadResponse>;
 
     async fn watch_head(
         &self,
         request: Request<v1::WatchHeadRequest>,
     ) -> Result<Response<Self::WatchHeadStream>, Status> {
         let v1::WatchHeadRequest { name, version } = request.into_inner();
-        let mut changes = self.core.registry.watch(&name, version)?;
+        let changes = self.core.registry.watch(&name, version)?;
         let stopping = self.core.stopping.clone();
-        let (sender, receiver) = mpsc::channel(4);
+        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
         tokio::spawn(async move {
-            loop {
-                let status = changes.borrow_and_update().clone();
-                let settled = status.state.is_settled();
-                let told = Some(convert::head(&status));
-                let told = sender.send(Ok(v1::WatchHeadResponse { head: told })).await;
-                if settled || told.is_err() {
-                    return;
-                }
-                let goes_on = tokio::select! {
-                    changed = changes.changed() => changed.is_ok(),
-                    () = stopping.cancelled() => false,
-                };
-                if !goes_on {
-                    return;
-                }
-            }
+            let watched = watch_until_settled(changes, &outgoing, &stopping).await;
+            outgoing.end(watched);
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(answers))
     }
 
     async fn list_heads(
@@ -182,6 +169,28 @@ impl Services {
             }
         }
         Ok((incoming.finish(self.core.bundle_key.as_ref())?, registration))
+    }
+}
+
+/// Tells a head's state and every change of it, until nothing more happens to it or the server stops.
+async fn watch_until_settled(
+    mut changes: watch::Receiver<HeadStatus>,
+    outgoing: &Outgoing<v1::WatchHeadResponse>,
+    stopping: &CancellationToken,
+) -> Result<(), Error> {
+    loop {
+        let status = changes.borrow_and_update().clone();
+        outgoing.send(v1::WatchHeadResponse { head: Some(convert::head(&status)) }).await?;
+        if status.state.is_settled() {
+            return Ok(());
+        }
+        let goes_on = tokio::select! {
+            changed = changes.changed() => changed.is_ok(),
+            () = stopping.cancelled() => false,
+        };
+        if !goes_on {
+            return Ok(());
+        }
     }
 }
 
