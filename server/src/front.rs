@@ -15,6 +15,7 @@ mod traces;
 
 pub(crate) use connections::accept;
 pub(crate) use gate::{Gate, GateLayer};
+pub(crate) use inflow::{Held, Room};
 pub use roles::Role;
 pub(crate) use tls::{Tls, TlsError};
 pub(crate) use tokens::Tokens;

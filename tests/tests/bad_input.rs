@@ -252,7 +252,7 @@ async fn what_came_before_an_unreadable_message_is_stored_and_told() {
     let items = vec![item("first", &render(1, 0)), unlike, large, item("after", &render(1, 1))];
     let status = client.catalog.upsert_items(futures_util::stream::iter(items)).await.expect_err("cut short");
     assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
-    assert!(status.message().starts_with("message 3 of the stream cannot be read"), "{status:?}");
+    assert!(status.message().starts_with("message 3 of the stream was not taken"), "{status:?}");
     assert!(status.message().contains("of the 2 before it 1 were stored and 1 refused"), "{status:?}");
     let details = status.get_error_details();
     let info = details.error_info().expect("a reason");

@@ -102,6 +102,28 @@ async fn bytes_beyond_the_bound_are_refused_and_given_back() {
     server.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_announced_takes_its_room_and_a_long_upload_takes_it_part_by_part() {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.limits.request_bytes_max = ByteSize(12 << 20);
+    })
+    .await;
+    let mut client = server.client().await;
+    let refused = client.register_bundle(&vec![0; 40 << 20]).await.expect_err("there is no room for it");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.get_error_details().retry_info().is_some(), "{refused:?}");
+    // Four times as much as there is room for, in one stream.
+    let items = (0..52).map(|n| v1::UpsertItemsRequest {
+        id: format!("l{n}"),
+        image: vec![7; 900 << 10],
+        ..v1::UpsertItemsRequest::default()
+    });
+    let results = client.upsert(items.collect()).await.expect("it waits for its own batches");
+    assert_eq!(results.iter().filter(|r| r.error.is_some()).count(), 52, "sevens are no image");
+    server.finish().await;
+}
+
 #[tokio::test]
 async fn a_deadline_that_passes_is_told_as_such() {
     let server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;

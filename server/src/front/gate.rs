@@ -127,7 +127,7 @@ impl Gate {
             lasts: found.is_some_and(|needs| needs.lasts),
             code: None,
             permits: Vec::new(),
-            taken: self.inflow.request(),
+            room: self.inflow.request(),
             traces: self.traces.clone().map(|traces| (traces, Traces::parent(request.headers()))),
         };
         self.metrics.begins();
@@ -138,7 +138,8 @@ impl Gate {
                 // The secret is nobody's business further in.
                 request.headers_mut().remove("authorization");
                 let pace = Pace { lasts: record.lasts, stall: self.stall };
-                let request = request.map(|body| Body::new(Counted::new(body, record.taken.clone(), pace)));
+                request.extensions_mut().insert(record.room.clone());
+                let request = request.map(|body| Body::new(Counted::new(body, record.room.clone(), pace)));
                 let deadline = time_left(request.headers());
                 let stages = record.stages.clone();
                 let answering = async move { stages.of(service.call(request)).await };

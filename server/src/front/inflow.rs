@@ -1,11 +1,11 @@
-//! What the messages of all requests take: bytes that have come in are counted until their request is over, and have to
-//! come in without long pauses.
+//! What the messages of all requests take: bytes are counted for as long as they are in memory, and have to come in
+//! without long pauses.
 
 use crate::config::Limits;
 use crate::error::Error;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,50 +20,105 @@ const BYTES_PER_SECOND_MIN: usize = 16 << 10;
 
 /// Room for the messages of all requests.
 pub(super) struct Inflow {
-    room: Arc<Semaphore>,
-    /// Units of one message. A stream has about one in memory at a time.
+    all: Arc<Semaphore>,
+    /// Units of one message. A request has about one that is not read yet.
     message_max: usize,
 }
 
 impl Inflow {
     pub(super) fn new(limits: &Limits) -> Self {
         let units = (limits.request_bytes_max.0 / UNIT).min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(units)), message_max: limits.message_bytes_max().div_ceil(UNIT) }
+        Self { all: Arc::new(Semaphore::new(units)), message_max: limits.message_bytes_max().div_ceil(UNIT) }
     }
 
-    /// The room that a request takes; nothing so far.
-    pub(super) fn request(&self) -> Taken {
-        Taken { room: self.room.clone(), message_max: self.message_max, permit: Arc::default() }
+    /// The room of a request; it has taken none so far.
+    pub(super) fn request(&self) -> Room {
+        Room { all: self.all.clone(), message_max: self.message_max, unread: Arc::default() }
     }
 }
 
-/// The room that a request has taken. It is given back with the last copy.
+/// The room that a request takes for what has come in. It is given back with the last copy, but for what is held.
 #[derive(Clone)]
-pub(super) struct Taken {
-    room: Arc<Semaphore>,
+pub(crate) struct Room {
+    all: Arc<Semaphore>,
     message_max: usize,
-    permit: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    unread: Arc<Mutex<Unread>>,
 }
 
-impl Taken {
-    /// Takes room for a request of which so many bytes have come in.
+/// Bytes that no handler has taken yet, and their room.
+#[derive(Default)]
+struct Unread {
+    bytes: usize,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Room of something that is kept; given back when dropped.
+pub(crate) struct Held {
+    _permits: [Option<OwnedSemaphorePermit>; 2],
+}
+
+impl Room {
+    /// The room of a request that has passed the gate.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for one that has not.
+    pub(crate) fn of<T>(request: &tonic::Request<T>) -> Result<Self, Error> {
+        let room = request.extensions().get::<Self>().cloned();
+        room.ok_or_else(|| Error::Internal("a request that has not passed the gate".into()))
+    }
+
+    /// Takes room for bytes that have come in.
     fn grow(&self, bytes: usize) -> Result<(), Error> {
-        // Permits are merged whole.
-        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let wanted = bytes.div_ceil(UNIT).min(self.message_max).saturating_sub(taken);
+        let mut unread = self.lock();
+        let bytes = unread.bytes.saturating_add(bytes);
+        let taken = unread.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = self.take(bytes.div_ceil(UNIT).min(self.message_max).saturating_sub(taken))?;
+        unread.bytes = bytes;
+        match unread.permit.as_mut() {
+            Some(permit) => permit.merge(more),
+            None => unread.permit = Some(more),
+        }
+        Ok(())
+    }
+
+    /// Holds room for a part of a stream that is kept while the stream goes on. What came as this part is counted here
+    /// and no longer as unread.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] when there is no room.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, Error> {
+        let mut unread = self.lock();
+        let wanted = bytes.div_ceil(UNIT);
+        let here = unread.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits).min(wanted);
+        let more = self.take(wanted - here)?;
+        unread.bytes = unread.bytes.saturating_sub(bytes);
+        let moved = unread.permit.as_mut().and_then(|permit| permit.split(here));
+        Ok(Held { _permits: [moved, Some(more)] })
+    }
+
+    /// Gives back the room of a part of a stream that is not kept, or is counted elsewhere.
+    pub(crate) fn release(&self, bytes: usize) {
+        let mut unread = self.lock();
+        unread.bytes = unread.bytes.saturating_sub(bytes);
+        let left = unread.bytes.div_ceil(UNIT);
+        if let Some(permit) = unread.permit.as_mut() {
+            drop(permit.split(permit.num_permits().saturating_sub(left)));
+        }
+    }
+
+    fn take(&self, units: usize) -> Result<OwnedSemaphorePermit, Error> {
         let full = || {
             Error::Exhausted(
                 "the server has as many bytes of requests in flight as it may; try again in a moment".into(),
             )
         };
-        let more = u32::try_from(wanted).map_err(|_| full())?;
-        let more = self.room.clone().try_acquire_many_owned(more).map_err(|_| full())?;
-        match permit.as_mut() {
-            Some(permit) => permit.merge(more),
-            None => *permit = Some(more),
-        }
-        Ok(())
+        let units = u32::try_from(units).map_err(|_| full())?;
+        self.all.clone().try_acquire_many_owned(units).map_err(|_| full())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Unread> {
+        // Counts and permits are changed together, without a step between that could panic.
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,7 +134,7 @@ pub(super) struct Pace {
 /// A request's body that takes room for what comes in, and fails when there is none, or when nothing comes.
 pub(super) struct Counted<B> {
     body: B,
-    taken: Taken,
+    room: Room,
     bytes: usize,
     pace: Pace,
     started: Instant,
@@ -88,8 +143,8 @@ pub(super) struct Counted<B> {
 }
 
 impl<B> Counted<B> {
-    pub(super) fn new(body: B, taken: Taken, pace: Pace) -> Self {
-        Self { body, taken, bytes: 0, pace, started: Instant::now(), waiting: None }
+    pub(super) fn new(body: B, room: Room, pace: Pace) -> Self {
+        Self { body, room, bytes: 0, pace, started: Instant::now(), waiting: None }
     }
 
     /// How long the next bytes may take. A single message gets no new time with every byte, or one that drips would hold
@@ -122,7 +177,7 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Counted<B> {
             && let Some(data) = frame.data_ref()
         {
             self.bytes = self.bytes.saturating_add(data.len());
-            if let Err(full) = self.taken.grow(self.bytes) {
+            if let Err(full) = self.room.grow(data.len()) {
                 return Poll::Ready(Some(Err(full.into())));
             }
         }
@@ -141,6 +196,7 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Counted<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ByteSize;
     use std::future::poll_fn;
 
     /// A body of which nothing ever comes.
@@ -181,5 +237,36 @@ mod tests {
         body.bytes = 100 * BYTES_PER_SECOND_MIN;
         let patience = body.patience();
         assert!(patience > stall + Duration::from_secs(90) && patience <= stall + Duration::from_secs(100));
+    }
+    #[test]
+    fn what_is_in_memory_is_counted_and_what_was_seen_is_not() {
+        const MIB: usize = 1 << 20;
+        let limits = Limits {
+            image_bytes_max: ByteSize(MIB),
+            request_bytes_max: ByteSize(4 * MIB),
+            ..Limits::default()
+        };
+        let inflow = Inflow::new(&limits);
+        let free = || inflow.all.available_permits() * UNIT;
+        let room = inflow.request();
+        for _ in 0..10 {
+            room.grow(MIB).expect("there is room");
+            assert_eq!(free(), 3 * MIB);
+            room.release(MIB);
+        }
+        assert_eq!(free(), 4 * MIB);
+        let mut held = Vec::new();
+        for kept in 1..=4 {
+            room.grow(MIB).expect("there is room");
+            held.push(room.hold(MIB).expect("it has come in, so it has its room"));
+            assert_eq!(free(), (4 - kept) * MIB);
+        }
+        assert!(room.grow(1).is_err() && room.hold(1).is_err() && inflow.request().grow(1).is_err());
+        drop(room);
+        assert_eq!(free(), 0, "what is kept outlives its request");
+        drop(held);
+        assert_eq!(free(), 4 * MIB);
+        inflow.request().hold(3 * MIB).map(drop).expect("announced before it comes");
+        assert!(inflow.request().hold(5 * MIB).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The record of a request: counted and logged once, when its last byte has gone or its caller has.
 
-use super::inflow::Taken;
+use super::inflow::Room;
 use super::traces::{Parent, Traces};
 use crate::metrics::Metrics;
 use crate::stages::Stages;
@@ -30,7 +30,7 @@ pub(super) struct Record {
     pub(super) code: Option<Code>,
     /// Given back when the request is over, as is what its message takes.
     pub(super) permits: Vec<OwnedSemaphorePermit>,
-    pub(super) taken: Taken,
+    pub(super) room: Room,
     /// Where its spans go, and what they lie below.
     pub(super) traces: Option<(Arc<Traces>, Parent)>,
 }

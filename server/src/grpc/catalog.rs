@@ -6,12 +6,14 @@ use super::{Services, convert, paging};
 use crate::catalogue::{Column, Item, Slot, Snapshot};
 use crate::core::{Core, NewItem, Scope, Upserted};
 use crate::error::Error;
+use crate::front::{Held, Room};
 use crate::search::check_filters;
 use crate::stages::carried;
 use crate::store::ContentId;
 use lapel_heads::photo_format;
 use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
+use prost::Message;
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use tokio::task::JoinHandle;
@@ -21,8 +23,10 @@ use tonic::{Request, Response, Status, Streaming};
 const BATCH_IMAGES: usize = 64;
 /// Items, with images or without, that are committed together.
 const BATCH: usize = 1024;
-/// Bytes of images from which on a batch is full; two batches are in memory at a time.
+/// Bytes of messages from which on a batch is full; two batches are in memory at a time.
 const BATCH_BYTES: usize = 32 << 20;
+/// The share of all room that a batch may take at most, so that a stream does not fill it by itself.
+const BATCH_SHARE: usize = 8;
 
 /// The outcome of a batch: one result an item, in their order.
 type Batch = Result<Vec<Result<Upserted, Error>>, Error>;
@@ -33,14 +37,19 @@ impl CatalogService for Services {
         &self,
         request: Request<Streaming<v1::UpsertItemsRequest>>,
     ) -> Result<Response<v1::UpsertItemsResponse>, Status> {
+        let room = Room::of(&request)?;
         let mut stream = request.into_inner();
-        let most = self.core.config.limits.stream_items_max;
+        let limits = &self.core.config.limits;
+        let most = limits.stream_items_max;
         let mut upsert = Upsert {
             services: self,
             ids: HashSet::new(),
             results: Vec::new(),
             batch: Vec::new(),
-            images: (0, 0),
+            held: Vec::new(),
+            images: 0,
+            bytes: 0,
+            bytes_max: BATCH_BYTES.min(limits.request_bytes_max.0 / BATCH_SHARE),
             running: None,
         };
         loop {
@@ -57,7 +66,17 @@ impl CatalogService for Services {
                 ))
                 .into());
             }
-            upsert.take(message).await?;
+            let bytes = message.encoded_len();
+            let mut held = room.hold(bytes);
+            if held.is_err() {
+                // What this stream itself holds is free again once it is durable.
+                upsert.finish().await?;
+                held = room.hold(bytes);
+            }
+            match held {
+                Ok(held) => upsert.take(message, bytes, held).await?,
+                Err(full) => return Err(upsert.cut_short(&full.into()).await?),
+            }
         }
         upsert.finish().await?;
         Ok(Response::new(v1::UpsertItemsResponse { results: upsert.results }))
@@ -210,13 +229,18 @@ struct Upsert<'a> {
     results: Vec<v1::UpsertResult>,
     /// Items with the places of their results.
     batch: Vec<(usize, NewItem)>,
-    /// Images of the batch, and their bytes.
-    images: (usize, usize),
+    /// The room of the batch's messages.
+    held: Vec<Held>,
+    /// Images of the batch, and bytes of its messages.
+    images: usize,
+    bytes: usize,
+    /// Bytes of a full batch.
+    bytes_max: usize,
     running: Option<(Vec<usize>, JoinHandle<Batch>)>,
 }
 
 impl Upsert<'_> {
-    async fn take(&mut self, message: v1::UpsertItemsRequest) -> Result<(), Error> {
+    async fn take(&mut self, message: v1::UpsertItemsRequest, bytes: usize, held: Held) -> Result<(), Error> {
         let request = convert::request_id(&message.request_id, &message);
         let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only, labels_only, .. } =
             message;
@@ -242,17 +266,17 @@ impl Upsert<'_> {
                 }
             }
             Ok((scope, request)) => {
-                if !image.is_empty() {
-                    self.images = (self.images.0 + 1, self.images.1 + image.len());
-                }
+                self.images += usize::from(!image.is_empty());
+                self.bytes += bytes;
+                self.held.push(held);
                 let image = (!image.is_empty()).then_some(image);
                 let signatures = convert::signatures(signatures);
                 let item = NewItem { id, image, labels, signatures, scope, request };
                 self.batch.push((self.results.len() - 1, item));
             }
         }
-        let (images, bytes) = self.images;
-        let is_full = self.batch.len() >= BATCH || images >= BATCH_IMAGES || bytes >= BATCH_BYTES;
+        let is_full =
+            self.batch.len() >= BATCH || self.images >= BATCH_IMAGES || self.bytes >= self.bytes_max;
         if is_full { self.flush().await } else { Ok(()) }
     }
 
@@ -283,9 +307,15 @@ impl Upsert<'_> {
         }
         if !self.batch.is_empty() {
             let (places, items) = std::mem::take(&mut self.batch).into_iter().unzip();
-            self.images = (0, 0);
-            let core = self.services.core.clone();
-            self.running = Some((places, tokio::spawn(carried(async move { core.upsert(items).await }))));
+            (self.images, self.bytes) = (0, 0);
+            let (core, held) = (self.services.core.clone(), std::mem::take(&mut self.held));
+            let stored = async move {
+                let outcome = core.upsert(items).await;
+                // Not the caller decides how long they are in memory: it may have left.
+                drop(held);
+                outcome
+            };
+            self.running = Some((places, tokio::spawn(carried(stored))));
         }
         Ok(())
     }

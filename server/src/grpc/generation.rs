@@ -5,6 +5,7 @@ use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert};
 use crate::core::{Core, GenerationFiles, ModelStatus, RequestId};
 use crate::error::Error;
+use crate::front::{Held, Room};
 use crate::heads::HeadState;
 use lapel_heads::BundleKey;
 use lapel_proto::v1;
@@ -19,7 +20,9 @@ impl GenerationService for Services {
         &self,
         request: Request<Streaming<v1::BuildGenerationRequest>>,
     ) -> Result<Response<v1::BuildGenerationResponse>, Status> {
-        let (files, hold, request) = self.receive_generation(request.into_inner()).await?;
+        let room = Room::of(&request)?;
+        // The files keep their room until they are taken over.
+        let (files, hold, request, _held) = self.receive_generation(request.into_inner(), &room).await?;
         let status = self.core.build_generation(files, hold, request).await?;
         Ok(Response::new(v1::BuildGenerationResponse { generation: Some(generation(&self.core, &status)) }))
     }
@@ -83,6 +86,9 @@ impl GenerationService for Services {
 struct Receiving<'a> {
     key: Option<&'a BundleKey>,
     files: GenerationFiles,
+    room: &'a Room,
+    /// What the files take.
+    held: Vec<Held>,
     /// Announcements, for the request's identity.
     announced: Vec<String>,
     current: Option<(v1::GenerationFile, Incoming)>,
@@ -112,14 +118,17 @@ impl Receiving<'_> {
             return Err(Error::invalid("header.file", wanted));
         }
         self.announced.push(header.sha256.to_lowercase());
-        self.current =
-            Some((file, Incoming::announced(header.size_bytes, header.sha256, header.signature, most)?));
+        self.current = Some((
+            file,
+            Incoming::announced(header.size_bytes, header.sha256, header.signature, most, self.room)?,
+        ));
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), Error> {
         let Some((file, incoming)) = self.current.take() else { return Ok(()) };
-        let bytes = incoming.finish(self.key)?;
+        let (bytes, held) = incoming.finish(self.key)?;
+        self.held.push(held);
         match file {
             v1::GenerationFile::Backbone => self.files.backbone = bytes,
             v1::GenerationFile::ExtractParts => self.files.extract_parts = bytes,
@@ -133,12 +142,15 @@ impl Services {
     async fn receive_generation(
         &self,
         mut stream: Streaming<v1::BuildGenerationRequest>,
-    ) -> Result<(GenerationFiles, bool, RequestId), Status> {
+        room: &Room,
+    ) -> Result<(GenerationFiles, bool, RequestId, Vec<Held>), Status> {
         let limits = &self.core.config.limits;
         let (mut hold, mut id) = (false, String::new());
         let mut receiving = Receiving {
             key: self.core.bundle_key.as_ref(),
             files: GenerationFiles::default(),
+            room,
+            held: Vec::new(),
             announced: Vec::new(),
             current: None,
         };
@@ -160,15 +172,15 @@ impl Services {
             }
         }
         receiving.finish()?;
-        let files = receiving.files;
+        let Receiving { files, held, announced, .. } = receiving;
         for (name, file) in [("backbone", &files.backbone), ("\"Extract Parts?\" head", &files.extract_parts)]
         {
             if file.is_empty() {
                 return Err(Error::invalid("header.file", format!("the {name} is missing")).into());
             }
         }
-        let request = convert::request_id_of(&id, receiving.announced.join(",").as_bytes())?;
-        Ok((files, hold, request))
+        let request = convert::request_id_of(&id, announced.join(",").as_bytes())?;
+        Ok((files, hold, request, held))
     }
 }
 

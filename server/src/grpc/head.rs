@@ -6,6 +6,7 @@ use super::{Services, convert, paging};
 use crate::catalogue::{Column, Snapshot};
 use crate::core::Registration;
 use crate::error::Error;
+use crate::front::{Held, Room};
 use crate::heads::HeadStatus;
 use lapel_heads::Attribute;
 use lapel_proto::v1;
@@ -21,7 +22,9 @@ impl HeadService for Services {
         &self,
         request: Request<Streaming<v1::RegisterHeadRequest>>,
     ) -> Result<Response<v1::RegisterHeadResponse>, Status> {
-        let (bundle, registration) = self.receive(request.into_inner()).await?;
+        let room = Room::of(&request)?;
+        // The bundle keeps its room until it is registered.
+        let (bundle, registration, _held) = self.receive(request.into_inner(), &room).await?;
         let status = self.core.register_head(bundle, registration).await?;
         Ok(Response::new(v1::RegisterHeadResponse { head: Some(convert::head(&status)) }))
     }
@@ -148,7 +151,8 @@ impl Services {
     async fn receive(
         &self,
         mut stream: Streaming<v1::RegisterHeadRequest>,
-    ) -> Result<(Vec<u8>, Registration), Status> {
+        room: &Room,
+    ) -> Result<(Vec<u8>, Registration, Held), Status> {
         let first = stream.message().await?.and_then(|m| m.part);
         let Some(Part::Header(header)) = first else {
             return Err(
@@ -158,7 +162,8 @@ impl Services {
         let request = convert::request_id(&header.request_id, &header)?;
         let registration = Registration { update: header.update, hold: header.hold, request };
         let most = self.core.config.limits.bundle_bytes_max.0;
-        let mut incoming = Incoming::announced(header.size_bytes, header.sha256, header.signature, most)?;
+        let mut incoming =
+            Incoming::announced(header.size_bytes, header.sha256, header.signature, most, room)?;
         while let Some(message) = stream.message().await? {
             match message.part {
                 Some(Part::Chunk(chunk)) => incoming.take(&chunk)?,
@@ -168,7 +173,8 @@ impl Services {
                 None => return Err(Error::invalid("part", "each further message carries a chunk").into()),
             }
         }
-        Ok((incoming.finish(self.core.bundle_key.as_ref())?, registration))
+        let (bundle, held) = incoming.finish(self.core.bundle_key.as_ref())?;
+        Ok((bundle, registration, held))
     }
 }
 

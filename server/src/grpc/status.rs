@@ -39,7 +39,7 @@ impl From<Error> for Status {
     }
 }
 
-/// What is said of a stream of items that cannot be read on: at which message (the first is 1), and what became of those
+/// What is said of a stream of items that cannot go on: at which message (the first is 1), and what became of those
 /// before it, which are durable.
 pub(super) fn cut_short(cause: &Status, message: usize, stored: usize) -> Status {
     let mut details = cause.get_error_details();
@@ -51,7 +51,7 @@ pub(super) fn cut_short(cause: &Status, message: usize, stored: usize) -> Status
     details.set_error_info(reason, DOMAIN, place);
     let before = message - 1;
     let text = format!(
-        "message {message} of the stream cannot be read ({}); of the {before} before it {stored} were stored and {} refused",
+        "message {message} of the stream was not taken ({}); of the {before} before it {stored} were stored and {} refused",
         cause.message(),
         before - stored
     );
