@@ -75,6 +75,28 @@ async fn a_request_that_comes_twice_is_carried_out_once() {
 }
 
 #[tokio::test]
+async fn a_request_id_belongs_to_its_method() {
+    let server = TestServer::start_with(|config| config.model.heads.clear()).await;
+    let mut client = server.client().await;
+    client.register_bundle(&external_bundle("mood", 2, &["calm", "loud"])).await.expect("registered");
+    let held = v1::RegisterHeadHeader { update: true, hold: true, ..Default::default() };
+    let update = external_bundle("mood", 2, &["calm", "loud", "sad"]);
+    client.register_bundle_as(&update, held).await.expect("registered");
+    let (name, request_id) = ("mood".to_owned(), "one".to_owned());
+    let promote = v1::PromoteHeadRequest { name: name.clone(), version: 2, request_id: request_id.clone() };
+    client.heads.promote_head(promote.clone()).await.expect("promoted");
+    // The same fields in the same places, but it asks for something else.
+    let retire = v1::RetireHeadRequest { name, version: 2, request_id };
+    let refused = client.heads.retire_head(retire).await.expect_err("the id was that of another request");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    let details = refused.get_error_details();
+    assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("REQUEST_ID_REUSED"));
+    let again = client.heads.promote_head(promote).await.expect("answered").into_inner().head;
+    assert_eq!(again.expect("told").state(), v1::HeadState::Active);
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn labels_are_changed_alone() {
     let mut server = TestServer::start().await;
     let mut client = server.client().await;

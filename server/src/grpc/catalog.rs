@@ -109,7 +109,7 @@ impl CatalogService for Services {
         request: Request<v1::DeleteItemsRequest>,
     ) -> Result<Response<v1::DeleteItemsResponse>, Status> {
         let request = request.into_inner();
-        let request_id = convert::request_id(&request.request_id, &request)?;
+        let request_id = convert::request_id("DeleteItems", &request.request_id, &request)?;
         let mut ids = request.ids;
         let most = self.core.config.limits.stream_items_max;
         if ids.is_empty() || ids.len() > most {
@@ -241,7 +241,7 @@ struct Upsert<'a> {
 
 impl Upsert<'_> {
     async fn take(&mut self, message: v1::UpsertItemsRequest, bytes: usize, held: Held) -> Result<(), Error> {
-        let request = convert::request_id(&message.request_id, &message);
+        let request = convert::request_id("UpsertItems", &message.request_id, &message);
         let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only, labels_only, .. } =
             message;
         let scope = match (signatures_only, labels_only) {

@@ -214,13 +214,17 @@ pub(super) fn effect(effect: ManipulationEffect) -> v1::ManipulationEffect {
     }
 }
 
-/// A request's id, with what it asks for: the message without the id itself.
-pub(super) fn request_id<M: prost::Message>(id: &str, message: &M) -> Result<RequestId, Error> {
-    if id.is_empty() { Ok(RequestId::none()) } else { request_id_of(id, &message.encode_to_vec()) }
+/// A request's id, with what it asks for: the method and the message.
+pub(super) fn request_id<M: prost::Message>(
+    method: &'static str,
+    id: &str,
+    message: &M,
+) -> Result<RequestId, Error> {
+    if id.is_empty() { Ok(RequestId::none()) } else { request_id_of(method, id, &message.encode_to_vec()) }
 }
 
 /// As [`request_id`], for a request that is identified by some bytes.
-pub(super) fn request_id_of(id: &str, request: &[u8]) -> Result<RequestId, Error> {
+pub(super) fn request_id_of(method: &'static str, id: &str, request: &[u8]) -> Result<RequestId, Error> {
     if id.is_empty() {
         return Ok(RequestId::none());
     }
@@ -228,7 +232,9 @@ pub(super) fn request_id_of(id: &str, request: &[u8]) -> Result<RequestId, Error
         let wanted = "a request id has 1 to 64 characters, no control characters, no outer spaces";
         return Err(Error::invalid("request_id", wanted));
     }
-    Ok(RequestId { id: id.to_owned(), request: ContentId::of(request) })
+    // Messages of several methods have the same fields, so their bytes alone could mean any of them.
+    let request = [method.as_bytes(), b"\0".as_slice(), request].concat();
+    Ok(RequestId { id: id.to_owned(), request: ContentId::of(&request) })
 }
 
 /// A head's or a model's state, and why it failed.

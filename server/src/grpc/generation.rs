@@ -60,7 +60,7 @@ impl GenerationService for Services {
         request: Request<v1::SwitchGenerationRequest>,
     ) -> Result<Response<v1::SwitchGenerationResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("SwitchGeneration", &request.request_id, &request)?;
         let status = self.core.switch_generation(request.backbone, id).await?;
         Ok(Response::new(v1::SwitchGenerationResponse {
             generation: Some(generation(&self.core, &status)),
@@ -73,7 +73,7 @@ impl GenerationService for Services {
         request: Request<v1::DropGenerationRequest>,
     ) -> Result<Response<v1::DropGenerationResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("DropGeneration", &request.request_id, &request)?;
         if request.backbone.is_empty() {
             return Err(Error::invalid("backbone", "name the backbone to drop").into());
         }
@@ -179,7 +179,7 @@ impl Services {
                 return Err(Error::invalid("header.file", format!("the {name} is missing")).into());
             }
         }
-        let request = convert::request_id_of(&id, announced.join(",").as_bytes())?;
+        let request = convert::request_id_of("BuildGeneration", &id, announced.join(",").as_bytes())?;
         Ok((files, hold, request, held))
     }
 }

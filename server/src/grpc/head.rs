@@ -34,7 +34,7 @@ impl HeadService for Services {
         request: Request<v1::PromoteHeadRequest>,
     ) -> Result<Response<v1::PromoteHeadResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("PromoteHead", &request.request_id, &request)?;
         let status = self.core.promote_head(request.name, request.version, id).await?;
         Ok(Response::new(v1::PromoteHeadResponse { head: Some(convert::head(&status)) }))
     }
@@ -44,7 +44,7 @@ impl HeadService for Services {
         request: Request<v1::RollbackHeadRequest>,
     ) -> Result<Response<v1::RollbackHeadResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("RollbackHead", &request.request_id, &request)?;
         let status = self.core.roll_back_head(request.name, id).await?;
         Ok(Response::new(v1::RollbackHeadResponse { head: Some(convert::head(&status)) }))
     }
@@ -54,7 +54,7 @@ impl HeadService for Services {
         request: Request<v1::CancelHeadRequest>,
     ) -> Result<Response<v1::CancelHeadResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("CancelHead", &request.request_id, &request)?;
         let status = self.core.cancel_head(request.name, id).await?;
         Ok(Response::new(v1::CancelHeadResponse { head: Some(convert::head(&status)) }))
     }
@@ -118,7 +118,7 @@ impl HeadService for Services {
         request: Request<v1::RetireHeadRequest>,
     ) -> Result<Response<v1::RetireHeadResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("RetireHead", &request.request_id, &request)?;
         let status = self.core.retire_head(request.name, request.version, id).await?;
         Ok(Response::new(v1::RetireHeadResponse { head: Some(convert::head(&status)) }))
     }
@@ -159,7 +159,7 @@ impl Services {
                 Error::invalid("header", "the first message announces the bundle's size and hash").into()
             );
         };
-        let request = convert::request_id(&header.request_id, &header)?;
+        let request = convert::request_id("RegisterHead", &header.request_id, &header)?;
         let registration = Registration { update: header.update, hold: header.hold, request };
         let most = self.core.config.limits.bundle_bytes_max.0;
         let mut incoming =
