@@ -6,6 +6,7 @@ mod index;
 mod mend;
 mod models;
 mod open;
+mod turns;
 mod warm;
 mod write;
 

@@ -6,7 +6,7 @@ use lapel_proto::v1;
 use lapel_proto::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
 
-/// Bytes of a backup in one message, about; a record is not cut for it.
+/// Bytes of a backup in one message, at most: clients read 4 MiB unless they are told otherwise. A record may be cut.
 const CHUNK: usize = 1 << 20;
 
 #[tonic::async_trait]
@@ -22,9 +22,14 @@ impl AdminService for Services {
             let send = |chunk: &mut Vec<u8>| {
                 outgoing.send_blocking(v1::BackupResponse { chunk: std::mem::take(chunk) })
             };
-            let written = core.backup(|mut bytes| {
-                chunk.append(&mut bytes);
-                if chunk.len() >= CHUNK { send(&mut chunk) } else { Ok(()) }
+            let written = core.backup(|bytes| {
+                bytes.chunks(CHUNK).try_for_each(|piece| {
+                    if chunk.len() + piece.len() > CHUNK {
+                        send(&mut chunk)?;
+                    }
+                    chunk.extend_from_slice(piece);
+                    Ok(())
+                })
             });
             let sent = written.and_then(|summary| send(&mut chunk).map(|()| summary));
             outgoing.end(sent.map(|summary| {

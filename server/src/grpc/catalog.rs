@@ -7,7 +7,7 @@ use crate::catalogue::{Column, Item, Slot, Snapshot};
 use crate::core::{Core, NewItem, Scope, Upserted};
 use crate::error::Error;
 use crate::front::{Held, Room};
-use crate::search::check_filters;
+use crate::search::{check_filters, list};
 use crate::stages::carried;
 use crate::store::ContentId;
 use lapel_heads::photo_format;
@@ -132,18 +132,21 @@ impl CatalogService for Services {
     ) -> Result<Response<v1::ListItemsResponse>, Status> {
         let v1::ListItemsRequest { page_size, page_token, filters } = request.into_inner();
         let size = paging::page_size(page_size)?;
-        let snapshot = self.core.snapshot();
-        let filters = convert::filters(filters);
-        check_filters(&snapshot, &filters)?;
-        let items = snapshot.items();
-        let passes = |labels: &lapel_heads::Labels| {
-            filters.iter().all(|f| labels.get(&f.attribute).is_some_and(|label| f.labels.contains(label)))
-        };
-        let found = items.after(&page_token).filter_map(|slot| items.get(slot));
-        let page = found.filter(|item| passes(&item.record.labels)).take(size + 1).collect();
-        let (page, next_page_token) = paging::cut(page, size, |item| item.id.to_string());
-        let items = page.into_iter().map(|item| convert::item(&snapshot, item)).collect();
-        Ok(Response::new(v1::ListItemsResponse { items, next_page_token }))
+        let violations = convert::filter_faults(&filters, &self.core.config.limits);
+        if !violations.is_empty() {
+            return Err(Error::Invalid(violations).into());
+        }
+        let (snapshot, filters) = (self.core.snapshot(), convert::filters(filters));
+        let page = self.core.in_turn(move || {
+            check_filters(&snapshot, &filters)?;
+            let items = snapshot.items();
+            let found = list(items, &filters, &page_token, size + 1).into_iter();
+            let found: Vec<v1::Item> =
+                found.filter_map(|slot| Some(convert::item(&snapshot, items.get(slot)?))).collect();
+            let (items, next_page_token) = paging::cut(found, size, |item| item.id.clone());
+            Ok::<_, Error>(v1::ListItemsResponse { items, next_page_token })
+        });
+        Ok(Response::new(page.await??))
     }
 
     type ExportItemsStream = Answers<v1::ExportItemsResponse>;
@@ -170,27 +173,32 @@ impl CatalogService for Services {
         &self,
         _: Request<v1::CatalogStatsRequest>,
     ) -> Result<Response<v1::CatalogStatsResponse>, Status> {
-        let snapshot = self.core.snapshot();
-        let items = snapshot.items().len() as u64;
-        let labels = snapshot.items().labels().map(|(attribute, by_label)| {
-            let count =
-                |(label, slots): (&String, &std::sync::Arc<RoaringBitmap>)| (label.clone(), slots.len());
-            (attribute.clone(), v1::LabelCounts { counts: by_label.iter().map(count).collect() })
-        });
-        let coverage = snapshot.columns().iter().map(|c| v1::HeadCoverage {
-            head: c.head().name().to_owned(),
-            signatures: c.count(),
-            missing: items - c.count(),
-        });
-        Ok(Response::new(v1::CatalogStatsResponse {
-            items,
-            labels: labels.collect(),
-            heads: coverage.collect(),
-            generation: snapshot.generation,
-            damaged_items: snapshot.damage().0.iter().cloned().collect(),
-            lost_records: snapshot.damage().1,
-            cached_features: self.core.features_cached(),
-        }))
+        let (snapshot, cached_features) = (self.core.snapshot(), self.core.features_cached());
+        let stats =
+            self.core.in_turn(move || v1::CatalogStatsResponse { cached_features, ..stats(&snapshot) });
+        Ok(Response::new(counted.await?))
+    }
+}
+
+fn stats(snapshot: &Snapshot) -> v1::CatalogStatsResponse {
+    let items = snapshot.items().len() as u64;
+    let labels = snapshot.items().labels().map(|(attribute, by_label)| {
+        let count = |(label, slots): (&String, &std::sync::Arc<RoaringBitmap>)| (label.clone(), slots.len());
+        (attribute.clone(), v1::LabelCounts { counts: by_label.iter().map(count).collect() })
+    });
+    let coverage = snapshot.columns().iter().map(|c| v1::HeadCoverage {
+        head: c.head().name().to_owned(),
+        signatures: c.count(),
+        missing: items - c.count(),
+    });
+    v1::CatalogStatsResponse {
+        items,
+        labels: labels.collect(),
+        heads: coverage.collect(),
+        generation: snapshot.generation,
+        damaged_items: snapshot.damage().0.iter().cloned().collect(),
+        lost_records: snapshot.damage().1,
+        ..v1::CatalogStatsResponse::default()
     }
 }
 

@@ -59,14 +59,21 @@ pub(super) fn search_faults(
             format!("{k} results are asked for; {k_min} to {} are given", limits.k_max),
         ));
     }
+    violations.extend(too_many("manipulations", manipulations, limits));
+    violations.extend(too_many("exclude_ids", exclude, limits));
+    violations.extend(filter_faults(filters, limits));
+    violations
+}
+
+fn too_many(field: &str, count: usize, limits: &Limits) -> Option<Violation> {
     let most = limits.query_terms_max;
-    for (field, count) in
-        [("manipulations", manipulations), ("filters", filters.len()), ("exclude_ids", exclude)]
-    {
-        if count > most {
-            violations.push(Violation::new(field, format!("there are {count}; at most {most} are accepted")));
-        }
-    }
+    (count > most).then(|| Violation::new(field, format!("there are {count}; at most {most} are accepted")))
+}
+
+/// Faults of filters that need no catalogue to be seen.
+pub(super) fn filter_faults(filters: &[v1::LabelFilter], limits: &Limits) -> Vec<Violation> {
+    let most = limits.query_terms_max;
+    let mut violations: Vec<Violation> = too_many("filters", filters.len(), limits).into_iter().collect();
     for (at, filter) in filters.iter().enumerate() {
         if filter.attribute.is_empty() || filter.labels.is_empty() || filter.labels.len() > most {
             let wanted = format!("name an attribute and 1 to {most} labels");

@@ -49,8 +49,9 @@ impl FeedbackService for Services {
         let v1::ListProfilesRequest { page_size, page_token } = request.into_inner();
         let size = paging::page_size(page_size)?;
         let found = self.core.profiles().list(&page_token, size + 1)?;
-        let (found, next_page_token) = paging::cut(found, size, |(name, _)| name.clone());
-        let profiles = found.into_iter().map(|(name, record)| profile(name, record)).collect();
+        let profiles: Vec<v1::Profile> =
+            found.into_iter().map(|(name, record)| profile(name, record)).collect();
+        let (profiles, next_page_token) = paging::cut(profiles, size, |profile| profile.name.clone());
         Ok(Response::new(v1::ListProfilesResponse { profiles, next_page_token }))
     }
 

@@ -93,11 +93,10 @@ impl HeadService for Services {
         };
         let after = |s: &HeadStatus| page_token.is_empty() || (s.name.as_str(), s.version) > last;
         let found = self.core.registry.all().into_iter().filter(|s| after(s) && of_state(s));
-        let (page, next_page_token) = paging::cut(found.take(size + 1).collect(), size, |s: &HeadStatus| {
-            format!("{}@{}", s.name, s.version)
-        });
+        let found: Vec<v1::Head> = found.take(size + 1).map(|status| convert::head(&status)).collect();
+        let (heads, next_page_token) = paging::cut(found, size, |h| format!("{}@{}", h.name, h.version));
         Ok(Response::new(v1::ListHeadsResponse {
-            heads: page.iter().map(convert::head).collect(),
+            heads,
             next_page_token,
             backbone: self.core.model()?.fingerprint().to_owned(),
             generation: self.core.snapshot().generation,
