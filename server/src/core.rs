@@ -5,6 +5,7 @@ mod heads;
 mod index;
 mod mend;
 mod models;
+mod moment;
 mod open;
 mod turns;
 mod warm;

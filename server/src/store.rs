@@ -8,6 +8,7 @@ mod disk;
 mod heads;
 mod items;
 mod migrate;
+mod moment;
 mod profiles;
 mod receipts;
 mod records;
@@ -17,6 +18,7 @@ pub use backup::{BackupError, BackupSummary, restore};
 pub use disk::{Disk, Step, StepHook};
 pub use heads::HeadChange;
 pub use items::{ItemChange, SignatureChange, SignaturesByHead};
+pub use moment::Moment;
 pub use profiles::RequestKey;
 pub use records::{
     ContentId, HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt,

@@ -4,13 +4,13 @@ use super::outgoing::{Answers, Outgoing};
 use super::status::cut_short;
 use super::{Services, convert, paging};
 use crate::catalogue::{Column, Item, Slot, Snapshot};
-use crate::core::{Core, NewItem, Scope, Upserted};
+use crate::core::{NewItem, Scope, Upserted};
 use crate::error::Error;
 use crate::front::{Held, Room};
 use crate::search::{check_filters, list};
 use crate::stages::carried;
-use crate::store::ContentId;
-use lapel_heads::photo_format;
+use crate::store::Moment;
+use lapel_heads::{PhotoLimits, photo_format};
 use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
 use prost::Message;
@@ -157,13 +157,15 @@ impl CatalogService for Services {
     ) -> Result<Response<Self::ExportItemsStream>, Status> {
         let v1::ExportItemsRequest { after, no_images } = request.into_inner();
         let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
-        let (core, snapshot) = (self.core.clone(), self.core.snapshot());
+        let (snapshot, moment) = self.core.moment().await?;
+        let limits = self.core.config.photo_limits();
         tokio::task::spawn_blocking(move || {
+            let images = (!no_images).then_some((&moment, limits));
             let items = snapshot.items();
             let sent = items
                 .after(&after)
                 .filter_map(|slot| Some((slot, items.get(slot)?)))
-                .try_for_each(|item| outgoing.send_blocking(export(&core, &snapshot, item, no_images)?));
+                .try_for_each(|item| outgoing.send_blocking(export(&snapshot, item, images)?));
             outgoing.end(sent);
         });
         Ok(Response::new(answers))
@@ -202,28 +204,24 @@ fn stats(snapshot: &Snapshot) -> v1::CatalogStatsResponse {
     }
 }
 
-/// An item with its image and signatures. One that was replaced or deleted since the snapshot has its image no more;
-/// it is exported without.
+/// An item with its signatures, and its image where images are wanted.
 fn export(
-    core: &Core,
     snapshot: &Snapshot,
     (slot, item): (Slot, &Item),
-    no_images: bool,
+    images: Option<(&Moment, PhotoLimits)>,
 ) -> Result<v1::ExportItemsResponse, Error> {
-    let wanted = item.record.image.filter(|_| !no_images);
-    let image = match wanted {
-        Some(content) => core.store.image(&item.id)?.filter(|bytes| ContentId::of(bytes) == content),
-        None => None,
-    };
-    let image = image.unwrap_or_default();
-    let format = photo_format(&image, core.config.photo_limits());
+    let (mut image, mut content_type) = (Vec::new(), String::new());
+    if let Some((moment, limits)) = images.filter(|_| item.record.has_image()) {
+        image = moment.image(&item.id)?;
+        content_type = photo_format(&image, limits).map(|f| f.to_mime_type().to_owned()).unwrap_or_default();
+    }
     let signature = |column: &Column| {
         let values = column.get(slot)?.into_owned();
         Some(v1::Signature { head: column.head().name().to_owned(), values })
     };
     Ok(v1::ExportItemsResponse {
         item: Some(convert::item(snapshot, item)),
-        content_type: format.map(|f| f.to_mime_type().to_owned()).unwrap_or_default(),
+        content_type,
         image,
         signatures: snapshot.columns().iter().filter_map(signature).collect(),
     })
