@@ -53,10 +53,10 @@ pub enum Error {
     #[error("this server wants a token it knows: send `authorization: Bearer TOKEN`")]
     Unauthenticated,
     /// The caller is known and may not do this.
-    #[error("this token lacks the role {role:?}")]
+    #[error("this takes a token with the role {roles}; this one has another")]
     Forbidden {
-        /// The role that it takes.
-        role: &'static str,
+        /// The roles of which it takes one.
+        roles: String,
     },
     /// This server has no such method.
     #[error("this server has no such method; its reflection tells those that it has")]

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -233,10 +234,19 @@ impl Server {
     fn router(&self) -> Result<Router<Stack<GateLayer, Identity>>, ServeError> {
         let services = Services { core: self.core.clone() };
         let most = self.core.config().limits.message_bytes_max();
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        macro_rules! served {
+            ($server:ident) => {
+                $server::new(services.clone())
+                    .max_decoding_message_size(most)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .send_compressed(CompressionEncoding::Gzip)
+            };
+        }
         // More streams than a connection may have in flight: the gate's answer says more than a stream that waits.
         let limits = &self.core.config().limits;
         let streams = 2 * limits.requests_per_connection_max + limits.streams_max;
@@ -248,13 +258,15 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(u32::try_from(streams).ok())
             .layer(GateLayer(self.gate.clone()))
-            .add_service(CatalogServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(SearchServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(FeedbackServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(HeadServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(GenerationServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(AdminServiceServer::new(services).max_decoding_message_size(most))
-            .add_service(reflection))
+            .add_service(served!(CatalogServiceServer))
+            .add_service(served!(SearchServiceServer))
+            .add_service(served!(FeedbackServiceServer))
+            .add_service(served!(HeadServiceServer))
+            .add_service(served!(GenerationServiceServer))
+            .add_service(served!(AdminServiceServer))
+            // Many tools still ask for the older name.
+            .add_service(reflection().build_v1alpha()?)
+            .add_service(reflection().build_v1()?))
     }
 }
 

@@ -7,7 +7,9 @@ use lapel_tests::model::{HEADS, LABELS};
 use lapel_tests::{TestServer, external_bundle};
 use std::collections::BTreeMap;
 use tonic::Code;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
+use tonic_types::StatusExt;
 
 /// What clients read of an answer unless they are told otherwise.
 const STOCK_BYTES: usize = 4 << 20;
@@ -127,5 +129,31 @@ async fn a_backup_comes_in_pieces_that_stock_clients_read() {
         bytes += piece.chunk.len();
     }
     assert!(bytes > STOCK_BYTES, "its backbone alone is larger than a message: {bytes}");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn messages_are_compressed_both_ways_and_bounded_when_they_are_not_any_more() {
+    let server = with_items((0..50).map(|n| item(format!("i{n:02}"), BTreeMap::new())).collect(), 4).await;
+    let client = CatalogServiceClient::new(channel(&server).await);
+    let mut client =
+        client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
+    let page = client.list_items(v1::ListItemsRequest::default()).await.expect("a page");
+    let encoding = page.metadata().get("grpc-encoding").map(|value| value.to_str().expect("text").to_owned());
+    assert_eq!(encoding.as_deref(), Some("gzip"));
+    assert_eq!(page.into_inner().items.len(), 50);
+    // A few bytes that become more than a message may have.
+    let large = v1::ListItemsRequest { page_token: "x".repeat(64 << 20), ..Default::default() };
+    let refused = client.list_items(large).await.expect_err("too large");
+    let details = refused.get_error_details();
+    assert_eq!(
+        details.error_info().map(|info| info.reason.as_str()),
+        Some("MESSAGE_TOO_LARGE"),
+        "{refused:?}"
+    );
+    // Without asking for it nothing is compressed.
+    let mut plain = CatalogServiceClient::new(channel(&server).await);
+    let page = plain.list_items(v1::ListItemsRequest::default()).await.expect("a page");
+    assert!(page.metadata().get("grpc-encoding").is_none());
     server.finish().await;
 }

@@ -37,8 +37,8 @@ const DEADLINE_MARGIN: Duration = Duration::from_millis(5);
 const DEADLINE_SHARE: f64 = 0.9;
 /// What callers call that this server does not have.
 const OTHER: &str = "other";
-/// As a header: the code with which the transport refuses a message that is too large.
-const OUT_OF_RANGE: &str = "11";
+/// As headers: the codes with which the transport refuses a message that is too large, or would be when decompressed.
+const TOO_LARGE: [&str; 2] = ["11", "8"];
 
 /// What requests have to pass.
 pub(crate) struct Gate {
@@ -81,7 +81,7 @@ impl Gate {
     /// one that the caller may not call: what is let through is written down in `roles`, and nothing else is.
     fn admit(&self, needs: Option<Needs>, request: &Request<Body>, record: &mut Record) -> Result<(), Error> {
         let peer = request.extensions().get::<Peer>();
-        if let Some(Needs { role: None, lasts }) = needs {
+        if let Some(Needs { roles: [], lasts }) = needs {
             if lasts {
                 record.permits = places(&self.watchers, peer, None, true)?;
             }
@@ -89,11 +89,15 @@ impl Gate {
         }
         let token = self.identify(request.headers())?;
         record.caller = token.as_ref().map(|t| t.name.clone()).unwrap_or_default();
-        let Some(Needs { role: Some(role), lasts }) = needs else { return Err(Error::UnknownMethod) };
-        if token.as_ref().is_some_and(|t| !t.has(role)) {
-            return Err(Error::Forbidden { role: role.name() });
+        let Some(Needs { roles, lasts }) = needs else { return Err(Error::UnknownMethod) };
+        if token.as_ref().is_some_and(|t| !roles.iter().any(|role| t.has(*role))) {
+            let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+            return Err(Error::Forbidden { roles: names.join(" or ") });
         }
         record.permits = places(&self.in_flight, peer, token.as_deref(), lasts)?;
+        if is_compressed(request.headers()) {
+            record.room.reserve_message()?;
+        }
         Ok(())
     }
 
@@ -137,6 +141,11 @@ impl Gate {
             Ok(()) => {
                 // The secret is nobody's business further in.
                 request.headers_mut().remove("authorization");
+                if record.lasts {
+                    // What is streamed is pictures and files, which are compressed already: doing it again, on a thread
+                    // that serves connections, would hold up the others.
+                    request.headers_mut().remove("grpc-accept-encoding");
+                }
                 let pace = Pace { lasts: record.lasts, stall: self.stall };
                 request.extensions_mut().insert(record.room.clone());
                 let request = request.map(|body| Body::new(Counted::new(body, record.room.clone(), pace)));
@@ -155,7 +164,7 @@ impl Gate {
     /// The transport refuses a message beyond the bound by itself; here it gets the reason that every refusal has.
     fn reasoned(&self, answer: Response<Body>) -> Response<Body> {
         let headers = answer.headers();
-        let too_large = headers.get("grpc-status").is_some_and(|code| code == OUT_OF_RANGE);
+        let too_large = headers.get("grpc-status").is_some_and(|code| TOO_LARGE.iter().any(|c| code == c));
         if too_large && !headers.contains_key("grpc-status-details-bin") {
             return Status::from(Error::MessageTooLarge { most: self.message_max }).into_http();
         }
@@ -195,6 +204,11 @@ async fn until(
         Ok(Err(never)) => match never {},
         Err(_) => Status::from(Error::Internal("a handler panicked".into())).into_http(),
     }
+}
+
+/// Whether messages may be larger than the bytes that come.
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity")
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

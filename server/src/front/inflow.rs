@@ -50,6 +50,8 @@ pub(crate) struct Room {
 struct Unread {
     bytes: usize,
     permit: Option<OwnedSemaphorePermit>,
+    /// For the message that is being decompressed.
+    _reserved: Option<OwnedSemaphorePermit>,
 }
 
 /// Room of something that is kept; given back when dropped.
@@ -65,6 +67,13 @@ impl Room {
     pub(crate) fn of<T>(request: &tonic::Request<T>) -> Result<Self, Error> {
         let room = request.extensions().get::<Self>().cloned();
         room.ok_or_else(|| Error::Internal("a request that has not passed the gate".into()))
+    }
+
+    /// Takes room for a message as large as one may be: what comes compressed is larger once it is read.
+    pub(super) fn reserve_message(&self) -> Result<(), Error> {
+        let permit = self.take(self.message_max)?;
+        self.lock()._reserved = Some(permit);
+        Ok(())
     }
 
     /// Takes room for bytes that have come in.
@@ -267,6 +276,10 @@ mod tests {
         drop(held);
         assert_eq!(free(), 4 * MIB);
         inflow.request().hold(3 * MIB).map(drop).expect("announced before it comes");
+        let compressed = inflow.request();
+        compressed.reserve_message().expect("there is room");
+        assert_eq!(free(), 2 * MIB, "an image and its margin");
+        drop(compressed);
         assert!(inflow.request().hold(5 * MIB).is_err());
     }
 }

@@ -10,7 +10,7 @@ pub enum Role {
     Search,
     /// Change items and profiles.
     Write,
-    /// Change heads and generations.
+    /// Change heads and generations, and see what becomes of them.
     Heads,
     /// Take the whole catalogue away: backups and exports.
     Admin,
@@ -32,35 +32,42 @@ impl Role {
 /// What calling a method takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// The role that a token needs. `None`: health is for whoever asks.
-    pub(super) role: Option<Role>,
+    /// Roles of which a token needs one. None: health is for whoever asks.
+    pub(super) roles: &'static [Role],
     /// It is a stream, in one direction or both, and takes as long as there is something to send.
     pub(super) lasts: bool,
 }
 
 /// What a method takes, by service and name; `None` for one that this server does not have.
 pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
-    let role = match (service, method) {
-        ("grpc.health.v1.Health", "Check" | "Watch") => None,
-        ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo")
-        | ("lapel.v1.SearchService", "Describe" | "Search" | "SearchBatch")
+    use Role::{Admin, Heads, Search, Write};
+    let roles: &'static [Role] = match (service, method) {
+        ("grpc.health.v1.Health", "Check" | "Watch") => &[],
+        (
+            "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection",
+            "ServerReflectionInfo",
+        ) => &[Search, Write, Heads, Admin],
+        ("lapel.v1.SearchService", "Describe" | "Search" | "SearchBatch")
         | ("lapel.v1.FeedbackService", "Personalise" | "GetProfile" | "ListProfiles")
-        | ("lapel.v1.CatalogService", "GetItem" | "GetItemImage" | "ListItems" | "CatalogStats")
-        | ("lapel.v1.HeadService", "WatchHead" | "ListHeads" | "GetHead" | "ListLabels")
-        | ("lapel.v1.GenerationService", "WatchGeneration" | "ListGenerations") => Some(Role::Search),
+        | ("lapel.v1.CatalogService", "GetItem" | "GetItemImage" | "ListItems") => &[Search],
+        // Whoever fills the catalogue or takes it away sees how much there is.
+        ("lapel.v1.CatalogService", "CatalogStats") => &[Search, Write, Admin],
+        // Whoever changes heads sees what becomes of them.
+        ("lapel.v1.HeadService", "WatchHead" | "ListHeads" | "GetHead" | "ListLabels")
+        | ("lapel.v1.GenerationService", "WatchGeneration" | "ListGenerations") => &[Search, Heads],
         ("lapel.v1.CatalogService", "UpsertItems" | "DeleteItems")
-        | ("lapel.v1.FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => Some(Role::Write),
+        | ("lapel.v1.FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => &[Write],
         (
             "lapel.v1.HeadService",
             "RegisterHead" | "PromoteHead" | "RollbackHead" | "CancelHead" | "RetireHead",
         )
         | ("lapel.v1.GenerationService", "BuildGeneration" | "SwitchGeneration" | "DropGeneration") => {
-            Some(Role::Heads)
+            &[Heads]
         }
-        ("lapel.v1.CatalogService", "ExportItems") | ("lapel.v1.AdminService", "Backup") => Some(Role::Admin),
+        ("lapel.v1.CatalogService", "ExportItems") | ("lapel.v1.AdminService", "Backup") => &[Admin],
         _ => return None,
     };
-    Some(Needs { role, lasts: lasts(method) })
+    Some(Needs { roles, lasts: lasts(method) })
 }
 
 /// The names of the methods that are streams; no two services share one.
@@ -94,7 +101,7 @@ mod tests {
                 for method in &service.method {
                     let name = format!("{} {}", service.name(), method.name());
                     let found = needs(&format!("lapel.v1.{}", service.name()), method.name()).expect(&name);
-                    assert!(found.role.is_some(), "{name}");
+                    assert!(!found.roles.is_empty(), "{name}");
                     assert_eq!(found.lasts, method.client_streaming() || method.server_streaming(), "{name}");
                     methods += 1;
                 }

@@ -101,7 +101,10 @@ impl CatalogService for Services {
         let image = image.ok_or_else(|| Error::not_found("item with an image", id))?;
         let format = photo_format(&image, self.core.config.photo_limits()).map_err(Error::from)?;
         let content_type = format.to_mime_type().to_owned();
-        Ok(Response::new(v1::GetItemImageResponse { image, content_type }))
+        let mut answer = Response::new(v1::GetItemImageResponse { image, content_type });
+        // It is compressed already.
+        answer.disable_compression();
+        Ok(answer)
     }
 
     async fn delete_items(

@@ -161,7 +161,7 @@ mod tests {
             ),
             (Error::Exhausted("full".into()), Code::ResourceExhausted, "LIMIT_REACHED"),
             (Error::Unauthenticated, Code::Unauthenticated, "TOKEN_UNKNOWN"),
-            (Error::Forbidden { role: "heads" }, Code::PermissionDenied, "ROLE_MISSING"),
+            (Error::Forbidden { roles: "search or heads".into() }, Code::PermissionDenied, "ROLE_MISSING"),
             (Error::UnknownMethod, Code::Unimplemented, "METHOD_UNKNOWN"),
             (Error::MessageTooLarge { most: 1 }, Code::OutOfRange, "MESSAGE_TOO_LARGE"),
             (Error::Late, Code::DeadlineExceeded, "DEADLINE_PASSED"),
