@@ -1,5 +1,9 @@
 //! Configuration: defaults, then one file, then the environment, then flags.
 
+mod limits;
+
+pub use limits::Limits;
+
 use crate::catalogue::Precision;
 use lapel_heads::PhotoLimits;
 use serde::de::Error as _;
@@ -149,64 +153,6 @@ pub struct ModelConfig {
     pub heads: Vec<PathBuf>,
 }
 
-/// Bounds on what callers may ask for.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Largest encoded image.
-    pub image_bytes_max: ByteSize,
-    /// Largest image in pixels, width times height.
-    pub image_pixels_max: u64,
-    /// Largest bundle.
-    pub bundle_bytes_max: ByteSize,
-    /// Most results of a search.
-    pub k_max: u32,
-    /// Most searches in a batch.
-    pub batch_max: usize,
-    /// Most picked items.
-    pub picks_max: usize,
-    /// Most filters, excluded ids and manipulations of a query, each.
-    pub query_terms_max: usize,
-    /// Most items in one UpsertItems stream or DeleteItems request.
-    pub stream_items_max: usize,
-    /// Most labels of an item.
-    pub item_labels_max: usize,
-    /// Most versions of heads that are not retired.
-    pub heads_max: usize,
-    /// Longest that a head may take for a picture, milliseconds, when it is tried before it is registered.
-    pub head_ms_max: u64,
-    /// Most profiles.
-    pub profiles_max: usize,
-    /// Earlier versions of a profile kept for undo.
-    pub profile_undo_max: usize,
-    /// Open connections; more wait to be accepted.
-    pub connections_max: usize,
-    /// Requests in flight: in all, of a connection, and of a token. More are refused.
-    pub requests_max: usize,
-    /// See `requests_max`.
-    pub requests_per_connection_max: usize,
-    /// See `requests_max`.
-    pub requests_per_token_max: usize,
-    /// Bytes of the messages of all requests in flight; more are refused.
-    pub request_bytes_max: ByteSize,
-    /// Pixels that are decoded at a time, of queries and of ingest each; more wait their turn.
-    pub decoding_pixels_max: u64,
-    /// Images of queries waiting for the model; more are refused.
-    pub query_images_max: usize,
-    /// Images of ingest and backfill waiting for the model; more wait their turn.
-    pub ingest_images_max: usize,
-}
-
-/// What a message may have beside its image.
-const MESSAGE_MARGIN: usize = 1 << 20;
-
-impl Limits {
-    /// Bytes of one message.
-    pub(crate) fn message_bytes_max(&self) -> usize {
-        self.image_bytes_max.0.saturating_add(MESSAGE_MARGIN)
-    }
-}
-
 /// How searches are planned.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -266,34 +212,6 @@ impl Default for ModelConfig {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            image_bytes_max: ByteSize(10 << 20),
-            image_pixels_max: 40_000_000,
-            bundle_bytes_max: ByteSize(64 << 20),
-            k_max: 1000,
-            batch_max: 100,
-            picks_max: 100,
-            query_terms_max: 100,
-            stream_items_max: 10_000,
-            item_labels_max: 100,
-            heads_max: 64,
-            head_ms_max: 100,
-            profiles_max: 10_000,
-            profile_undo_max: 20,
-            connections_max: 1024,
-            requests_max: 256,
-            requests_per_connection_max: 128,
-            requests_per_token_max: 128,
-            request_bytes_max: ByteSize(512 << 20),
-            decoding_pixels_max: 80_000_000,
-            query_images_max: 32,
-            ingest_images_max: 64,
-        }
-    }
-}
-
 impl Default for StoreSettings {
     fn default() -> Self {
         Self { cache_bytes: ByteSize(256 << 20), request_ids_max: 100_000 }
@@ -343,9 +261,14 @@ impl Config {
             ("store.cache_bytes", self.store.cache_bytes.0),
             ("store.request_ids_max", self.store.request_ids_max as usize),
             ("limits.connections_max", l.connections_max),
+            ("limits.connections_per_address_max", l.connections_per_address_max),
+            ("limits.greeting_seconds", l.greeting_seconds as usize),
+            ("limits.connection_age_seconds", l.connection_age_seconds as usize),
             ("limits.requests_max", l.requests_max),
             ("limits.requests_per_connection_max", l.requests_per_connection_max),
             ("limits.requests_per_token_max", l.requests_per_token_max),
+            ("limits.streams_max", l.streams_max),
+            ("limits.stall_seconds", l.stall_seconds as usize),
             ("operation.slow_ms", self.operation.slow_ms as usize),
             ("limits.query_images_max", l.query_images_max),
             ("limits.ingest_images_max", l.ingest_images_max),

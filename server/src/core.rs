@@ -5,7 +5,9 @@ mod heads;
 mod index;
 mod mend;
 mod models;
+mod moment;
 mod open;
+mod turns;
 mod warm;
 mod write;
 

@@ -53,14 +53,31 @@ pub enum Error {
     #[error("this server wants a token it knows: send `authorization: Bearer TOKEN`")]
     Unauthenticated,
     /// The caller is known and may not do this.
-    #[error("this token lacks the role {role:?}")]
+    #[error("this takes a token with the role {roles}; this one has another")]
     Forbidden {
-        /// The role that it takes.
-        role: &'static str,
+        /// The roles of which it takes one.
+        roles: String,
+    },
+    /// This server has no such method.
+    #[error("this server has no such method; its reflection tells those that it has")]
+    UnknownMethod,
+    /// A message is larger than one may be.
+    #[error(
+        "the message is larger than the {most} bytes that one may have (limits.image_bytes_max and 1 MiB)"
+    )]
+    MessageTooLarge {
+        /// Bytes.
+        most: usize,
     },
     /// The caller's deadline has passed.
     #[error("the deadline passed before there was an answer")]
     Late,
+    /// The caller stood still.
+    #[error("too little was sent, or nothing was read, for too long (limits.stall_seconds)")]
+    Stalled,
+    /// Nobody is there any more to be answered.
+    #[error("the caller has left")]
+    Left,
     /// A bound is reached.
     #[error("{0}")]
     Exhausted(String),

@@ -1,9 +1,11 @@
 //! What stands between a connection and a service: encryption, identity, admission, deadlines, and the record of what
 //! became of each request.
 
+mod addresses;
 mod connections;
 mod gate;
 mod inflow;
+mod places;
 mod record;
 mod roles;
 mod tls;
@@ -11,8 +13,9 @@ mod tokens;
 #[cfg_attr(not(feature = "otel"), path = "front/without_traces.rs")]
 mod traces;
 
-pub(crate) use connections::{ConnectionLimits, accept};
+pub(crate) use connections::accept;
 pub(crate) use gate::{Gate, GateLayer};
+pub(crate) use inflow::{Held, Room};
 pub use roles::Role;
 pub(crate) use tls::{Tls, TlsError};
 pub(crate) use tokens::Tokens;

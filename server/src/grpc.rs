@@ -7,6 +7,7 @@ mod feedback;
 mod generation;
 mod head;
 mod incoming;
+mod outgoing;
 mod paging;
 mod search;
 mod status;

@@ -2,9 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
-use crate::front::{
-    ConnectionLimits, Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, accept,
-};
+use crate::front::{Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, accept};
 use crate::grpc::Services;
 use crate::probes;
 use crate::store::Disk;
@@ -21,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -114,7 +113,7 @@ impl Reload {
 
 fn tokens(config: &Config) -> Result<Option<Tokens>, TokensError> {
     let path = config.access.tokens.as_ref();
-    path.map(|path| Tokens::load(path, config.limits.requests_per_token_max)).transpose()
+    path.map(|path| Tokens::load(path, &config.limits)).transpose()
 }
 
 impl Server {
@@ -209,11 +208,7 @@ impl Server {
             let (core, metrics, ended) = (core.clone(), gate.metrics.clone(), ended.clone());
             tokio::spawn(probes::serve(listener, core, metrics, async move { ended.notified().await }))
         });
-        let limits = &core.config().limits;
-        let limits = ConnectionLimits {
-            open_max: limits.connections_max,
-            in_flight_max: limits.requests_per_connection_max,
-        };
+        let limits = core.config().limits.clone();
         let drain = Duration::from_secs(core.config().operation.drain_seconds);
         let serving = router.serve_with_incoming_shutdown(accept(listener, tls, limits), signal);
         let served = tokio::select! {
@@ -239,24 +234,39 @@ impl Server {
     fn router(&self) -> Result<Router<Stack<GateLayer, Identity>>, ServeError> {
         let services = Services { core: self.core.clone() };
         let most = self.core.config().limits.message_bytes_max();
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        macro_rules! served {
+            ($server:ident) => {
+                $server::new(services.clone())
+                    .max_decoding_message_size(most)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .send_compressed(CompressionEncoding::Gzip)
+            };
+        }
         // More streams than a connection may have in flight: the gate's answer says more than a stream that waits.
-        let streams = 2 * self.core.config().limits.requests_per_connection_max;
+        let limits = &self.core.config().limits;
+        let streams = 2 * limits.requests_per_connection_max + limits.streams_max;
+        // Without a grace beside it: with one, tonic cuts the connection without asking its client to leave.
+        let age = Duration::from_secs(limits.connection_age_seconds.into());
         Ok(tonic::transport::Server::builder()
+            .max_connection_age(age)
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(u32::try_from(streams).ok())
             .layer(GateLayer(self.gate.clone()))
-            .add_service(CatalogServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(SearchServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(FeedbackServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(HeadServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(GenerationServiceServer::new(services.clone()).max_decoding_message_size(most))
-            .add_service(AdminServiceServer::new(services).max_decoding_message_size(most))
-            .add_service(reflection))
+            .add_service(served!(CatalogServiceServer))
+            .add_service(served!(SearchServiceServer))
+            .add_service(served!(FeedbackServiceServer))
+            .add_service(served!(HeadServiceServer))
+            .add_service(served!(GenerationServiceServer))
+            .add_service(served!(AdminServiceServer))
+            // Many tools still ask for the older name.
+            .add_service(reflection().build_v1alpha()?)
+            .add_service(reflection().build_v1()?))
     }
 }
 

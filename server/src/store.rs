@@ -10,6 +10,7 @@ mod health;
 mod items;
 mod migrate;
 mod opening;
+mod moment;
 mod profiles;
 mod receipts;
 mod records;
@@ -22,6 +23,7 @@ pub use heads::HeadChange;
 pub use health::StoreHealth;
 pub use items::{ItemChange, SignatureChange, SignaturesByHead};
 pub use opening::compact;
+pub use moment::Moment;
 pub use profiles::RequestKey;
 pub use records::{
     ContentId, HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt,

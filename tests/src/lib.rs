@@ -3,6 +3,7 @@
 mod child;
 pub mod model;
 pub mod photos;
+pub mod probes;
 
 pub use child::ChildServer;
 use lapel_client::{Client, v1};

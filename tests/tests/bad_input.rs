@@ -228,8 +228,40 @@ async fn a_message_beyond_every_limit_is_refused_and_the_server_goes_on() {
     let mut client = server.client().await;
     let error = refused(&mut client, by_image(vec![0xff; 5 << 20], 1)).await;
     assert_eq!(error.code(), Code::OutOfRange, "{}", error.message());
+    let details = error.get_error_details();
+    assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("MESSAGE_TOO_LARGE"));
     ingest(&mut client, 1, 2).await;
     assert_eq!(client.search.search(by_item("g1", 2)).await.expect("answers").into_inner().results.len(), 2);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn what_came_before_an_unreadable_message_is_stored_and_told() {
+    let server = TestServer::start_with(|c| c.limits.image_bytes_max = ByteSize(1 << 20)).await;
+    let mut client = server.client().await;
+    let large = v1::UpsertItemsRequest {
+        id: "large".into(),
+        image: vec![0xff; 3 << 20],
+        ..v1::UpsertItemsRequest::default()
+    };
+    let unlike = v1::UpsertItemsRequest {
+        id: "unlike".into(),
+        image: b"no image".to_vec(),
+        ..v1::UpsertItemsRequest::default()
+    };
+    let items = vec![item("first", &render(1, 0)), unlike, large, item("after", &render(1, 1))];
+    let status = client.catalog.upsert_items(futures_util::stream::iter(items)).await.expect_err("cut short");
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    assert!(status.message().starts_with("message 3 of the stream was not taken"), "{status:?}");
+    assert!(status.message().contains("of the 2 before it 1 were stored and 1 refused"), "{status:?}");
+    let details = status.get_error_details();
+    let info = details.error_info().expect("a reason");
+    assert_eq!(info.reason, "MESSAGE_UNREADABLE");
+    assert_eq!(info.metadata.get("message").map(String::as_str), Some("3"));
+    for (id, there) in [("first", true), ("unlike", false), ("large", false), ("after", false)] {
+        let found = client.catalog.get_item(v1::GetItemRequest { id: id.into() }).await;
+        assert_eq!(found.is_ok(), there, "{id}: {found:?}");
+    }
     server.finish().await;
 }
 

@@ -3,9 +3,9 @@
 use lapel_client::{Client, v1};
 use lapel_render::{render, to_jpeg};
 use lapel_server::ByteSize;
+use lapel_tests::probes::{get, in_flight};
 use lapel_tests::{TestServer, by_image, by_item, ingest};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tonic::{Code, Request, Status};
@@ -35,7 +35,7 @@ async fn requests_beyond_each_bound_are_refused_at_once_and_told_to_retry() {
             *bound = 8;
         })
         .await;
-        // Eight may be under way and sixteen streams are open at a time; the connection's own bound lies below.
+        // Eight may be under way; the connection takes more streams than that, so that the others are told.
         let outcomes = at_once(&server.client().await, 60).await;
         let served = outcomes.iter().filter(|o| o.is_ok()).count();
         assert!(served >= 8, "{whose}: {served} of 60");
@@ -102,6 +102,28 @@ async fn bytes_beyond_the_bound_are_refused_and_given_back() {
     server.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_announced_takes_its_room_and_a_long_upload_takes_it_part_by_part() {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.limits.request_bytes_max = ByteSize(12 << 20);
+    })
+    .await;
+    let mut client = server.client().await;
+    let refused = client.register_bundle(&vec![0; 40 << 20]).await.expect_err("there is no room for it");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.get_error_details().retry_info().is_some(), "{refused:?}");
+    // Four times as much as there is room for, in one stream.
+    let items = (0..52).map(|n| v1::UpsertItemsRequest {
+        id: format!("l{n}"),
+        image: vec![7; 900 << 10],
+        ..v1::UpsertItemsRequest::default()
+    });
+    let results = client.upsert(items.collect()).await.expect("it waits for its own batches");
+    assert_eq!(results.iter().filter(|r| r.error.is_some()).count(), 52, "sevens are no image");
+    server.finish().await;
+}
+
 #[tokio::test]
 async fn a_deadline_that_passes_is_told_as_such() {
     let server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;
@@ -117,17 +139,6 @@ async fn a_deadline_that_passes_is_told_as_such() {
     assert!([Code::DeadlineExceeded, Code::Cancelled].contains(&status.code()), "{status:?}");
     client.search.search(late(Duration::from_secs(60))).await.expect("in time");
     server.finish().await;
-}
-
-/// The status line and the body of a plain HTTP answer.
-async fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
-    let mut stream = tokio::net::TcpStream::connect(address).await.expect("connects");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("answered");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,10 +190,7 @@ async fn requests_that_run_when_it_is_told_to_stop_are_finished() {
     let running = tokio::spawn(async move { at_once(&client, 48).await });
     // Requests are in flight once the server has counted some of them.
     let probes = server.probes.expect("configured");
-    while !get(probes, "/metrics").await.1.lines().any(|l| {
-        l.strip_prefix("lapel_requests_in_flight ")
-            .is_some_and(|count| count.parse::<u64>().is_ok_and(|c| c >= 8))
-    }) {
+    while in_flight(probes).await < 8 {
         assert!(!running.is_finished(), "some are still under way");
     }
     let address = server.address.clone();

@@ -51,3 +51,23 @@ async fn reflection_lists_every_service_and_serves_its_description() {
     assert!(!files.file_descriptor_proto.is_empty());
     server.finish().await;
 }
+
+/// The name of reflection that most tools knew first.
+#[tokio::test]
+async fn reflection_answers_under_its_older_name() {
+    use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
+    let server = TestServer::start_with(|config| config.model.heads.clear()).await;
+    let mut reflection = ServerReflectionClient::new(channel(&server).await);
+    let list = Some(MessageRequest::ListServices(String::new()));
+    let request = ServerReflectionRequest { host: String::new(), message_request: list };
+    let stream = reflection.server_reflection_info(futures_util::stream::iter([request])).await;
+    let answer = stream.expect("answers").into_inner().message().await.expect("answers").expect("one");
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("no list of services");
+    };
+    assert!(list.service.iter().any(|s| s.name == "lapel.v1.SearchService"), "{list:?}");
+    server.finish().await;
+}

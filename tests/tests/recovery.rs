@@ -1,7 +1,9 @@
 //! Requests that come twice, damaged records, folders that cannot be used, backups.
 
 use lapel_client::{Client, v1};
-use lapel_render::render;
+use lapel_heads::Photo;
+use lapel_proto::v1::catalog_service_client::CatalogServiceClient;
+use lapel_render::{render, to_jpeg};
 use lapel_server::{Disk, Server, restore};
 use lapel_tests::model::{Changes, ModelItems, check_answers, exported, register_heads};
 use lapel_tests::{TestServer, by_item, config_in, external_bundle, ingest, item};
@@ -10,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::io::Read;
 use tonic::Code;
+use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
 async fn labels(client: &mut Client, id: &str) -> BTreeMap<String, String> {
@@ -71,6 +74,68 @@ async fn a_request_that_comes_twice_is_carried_out_once() {
     assert_eq!(client.heads.retire_head(retire("")).await.expect_err("gone").code(), Code::NotFound);
     let bad = client.heads.retire_head(retire(" spaces ")).await.expect_err("no request id");
     assert_eq!(bad.code(), Code::InvalidArgument);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_request_id_belongs_to_its_method() {
+    let server = TestServer::start_with(|config| config.model.heads.clear()).await;
+    let mut client = server.client().await;
+    client.register_bundle(&external_bundle("mood", 2, &["calm", "loud"])).await.expect("registered");
+    let held = v1::RegisterHeadHeader { update: true, hold: true, ..Default::default() };
+    let update = external_bundle("mood", 2, &["calm", "loud", "sad"]);
+    client.register_bundle_as(&update, held).await.expect("registered");
+    let (name, request_id) = ("mood".to_owned(), "one".to_owned());
+    let promote = v1::PromoteHeadRequest { name: name.clone(), version: 2, request_id: request_id.clone() };
+    client.heads.promote_head(promote.clone()).await.expect("promoted");
+    // The same fields in the same places, but it asks for something else.
+    let retire = v1::RetireHeadRequest { name, version: 2, request_id };
+    let refused = client.heads.retire_head(retire).await.expect_err("the id was that of another request");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    let details = refused.get_error_details();
+    assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("REQUEST_ID_REUSED"));
+    let again = client.heads.promote_head(promote).await.expect("answered").into_inner().head;
+    assert_eq!(again.expect("told").state(), v1::HeadState::Active);
+    server.finish().await;
+}
+
+/// A picture that no encoder makes small.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let rgb = (0..300 * 300 * 3).map(|_| random.random::<u8>()).collect();
+    to_jpeg(&Photo::from_rgb(300, 300, rgb).expect("a photo"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_one_moment_with_all_of_its_images() {
+    let server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;
+    let mut client = server.client().await;
+    let item = |n: u64, seed: u64| v1::UpsertItemsRequest {
+        id: format!("n{n:02}"),
+        image: noise(seed),
+        ..Default::default()
+    };
+    let results = client.upsert((0..32).map(|n| item(n, n)).collect()).await.expect("stored");
+    assert!(results.iter().all(|r| r.error.is_none()), "{results:?}");
+    // A reader with small windows, so that most of the export lies before it when the catalogue changes.
+    let endpoint = Channel::from_shared(server.address.clone()).expect("an address");
+    let endpoint = endpoint.initial_stream_window_size(65_535_u32).initial_connection_window_size(65_535_u32);
+    let mut reader = CatalogServiceClient::new(endpoint.connect().await.expect("connects"));
+    let mut export =
+        reader.export_items(v1::ExportItemsRequest::default()).await.expect("begins").into_inner();
+    let first = export.message().await.expect("an item").expect("the first");
+    assert_eq!(first.item.expect("told").id, "n00");
+    client.upsert(vec![item(30, 130)]).await.expect("stored");
+    let gone = v1::DeleteItemsRequest { ids: vec!["n31".into()], ..Default::default() };
+    client.catalog.delete_items(gone).await.expect("deleted");
+    for n in 1..32 {
+        let exported = export.message().await.expect("an item").expect("all of the moment");
+        let told = exported.item.expect("told");
+        assert_eq!((told.id, told.has_image), (format!("n{n:02}"), true));
+        assert_eq!(exported.image, noise(n), "n{n:02} has the image of the moment");
+        assert_eq!(exported.content_type, "image/jpeg");
+    }
+    assert!(export.message().await.expect("its end").is_none());
     server.finish().await;
 }
 

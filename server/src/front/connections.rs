@@ -1,6 +1,9 @@
-//! Connections as they come in: bounded in number, encrypted where that is configured.
+//! Connections as they come in: bounded in number, encrypted where that is configured, closed when they stay silent.
 
+use super::addresses::{AddressPlace, Addresses};
+use super::places::Places;
 use super::tls::Tls;
+use crate::config::Limits;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -10,12 +13,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-/// Longest that agreeing on keys may take.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Bytes of an HTTP/2 client's greeting: its preface, and the head of the first frame.
+const GREETING_BYTES: usize = 24 + 9;
 /// Before the system is asked again after it gave no connection.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -24,14 +28,22 @@ const RETRY: Duration = Duration::from_millis(50);
 pub(crate) struct Peer {
     pub(super) address: SocketAddr,
     /// Its requests in flight.
-    pub(super) in_flight: Arc<Semaphore>,
+    pub(super) in_flight: Places,
 }
 
-/// A connection, open for as long as it holds its permit.
+/// A connection, open for as long as it holds its places.
 pub(crate) struct Connection {
     stream: Stream,
+    /// `None` once it has come; from then on the protocol's own pings tell whether anybody is there.
+    greeting: Option<Greeting>,
     peer: Peer,
-    _permit: OwnedSemaphorePermit,
+    _places: (OwnedSemaphorePermit, AddressPlace),
+}
+
+/// What a client says first, and until when.
+struct Greeting {
+    bytes: usize,
+    late: Pin<Box<Sleep>>,
 }
 
 enum Stream {
@@ -39,24 +51,16 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Bounds on connections.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConnectionLimits {
-    /// Connections that may be open; more wait to be accepted.
-    pub(crate) open_max: usize,
-    /// Requests of one that may be in flight.
-    pub(crate) in_flight_max: usize,
-}
-
 /// Accepts connections until the receiver is dropped. A connection that does not come about costs the others nothing.
 pub(crate) fn accept(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
-    limits: ConnectionLimits,
+    limits: Limits,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(16);
     tokio::spawn(async move {
-        let open = Arc::new(Semaphore::new(limits.open_max));
+        let open = Arc::new(Semaphore::new(limits.connections_max));
+        let addresses = Addresses::default();
         loop {
             let permit = tokio::select! {
                 permit = open.clone().acquire_owned() => permit,
@@ -75,11 +79,20 @@ pub(crate) fn accept(
                     continue;
                 }
             };
-            let peer = Peer { address, in_flight: Arc::new(Semaphore::new(limits.in_flight_max)) };
+            let Some(place) = addresses.place(address.ip(), limits.connections_per_address_max) else {
+                tracing::debug!(%address, "closed: its address has as many connections as it may");
+                continue;
+            };
+            let due = Instant::now() + Duration::from_secs(limits.greeting_seconds.into());
+            let peer = Peer { address, in_flight: Places::of_connection(&limits) };
             let (sender, tls) = (sender.clone(), tls.clone());
             tokio::spawn(async move {
-                match encrypted(stream, tls.as_deref()).await {
-                    Ok(stream) => drop(sender.send(Ok(Connection { stream, peer, _permit: permit })).await),
+                match encrypted(stream, tls.as_deref(), due).await {
+                    Ok(stream) => {
+                        let greeting = Some(Greeting { bytes: 0, late: Box::pin(sleep_until(due)) });
+                        let connection = Connection { stream, greeting, peer, _places: (permit, place) };
+                        drop(sender.send(Ok(connection)).await);
+                    }
                     Err(error) => tracing::info!(%address, %error, "a connection did not come about"),
                 }
             });
@@ -88,11 +101,11 @@ pub(crate) fn accept(
     ReceiverStream::new(receiver)
 }
 
-async fn encrypted(stream: TcpStream, tls: Option<&Tls>) -> io::Result<Stream> {
+async fn encrypted(stream: TcpStream, tls: Option<&Tls>, due: Instant) -> io::Result<Stream> {
     // Small answers would otherwise wait 40 ms for the peer's delayed acknowledgement.
     stream.set_nodelay(true)?;
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
-    let stream = tokio::time::timeout(HANDSHAKE_MAX, tls.acceptor().accept(stream)).await??;
+    let stream = timeout_at(due, tls.acceptor().accept(stream)).await??;
     Ok(Stream::Tls(Box::new(stream)))
 }
 
@@ -105,15 +118,22 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, greeting, .. } = self.get_mut();
+        let before = buf.filled().len();
+        let read = match stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        let Some(expected) = greeting else { return read };
+        if read.is_pending() {
+            return expected.late.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
         }
+        expected.bytes += buf.filled().len() - before;
+        if expected.bytes >= GREETING_BYTES {
+            *greeting = None;
+        }
+        read
     }
 }
 

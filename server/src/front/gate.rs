@@ -1,7 +1,8 @@
 //! The gate that every request passes: who asks, whether there is room, until when, and what became of it.
 
 use super::connections::Peer;
-use super::inflow::{Counted, Inflow};
+use super::inflow::{Counted, Inflow, Pace};
+use super::places::Places;
 use super::record::{Record, Recorded};
 use super::roles::{Needs, needs};
 use super::tokens::{Token, Tokens};
@@ -20,7 +21,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
@@ -36,14 +37,22 @@ const DEADLINE_MARGIN: Duration = Duration::from_millis(5);
 const DEADLINE_SHARE: f64 = 0.9;
 /// What callers call that this server does not have.
 const OTHER: &str = "other";
+/// As headers: the codes with which the transport refuses a message that is too large, or would be when decompressed.
+const TOO_LARGE: [&str; 2] = ["11", "8"];
 
 /// What requests have to pass.
 pub(crate) struct Gate {
     /// `None`: everybody may do everything.
     pub(crate) tokens: ArcSwapOption<Tokens>,
     pub(crate) metrics: Arc<Metrics>,
-    in_flight: Arc<Semaphore>,
+    in_flight: Places,
+    /// Whoever watches the server's health.
+    watchers: Places,
     inflow: Inflow,
+    /// Bytes of one message.
+    message_max: usize,
+    /// How long a caller may stand still.
+    stall: Duration,
     slow: Duration,
     traces: Option<Arc<Traces>>,
 }
@@ -58,48 +67,46 @@ impl Gate {
         Self {
             tokens: ArcSwapOption::from_pointee(tokens),
             metrics: Arc::default(),
-            in_flight: Arc::new(Semaphore::new(limits.requests_max)),
+            in_flight: Places::of_server(limits),
+            watchers: Places::of_health(limits),
             inflow: Inflow::new(limits),
+            message_max: limits.message_bytes_max(),
+            stall: limits.stall(),
             slow,
             traces,
         }
     }
 
-    /// Who may do what they ask for: the token, and a place among the requests in flight.
-    fn admit(
-        &self,
-        needs: Needs,
-        request: &Request<Body>,
-    ) -> Result<(Option<Arc<Token>>, Vec<OwnedSemaphorePermit>), Error> {
-        let Needs::Role(role) = needs else { return Ok((None, Vec::new())) };
-        let token = match &*self.tokens.load() {
-            None => None,
-            Some(tokens) => {
-                let secret = bearer(request.headers()).ok_or(Error::Unauthenticated)?;
-                let token = tokens.find(secret).ok_or(Error::Unauthenticated)?;
-                if !token.has(role) {
-                    return Err(Error::Forbidden { role: role.name() });
-                }
-                Some(token.clone())
-            }
-        };
+    /// Lets a request through: the record gets its caller and its places. A method that is not known is refused like
+    /// one that the caller may not call: what is let through is written down in `roles`, and nothing else is.
+    fn admit(&self, needs: Option<Needs>, request: &Request<Body>, record: &mut Record) -> Result<(), Error> {
         let peer = request.extensions().get::<Peer>();
-        let places = [
-            (Some(&self.in_flight), "the server"),
-            (peer.map(|p| &p.in_flight), "this connection"),
-            (token.as_ref().map(|t| &t.in_flight), "this token"),
-        ];
-        let mut permits = Vec::new();
-        for (place, whose) in places {
-            let Some(place) = place else { continue };
-            let busy = |_| {
-                Error::Exhausted(format!(
-                    "{whose} has as many requests in flight as it may; try again in a moment"
-                ))
-            };
-            permits.push(place.clone().try_acquire_owned().map_err(busy)?);
+        if let Some(Needs { roles: [], lasts }) = needs {
+            if lasts {
+                record.permits = places(&self.watchers, peer, None, true)?;
+            }
+            return Ok(());
         }
-        Ok((token, permits))
+        let token = self.identify(request.headers())?;
+        record.caller = token.as_ref().map(|t| t.name.clone()).unwrap_or_default();
+        let Some(Needs { roles, lasts }) = needs else { return Err(Error::UnknownMethod) };
+        if token.as_ref().is_some_and(|t| !roles.iter().any(|role| t.has(*role))) {
+            let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+            return Err(Error::Forbidden { roles: names.join(" or ") });
+        }
+        record.permits = places(&self.in_flight, peer, token.as_deref(), lasts)?;
+        if is_compressed(request.headers()) {
+            record.room.reserve_message()?;
+        }
+        Ok(())
+    }
+
+    /// Whose token a request shows; `None` where everybody may do everything.
+    fn identify(&self, headers: &HeaderMap) -> Result<Option<Arc<Token>>, Error> {
+        let tokens = self.tokens.load();
+        let Some(tokens) = &*tokens else { return Ok(None) };
+        let token = bearer(headers).and_then(|secret| tokens.find(secret));
+        Ok(Some(token.ok_or(Error::Unauthenticated)?.clone()))
     }
 
     async fn pass<S>(self: Arc<Self>, mut request: Request<Body>, mut service: S) -> Response<Body>
@@ -121,32 +128,63 @@ impl Gate {
             stages: Stages::default(),
             metrics: self.metrics.clone(),
             slow: self.slow,
+            lasts: found.is_some_and(|needs| needs.lasts),
             code: None,
             permits: Vec::new(),
-            taken: self.inflow.request(),
+            room: self.inflow.request(),
             traces: self.traces.clone().map(|traces| (traces, Traces::parent(request.headers()))),
         };
         self.metrics.begins();
         let told = HeaderValue::try_from(request_id).ok();
-        let answer = match self.admit(found.unwrap_or(Needs::Nothing), &request) {
+        let answer = match self.admit(found, &request, &mut record) {
             Err(error) => Status::from(error).into_http(),
-            Ok((token, permits)) => {
-                record.caller = token.map(|t| t.name.clone()).unwrap_or_default();
-                record.permits = permits;
+            Ok(()) => {
                 // The secret is nobody's business further in.
                 request.headers_mut().remove("authorization");
-                let request = request.map(|body| Body::new(Counted::new(body, record.taken.clone())));
+                if record.lasts {
+                    // What is streamed is pictures and files, which are compressed already: doing it again, on a thread
+                    // that serves connections, would hold up the others.
+                    request.headers_mut().remove("grpc-accept-encoding");
+                }
+                let pace = Pace { lasts: record.lasts, stall: self.stall };
+                request.extensions_mut().insert(record.room.clone());
+                let request = request.map(|body| Body::new(Counted::new(body, record.room.clone(), pace)));
                 let deadline = time_left(request.headers());
                 let stages = record.stages.clone();
                 let answering = async move { stages.of(service.call(request)).await };
                 until(deadline, AssertUnwindSafe(answering).catch_unwind()).await
             }
         };
-        let (mut head, body) = answer.into_parts();
+        let (mut head, body) = self.reasoned(answer).into_parts();
         record.note(&head.headers);
         head.headers.extend(told.map(|id| (tonic::codegen::http::HeaderName::from_static(REQUEST_ID), id)));
         Response::from_parts(head, Body::new(Recorded::new(body, record)))
     }
+
+    /// The transport refuses a message beyond the bound by itself; here it gets the reason that every refusal has.
+    fn reasoned(&self, answer: Response<Body>) -> Response<Body> {
+        let headers = answer.headers();
+        let too_large = headers.get("grpc-status").is_some_and(|code| TOO_LARGE.iter().any(|c| code == c));
+        if too_large && !headers.contains_key("grpc-status-details-bin") {
+            return Status::from(Error::MessageTooLarge { most: self.message_max }).into_http();
+        }
+        answer
+    }
+}
+
+/// A place among the calls or the streams of the server, the connection and the token each.
+fn places(
+    server: &Places,
+    peer: Option<&Peer>,
+    token: Option<&Token>,
+    lasts: bool,
+) -> Result<Vec<OwnedSemaphorePermit>, Error> {
+    let all = [
+        (Some(server), "the server"),
+        (peer.map(|p| &p.in_flight), "this connection"),
+        (token.map(|t| &t.in_flight), "this token"),
+    ];
+    all.into_iter().filter_map(|(places, whose)| Some(places?.take(lasts, whose))).collect()
 }
 
 /// The answer of a handler, or what is said in its place when it panicked or came too late.
@@ -166,6 +204,11 @@ async fn until(
         Ok(Err(never)) => match never {},
         Err(_) => Status::from(Error::Internal("a handler panicked".into())).into_http(),
     }
+}
+
+/// Whether messages may be larger than the bytes that come.
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity")
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

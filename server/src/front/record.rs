@@ -1,6 +1,6 @@
 //! The record of a request: counted and logged once, when its last byte has gone or its caller has.
 
-use super::inflow::Taken;
+use super::inflow::Room;
 use super::traces::{Parent, Traces};
 use crate::metrics::Metrics;
 use crate::stages::Stages;
@@ -23,12 +23,14 @@ pub(super) struct Record {
     pub(super) started: Instant,
     pub(super) stages: Stages,
     pub(super) metrics: Arc<Metrics>,
+    /// From so much time on it is slow, unless it lasts as long as its caller wants.
     pub(super) slow: Duration,
+    pub(super) lasts: bool,
     /// `None` until it is known; a request that ends without is one whose caller left.
     pub(super) code: Option<Code>,
     /// Given back when the request is over, as is what its message takes.
     pub(super) permits: Vec<OwnedSemaphorePermit>,
-    pub(super) taken: Taken,
+    pub(super) room: Room,
     /// Where its spans go, and what they lie below.
     pub(super) traces: Option<(Arc<Traces>, Parent)>,
 }
@@ -53,7 +55,7 @@ impl Drop for Record {
         let ms = (took.as_secs_f64() * 1e4).round() / 10.0;
         let Self { method, request_id, caller, peer, .. } = self;
         let stages = self.stages.text();
-        if took >= self.slow {
+        if took >= self.slow && !self.lasts {
             let plan = self.stages.plan().unwrap_or_default();
             tracing::warn!(target: "lapel::request", method, code, ms, request_id, caller, peer, stages, plan, "slow");
         } else {

@@ -10,7 +10,7 @@ pub enum Role {
     Search,
     /// Change items and profiles.
     Write,
-    /// Change heads and generations.
+    /// Change heads and generations, and see what becomes of them.
     Heads,
     /// Take the whole catalogue away: backups and exports.
     Admin,
@@ -31,36 +31,59 @@ impl Role {
 
 /// What calling a method takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Needs {
-    /// Nothing: health is for whoever asks.
-    Nothing,
-    /// A token with this role.
-    Role(Role),
+pub(super) struct Needs {
+    /// Roles of which a token needs one. None: health is for whoever asks.
+    pub(super) roles: &'static [Role],
+    /// It is a stream, in one direction or both, and takes as long as there is something to send.
+    pub(super) lasts: bool,
 }
 
 /// What a method takes, by service and name; `None` for one that this server does not have.
 pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
-    let role = match (service, method) {
-        ("grpc.health.v1.Health", "Check" | "Watch") => return Some(Needs::Nothing),
-        ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo")
-        | ("lapel.v1.SearchService", "Describe" | "Search" | "SearchBatch")
+    use Role::{Admin, Heads, Search, Write};
+    let roles: &'static [Role] = match (service, method) {
+        ("grpc.health.v1.Health", "Check" | "Watch") => &[],
+        (
+            "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection",
+            "ServerReflectionInfo",
+        ) => &[Search, Write, Heads, Admin],
+        ("lapel.v1.SearchService", "Describe" | "Search" | "SearchBatch")
         | ("lapel.v1.FeedbackService", "Personalise" | "GetProfile" | "ListProfiles")
-        | ("lapel.v1.CatalogService", "GetItem" | "GetItemImage" | "ListItems" | "CatalogStats")
-        | ("lapel.v1.HeadService", "WatchHead" | "ListHeads" | "GetHead" | "ListLabels")
-        | ("lapel.v1.GenerationService", "WatchGeneration" | "ListGenerations") => Role::Search,
+        | ("lapel.v1.CatalogService", "GetItem" | "GetItemImage" | "ListItems") => &[Search],
+        // Whoever fills the catalogue or takes it away sees how much there is.
+        ("lapel.v1.CatalogService", "CatalogStats") => &[Search, Write, Admin],
+        // Whoever changes heads sees what becomes of them.
+        ("lapel.v1.HeadService", "WatchHead" | "ListHeads" | "GetHead" | "ListLabels")
+        | ("lapel.v1.GenerationService", "WatchGeneration" | "ListGenerations") => &[Search, Heads],
         ("lapel.v1.CatalogService", "UpsertItems" | "DeleteItems")
-        | ("lapel.v1.FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => Role::Write,
+        | ("lapel.v1.FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => &[Write],
         (
             "lapel.v1.HeadService",
             "RegisterHead" | "PromoteHead" | "RollbackHead" | "CancelHead" | "RetireHead",
         )
         | ("lapel.v1.GenerationService", "BuildGeneration" | "SwitchGeneration" | "DropGeneration") => {
-            Role::Heads
+            &[Heads]
         }
-        ("lapel.v1.CatalogService", "ExportItems") | ("lapel.v1.AdminService", "Backup") => Role::Admin,
+        ("lapel.v1.CatalogService", "ExportItems") | ("lapel.v1.AdminService", "Backup") => &[Admin],
         _ => return None,
     };
-    Some(Needs::Role(role))
+    Some(Needs { roles, lasts: lasts(method) })
+}
+
+/// The names of the methods that are streams; no two services share one.
+fn lasts(method: &str) -> bool {
+    matches!(
+        method,
+        "UpsertItems"
+            | "ExportItems"
+            | "RegisterHead"
+            | "WatchHead"
+            | "BuildGeneration"
+            | "WatchGeneration"
+            | "Backup"
+            | "ServerReflectionInfo"
+            | "Watch"
+    )
 }
 
 #[cfg(test)]
@@ -76,8 +99,10 @@ mod tests {
         for file in set.file.iter().filter(|f| f.package() == "lapel.v1") {
             for service in &file.service {
                 for method in &service.method {
-                    let found = needs(&format!("lapel.v1.{}", service.name()), method.name());
-                    assert!(matches!(found, Some(Needs::Role(_))), "{} {}", service.name(), method.name());
+                    let name = format!("{} {}", service.name(), method.name());
+                    let found = needs(&format!("lapel.v1.{}", service.name()), method.name()).expect(&name);
+                    assert!(!found.roles.is_empty(), "{name}");
+                    assert_eq!(found.lasts, method.client_streaming() || method.server_streaming(), "{name}");
                     methods += 1;
                 }
             }

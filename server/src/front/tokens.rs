@@ -1,6 +1,8 @@
 //! Bearer tokens: a file of hashes with names and roles.
 
+use super::places::Places;
 use super::roles::Role;
+use crate::config::Limits;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -8,7 +10,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
-use tokio::sync::Semaphore;
 
 /// Random bytes of a secret. With so many, a plain hash cannot be turned back.
 const SECRET_BYTES: usize = 32;
@@ -47,7 +48,7 @@ pub(crate) struct Token {
     hash: [u8; 32],
     roles: Vec<Role>,
     /// Its requests in flight.
-    pub(crate) in_flight: Arc<Semaphore>,
+    pub(super) in_flight: Places,
 }
 
 impl Token {
@@ -75,8 +76,8 @@ struct RawToken {
 }
 
 impl Tokens {
-    /// Reads a token file; each token may have so many requests in flight.
-    pub(crate) fn load(path: &Path, in_flight_max: usize) -> Result<Self, TokensError> {
+    /// Reads a token file.
+    pub(crate) fn load(path: &Path, limits: &Limits) -> Result<Self, TokensError> {
         let refused = |reason: String| TokensError::Refused { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path)
             .map_err(|source| TokensError::Unreadable { path: path.to_owned(), source })?;
@@ -95,7 +96,7 @@ impl Tokens {
             if roles.is_empty() {
                 return Err(format!("{name:?} has no role"));
             }
-            Ok(Arc::new(Token { name, hash, roles, in_flight: Arc::new(Semaphore::new(in_flight_max)) }))
+            Ok(Arc::new(Token { name, hash, roles, in_flight: Places::of_token(limits) }))
         };
         let tokens: Result<Vec<_>, String> = raw.token.into_iter().map(token).collect();
         Ok(Self(tokens.map_err(refused)?))
@@ -147,7 +148,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("tokens.toml");
         std::fs::write(&path, text).expect("written");
-        Tokens::load(&path, 3).map_err(|e| e.to_string())
+        Tokens::load(&path, &Limits::default()).map_err(|e| e.to_string())
     }
 
     #[test]

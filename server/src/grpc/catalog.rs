@@ -1,28 +1,32 @@
 //! `CatalogService`.
 
+use super::outgoing::{Answers, Outgoing};
+use super::status::cut_short;
 use super::{Services, convert, paging};
 use crate::catalogue::{Column, Item, Slot, Snapshot};
-use crate::core::{Core, NewItem, Scope, Upserted};
+use crate::core::{NewItem, Scope, Upserted};
 use crate::error::Error;
-use crate::search::check_filters;
+use crate::front::{Held, Room};
+use crate::search::{check_filters, list};
 use crate::stages::carried;
-use crate::store::ContentId;
-use lapel_heads::photo_format;
+use crate::store::Moment;
+use lapel_heads::{PhotoLimits, photo_format};
 use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
+use prost::Message;
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Items with images that are embedded and committed together.
 const BATCH_IMAGES: usize = 64;
 /// Items, with images or without, that are committed together.
 const BATCH: usize = 1024;
-/// Bytes of images from which on a batch is full; two batches are in memory at a time.
+/// Bytes of messages from which on a batch is full; two batches are in memory at a time.
 const BATCH_BYTES: usize = 32 << 20;
+/// The share of all room that a batch may take at most, so that a stream does not fill it by itself.
+const BATCH_SHARE: usize = 8;
 
 /// The outcome of a batch: one result an item, in their order.
 type Batch = Result<Vec<Result<Upserted, Error>>, Error>;
@@ -33,17 +37,27 @@ impl CatalogService for Services {
         &self,
         request: Request<Streaming<v1::UpsertItemsRequest>>,
     ) -> Result<Response<v1::UpsertItemsResponse>, Status> {
+        let room = Room::of(&request)?;
         let mut stream = request.into_inner();
-        let most = self.core.config.limits.stream_items_max;
+        let limits = &self.core.config.limits;
+        let most = limits.stream_items_max;
         let mut upsert = Upsert {
             services: self,
             ids: HashSet::new(),
             results: Vec::new(),
             batch: Vec::new(),
-            images: (0, 0),
+            held: Vec::new(),
+            images: 0,
+            bytes: 0,
+            bytes_max: BATCH_BYTES.min(limits.request_bytes_max.0 / BATCH_SHARE),
             running: None,
         };
-        while let Some(message) = stream.message().await? {
+        loop {
+            let message = match stream.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                Err(cause) => return Err(upsert.cut_short(&cause).await?),
+            };
             if upsert.results.len() == most {
                 // What came before is complete and durable before the caller hears of it.
                 upsert.finish().await?;
@@ -52,7 +66,17 @@ impl CatalogService for Services {
                 ))
                 .into());
             }
-            upsert.take(message).await?;
+            let bytes = message.encoded_len();
+            let mut held = room.hold(bytes);
+            if held.is_err() {
+                // What this stream itself holds is free again once it is durable.
+                upsert.finish().await?;
+                held = room.hold(bytes);
+            }
+            match held {
+                Ok(held) => upsert.take(message, bytes, held).await?,
+                Err(full) => return Err(upsert.cut_short(&full.into()).await?),
+            }
         }
         upsert.finish().await?;
         Ok(Response::new(v1::UpsertItemsResponse { results: upsert.results }))
@@ -77,7 +101,10 @@ impl CatalogService for Services {
         let image = image.ok_or_else(|| Error::not_found("item with an image", id))?;
         let format = photo_format(&image, self.core.config.photo_limits()).map_err(Error::from)?;
         let content_type = format.to_mime_type().to_owned();
-        Ok(Response::new(v1::GetItemImageResponse { image, content_type }))
+        let mut answer = Response::new(v1::GetItemImageResponse { image, content_type });
+        // It is compressed already.
+        answer.disable_compression();
+        Ok(answer)
     }
 
     async fn delete_items(
@@ -85,7 +112,7 @@ impl CatalogService for Services {
         request: Request<v1::DeleteItemsRequest>,
     ) -> Result<Response<v1::DeleteItemsResponse>, Status> {
         let request = request.into_inner();
-        let request_id = convert::request_id(&request.request_id, &request)?;
+        let request_id = convert::request_id("DeleteItems", &request.request_id, &request)?;
         let mut ids = request.ids;
         let most = self.core.config.limits.stream_items_max;
         if ids.is_empty() || ids.len() > most {
@@ -108,94 +135,96 @@ impl CatalogService for Services {
     ) -> Result<Response<v1::ListItemsResponse>, Status> {
         let v1::ListItemsRequest { page_size, page_token, filters } = request.into_inner();
         let size = paging::page_size(page_size)?;
-        let snapshot = self.core.snapshot();
-        let filters = convert::filters(filters);
-        check_filters(&snapshot, &filters)?;
-        let items = snapshot.items();
-        let passes = |labels: &lapel_heads::Labels| {
-            filters.iter().all(|f| labels.get(&f.attribute).is_some_and(|label| f.labels.contains(label)))
-        };
-        let found = items.after(&page_token).filter_map(|slot| items.get(slot));
-        let page = found.filter(|item| passes(&item.record.labels)).take(size + 1).collect();
-        let (page, next_page_token) = paging::cut(page, size, |item| item.id.to_string());
-        let items = page.into_iter().map(|item| convert::item(&snapshot, item)).collect();
-        Ok(Response::new(v1::ListItemsResponse { items, next_page_token }))
+        let violations = convert::filter_faults(&filters, &self.core.config.limits);
+        if !violations.is_empty() {
+            return Err(Error::Invalid(violations).into());
+        }
+        let (snapshot, filters) = (self.core.snapshot(), convert::filters(filters));
+        let page = self.core.in_turn(move || {
+            check_filters(&snapshot, &filters)?;
+            let items = snapshot.items();
+            let found = list(items, &filters, &page_token, size + 1).into_iter();
+            let found: Vec<v1::Item> =
+                found.filter_map(|slot| Some(convert::item(&snapshot, items.get(slot)?))).collect();
+            let (items, next_page_token) = paging::cut(found, size, |item| item.id.clone());
+            Ok::<_, Error>(v1::ListItemsResponse { items, next_page_token })
+        });
+        Ok(Response::new(page.await??))
     }
 
-    type ExportItemsStream = ReceiverStream<Result<v1::ExportItemsResponse, Status>>;
+    type ExportItemsStream = Answers<v1::ExportItemsResponse>;
 
     async fn export_items(
         &self,
         request: Request<v1::ExportItemsRequest>,
     ) -> Result<Response<Self::ExportItemsStream>, Status> {
         let v1::ExportItemsRequest { after, no_images } = request.into_inner();
-        let (sender, receiver) = mpsc::channel(4);
-        let (core, snapshot) = (self.core.clone(), self.core.snapshot());
+        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
+        let (snapshot, moment) = self.core.moment().await?;
+        let limits = self.core.config.photo_limits();
         tokio::task::spawn_blocking(move || {
-            for slot in snapshot.items().after(&after) {
-                let item = snapshot.items().get(slot);
-                let exported = item.map(|item| export(&core, &snapshot, (slot, item), no_images));
-                let Some(exported) = exported else { continue };
-                let failed = exported.is_err();
-                let sent = sender.blocking_send(exported.map_err(Status::from));
-                if failed || sent.is_err() {
-                    return;
-                }
-            }
+            let images = (!no_images).then_some((&moment, limits));
+            let items = snapshot.items();
+            let sent = items
+                .after(&after)
+                .filter_map(|slot| Some((slot, items.get(slot)?)))
+                .try_for_each(|item| outgoing.send_blocking(export(&snapshot, item, images)?));
+            outgoing.end(sent);
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(answers))
     }
 
     async fn catalog_stats(
         &self,
         _: Request<v1::CatalogStatsRequest>,
     ) -> Result<Response<v1::CatalogStatsResponse>, Status> {
-        let snapshot = self.core.snapshot();
-        let items = snapshot.items().len() as u64;
-        let labels = snapshot.items().labels().map(|(attribute, by_label)| {
-            let count =
-                |(label, slots): (&String, &std::sync::Arc<RoaringBitmap>)| (label.clone(), slots.len());
-            (attribute.clone(), v1::LabelCounts { counts: by_label.iter().map(count).collect() })
-        });
-        let coverage = snapshot.columns().iter().map(|c| v1::HeadCoverage {
-            head: c.head().name().to_owned(),
-            signatures: c.count(),
-            missing: items - c.count(),
-        });
-        Ok(Response::new(v1::CatalogStatsResponse {
-            items,
-            labels: labels.collect(),
-            heads: coverage.collect(),
-            generation: snapshot.generation,
-            damaged_items: snapshot.damage().0.iter().cloned().collect(),
-            lost_records: snapshot.damage().1,
-            cached_features: self.core.features_cached(),
-        }))
+        let (snapshot, cached_features) = (self.core.snapshot(), self.core.features_cached());
+        let stats =
+            self.core.in_turn(move || v1::CatalogStatsResponse { cached_features, ..stats(&snapshot) });
+        Ok(Response::new(counted.await?))
     }
 }
 
-/// An item with its image and signatures. One that was replaced or deleted since the snapshot has its image no more;
-/// it is exported without.
+fn stats(snapshot: &Snapshot) -> v1::CatalogStatsResponse {
+    let items = snapshot.items().len() as u64;
+    let labels = snapshot.items().labels().map(|(attribute, by_label)| {
+        let count = |(label, slots): (&String, &std::sync::Arc<RoaringBitmap>)| (label.clone(), slots.len());
+        (attribute.clone(), v1::LabelCounts { counts: by_label.iter().map(count).collect() })
+    });
+    let coverage = snapshot.columns().iter().map(|c| v1::HeadCoverage {
+        head: c.head().name().to_owned(),
+        signatures: c.count(),
+        missing: items - c.count(),
+    });
+    v1::CatalogStatsResponse {
+        items,
+        labels: labels.collect(),
+        heads: coverage.collect(),
+        generation: snapshot.generation,
+        damaged_items: snapshot.damage().0.iter().cloned().collect(),
+        lost_records: snapshot.damage().1,
+        ..v1::CatalogStatsResponse::default()
+    }
+}
+
+/// An item with its signatures, and its image where images are wanted.
 fn export(
-    core: &Core,
     snapshot: &Snapshot,
     (slot, item): (Slot, &Item),
-    no_images: bool,
+    images: Option<(&Moment, PhotoLimits)>,
 ) -> Result<v1::ExportItemsResponse, Error> {
-    let wanted = item.record.image.filter(|_| !no_images);
-    let image = match wanted {
-        Some(content) => core.store.image(&item.id)?.filter(|bytes| ContentId::of(bytes) == content),
-        None => None,
-    };
-    let image = image.unwrap_or_default();
-    let format = photo_format(&image, core.config.photo_limits());
+    let (mut image, mut content_type) = (Vec::new(), String::new());
+    if let Some((moment, limits)) = images.filter(|_| item.record.has_image()) {
+        image = moment.image(&item.id)?;
+        content_type = photo_format(&image, limits).map(|f| f.to_mime_type().to_owned()).unwrap_or_default();
+    }
     let signature = |column: &Column| {
         let values = column.get(slot)?.into_owned();
         Some(v1::Signature { head: column.head().name().to_owned(), values })
     };
     Ok(v1::ExportItemsResponse {
         item: Some(convert::item(snapshot, item)),
-        content_type: format.map(|f| f.to_mime_type().to_owned()).unwrap_or_default(),
+        content_type,
         image,
         signatures: snapshot.columns().iter().filter_map(signature).collect(),
     })
@@ -209,14 +238,19 @@ struct Upsert<'a> {
     results: Vec<v1::UpsertResult>,
     /// Items with the places of their results.
     batch: Vec<(usize, NewItem)>,
-    /// Images of the batch, and their bytes.
-    images: (usize, usize),
+    /// The room of the batch's messages.
+    held: Vec<Held>,
+    /// Images of the batch, and bytes of its messages.
+    images: usize,
+    bytes: usize,
+    /// Bytes of a full batch.
+    bytes_max: usize,
     running: Option<(Vec<usize>, JoinHandle<Batch>)>,
 }
 
 impl Upsert<'_> {
-    async fn take(&mut self, message: v1::UpsertItemsRequest) -> Result<(), Error> {
-        let request = convert::request_id(&message.request_id, &message);
+    async fn take(&mut self, message: v1::UpsertItemsRequest, bytes: usize, held: Held) -> Result<(), Error> {
+        let request = convert::request_id("UpsertItems", &message.request_id, &message);
         let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only, labels_only, .. } =
             message;
         let scope = match (signatures_only, labels_only) {
@@ -241,18 +275,25 @@ impl Upsert<'_> {
                 }
             }
             Ok((scope, request)) => {
-                if !image.is_empty() {
-                    self.images = (self.images.0 + 1, self.images.1 + image.len());
-                }
+                self.images += usize::from(!image.is_empty());
+                self.bytes += bytes;
+                self.held.push(held);
                 let image = (!image.is_empty()).then_some(image);
                 let signatures = convert::signatures(signatures);
                 let item = NewItem { id, image, labels, signatures, scope, request };
                 self.batch.push((self.results.len() - 1, item));
             }
         }
-        let (images, bytes) = self.images;
-        let is_full = self.batch.len() >= BATCH || images >= BATCH_IMAGES || bytes >= BATCH_BYTES;
+        let is_full =
+            self.batch.len() >= BATCH || self.images >= BATCH_IMAGES || self.bytes >= self.bytes_max;
         if is_full { self.flush().await } else { Ok(()) }
+    }
+
+    /// What the caller hears when the stream cannot be read on: what came before is stored and told.
+    async fn cut_short(&mut self, cause: &Status) -> Result<Status, Error> {
+        self.finish().await?;
+        let stored = self.results.iter().filter(|result| result.error.is_none()).count();
+        Ok(cut_short(cause, self.results.len() + 1, stored))
     }
 
     /// Waits until everything taken is durable.
@@ -275,9 +316,15 @@ impl Upsert<'_> {
         }
         if !self.batch.is_empty() {
             let (places, items) = std::mem::take(&mut self.batch).into_iter().unzip();
-            self.images = (0, 0);
-            let core = self.services.core.clone();
-            self.running = Some((places, tokio::spawn(carried(async move { core.upsert(items).await }))));
+            (self.images, self.bytes) = (0, 0);
+            let (core, held) = (self.services.core.clone(), std::mem::take(&mut self.held));
+            let stored = async move {
+                let outcome = core.upsert(items).await;
+                // Not the caller decides how long they are in memory: it may have left.
+                drop(held);
+                outcome
+            };
+            self.running = Some((places, tokio::spawn(carried(stored))));
         }
         Ok(())
     }

@@ -59,14 +59,21 @@ pub(super) fn search_faults(
             format!("{k} results are asked for; {k_min} to {} are given", limits.k_max),
         ));
     }
+    violations.extend(too_many("manipulations", manipulations, limits));
+    violations.extend(too_many("exclude_ids", exclude, limits));
+    violations.extend(filter_faults(filters, limits));
+    violations
+}
+
+fn too_many(field: &str, count: usize, limits: &Limits) -> Option<Violation> {
     let most = limits.query_terms_max;
-    for (field, count) in
-        [("manipulations", manipulations), ("filters", filters.len()), ("exclude_ids", exclude)]
-    {
-        if count > most {
-            violations.push(Violation::new(field, format!("there are {count}; at most {most} are accepted")));
-        }
-    }
+    (count > most).then(|| Violation::new(field, format!("there are {count}; at most {most} are accepted")))
+}
+
+/// Faults of filters that need no catalogue to be seen.
+pub(super) fn filter_faults(filters: &[v1::LabelFilter], limits: &Limits) -> Vec<Violation> {
+    let most = limits.query_terms_max;
+    let mut violations: Vec<Violation> = too_many("filters", filters.len(), limits).into_iter().collect();
     for (at, filter) in filters.iter().enumerate() {
         if filter.attribute.is_empty() || filter.labels.is_empty() || filter.labels.len() > most {
             let wanted = format!("name an attribute and 1 to {most} labels");
@@ -214,13 +221,17 @@ pub(super) fn effect(effect: ManipulationEffect) -> v1::ManipulationEffect {
     }
 }
 
-/// A request's id, with what it asks for: the message without the id itself.
-pub(super) fn request_id<M: prost::Message>(id: &str, message: &M) -> Result<RequestId, Error> {
-    if id.is_empty() { Ok(RequestId::none()) } else { request_id_of(id, &message.encode_to_vec()) }
+/// A request's id, with what it asks for: the method and the message.
+pub(super) fn request_id<M: prost::Message>(
+    method: &'static str,
+    id: &str,
+    message: &M,
+) -> Result<RequestId, Error> {
+    if id.is_empty() { Ok(RequestId::none()) } else { request_id_of(method, id, &message.encode_to_vec()) }
 }
 
 /// As [`request_id`], for a request that is identified by some bytes.
-pub(super) fn request_id_of(id: &str, request: &[u8]) -> Result<RequestId, Error> {
+pub(super) fn request_id_of(method: &'static str, id: &str, request: &[u8]) -> Result<RequestId, Error> {
     if id.is_empty() {
         return Ok(RequestId::none());
     }
@@ -228,7 +239,9 @@ pub(super) fn request_id_of(id: &str, request: &[u8]) -> Result<RequestId, Error
         let wanted = "a request id has 1 to 64 characters, no control characters, no outer spaces";
         return Err(Error::invalid("request_id", wanted));
     }
-    Ok(RequestId { id: id.to_owned(), request: ContentId::of(request) })
+    // Messages of several methods have the same fields, so their bytes alone could mean any of them.
+    let request = [method.as_bytes(), b"\0".as_slice(), request].concat();
+    Ok(RequestId { id: id.to_owned(), request: ContentId::of(&request) })
 }
 
 /// A head's or a model's state, and why it failed.

@@ -23,7 +23,7 @@ impl FeedbackService for Services {
         request: Request<v1::SaveProfileRequest>,
     ) -> Result<Response<v1::SaveProfileResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("SaveProfile", &request.request_id, &request)?;
         let v1::SaveProfileRequest { name, weights, picked_ids, .. } = request;
         let weights = head_weights(&self.core.snapshot(), &weights)?;
         let (core, saved) = (self.core.clone(), name.clone());
@@ -49,8 +49,9 @@ impl FeedbackService for Services {
         let v1::ListProfilesRequest { page_size, page_token } = request.into_inner();
         let size = paging::page_size(page_size)?;
         let found = self.core.profiles_after(&page_token, size + 1).await?;
-        let (found, next_page_token) = paging::cut(found, size, |(name, _)| name.clone());
-        let profiles = found.into_iter().map(|(name, record)| profile(name, record)).collect();
+        let profiles: Vec<v1::Profile> =
+            found.into_iter().map(|(name, record)| profile(name, record)).collect();
+        let (profiles, next_page_token) = paging::cut(profiles, size, |profile| profile.name.clone());
         Ok(Response::new(v1::ListProfilesResponse { profiles, next_page_token }))
     }
 
@@ -59,7 +60,7 @@ impl FeedbackService for Services {
         request: Request<v1::UndoProfileRequest>,
     ) -> Result<Response<v1::UndoProfileResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("UndoProfile", &request.request_id, &request)?;
         let v1::UndoProfileRequest { name, version, .. } = request;
         let (core, undone) = (self.core.clone(), name.clone());
         let record = tokio::task::spawn_blocking(move || core.profiles().undo(&undone, version, &id)).await;
@@ -72,7 +73,7 @@ impl FeedbackService for Services {
         request: Request<v1::DeleteProfileRequest>,
     ) -> Result<Response<v1::DeleteProfileResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("DeleteProfile", &request.request_id, &request)?;
         let (core, name) = (self.core.clone(), request.name);
         tokio::task::spawn_blocking(move || core.profiles().delete(&name, &id))
             .await

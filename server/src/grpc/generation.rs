@@ -1,17 +1,17 @@
 //! `GenerationService`.
 
 use super::incoming::Incoming;
+use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert};
 use crate::core::{Core, GenerationFiles, ModelStatus, RequestId};
 use crate::error::Error;
+use crate::front::{Held, Room};
 use crate::heads::HeadState;
 use lapel_heads::BundleKey;
 use lapel_proto::v1;
 use lapel_proto::v1::build_generation_request::Part;
 use lapel_proto::v1::generation_service_server::GenerationService;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 #[tonic::async_trait]
@@ -20,12 +20,14 @@ impl GenerationService for Services {
         &self,
         request: Request<Streaming<v1::BuildGenerationRequest>>,
     ) -> Result<Response<v1::BuildGenerationResponse>, Status> {
-        let (files, hold, request) = self.receive_generation(request.into_inner()).await?;
+        let room = Room::of(&request)?;
+        // The files keep their room until they are taken over.
+        let (files, hold, request, _held) = self.receive_generation(request.into_inner(), &room).await?;
         let status = self.core.build_generation(files, hold, request).await?;
         Ok(Response::new(v1::BuildGenerationResponse { generation: Some(generation(&self.core, &status)) }))
     }
 
-    type WatchGenerationStream = ReceiverStream<Result<v1::WatchGenerationResponse, Status>>;
+    type WatchGenerationStream = Answers<v1::WatchGenerationResponse>;
 
     async fn watch_generation(
         &self,
@@ -33,35 +35,12 @@ impl GenerationService for Services {
     ) -> Result<Response<Self::WatchGenerationStream>, Status> {
         let core = self.core.clone();
         let fingerprint = core.model_status(&request.into_inner().backbone)?.fingerprint;
-        let mut states = core.models.subscribe();
-        let first = core.heads_of_model(&fingerprint).into_iter().next();
-        let mut progress = first.map(|s| core.registry.watch(&s.name, s.version)).transpose()?;
-        let (sender, receiver) = mpsc::channel(4);
+        let (outgoing, answers) = Outgoing::new(core.config.limits.stall());
         tokio::spawn(async move {
-            loop {
-                let Ok(status) = core.model_status(&fingerprint) else { return };
-                let told = Some(generation(&core, &status));
-                let told = sender.send(Ok(v1::WatchGenerationResponse { generation: told })).await;
-                if status.state.is_settled() || told.is_err() {
-                    return;
-                }
-                let progressed = async {
-                    match &mut progress {
-                        Some(progress) => progress.changed().await.is_ok(),
-                        None => std::future::pending().await,
-                    }
-                };
-                let goes_on = tokio::select! {
-                    changed = states.changed() => changed.is_ok(),
-                    progressed = progressed => progressed,
-                    () = core.stopping.cancelled() => false,
-                };
-                if !goes_on {
-                    return;
-                }
-            }
+            let watched = watch_until_settled(&core, &fingerprint, &outgoing).await;
+            outgoing.end(watched);
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(answers))
     }
 
     async fn list_generations(
@@ -81,7 +60,7 @@ impl GenerationService for Services {
         request: Request<v1::SwitchGenerationRequest>,
     ) -> Result<Response<v1::SwitchGenerationResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("SwitchGeneration", &request.request_id, &request)?;
         let status = self.core.switch_generation(request.backbone, id).await?;
         Ok(Response::new(v1::SwitchGenerationResponse {
             generation: Some(generation(&self.core, &status)),
@@ -94,7 +73,7 @@ impl GenerationService for Services {
         request: Request<v1::DropGenerationRequest>,
     ) -> Result<Response<v1::DropGenerationResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("DropGeneration", &request.request_id, &request)?;
         if request.backbone.is_empty() {
             return Err(Error::invalid("backbone", "name the backbone to drop").into());
         }
@@ -107,6 +86,9 @@ impl GenerationService for Services {
 struct Receiving<'a> {
     key: Option<&'a BundleKey>,
     files: GenerationFiles,
+    room: &'a Room,
+    /// What the files take.
+    held: Vec<Held>,
     /// Announcements, for the request's identity.
     announced: Vec<String>,
     current: Option<(v1::GenerationFile, Incoming)>,
@@ -136,14 +118,17 @@ impl Receiving<'_> {
             return Err(Error::invalid("header.file", wanted));
         }
         self.announced.push(header.sha256.to_lowercase());
-        self.current =
-            Some((file, Incoming::announced(header.size_bytes, header.sha256, header.signature, most)?));
+        self.current = Some((
+            file,
+            Incoming::announced(header.size_bytes, header.sha256, header.signature, most, self.room)?,
+        ));
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), Error> {
         let Some((file, incoming)) = self.current.take() else { return Ok(()) };
-        let bytes = incoming.finish(self.key)?;
+        let (bytes, held) = incoming.finish(self.key)?;
+        self.held.push(held);
         match file {
             v1::GenerationFile::Backbone => self.files.backbone = bytes,
             v1::GenerationFile::ExtractParts => self.files.extract_parts = bytes,
@@ -157,12 +142,15 @@ impl Services {
     async fn receive_generation(
         &self,
         mut stream: Streaming<v1::BuildGenerationRequest>,
-    ) -> Result<(GenerationFiles, bool, RequestId), Status> {
+        room: &Room,
+    ) -> Result<(GenerationFiles, bool, RequestId, Vec<Held>), Status> {
         let limits = &self.core.config.limits;
         let (mut hold, mut id) = (false, String::new());
         let mut receiving = Receiving {
             key: self.core.bundle_key.as_ref(),
             files: GenerationFiles::default(),
+            room,
+            held: Vec::new(),
             announced: Vec::new(),
             current: None,
         };
@@ -184,15 +172,48 @@ impl Services {
             }
         }
         receiving.finish()?;
-        let files = receiving.files;
+        let Receiving { files, held, announced, .. } = receiving;
         for (name, file) in [("backbone", &files.backbone), ("\"Extract Parts?\" head", &files.extract_parts)]
         {
             if file.is_empty() {
                 return Err(Error::invalid("header.file", format!("the {name} is missing")).into());
             }
         }
-        let request = convert::request_id_of(&id, receiving.announced.join(",").as_bytes())?;
-        Ok((files, hold, request))
+        let request = convert::request_id_of("BuildGeneration", &id, announced.join(",").as_bytes())?;
+        Ok((files, hold, request, held))
+    }
+}
+
+/// Tells a generation's state and every change of it, until nothing more happens to it, it is gone, or the server stops.
+async fn watch_until_settled(
+    core: &Arc<Core>,
+    fingerprint: &str,
+    outgoing: &Outgoing<v1::WatchGenerationResponse>,
+) -> Result<(), Error> {
+    let mut states = core.models.subscribe();
+    let first = core.heads_of_model(fingerprint).into_iter().next();
+    let mut progress = first.map(|s| core.registry.watch(&s.name, s.version)).transpose()?;
+    loop {
+        let Ok(status) = core.model_status(fingerprint) else { return Ok(()) };
+        let told = Some(generation(core, &status));
+        outgoing.send(v1::WatchGenerationResponse { generation: told }).await?;
+        if status.state.is_settled() {
+            return Ok(());
+        }
+        let progressed = async {
+            match &mut progress {
+                Some(progress) => progress.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        let goes_on = tokio::select! {
+            changed = states.changed() => changed.is_ok(),
+            progressed = progressed => progressed,
+            () = core.stopping.cancelled() => false,
+        };
+        if !goes_on {
+            return Ok(());
+        }
     }
 }
 

@@ -1,17 +1,19 @@
 //! `HeadService`.
 
 use super::incoming::Incoming;
+use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert, paging};
 use crate::catalogue::{Column, Snapshot};
 use crate::core::Registration;
 use crate::error::Error;
+use crate::front::{Held, Room};
 use crate::heads::HeadStatus;
 use lapel_heads::Attribute;
 use lapel_proto::v1;
 use lapel_proto::v1::head_service_server::HeadService;
 use lapel_proto::v1::register_head_request::Part;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 #[tonic::async_trait]
@@ -20,7 +22,9 @@ impl HeadService for Services {
         &self,
         request: Request<Streaming<v1::RegisterHeadRequest>>,
     ) -> Result<Response<v1::RegisterHeadResponse>, Status> {
-        let (bundle, registration) = self.receive(request.into_inner()).await?;
+        let room = Room::of(&request)?;
+        // The bundle keeps its room until it is registered.
+        let (bundle, registration, _held) = self.receive(request.into_inner(), &room).await?;
         let status = self.core.register_head(bundle, registration).await?;
         Ok(Response::new(v1::RegisterHeadResponse { head: Some(convert::head(&status)) }))
     }
@@ -30,7 +34,7 @@ impl HeadService for Services {
         request: Request<v1::PromoteHeadRequest>,
     ) -> Result<Response<v1::PromoteHeadResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("PromoteHead", &request.request_id, &request)?;
         let status = self.core.promote_head(request.name, request.version, id).await?;
         Ok(Response::new(v1::PromoteHeadResponse { head: Some(convert::head(&status)) }))
     }
@@ -40,7 +44,7 @@ impl HeadService for Services {
         request: Request<v1::RollbackHeadRequest>,
     ) -> Result<Response<v1::RollbackHeadResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("RollbackHead", &request.request_id, &request)?;
         let status = self.core.roll_back_head(request.name, id).await?;
         Ok(Response::new(v1::RollbackHeadResponse { head: Some(convert::head(&status)) }))
     }
@@ -50,40 +54,26 @@ impl HeadService for Services {
         request: Request<v1::CancelHeadRequest>,
     ) -> Result<Response<v1::CancelHeadResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("CancelHead", &request.request_id, &request)?;
         let status = self.core.cancel_head(request.name, id).await?;
         Ok(Response::new(v1::CancelHeadResponse { head: Some(convert::head(&status)) }))
     }
 
-    type WatchHeadStream = ReceiverStream<Result<v1::WatchHeadResponse, Status>>;
+    type WatchHeadStream = Answers<v1::WatchHeadResponse>;
 
     async fn watch_head(
         &self,
         request: Request<v1::WatchHeadRequest>,
     ) -> Result<Response<Self::WatchHeadStream>, Status> {
         let v1::WatchHeadRequest { name, version } = request.into_inner();
-        let mut changes = self.core.registry.watch(&name, version)?;
+        let changes = self.core.registry.watch(&name, version)?;
         let stopping = self.core.stopping.clone();
-        let (sender, receiver) = mpsc::channel(4);
+        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
         tokio::spawn(async move {
-            loop {
-                let status = changes.borrow_and_update().clone();
-                let settled = status.state.is_settled();
-                let told = Some(convert::head(&status));
-                let told = sender.send(Ok(v1::WatchHeadResponse { head: told })).await;
-                if settled || told.is_err() {
-                    return;
-                }
-                let goes_on = tokio::select! {
-                    changed = changes.changed() => changed.is_ok(),
-                    () = stopping.cancelled() => false,
-                };
-                if !goes_on {
-                    return;
-                }
-            }
+            let watched = watch_until_settled(changes, &outgoing, &stopping).await;
+            outgoing.end(watched);
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(answers))
     }
 
     async fn list_heads(
@@ -103,11 +93,10 @@ impl HeadService for Services {
         };
         let after = |s: &HeadStatus| page_token.is_empty() || (s.name.as_str(), s.version) > last;
         let found = self.core.registry.all().into_iter().filter(|s| after(s) && of_state(s));
-        let (page, next_page_token) = paging::cut(found.take(size + 1).collect(), size, |s: &HeadStatus| {
-            format!("{}@{}", s.name, s.version)
-        });
+        let found: Vec<v1::Head> = found.take(size + 1).map(|status| convert::head(&status)).collect();
+        let (heads, next_page_token) = paging::cut(found, size, |h| format!("{}@{}", h.name, h.version));
         Ok(Response::new(v1::ListHeadsResponse {
-            heads: page.iter().map(convert::head).collect(),
+            heads,
             next_page_token,
             backbone: self.core.model()?.fingerprint().to_owned(),
             generation: self.core.snapshot().generation,
@@ -128,7 +117,7 @@ impl HeadService for Services {
         request: Request<v1::RetireHeadRequest>,
     ) -> Result<Response<v1::RetireHeadResponse>, Status> {
         let request = request.into_inner();
-        let id = convert::request_id(&request.request_id, &request)?;
+        let id = convert::request_id("RetireHead", &request.request_id, &request)?;
         let status = self.core.retire_head(request.name, request.version, id).await?;
         Ok(Response::new(v1::RetireHeadResponse { head: Some(convert::head(&status)) }))
     }
@@ -161,17 +150,19 @@ impl Services {
     async fn receive(
         &self,
         mut stream: Streaming<v1::RegisterHeadRequest>,
-    ) -> Result<(Vec<u8>, Registration), Status> {
+        room: &Room,
+    ) -> Result<(Vec<u8>, Registration, Held), Status> {
         let first = stream.message().await?.and_then(|m| m.part);
         let Some(Part::Header(header)) = first else {
             return Err(
                 Error::invalid("header", "the first message announces the bundle's size and hash").into()
             );
         };
-        let request = convert::request_id(&header.request_id, &header)?;
+        let request = convert::request_id("RegisterHead", &header.request_id, &header)?;
         let registration = Registration { update: header.update, hold: header.hold, request };
         let most = self.core.config.limits.bundle_bytes_max.0;
-        let mut incoming = Incoming::announced(header.size_bytes, header.sha256, header.signature, most)?;
+        let mut incoming =
+            Incoming::announced(header.size_bytes, header.sha256, header.signature, most, room)?;
         while let Some(message) = stream.message().await? {
             match message.part {
                 Some(Part::Chunk(chunk)) => incoming.take(&chunk)?,
@@ -181,7 +172,30 @@ impl Services {
                 None => return Err(Error::invalid("part", "each further message carries a chunk").into()),
             }
         }
-        Ok((incoming.finish(self.core.bundle_key.as_ref())?, registration))
+        let (bundle, held) = incoming.finish(self.core.bundle_key.as_ref())?;
+        Ok((bundle, registration, held))
+    }
+}
+
+/// Tells a head's state and every change of it, until nothing more happens to it or the server stops.
+async fn watch_until_settled(
+    mut changes: watch::Receiver<HeadStatus>,
+    outgoing: &Outgoing<v1::WatchHeadResponse>,
+    stopping: &CancellationToken,
+) -> Result<(), Error> {
+    loop {
+        let status = changes.borrow_and_update().clone();
+        outgoing.send(v1::WatchHeadResponse { head: Some(convert::head(&status)) }).await?;
+        if status.state.is_settled() {
+            return Ok(());
+        }
+        let goes_on = tokio::select! {
+            changed = changes.changed() => changed.is_ok(),
+            () = stopping.cancelled() => false,
+        };
+        if !goes_on {
+            return Ok(());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A file that comes in pieces: announced with its size and hash, then checked against both.
 
 use crate::error::Error;
+use crate::front::{Held, Room};
 use lapel_heads::{BundleKey, sha256_hex};
 
 /// A file on its way in.
@@ -9,27 +10,32 @@ pub(super) struct Incoming {
     sha256: String,
     signature: Vec<u8>,
     bytes: Vec<u8>,
+    room: Room,
+    held: Held,
 }
 
 impl Incoming {
-    /// An announced file of up to `most` bytes.
+    /// An announced file of up to `most` bytes. All of its room is taken before the first of them comes.
     pub(super) fn announced(
         size: u64,
         sha256: String,
         signature: Vec<u8>,
         most: usize,
+        room: &Room,
     ) -> Result<Self, Error> {
         if size > most as u64 {
             return Err(Error::Exhausted(format!(
                 "the bundle has {size} bytes; at most {most} are accepted"
             )));
         }
-        Ok(Self { size, sha256, signature, bytes: Vec::new() })
+        let held = room.hold(usize::try_from(size).unwrap_or(usize::MAX))?;
+        Ok(Self { size, sha256, signature, bytes: Vec::new(), room: room.clone(), held })
     }
 
     /// The next bytes.
     pub(super) fn take(&mut self, chunk: &[u8]) -> Result<(), Error> {
         self.bytes.extend_from_slice(chunk);
+        self.room.release(chunk.len());
         if self.bytes.len() as u64 > self.size {
             let wanted = format!("more bytes came than the {} announced", self.size);
             return Err(Error::invalid("chunk", wanted));
@@ -37,9 +43,9 @@ impl Incoming {
         Ok(())
     }
 
-    /// The whole file, signed by the owner of `key` where there is one.
-    pub(super) fn finish(self, key: Option<&BundleKey>) -> Result<Vec<u8>, Error> {
-        let Self { size, sha256, signature, bytes } = self;
+    /// The whole file, signed by the owner of `key` where there is one, and its room.
+    pub(super) fn finish(self, key: Option<&BundleKey>) -> Result<(Vec<u8>, Held), Error> {
+        let Self { size, sha256, signature, bytes, held, .. } = self;
         if bytes.len() as u64 != size {
             return Err(Error::invalid(
                 "chunk",
@@ -60,7 +66,7 @@ impl Incoming {
                 reason: "BUNDLE_SIGNATURE",
                 message: "the signature is not one of this file by the key that this server trusts".into(),
             }),
-            Some(_) | None => Ok(bytes),
+            Some(_) | None => Ok((bytes, held)),
         }
     }
 }

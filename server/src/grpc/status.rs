@@ -61,6 +61,25 @@ fn fields(violations: &[Violation]) -> Vec<FieldViolation> {
     fields
 }
 
+/// What is said of a stream of items that cannot go on: at which message (the first is 1), and what became of those
+/// before it, which are durable.
+pub(super) fn cut_short(cause: &Status, message: usize, stored: usize) -> Status {
+    let mut details = cause.get_error_details();
+    let reason = details.error_info().map_or_else(|| "MESSAGE_UNREADABLE".to_owned(), |i| i.reason.clone());
+    let place = HashMap::from([
+        ("message".to_owned(), message.to_string()),
+        ("stored".to_owned(), stored.to_string()),
+    ]);
+    details.set_error_info(reason, DOMAIN, place);
+    let before = message - 1;
+    let text = format!(
+        "message {message} of the stream was not taken ({}); of the {before} before it {stored} were stored and {} refused",
+        cause.message(),
+        before - stored
+    );
+    Status::with_error_details(cause.code(), text, details)
+}
+
 /// The code and the stable reason of an error.
 pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
     match error {
@@ -70,7 +89,11 @@ pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
         Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
         Error::Unauthenticated => (Code::Unauthenticated, "TOKEN_UNKNOWN"),
         Error::Forbidden { .. } => (Code::PermissionDenied, "ROLE_MISSING"),
+        Error::UnknownMethod => (Code::Unimplemented, "METHOD_UNKNOWN"),
+        Error::MessageTooLarge { .. } => (Code::OutOfRange, "MESSAGE_TOO_LARGE"),
         Error::Late => (Code::DeadlineExceeded, "DEADLINE_PASSED"),
+        Error::Stalled => (Code::DeadlineExceeded, "STALLED"),
+        Error::Left => (Code::Cancelled, "CALLER_LEFT"),
         Error::Exhausted(_) => (Code::ResourceExhausted, "LIMIT_REACHED"),
         Error::Bundle(BundleError::Backbone { .. }) => (Code::FailedPrecondition, "OTHER_BACKBONE"),
         Error::Bundle(_) => (Code::InvalidArgument, "UNSOUND_BUNDLE"),
@@ -170,8 +193,12 @@ mod tests {
             ),
             (Error::Exhausted("full".into()), Code::ResourceExhausted, "LIMIT_REACHED"),
             (Error::Unauthenticated, Code::Unauthenticated, "TOKEN_UNKNOWN"),
-            (Error::Forbidden { role: "heads" }, Code::PermissionDenied, "ROLE_MISSING"),
+            (Error::Forbidden { roles: "search or heads".into() }, Code::PermissionDenied, "ROLE_MISSING"),
+            (Error::UnknownMethod, Code::Unimplemented, "METHOD_UNKNOWN"),
+            (Error::MessageTooLarge { most: 1 }, Code::OutOfRange, "MESSAGE_TOO_LARGE"),
             (Error::Late, Code::DeadlineExceeded, "DEADLINE_PASSED"),
+            (Error::Stalled, Code::DeadlineExceeded, "STALLED"),
+            (Error::Left, Code::Cancelled, "CALLER_LEFT"),
             (Error::Bundle(BundleError::Probe), Code::InvalidArgument, "UNSOUND_BUNDLE"),
             (
                 Error::Bundle(BundleError::Backbone { wanted: "a".into(), found: "b".into() }),

@@ -1,7 +1,7 @@
 //! The slots that a search may return: live, past the filters, not excluded.
 
 use super::SearchSpec;
-use super::filter::LabelFilter;
+use super::filter::passing;
 use crate::catalogue::{BLOCK, Items, Slot, Snapshot};
 use crate::kernels::{Bits, GROUP, GROUPS};
 use roaring::RoaringBitmap;
@@ -18,12 +18,7 @@ pub(super) struct Allowed<'a> {
 impl<'a> Allowed<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, spec: &SearchSpec) -> Self {
         let items = snapshot.items();
-        // Labels are those of live items, so whatever carries one is live.
-        let carrying = |filter: &LabelFilter| {
-            let slots = filter.labels.iter().filter_map(|label| items.with_label(&filter.attribute, label));
-            slots.fold(RoaringBitmap::new(), |any, slots| any | slots.as_ref())
-        };
-        let passing = spec.filters.iter().map(carrying).reduce(|all, slots| all & slots);
+        let passing = passing(items, &spec.filters);
         let passes = |slot: &Slot| passing.as_ref().is_none_or(|passing| passing.contains(*slot));
         let mut excluded: Vec<Slot> =
             spec.exclude.iter().filter_map(|id| items.slot(id)).filter(passes).collect();

@@ -1,8 +1,9 @@
 //! Conditions on stored labels, and whether what they name exists.
 
-use crate::catalogue::Snapshot;
+use crate::catalogue::{Items, Snapshot};
 use crate::error::Error;
 use imbl::OrdMap;
+use roaring::RoaringBitmap;
 use std::collections::BTreeSet;
 
 /// A condition: an item's stored label of the attribute is one of these.
@@ -22,6 +23,17 @@ impl LabelFilter {
     pub fn new(attribute: impl Into<String>, labels: impl IntoIterator<Item = String>) -> Self {
         Self { attribute: attribute.into(), labels: labels.into_iter().collect(), allow_unknown: false }
     }
+}
+
+/// Slots of the items that pass every filter; `None` without filters, which all items pass.
+#[must_use]
+pub fn passing(items: &Items, filters: &[LabelFilter]) -> Option<RoaringBitmap> {
+    // Labels are those of live items, so whatever carries one is live.
+    let carrying = |filter: &LabelFilter| {
+        let slots = filter.labels.iter().filter_map(|label| items.with_label(&filter.attribute, label));
+        slots.fold(RoaringBitmap::new(), |any, slots| any | slots.as_ref())
+    };
+    filters.iter().map(carrying).reduce(|all, slots| all & slots)
 }
 
 /// Checks that each attribute and label is carried by an item or known to an active head.

@@ -3,7 +3,7 @@
 use super::receipts::keep;
 use super::sealed::{decode, encode, seal, unseal};
 use super::{Damage, IMAGES, ITEMS, ItemRecord, Receipt, SIGNATURES, Store, StoreError, walk};
-use redb::{TableDefinition, TableHandle, WriteTransaction};
+use redb::{ReadTransaction, TableDefinition, TableHandle, WriteTransaction};
 use std::collections::BTreeMap;
 
 /// One change of the catalogue.
@@ -141,10 +141,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] when they do not have their checksum.
     pub fn image(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|transaction| {
-            let found = transaction.open_table(IMAGES)?.get(id)?;
-            found.map(|value| Ok(unseal(IMAGES.name(), id, value.value())?.to_vec())).transpose()
-        })
+        self.read(|transaction| stored_image(transaction, id))
     }
 
     /// Calls `use_signature` with every stored signature of a head that can be read, by id.
@@ -283,6 +280,12 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self(Some(error))
     }
+}
+
+/// An item's image bytes, as of a transaction.
+pub(super) fn stored_image(transaction: &ReadTransaction, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let found = transaction.open_table(IMAGES)?.get(id)?;
+    found.map(|value| Ok(unseal(IMAGES.name(), id, value.value())?.to_vec())).transpose()
 }
 
 pub(super) fn to_bytes(values: &[f32]) -> Vec<u8> {

@@ -1,0 +1,26 @@
+//! What a server's probes tell, over plain HTTP.
+
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The status line and the body of an answer.
+///
+/// # Panics
+/// When there is none.
+pub async fn get(address: SocketAddr, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+}
+
+/// Requests that have not ended.
+pub async fn in_flight(address: SocketAddr) -> u64 {
+    let (_, text) = get(address, "/metrics").await;
+    let count = text.lines().find_map(|line| line.strip_prefix("lapel_requests_in_flight "));
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
