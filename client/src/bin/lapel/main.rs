@@ -11,9 +11,12 @@ mod input;
 mod items;
 mod load;
 mod output;
+mod photos;
 mod pick;
 mod profiles;
+mod report;
 mod search;
+mod upload;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};

@@ -22,6 +22,11 @@ pub(crate) fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}").context("writing to standard output")
 }
 
+/// Prints a line to standard error, beside what is asked for.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "note: {text}");
+}
+
 /// Prints a message of `lapel.v1` as JSON, in proto3's own mapping.
 pub(crate) fn json<M: Message>(name: &str, message: &M) -> anyhow::Result<()> {
     let pool = DescriptorPool::decode(lapel_proto::FILE_DESCRIPTOR_SET)?;
