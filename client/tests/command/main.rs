@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used)]
 
 mod import;
+mod subject;
+mod tls;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
