@@ -12,6 +12,7 @@ mod features;
 mod feedback;
 mod hash;
 mod head;
+mod jpeg;
 mod labels;
 mod level;
 mod manifest;

@@ -7,15 +7,17 @@
 //! | columns `image`, `id`, `split`, `view` | in any case; only `image` is needed, `view` is not read |
 //! | any other column | an attribute, its name as it is written |
 //! | a cell | without outer spaces; an empty one, or one that a short row lacks, is a missing label |
-//! | a photo's name | a path below the folder of photos; `\` is read as `/`, and a leading `./` is left out |
+//! | a photo's name | a path below the folder of photos; `\` is read as `/`, and a leading `./` is left out; a file whose name differs by its Unicode form alone is found |
 //! | a row without any value | is left out |
 //!
 //! What cannot be meant is refused with its line: a column that is there twice, a value in a column without a name, labels
 //! without a photo's name.
 
+mod listing;
 mod spelling;
 mod text;
 
+pub use listing::{ListedPhoto, Listing, PassedOver, composed};
 pub use spelling::{letters_apart, nearest};
 
 use std::collections::BTreeMap;
@@ -36,6 +38,8 @@ pub struct LabelledPhoto {
     pub path: PathBuf,
     /// The item's id: the cell `id`, else the file's name without folder and ending.
     pub id: String,
+    /// Whether the table gives the id, in a cell `id`.
+    pub has_own_id: bool,
     /// The cell `split`: `train`, `val` or empty.
     pub split: String,
     /// Attribute to label; missing labels are not there.
@@ -107,10 +111,11 @@ pub fn photo_folder(folder: &Path) -> PathBuf {
     if images.is_dir() { images } else { folder.to_owned() }
 }
 
-/// The id of the item that a photo becomes where nothing else names it: its file's name without folder and ending.
+/// The id of the item that a photo becomes where nothing else names it: its file's name without folder and ending,
+/// composed.
 #[must_use]
 pub fn photo_id(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_stem().map(|stem| composed(&stem.to_string_lossy())).unwrap_or_default()
 }
 
 /// Reads [`TABLE`] in `folder`.
@@ -126,18 +131,45 @@ pub fn read(folder: &Path) -> Result<Vec<LabelledPhoto>, WardrobeError> {
 /// # Errors
 /// [`WardrobeError`], naming the file and the line.
 pub fn read_table(file: &Path, photos: &Path) -> Result<Vec<LabelledPhoto>, WardrobeError> {
-    rows(file, photos).map_err(|fault| WardrobeError { path: file.to_owned(), fault })
+    let refused = |fault| WardrobeError { path: file.to_owned(), fault };
+    read_rows(file, photos)?.into_iter().collect::<Result<_, _>>().map_err(refused)
 }
 
-fn rows(file: &Path, photos: &Path) -> Result<Vec<LabelledPhoto>, TableFault> {
+/// As [`read_table`], row by row: one that cannot be meant leaves the others as they are.
+///
+/// # Errors
+/// [`WardrobeError`] where the file or its first line cannot be read.
+pub fn read_rows(
+    file: &Path,
+    photos: &Path,
+) -> Result<Vec<Result<LabelledPhoto, TableFault>>, WardrobeError> {
+    let mut rows = rows(file, photos).map_err(|fault| WardrobeError { path: file.to_owned(), fault })?;
+    find_by_unicode_form(&mut rows, photos);
+    Ok(rows)
+}
+
+/// Corrects the paths of photos that are there under another Unicode form of their name.
+fn find_by_unicode_form(rows: &mut [Result<LabelledPhoto, TableFault>], photos: &Path) {
+    let missing = rows.iter_mut().flatten().filter(|photo| !photo.path.exists());
+    let mut listing = None;
+    for photo in missing {
+        let listing = listing.get_or_insert_with(|| Listing::read(photos).unwrap_or_default());
+        if let Some(path) = listing.find(&photo.name) {
+            photo.path = path.to_owned();
+        }
+    }
+}
+
+fn rows(file: &Path, photos: &Path) -> Result<Vec<Result<LabelledPhoto, TableFault>>, TableFault> {
     let bytes = std::fs::read(file).map_err(TableFault::Io)?;
     let (text, separator) = text::decode(&bytes)?;
     let separator = separator.map_or_else(|| separator_of(&text), Ok)?;
     let header = Header::read(&first_line(&text, separator).map_err(TableFault::Csv)?)?;
     let mut found = Vec::new();
     for row in reader(&text, separator).records() {
-        let row = row.map_err(TableFault::Csv)?;
-        found.extend(header.photo(&row, || line_of(&text, &row), photos)?);
+        let photo =
+            row.map_err(TableFault::Csv).and_then(|row| header.photo(&row, || line_of(&text, &row), photos));
+        found.extend(photo.transpose());
     }
     Ok(found)
 }
@@ -226,7 +258,8 @@ impl Header {
             return if empty { Ok(None) } else { Err(TableFault::NoImage { line: line() }) };
         }
         photo.path = photos.join(&photo.name);
-        if photo.id.is_empty() {
+        photo.has_own_id = !photo.id.is_empty();
+        if !photo.has_own_id {
             photo.id = photo_id(&photo.path);
         }
         Ok(Some(photo))
