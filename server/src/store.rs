@@ -9,8 +9,8 @@ mod heads;
 mod health;
 mod items;
 mod migrate;
-mod opening;
 mod moment;
+mod opening;
 mod profiles;
 mod receipts;
 mod records;
@@ -22,8 +22,8 @@ pub use disk::{Disk, Step, StepHook};
 pub use heads::HeadChange;
 pub use health::StoreHealth;
 pub use items::{ItemChange, SignatureChange, SignaturesByHead};
-pub use opening::compact;
 pub use moment::Moment;
+pub use opening::compact;
 pub use profiles::RequestKey;
 pub use records::{
     ContentId, HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt,

@@ -11,7 +11,8 @@
 //! | a row without any value | is left out |
 //!
 //! What cannot be meant is refused with its line: a column that is there twice, a value in a column without a name, labels
-//! without a photo's name.
+//! without a photo's name, a cell with a line break or another control character (a quote that is never closed takes the rest
+//! of the table into one), a photo outside of the folder.
 
 mod listing;
 mod spelling;
@@ -20,14 +21,16 @@ mod text;
 pub use listing::{ListedPhoto, Listing, PassedOver, composed};
 pub use spelling::{letters_apart, nearest};
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Component, Path, PathBuf};
 
 /// The table's file in a folder of photos.
 pub const TABLE: &str = "labels.csv";
 /// Columns that name or sort a photo and are no attributes.
 pub const NO_ATTRIBUTES: [&str; 4] = ["image", "id", "split", "view"];
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+/// Characters that are shown of a cell that cannot be meant.
+const START_SHOWN: usize = 20;
 
 /// One labelled photo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,6 +95,25 @@ pub enum TableFault {
         column: usize,
         /// The value.
         value: String,
+    },
+    /// A line break, or another control character, in a cell: mostly a quote that is never closed, whose cell has the rest of
+    /// the table in it.
+    #[error(
+        "line {line}: a cell that begins {start:?} has a line break or a control character in it; is its quote never closed?"
+    )]
+    ControlCharacter {
+        /// The line on which the row begins.
+        line: usize,
+        /// What the cell begins with.
+        start: String,
+    },
+    /// A photo that is not below the folder.
+    #[error("line {line}: {name:?} is not in the folder of photos; names are paths below it")]
+    OutsideFolder {
+        /// The line.
+        line: usize,
+        /// The name.
+        name: String,
     },
     /// Labels without a photo.
     #[error("line {line} has values but no \"image\"; name its photo or empty the line")]
@@ -222,9 +244,9 @@ impl Header {
             known.unwrap_or(column).to_owned()
         };
         let columns: Vec<String> = columns.iter().map(plain).collect();
-        let twice = |at: &usize| !columns[*at].is_empty() && columns[..*at].contains(&columns[*at]);
-        if let Some(at) = (0..columns.len()).find(twice) {
-            return Err(TableFault::ColumnTwice { column: columns[at].clone() });
+        let mut seen = HashSet::new();
+        if let Some(column) = columns.iter().filter(|c| !c.is_empty()).find(|c| !seen.insert(c.as_str())) {
+            return Err(TableFault::ColumnTwice { column: column.clone() });
         }
         if !columns.iter().any(|column| column == "image") {
             return Err(TableFault::NoImageColumn { found: columns });
@@ -241,6 +263,10 @@ impl Header {
     ) -> Result<Option<LabelledPhoto>, TableFault> {
         let mut photo = LabelledPhoto::default();
         for (at, value) in row.iter().enumerate().filter(|(_, value)| !value.is_empty()) {
+            if value.chars().any(char::is_control) {
+                let start = value.chars().take(START_SHOWN).collect();
+                return Err(TableFault::ControlCharacter { line: line(), start });
+            }
             let value = value.to_owned();
             match self.columns.get(at).map_or("", String::as_str) {
                 "" => return Err(TableFault::NamelessColumn { line: line(), column: at + 1, value }),
@@ -256,6 +282,10 @@ impl Header {
         if photo.name.is_empty() {
             let empty = row.iter().all(str::is_empty);
             return if empty { Ok(None) } else { Err(TableFault::NoImage { line: line() }) };
+        }
+        let leaves = |part: Component<'_>| !matches!(part, Component::Normal(_) | Component::CurDir);
+        if Path::new(&photo.name).components().any(leaves) {
+            return Err(TableFault::OutsideFolder { line: line(), name: photo.name });
         }
         photo.path = photos.join(&photo.name);
         photo.has_own_id = !photo.id.is_empty();

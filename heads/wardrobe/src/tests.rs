@@ -107,6 +107,13 @@ fn what_cannot_be_meant_is_refused_with_what_would_be_right() {
         let extra = refusal(format!("image,color\n{rows}"));
         assert!(extra.contains(&format!("line {line} has the value \"blue\" in column 3")), "{extra}");
     }
+    let open = refusal("image,color\na.jpg,\"red\nb.jpg,blue\nc.jpg,green\n");
+    assert!(open.contains("line 2: a cell that begins \"red") && open.contains("never closed"), "{open}");
+    assert!(refusal("image,color\na.jpg,re\u{1b}d\n").contains("control character"));
+    for outside in ["/etc/passwd", "../a.jpg", "b/../../a.jpg"] {
+        let text = refusal(format!("image,color\n{outside},red\n"));
+        assert!(text.contains("is not in the folder of photos"), "{text}");
+    }
     assert!(table("image,color,,\na.jpg,red,,\n").is_ok(), "columns without a name and without values");
     assert!(refusal("sep=,\nimage,color\na.jpg,\n,red\n").contains("line 4 has values but no \"image\""));
     assert!(refusal(b"image,color\na.jpg,red\nb.jpg,m\xe9lange\n").contains("line 3 is not UTF-8"));
