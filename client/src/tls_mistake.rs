@@ -46,7 +46,10 @@ impl TlsMistake {
     #[must_use]
     pub fn of(error: &(dyn Error + 'static), address: &str) -> Option<Self> {
         let is_encrypted = address.starts_with("https:");
-        let causes: Vec<_> = std::iter::successors(Some(error), |error| error.source()).collect();
+        let mut causes = vec![error];
+        while let Some(cause) = causes.last().copied().and_then(Error::source) {
+            causes.push(cause);
+        }
         let told = causes.iter().find_map(|cause| Self::told(&cause.to_string(), is_encrypted));
         let closed = if is_encrypted { Self::ClosedEncrypted } else { Self::ClosedInTheClear };
         told.or_else(|| causes.into_iter().any(is_closed).then_some(closed))
