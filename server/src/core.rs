@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::features::FeatureCache;
 use crate::heads::{Purpose, Registry};
 use crate::model::Model;
-use crate::profiles::Profiles;
+use crate::profiles::{Profiles, subject_and_name};
 use crate::search::{
     Plan, Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
     view_of_signatures,
@@ -146,17 +146,17 @@ impl Core {
         Profiles { store: &self.store, limits: &self.config.limits }
     }
 
-    /// A saved profile.
+    /// The saved profile of a key.
     ///
     /// # Errors
     /// [`Error::NotFound`], or when the store fails.
-    pub async fn profile(&self, name: &str) -> Result<ProfileRecord, Error> {
-        let (store, wanted) = (self.store.clone(), name.to_owned());
+    pub async fn profile(&self, key: &str) -> Result<ProfileRecord, Error> {
+        let (store, wanted) = (self.store.clone(), key.to_owned());
         let found = tokio::task::spawn_blocking(move || store.profile(&wanted)).await??;
-        found.ok_or_else(|| Error::not_found("profile", name))
+        found.ok_or_else(|| Error::not_found("profile", subject_and_name(key).1))
     }
 
-    /// Up to `count` profiles whose names come after `after`.
+    /// Up to `count` profiles, by their keys, whose keys come after `after`.
     ///
     /// # Errors
     /// When the store fails.

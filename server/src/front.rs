@@ -2,6 +2,7 @@
 //! became of each request.
 
 mod addresses;
+mod caller;
 mod connections;
 mod gate;
 mod inflow;
@@ -13,6 +14,7 @@ mod tokens;
 #[cfg_attr(not(feature = "otel"), path = "front/without_traces.rs")]
 mod traces;
 
+pub(crate) use caller::Caller;
 pub(crate) use connections::accept;
 pub(crate) use gate::{Gate, GateLayer};
 pub(crate) use inflow::{Held, Room};

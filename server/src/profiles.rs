@@ -1,5 +1,9 @@
 //! Weights saved under a name, with versions to go back to.
 
+mod keys;
+
+pub(crate) use keys::{before, key_of, subject_and_name};
+
 use crate::config::Limits;
 use crate::core::{RequestId, now_ms};
 use crate::error::Error;
@@ -7,7 +11,8 @@ use crate::store::{ProfileRecord, ProfileVersion, RequestKey, Store};
 use lapel_heads::is_name;
 use std::collections::BTreeMap;
 
-/// Changes of the saved profiles. Each blocks for a write to the disk.
+/// Changes of the saved profiles. Each blocks for a write to the disk; its `name` is a key (`keys.rs`): a name, after its
+/// subject where it has one.
 pub struct Profiles<'a> {
     pub(crate) store: &'a Store,
     pub(crate) limits: &'a Limits,
@@ -25,7 +30,7 @@ impl Profiles<'_> {
         picked_ids: Vec<String>,
         request: &RequestId,
     ) -> Result<ProfileRecord, Error> {
-        if !is_name(name) {
+        if !is_name(subject_and_name(name).1) {
             return Err(Error::invalid(
                 "name",
                 "a name has 1 to 64 characters, no control characters, no outer spaces",
@@ -68,7 +73,8 @@ impl Profiles<'_> {
     /// [`Error::NotFound`]; [`Error::Precondition`] when there is no earlier version or another is current.
     pub fn undo(&self, name: &str, version: u64, request: &RequestId) -> Result<ProfileRecord, Error> {
         self.change(name, request, |old, _| {
-            let mut old = old.ok_or_else(|| Error::not_found("profile", name))?;
+            let mut old = old.ok_or_else(|| not_found(name))?;
+            let name = subject_and_name(name).1;
             if version != 0 && version != old.version {
                 return Err(Error::Precondition {
                     reason: "PROFILE_VERSION",
@@ -89,9 +95,7 @@ impl Profiles<'_> {
     /// # Errors
     /// [`Error::NotFound`], or when the store fails.
     pub fn delete(&self, name: &str, request: &RequestId) -> Result<(), Error> {
-        let gone = |old: Option<ProfileRecord>, _| {
-            old.map(|_| None).ok_or_else(|| Error::not_found("profile", name))
-        };
+        let gone = |old: Option<ProfileRecord>, _| old.map(|_| None).ok_or_else(|| not_found(name));
         self.store.change_profile(name, key(request), gone).map(|_| ())
     }
 
@@ -105,6 +109,10 @@ impl Profiles<'_> {
             self.store.change_profile(name, key(request), |old, count| change(old, count).map(Some))?;
         changed.ok_or_else(|| Error::Internal("a profile was changed and not returned".into()))
     }
+}
+
+fn not_found(key: &str) -> Error {
+    Error::not_found("profile", subject_and_name(key).1)
 }
 
 fn key(request: &RequestId) -> RequestKey<'_> {

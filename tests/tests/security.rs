@@ -56,6 +56,7 @@ fn wanted(service: &str, method: &str) -> &'static [Role] {
         ("CatalogService", "UpsertItems" | "DeleteItems") => &[Role::Write],
         ("CatalogService", "CatalogStats") => &[Role::Search, Role::Write, Role::Admin],
         ("FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => &[Role::Write],
+        ("FeedbackService", "ListProfiles") => &[Role::Search, Role::Admin],
         ("CatalogService", "ExportItems") | ("AdminService", _) => &[Role::Admin],
         ("HeadService", "GetHead" | "WatchHead" | "ListHeads" | "ListLabels") => &[Role::Search, Role::Heads],
         ("GenerationService", "WatchGeneration" | "ListGenerations") => &[Role::Search, Role::Heads],

@@ -138,7 +138,7 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
         ("FeedbackService/GetProfile", one(&v1::GetProfileRequest { name: "p".into() })),
         (
             "FeedbackService/ListProfiles",
-            one(&v1::ListProfilesRequest { page_size: 1, page_token: "p".into() }),
+            one(&v1::ListProfilesRequest { page_size: 1, page_token: "p".into(), ..Default::default() }),
         ),
         (
             "FeedbackService/UndoProfile",

@@ -30,7 +30,7 @@ pub struct Limits {
     pub heads_max: usize,
     /// Longest that a head may take for a picture, milliseconds, when it is tried before it is registered.
     pub head_ms_max: u64,
-    /// Most profiles.
+    /// Most profiles, of all subjects together.
     pub profiles_max: usize,
     /// Earlier versions of a profile kept for undo.
     pub profile_undo_max: usize,
@@ -93,7 +93,7 @@ impl Default for Limits {
             item_labels_max: 100,
             heads_max: 64,
             head_ms_max: 100,
-            profiles_max: 10_000,
+            profiles_max: 1_000_000,
             profile_undo_max: 20,
             connections_max: 1024,
             connections_per_address_max: 256,

@@ -1,5 +1,6 @@
 //! The gate that every request passes: who asks, whether there is room, until when, and what became of it.
 
+use super::caller::Caller;
 use super::connections::Peer;
 use super::inflow::{Counted, Inflow, Pace};
 use super::places::Places;
@@ -79,7 +80,12 @@ impl Gate {
 
     /// Lets a request through: the record gets its caller and its places. A method that is not known is refused like
     /// one that the caller may not call: what is let through is written down in `roles`, and nothing else is.
-    fn admit(&self, needs: Option<Needs>, request: &Request<Body>, record: &mut Record) -> Result<(), Error> {
+    fn admit(
+        &self,
+        needs: Option<Needs>,
+        request: &mut Request<Body>,
+        record: &mut Record,
+    ) -> Result<(), Error> {
         let peer = request.extensions().get::<Peer>();
         if let Some(Needs { roles: [], lasts }) = needs {
             if lasts {
@@ -98,6 +104,7 @@ impl Gate {
         if is_compressed(request.headers()) {
             record.room.reserve_message()?;
         }
+        request.extensions_mut().insert(Caller::new(token.as_deref()));
         Ok(())
     }
 
@@ -136,7 +143,7 @@ impl Gate {
         };
         self.metrics.begins();
         let told = HeaderValue::try_from(request_id).ok();
-        let answer = match self.admit(found, &request, &mut record) {
+        let answer = match self.admit(found, &mut request, &mut record) {
             Err(error) => Status::from(error).into_http(),
             Ok(()) => {
                 // The secret is nobody's business further in.

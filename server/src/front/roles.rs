@@ -48,8 +48,10 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
             "ServerReflectionInfo",
         ) => &[Search, Write, Heads, Admin],
         ("lapel.v1.SearchService", "Describe" | "Search" | "SearchBatch")
-        | ("lapel.v1.FeedbackService", "Personalise" | "GetProfile" | "ListProfiles")
+        | ("lapel.v1.FeedbackService", "Personalise" | "GetProfile")
         | ("lapel.v1.CatalogService", "GetItem" | "GetItemImage" | "ListItems") => &[Search],
+        // Everybody's profiles are an operator's to list, which the service sees to.
+        ("lapel.v1.FeedbackService", "ListProfiles") => &[Search, Admin],
         // Whoever fills the catalogue or takes it away sees how much there is.
         ("lapel.v1.CatalogService", "CatalogStats") => &[Search, Write, Admin],
         // Whoever changes heads sees what becomes of them.

@@ -4,6 +4,7 @@ use super::places::Places;
 use super::roles::Role;
 use crate::config::Limits;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use lapel_heads::is_name;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -45,6 +46,8 @@ pub enum TokensError {
 pub(crate) struct Token {
     /// Its name, for logs.
     pub(crate) name: String,
+    /// Whose profiles it saves and reads.
+    pub(super) subject: String,
     hash: [u8; 32],
     roles: Vec<Role>,
     /// Its requests in flight.
@@ -73,6 +76,9 @@ struct RawToken {
     name: String,
     sha256: String,
     roles: Vec<Role>,
+    /// The token's own name unless it is given; tokens of one subject share its profiles.
+    #[serde(default)]
+    subject: Option<String>,
 }
 
 impl Tokens {
@@ -86,7 +92,12 @@ impl Tokens {
         let raw: RawFile =
             raw.and_then(config::Config::try_deserialize).map_err(|e| refused(e.to_string()))?;
         let mut names = HashSet::new();
-        let token = |RawToken { name, sha256, roles }: RawToken| {
+        let token = |RawToken { name, sha256, roles, subject }: RawToken| {
+            let subject = subject.unwrap_or_else(|| name.clone());
+            if let Some(unsound) = [&name, &subject].into_iter().find(|text| !is_name(text)) {
+                let wanted = "1 to 64 characters, no control characters, no outer spaces";
+                return Err(format!("{unsound:?} is no name of a token or subject: {wanted}"));
+            }
             let hash =
                 HEXLOWER_PERMISSIVE.decode(sha256.as_bytes()).ok().and_then(|hash| hash.try_into().ok());
             let hash = hash.ok_or_else(|| format!("sha256 of {name:?} is not 64 hexadecimal digits"))?;
@@ -96,7 +107,7 @@ impl Tokens {
             if roles.is_empty() {
                 return Err(format!("{name:?} has no role"));
             }
-            Ok(Arc::new(Token { name, hash, roles, in_flight: Places::of_token(limits) }))
+            Ok(Arc::new(Token { name, subject, hash, roles, in_flight: Places::of_token(limits) }))
         };
         let tokens: Result<Vec<_>, String> = raw.token.into_iter().map(token).collect();
         Ok(Self(tokens.map_err(refused)?))
@@ -178,6 +189,10 @@ mod tests {
             (
                 format!("[[token]]\nname = \"a\"\nsha256 = \"{hash}\"\nroles = [\"search\"]\n").repeat(2),
                 "twice",
+            ),
+            (
+                format!("[[token]]\nname = \"a\"\nsha256 = \"{hash}\"\nroles = [\"search\"]\nsubject = \"\""),
+                "no name of a token or subject",
             ),
             ("token = 3".into(), "invalid type"),
         ] {

@@ -1,12 +1,17 @@
 //! `FeedbackService`.
 
 use super::{Services, convert, paging};
+use crate::core::RequestId;
 use crate::error::Error;
 use crate::feedback::{feedback, picked_slots, view_of_picks};
+use crate::front::{Caller, Role};
+use crate::profiles::{before, key_of, subject_and_name};
 use crate::search::{SearchSpec, Weighting, head_weights, view_of_item};
 use crate::store::ProfileRecord;
+use lapel_heads::is_name;
 use lapel_proto::v1;
 use lapel_proto::v1::feedback_service_server::FeedbackService;
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
@@ -15,43 +20,57 @@ impl FeedbackService for Services {
         &self,
         request: Request<v1::PersonaliseRequest>,
     ) -> Result<Response<v1::PersonaliseResponse>, Status> {
-        Ok(Response::new(self.personalise_one(request.into_inner()).await?))
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.personalise_one(request.into_inner(), &caller).await?))
     }
 
     async fn save_profile(
         &self,
         request: Request<v1::SaveProfileRequest>,
     ) -> Result<Response<v1::SaveProfileResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let id = convert::request_id("SaveProfile", &request.request_id, &request)?;
+        let id = request_id("SaveProfile", &caller, &request.request_id, &request)?;
         let v1::SaveProfileRequest { name, weights, picked_ids, .. } = request;
         let weights = head_weights(&self.core.snapshot(), &weights)?;
-        let (core, saved) = (self.core.clone(), name.clone());
+        let key = self.profile_key(&caller, name).await?;
+        let (core, saved) = (self.core.clone(), key.clone());
         let record =
             tokio::task::spawn_blocking(move || core.profiles().save(&saved, weights, picked_ids, &id)).await;
         let record = record.map_err(Error::from)??;
-        Ok(Response::new(v1::SaveProfileResponse { profile: Some(profile(name, record)) }))
+        Ok(Response::new(v1::SaveProfileResponse { profile: Some(profile(&key, record)) }))
     }
 
     async fn get_profile(
         &self,
         request: Request<v1::GetProfileRequest>,
     ) -> Result<Response<v1::GetProfileResponse>, Status> {
-        let name = request.into_inner().name;
-        let record = self.core.profile(&name).await?;
-        Ok(Response::new(v1::GetProfileResponse { profile: Some(profile(name, record)) }))
+        let caller = Caller::of(&request)?;
+        let key = self.profile_key(&caller, request.into_inner().name).await?;
+        let record = self.core.profile(&key).await?;
+        Ok(Response::new(v1::GetProfileResponse { profile: Some(profile(&key, record)) }))
     }
 
     async fn list_profiles(
         &self,
         request: Request<v1::ListProfilesRequest>,
     ) -> Result<Response<v1::ListProfilesResponse>, Status> {
-        let v1::ListProfilesRequest { page_size, page_token } = request.into_inner();
+        let Caller { subject, is_operator } = Caller::of(&request)?;
+        let v1::ListProfilesRequest { page_size, page_token, all_subjects } = request.into_inner();
+        if all_subjects && !is_operator {
+            return Err(Error::Forbidden { roles: Role::Admin.name().to_owned() }.into());
+        }
         let size = paging::page_size(page_size)?;
-        let found = self.core.profiles_after(&page_token, size + 1).await?;
-        let profiles: Vec<v1::Profile> =
-            found.into_iter().map(|(name, record)| profile(name, record)).collect();
-        let (profiles, next_page_token) = paging::cut(profiles, size, |profile| profile.name.clone());
+        // Tokens of pages are names, or keys where names alone are not distinct.
+        let after = if all_subjects { page_token } else { before(subject.as_deref(), &page_token) };
+        let found = self.core.profiles_after(&after, size + 1).await?;
+        let own = |key: &str| subject_and_name(key).0 == subject.as_deref().unwrap_or_default();
+        let listed = found.into_iter().take_while(|(key, _)| all_subjects || own(key));
+        let profiles: Vec<v1::Profile> = listed.map(|(key, record)| profile(&key, record)).collect();
+        let (profiles, next_page_token) = paging::cut(profiles, size, |profile| match all_subjects {
+            true => key_of(Some(profile.subject.as_str()).filter(|s| !s.is_empty()), &profile.name),
+            false => profile.name.clone(),
+        });
         Ok(Response::new(v1::ListProfilesResponse { profiles, next_page_token }))
     }
 
@@ -59,23 +78,26 @@ impl FeedbackService for Services {
         &self,
         request: Request<v1::UndoProfileRequest>,
     ) -> Result<Response<v1::UndoProfileResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let id = convert::request_id("UndoProfile", &request.request_id, &request)?;
+        let id = request_id("UndoProfile", &caller, &request.request_id, &request)?;
         let v1::UndoProfileRequest { name, version, .. } = request;
-        let (core, undone) = (self.core.clone(), name.clone());
+        let key = self.profile_key(&caller, name).await?;
+        let (core, undone) = (self.core.clone(), key.clone());
         let record = tokio::task::spawn_blocking(move || core.profiles().undo(&undone, version, &id)).await;
         let record = record.map_err(Error::from)??;
-        Ok(Response::new(v1::UndoProfileResponse { profile: Some(profile(name, record)) }))
+        Ok(Response::new(v1::UndoProfileResponse { profile: Some(profile(&key, record)) }))
     }
 
     async fn delete_profile(
         &self,
         request: Request<v1::DeleteProfileRequest>,
     ) -> Result<Response<v1::DeleteProfileResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let id = convert::request_id("DeleteProfile", &request.request_id, &request)?;
-        let (core, name) = (self.core.clone(), request.name);
-        tokio::task::spawn_blocking(move || core.profiles().delete(&name, &id))
+        let id = request_id("DeleteProfile", &caller, &request.request_id, &request)?;
+        let (core, key) = (self.core.clone(), self.profile_key(&caller, request.name).await?);
+        tokio::task::spawn_blocking(move || core.profiles().delete(&key, &id))
             .await
             .map_err(Error::from)??;
         Ok(Response::new(v1::DeleteProfileResponse {}))
@@ -83,9 +105,25 @@ impl FeedbackService for Services {
 }
 
 impl Services {
+    /// The key of the profile that a caller means by a name: its own, or else one that is nobody's, where there is one.
+    pub(super) async fn profile_key(&self, caller: &Caller, name: String) -> Result<String, Error> {
+        let own = key_of(caller.subject.as_deref(), &name);
+        // Other keys are not names, so that none of another subject can be asked for.
+        if caller.subject.is_none() || !is_name(&name) {
+            return Ok(own);
+        }
+        let store = self.core.store.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let is_nobodys = store.profile(&own)?.is_none() && store.profile(&name)?.is_some();
+            Ok::<_, Error>(if is_nobodys { name } else { own })
+        });
+        found.await?
+    }
+
     async fn personalise_one(
         &self,
         request: v1::PersonaliseRequest,
+        caller: &Caller,
     ) -> Result<v1::PersonaliseResponse, Error> {
         let limits = &self.core.config.limits;
         let counts = (request.manipulations.len(), request.filters.as_slice(), request.exclude_ids.len());
@@ -100,7 +138,7 @@ impl Services {
             // As they are: they may become a profile, which an edit multiplies when it is used.
             Some(weights) => Weighting::Named { by_name: weights.clone(), only_named: false },
             None if request.profile.is_empty() => Weighting::Own,
-            None => self.profile_weighting(&snapshot, &request.profile).await?,
+            None => self.profile_weighting(&snapshot, caller, request.profile.clone()).await?,
         };
         // A single pick takes the query's place (section 5).
         let replaced = if let [only] = request.picked_ids.as_slice() { only.clone() } else { String::new() };
@@ -135,9 +173,23 @@ impl Services {
     }
 }
 
-fn profile(name: String, record: ProfileRecord) -> v1::Profile {
+/// A request's id, which belongs to its subject as well as to its method.
+fn request_id<M: Message>(
+    method: &'static str,
+    caller: &Caller,
+    id: &str,
+    message: &M,
+) -> Result<RequestId, Error> {
+    let subject = caller.subject.as_deref().unwrap_or_default();
+    let request = [subject.as_bytes(), b"\0".as_slice(), message.encode_to_vec().as_slice()].concat();
+    convert::request_id_of(method, id, &request)
+}
+
+fn profile(key: &str, record: ProfileRecord) -> v1::Profile {
+    let (subject, name) = subject_and_name(key);
     v1::Profile {
-        name,
+        name: name.to_owned(),
+        subject: subject.to_owned(),
         version: record.version,
         weights: record.current.weights,
         picked_ids: record.current.picked_ids,

@@ -3,6 +3,7 @@
 use super::{Services, convert};
 use crate::catalogue::Snapshot;
 use crate::error::Error;
+use crate::front::Caller;
 use crate::search::{QueryView, SearchSpec, Weighting, applies};
 use futures_util::{StreamExt, stream};
 use lapel_heads::{Head, Labels};
@@ -32,8 +33,9 @@ impl SearchService for Services {
         &self,
         request: Request<v1::SearchRequest>,
     ) -> Result<Response<v1::SearchResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let snapshot = self.core.snapshot();
-        let (view, spec) = self.prepare_search(&snapshot, request.into_inner()).await?;
+        let (view, spec) = self.prepare_search(&snapshot, request.into_inner(), &caller).await?;
         let answer = self.core.search(&snapshot, view, spec).await?;
         Ok(Response::new(convert::answer(&snapshot, answer)))
     }
@@ -42,6 +44,7 @@ impl SearchService for Services {
         &self,
         request: Request<v1::SearchBatchRequest>,
     ) -> Result<Response<v1::SearchBatchResponse>, Status> {
+        let caller = &Caller::of(&request)?;
         let requests = request.into_inner().requests;
         let most = self.core.config.limits.batch_max;
         if requests.is_empty() || requests.len() > most {
@@ -55,7 +58,7 @@ impl SearchService for Services {
         // One snapshot for all: a batch never mixes two states.
         let snapshot = self.core.snapshot();
         let snapshot = &snapshot;
-        let ready = |request| self.prepare_search(snapshot, request);
+        let ready = |request| self.prepare_search(snapshot, request, caller);
         let ready: Vec<_> = stream::iter(requests).map(ready).buffered(BATCH_AT_ONCE).collect().await;
         let (mut queries, mut faults) = (Vec::new(), Vec::new());
         for outcome in ready {
@@ -90,6 +93,7 @@ impl Services {
         &self,
         snapshot: &Arc<Snapshot>,
         request: v1::SearchRequest,
+        caller: &Caller,
     ) -> Result<(QueryView, SearchSpec), Error> {
         let limits = &self.core.config.limits;
         let counts = (request.manipulations.len(), request.filters.as_slice(), request.exclude_ids.len());
@@ -100,7 +104,9 @@ impl Services {
         let weighting = match request.weighting {
             None => Weighting::Own,
             Some(search_request::Weighting::Weights(weights)) => convert::weighting(weights),
-            Some(search_request::Weighting::Profile(name)) => self.profile_weighting(snapshot, &name).await?,
+            Some(search_request::Weighting::Profile(name)) => {
+                self.profile_weighting(snapshot, caller, name).await?
+            }
         };
         let spec = SearchSpec {
             manipulations: convert::manipulations(request.manipulations),
@@ -118,9 +124,11 @@ impl Services {
     pub(super) async fn profile_weighting(
         &self,
         snapshot: &Snapshot,
-        name: &str,
+        caller: &Caller,
+        name: String,
     ) -> Result<Weighting, Error> {
-        let saved = self.core.profile(name).await?.current.weights;
+        let key = self.profile_key(caller, name).await?;
+        let saved = self.core.profile(&key).await?.current.weights;
         let by_name = saved.into_iter().filter(|(head, _)| snapshot.column(head).is_some()).collect();
         Ok(Weighting::Profile { by_name })
     }

@@ -37,7 +37,7 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
     let feedback = &mut client.feedback;
     let profiles = match verb {
         Verb::List => {
-            let request = v1::ListProfilesRequest { page_size: 1000, page_token: String::new() };
+            let request = v1::ListProfilesRequest { page_size: 1000, ..Default::default() };
             let answer = feedback.list_profiles(request).await?.into_inner();
             if json {
                 return output::json("ListProfilesResponse", &answer);

@@ -1,0 +1,94 @@
+//! Profiles belong to whoever saves them.
+
+use lapel_client::{Access, Client, v1};
+use lapel_server::{NewToken, Role};
+use lapel_tests::TestServer;
+use std::collections::BTreeMap;
+use std::path::Path;
+use tonic::Code;
+
+/// The tokens `shop`, `web` (of the shop's subject), `other` and `operator`, in a file; their secrets.
+fn write_tokens(path: &Path) -> [String; 4] {
+    let token = |name: &str, roles: &[Role]| NewToken::new(name, roles).expect("made");
+    let both = [Role::Search, Role::Write];
+    let [shop, mut web, other] = ["shop", "web", "other"].map(|name| token(name, &both));
+    web.entry.push_str("subject = \"shop\"\n");
+    let operator = token("operator", &[Role::Admin]);
+    let tokens = [shop, web, other, operator];
+    let text: String = tokens.iter().map(|token| token.entry.as_str()).collect();
+    std::fs::write(path, text).expect("written");
+    tokens.map(|token| token.secret)
+}
+
+async fn save(client: &mut Client, name: &str, weight: f64, request_id: &str) -> Result<u64, Code> {
+    let request = v1::SaveProfileRequest {
+        name: name.into(),
+        weights: BTreeMap::from([("collar".to_owned(), weight)]),
+        request_id: request_id.into(),
+        ..Default::default()
+    };
+    let saved = client.feedback.save_profile(request).await.map_err(|status| status.code())?;
+    Ok(saved.into_inner().profile.expect("told").version)
+}
+
+async fn weight(client: &mut Client, name: &str) -> Result<f64, Code> {
+    let request = v1::GetProfileRequest { name: name.into() };
+    let found = client.feedback.get_profile(request).await.map_err(|status| status.code())?;
+    Ok(found.into_inner().profile.expect("told").weights["collar"])
+}
+
+/// Subjects and names on all pages.
+async fn listed(client: &mut Client, all_subjects: bool) -> Result<Vec<(String, String)>, Code> {
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListProfilesRequest { page_size: 1, page_token, all_subjects };
+        let page = client.feedback.list_profiles(request).await.map_err(|status| status.code())?.into_inner();
+        found.extend(page.profiles.into_iter().map(|profile| (profile.subject, profile.name)));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_sees_or_changes_the_profiles_of_others() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("tokens.toml");
+    let secrets = write_tokens(&path);
+    let server = TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.access.tokens = Some(path.clone());
+    })
+    .await;
+    let mut clients = Vec::new();
+    for secret in secrets {
+        let access = Access { token: Some(secret), ..Access::default() };
+        clients.push(Client::connect_with(&server.address, &access).await.expect("connects"));
+    }
+    let [shop, web, other, operator] = clients.as_mut_slice() else { panic!("four tokens") };
+    assert_eq!(save(shop, "ann", 1.0, "").await, Ok(1));
+    assert_eq!(save(shop, "zoe", 2.0, "once").await, Ok(1));
+    assert_eq!(save(other, "ann", 3.0, "").await, Ok(1), "another ann");
+    assert_eq!(weight(shop, "ann").await, Ok(1.0));
+    assert_eq!(weight(web, "ann").await, Ok(1.0), "it is of the same subject");
+    assert_eq!(weight(other, "ann").await, Ok(3.0));
+    assert_eq!(weight(other, "zoe").await, Err(Code::NotFound));
+    let spelled = weight(other, "\u{1f}shop\u{1f}zoe").await;
+    assert_eq!(spelled, Err(Code::NotFound), "its key is nobody's name");
+    assert_eq!(save(other, "zoe", 2.0, "once").await, Err(Code::InvalidArgument), "the id is the shop's");
+    let delete = v1::DeleteProfileRequest { name: "zoe".into(), ..Default::default() };
+    let refused = other.feedback.delete_profile(delete).await.expect_err("it has none");
+    assert_eq!(
+        (refused.code(), refused.message().contains("\"zoe\"")),
+        (Code::NotFound, true),
+        "{refused:?}"
+    );
+    let named = |subject: &str, name: &str| (subject.to_owned(), name.to_owned());
+    assert_eq!(listed(web, false).await, Ok(vec![named("shop", "ann"), named("shop", "zoe")]));
+    assert_eq!(listed(other, false).await, Ok(vec![named("other", "ann")]));
+    assert_eq!(listed(other, true).await, Err(Code::PermissionDenied));
+    let all = vec![named("other", "ann"), named("shop", "ann"), named("shop", "zoe")];
+    assert_eq!(listed(operator, true).await, Ok(all));
+    server.finish().await;
+}
