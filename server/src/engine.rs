@@ -162,7 +162,7 @@ impl Engine {
                     let decoder = acquire(&self.decoders, 1).await?;
                     let pixels = acquire(&self.query_pixels, wanted).await?;
                     let decoding = decoding(Some(decoder), pixels);
-                    Ok::<_, crate::Error>(tokio::task::spawn_blocking(move || decoding.run()).await??)
+                    tokio::task::spawn_blocking(move || decoding.run()).await?
                 };
                 timed(Stage::Decode, decoded).await?
             }

@@ -128,7 +128,8 @@ impl Photos {
 /// Gives photos without an id of their own one that no other has: the file's name, or for all of them the path below the
 /// folder, without its ending or with it. Says where names alone would not do.
 fn name_items(photos: &mut [Photo]) -> anyhow::Result<Option<String>> {
-    let forms: [(&str, &dyn Fn(&str) -> String); 3] = [
+    type IdOf<'a> = &'a dyn Fn(&str) -> String;
+    let forms: [(&str, IdOf<'_>); 3] = [
         ("file names", &|name: &str| photo_id(Path::new(name))),
         ("paths below the folder", &|name: &str| {
             Path::new(name).with_extension("").to_string_lossy().into_owned()
