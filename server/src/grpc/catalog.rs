@@ -167,7 +167,10 @@ impl CatalogService for Services {
             let items = snapshot.items();
             let sent = items
                 .after(&after)
-                .filter_map(|slot| Some((slot, items.get(slot)?)))
+                .filter_map(|slot| {
+                    let item: &Item = items.get(slot)?;
+                    Some((slot, item))
+                })
                 .try_for_each(|item| outgoing.send_blocking(export(&snapshot, item, images)?));
             outgoing.end(sent);
         });
