@@ -96,7 +96,7 @@ impl Default for Limits {
             profiles_max: 1_000_000,
             profile_undo_max: 20,
             connections_max: 1024,
-            connections_per_address_max: 256,
+            connections_per_address_max: 512,
             greeting_seconds: 10,
             connection_age_seconds: 43_200,
             requests_max: 256,
