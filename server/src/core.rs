@@ -26,7 +26,7 @@ use crate::heads::{Purpose, Registry};
 use crate::model::Model;
 use crate::profiles::{Profiles, subject_and_name};
 use crate::search::{
-    Plan, Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
+    self, Plan, Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
     view_of_signatures,
 };
 use crate::stages::{Stage, planned, timed};
@@ -291,6 +291,14 @@ impl Core {
             QuerySource::Item(id) => view_of_item(snapshot, &id),
             QuerySource::Signatures(given) => view_of_signatures(snapshot, given),
         }
+    }
+
+    /// Whether everything that a search names is there.
+    ///
+    /// # Errors
+    /// As [`Core::search`].
+    pub fn check_names(&self, snapshot: &Snapshot, spec: &SearchSpec) -> Result<(), Error> {
+        search::check_names(snapshot, spec, &self.planner)
     }
 
     /// Searches a snapshot with one query; see [`Core::search_batch`].

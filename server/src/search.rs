@@ -80,6 +80,20 @@ pub struct SearchAnswer {
     pub plan: Plan,
 }
 
+/// Whether everything that a search names is there, before its photo is embedded for nothing.
+///
+/// # Errors
+/// As [`search_batch`], of what does not depend on the query.
+pub fn check_names(snapshot: &Snapshot, spec: &SearchSpec, planner: &Planner) -> Result<(), Error> {
+    check_filters(snapshot, &spec.filters)?;
+    let items_min = planner.prototype_items_min;
+    manipulate::apply(snapshot, &mut QueryView::default(), &spec.manipulations, items_min)?;
+    if let Weighting::Named { by_name, .. } = &spec.weighting {
+        weights::head_weights(snapshot, by_name)?;
+    }
+    Ok(())
+}
+
 /// Asked by a search at every block: whether nobody waits for its answers any more. Once it is so, it stays so.
 pub type IsAbandoned<'a> = &'a (dyn Fn() -> bool + Sync);
 

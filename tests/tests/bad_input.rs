@@ -118,6 +118,16 @@ async fn bad_searches_name_the_field_and_what_would_be_right() {
         ),
         ("unknown attribute", edited("colour", "red"), Code::NotFound, "sleeve_length"),
         ("unknown label", edited("color", "grean"), Code::NotFound, "light-blue"),
+        // What is named is looked up before the photo is: this one cannot be read.
+        (
+            "unknown label beside a photo",
+            v1::SearchRequest {
+                manipulations: edited("color", "grean").manipulations,
+                ..by_image(b"no photo".to_vec(), 1)
+            },
+            Code::NotFound,
+            "light-blue",
+        ),
         ("wrong dimension", signatures("color", vec![1.0; 3]), Code::InvalidArgument, "64"),
         ("NaN signature", signatures("color", vec![f32::NAN; 64]), Code::InvalidArgument, "not finite"),
         ("zero signature", signatures("color", vec![0.0; 64]), Code::InvalidArgument, "no direction"),

@@ -117,6 +117,7 @@ impl Services {
             explain: request.explain,
             plan: convert::wanted_plan(request.exact, request.plan)?,
         };
+        self.core.check_names(snapshot, &spec)?;
         Ok((self.core.view(snapshot, convert::query_source(request.query)?).await?, spec))
     }
 
