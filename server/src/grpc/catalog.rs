@@ -159,8 +159,8 @@ impl CatalogService for Services {
         request: Request<v1::ExportItemsRequest>,
     ) -> Result<Response<Self::ExportItemsStream>, Status> {
         let v1::ExportItemsRequest { after, no_images } = request.into_inner();
-        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
         let (snapshot, moment) = self.core.moment().await?;
+        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
         let limits = self.core.config.photo_limits();
         tokio::task::spawn_blocking(move || {
             let images = (!no_images).then_some((&moment, limits));
