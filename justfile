@@ -109,6 +109,7 @@ fuzz SECONDS="600" TARGETS="image bundle requests config dataset":
         -max_total_time={{SECONDS}} -timeout=180 -rss_limit_mb=6000 -max_len=16384 || exit 1; \
     done
 
-# Offer a server four times the searches by photo that it can take (2 minutes).
+# Offer a server four times the searches by photo that it can take, and leave 500 searches by photos of 40 megapixels alone
+# (5 minutes).
 overload:
     cargo test --release -p lapel-tests --test overload -- --ignored --nocapture

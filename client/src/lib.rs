@@ -1,5 +1,9 @@
 //! Client of a Lapel server: connections to its services, and the steps that take more than one message.
 
+mod tls_mistake;
+
+pub use tls_mistake::TlsMistake;
+
 use data_encoding::HEXLOWER;
 use lapel_proto::v1::admin_service_client::AdminServiceClient;
 use lapel_proto::v1::catalog_service_client::CatalogServiceClient;

@@ -61,7 +61,10 @@ pub enum BundleError {
         fault: String,
     },
     /// Trained on another backbone.
-    #[error("the head was trained on backbone {wanted}; this server has {found}")]
+    #[error(
+        "the head was trained on backbone {wanted}; this server has {found}: train it on that one (`lapel-train train \
+         --backbone FILE`), or change the server's (`lapel generations build`)"
+    )]
     Backbone {
         /// The bundle's.
         wanted: String,

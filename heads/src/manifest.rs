@@ -238,6 +238,17 @@ impl Manifest {
                 EXPONENTS.end()
             ),
         );
+        check(
+            !self.context || self.inputs.is_empty() && self.signature == SignatureKind::Layer,
+            "context is true; only a head that reads a region of a map, and names no inputs, reads the whole map beside \
+             it"
+                .into(),
+        );
+        check(
+            self.kind == HeadKind::Network || self.signature == SignatureKind::Layer,
+            "signature is probabilities; an external head has no classifier, so that its signature is layer"
+                .into(),
+        );
         if self.kind == HeadKind::Network {
             match self.signature {
                 SignatureKind::Layer => check(

@@ -77,8 +77,10 @@ fn mixed(a: f32, b: f32, share: f32) -> f32 {
     a + (b - a) * share
 }
 
-/// The two of `count` cells whose middles are around a place in 0..1, and how near the second is.
-fn between(place: f32, count: usize) -> (usize, usize, f32) {
+/// Bilinear interpolation along one side: the two of `count` cells whose middles are around a place in 0..1, and the share
+/// of the second. Beyond the outermost middles both are the same cell, or the second's share is 0.
+#[must_use]
+pub fn between(place: f32, count: usize) -> (usize, usize, f32) {
     let at = (place * count as f32 - 0.5).clamp(0.0, count as f32 - 1.0);
     let first = (at as usize).min(count - 1);
     (first, (first + 1).min(count - 1), at - first as f32)

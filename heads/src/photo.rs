@@ -1,6 +1,7 @@
 //! Decoding of photos and fitting them to the square canvas the backbone reads.
 
 use crate::colour::to_srgb;
+use crate::jpeg::{self, End, Markers};
 use crate::parts::Silhouette;
 use crate::view::Square;
 use fast_image_resize::{PixelType, ResizeAlg, ResizeOptions, Resizer, images::Image, images::ImageRef};
@@ -54,6 +55,12 @@ pub enum PhotoError {
         /// What the bytes look like.
         found: String,
     },
+    /// A JPEG of a kind that is not decoded.
+    #[error("the JPEG is {what}; send a baseline or progressive one of 8 bits a colour")]
+    Unsupported {
+        /// What it is.
+        what: String,
+    },
     /// Truncated or damaged.
     #[error("the image cannot be decoded: {reason}")]
     Damaged {
@@ -79,12 +86,23 @@ impl Photo {
         (width > 0 && height > 0 && rgb.len() == wanted).then_some(Self { width, height, rgb })
     }
 
-    /// Decodes JPEG, PNG or WebP bytes within `limits`; the header is checked before any pixel is.
+    /// Decodes JPEG, PNG or WebP bytes within `limits`; the header is checked before any pixel is. A JPEG that lacks its end
+    /// marker is accepted where all of its blocks are there; it is decoded three times.
     ///
     /// # Errors
     /// [`PhotoError`], one variant a cause.
     pub fn decode(bytes: &[u8], limits: PhotoLimits) -> Result<Self, PhotoError> {
-        let mut decoder = decoder(bytes, limits)?;
+        let (opened, end) = decoder(bytes, limits)?;
+        if end == End::Marked {
+            return Self::read(opened);
+        }
+        let completed = jpeg::completed(bytes).ok_or_else(cut_short)?;
+        // The limits were kept by what came.
+        let (opened, _) = decoder(&completed, PhotoLimits { bytes_max: completed.len(), ..limits })?;
+        Self::read(opened)
+    }
+
+    fn read(mut decoder: impl ImageDecoder) -> Result<Self, PhotoError> {
         let damaged = |e: image::ImageError| PhotoError::Damaged { reason: e.to_string() };
         let orientation = decoder.orientation().map_err(damaged)?;
         let profile = decoder.icc_profile().ok().flatten();
@@ -202,18 +220,16 @@ fn spread(picture: &[u8], content: Content, side: usize) -> Vec<u8> {
 /// Pixels that a photo will have once it is decoded, by its header, which is checked as [`Photo::decode`] does.
 ///
 /// # Errors
-/// As [`Photo::decode`].
+/// As [`Photo::decode`], without what only its pixels tell.
 pub fn photo_pixels(bytes: &[u8], limits: PhotoLimits) -> Result<u64, PhotoError> {
-    let (width, height) = decoder(bytes, limits)?.dimensions();
+    let (width, height) = decoder(bytes, limits)?.0.dimensions();
     Ok(u64::from(width) * u64::from(height))
 }
 
-/// The decoder of a photo whose header keeps the limits.
-fn decoder(bytes: &[u8], limits: PhotoLimits) -> Result<impl ImageDecoder, PhotoError> {
+/// The decoder of a photo whose header keeps the limits, and how a JPEG ends; others tell of their own ends.
+fn decoder(bytes: &[u8], limits: PhotoLimits) -> Result<(impl ImageDecoder, End), PhotoError> {
     let format = photo_format(bytes, limits)?;
-    if format == ImageFormat::Jpeg && !reaches_end_of_jpeg(bytes) {
-        return Err(PhotoError::Damaged { reason: "the JPEG is cut short".into() });
-    }
+    let end = if format == ImageFormat::Jpeg { jpeg_end(bytes)? } else { End::Marked };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.no_limits();
     let decoder = reader.into_decoder().map_err(|e| PhotoError::Damaged { reason: e.to_string() })?;
@@ -222,7 +238,21 @@ fn decoder(bytes: &[u8], limits: PhotoLimits) -> Result<impl ImageDecoder, Photo
     if pixels > limits.pixels_max || pixels == 0 {
         return Err(PhotoError::TooManyPixels { width, height, pixels_max: limits.pixels_max });
     }
-    Ok(decoder)
+    Ok((decoder, end))
+}
+
+/// How a JPEG ends, of a kind that is decoded and not cut off before its blocks.
+fn jpeg_end(bytes: &[u8]) -> Result<End, PhotoError> {
+    let markers = Markers::read(bytes);
+    match (markers.unsupported(), markers.end) {
+        (Some(what), _) => Err(PhotoError::Unsupported { what }),
+        (None, End::Cut) => Err(cut_short()),
+        (None, end @ (End::Marked | End::Blocks)) => Ok(end),
+    }
+}
+
+fn cut_short() -> PhotoError {
+    PhotoError::Damaged { reason: "the JPEG is cut short".into() }
 }
 
 /// The image format of `bytes`, found from their first bytes.
@@ -241,30 +271,6 @@ pub fn photo_format(bytes: &[u8], limits: PhotoLimits) -> Result<ImageFormat, Ph
         Ok(other) => Err(PhotoError::Format { found: format!("{other:?}").to_uppercase() }),
         Err(_) => Err(PhotoError::Format { found: "of an unknown format".into() }),
     }
-}
-
-/// Whether the end-of-image marker is reached, segment by segment. The decoder fills what is missing with gray
-/// and reports nothing, so a truncated upload would be described as if it were whole.
-fn reaches_end_of_jpeg(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[first, marker]) = bytes.get(at..at + 2) {
-        match (first, marker) {
-            (0xff, 0xd9) => return true,
-            // Stuffed zeros, restart markers and fill bytes.
-            (0xff, 0x00 | 0x01 | 0xd0..=0xd7) => at += 2,
-            (0xff, 0xff) => at += 1,
-            // Scan data.
-            (0..=0xfe, _) => match memchr::memchr(0xff, &bytes[at..]) {
-                Some(skipped) => at += skipped,
-                None => return false,
-            },
-            (0xff, _) => match bytes.get(at + 2..at + 4) {
-                Some(&[high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2),
-                Some(_) | None => return false,
-            },
-        }
-    }
-    false
 }
 
 /// A photo fitted into a square, 8-bit RGB, row by row.
@@ -371,59 +377,4 @@ fn flatten(image: DynamicImage) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn encoded(format: ImageFormat) -> Vec<u8> {
-        let mut bytes = Cursor::new(Vec::new());
-        let picture =
-            image::RgbImage::from_fn(20, 10, |x, _| image::Rgb([if x < 10 { 250 } else { 5 }, 100, 30]));
-        picture.write_to(&mut bytes, format).expect("encodes");
-        bytes.into_inner()
-    }
-
-    #[test]
-    fn the_three_formats_decode() {
-        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
-            let photo = Photo::decode(&encoded(format), PhotoLimits::default()).expect("decodes");
-            assert_eq!((photo.width(), photo.height()), (20, 10));
-            assert!(photo.rgb()[0] > 200 && photo.rgb()[19 * 3] < 60, "{format:?} keeps its pixels");
-        }
-    }
-
-    #[test]
-    fn bad_bytes_are_typed_errors() {
-        let limits = PhotoLimits { bytes_max: 1000, pixels_max: 150 };
-        let jpeg = encoded(ImageFormat::Jpeg);
-        assert!(matches!(Photo::decode(&[], limits), Err(PhotoError::Empty)));
-        assert!(matches!(Photo::decode(&[0; 1001], limits), Err(PhotoError::TooManyBytes { .. })));
-        assert!(matches!(Photo::decode(&jpeg, limits), Err(PhotoError::TooManyPixels { width: 20, .. })));
-        assert!(matches!(
-            Photo::decode(b"GIF89a\x01\x00\x01\x00", limits),
-            Err(PhotoError::Format { found }) if found == "GIF"
-        ));
-        let large = lapel_render::to_jpeg(&lapel_render::render(1, 1).photo);
-        for (whole, share) in [(&jpeg, 0.5), (&large, 0.1), (&large, 0.5), (&large, 0.999)] {
-            let cut = &whole[..(whole.len() as f64 * share) as usize];
-            assert!(matches!(Photo::decode(cut, PhotoLimits::default()), Err(PhotoError::Damaged { .. })));
-        }
-    }
-
-    #[test]
-    fn fitting_keeps_the_aspect_ratio_and_repeats_the_edge() {
-        let photo = Photo::decode(&encoded(ImageFormat::Png), PhotoLimits::default()).expect("decodes");
-        let canvas = photo.fit(40);
-        assert_eq!(canvas.content(), Content { left: 0, top: 10, width: 40, height: 20 });
-        assert_eq!(canvas.rgb()[..3], canvas.rgb()[40 * 3 * 10..40 * 3 * 10 + 3]);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), magic in 0..4usize) {
-            let head: &[u8] = [b"\xff\xd8\xff".as_slice(), b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBPVP8 ", b""][magic];
-            bytes.splice(0..0, head.iter().copied());
-            let _ = Photo::decode(&bytes, PhotoLimits::default());
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Configuration: defaults, then one file, then the environment, then flags.
 
 mod limits;
+mod paths;
 
 pub use limits::Limits;
 
@@ -231,14 +232,15 @@ impl Default for SearchConfig {
 }
 
 impl Config {
-    /// Reads defaults, `file` where given, and variables such as `LAPEL__LIMITS__K_MAX`.
+    /// Reads defaults, `file` where given, and variables such as `LAPEL__LIMITS__K_MAX`. Relative paths in the file start at
+    /// its folder, others at the working directory.
     ///
     /// # Errors
     /// [`ConfigError`]; an unknown key is refused like a bad value.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
         if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+            builder = builder.add_source(paths::read(file)?);
         }
         let environment = config::Environment::with_prefix("LAPEL").separator("__").try_parsing(true);
         let read: Self = builder.add_source(environment).build()?.try_deserialize()?;
@@ -306,8 +308,14 @@ mod tests {
 
     #[test]
     fn the_example_file_parses_and_equals_the_defaults() {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config.example.toml");
-        assert_eq!(Config::load(Some(&path)).expect("parses"), Config::default());
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let below = |path: &PathBuf| folder.join(path);
+        let mut expected = Config::default();
+        expected.data = below(&expected.data);
+        expected.model.backbone = below(&expected.model.backbone);
+        expected.model.extract_parts = below(&expected.model.extract_parts);
+        expected.model.heads = expected.model.heads.iter().map(below).collect();
+        assert_eq!(Config::load(Some(&folder.join("config.example.toml"))).expect("parses"), expected);
     }
 
     #[test]

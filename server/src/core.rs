@@ -24,13 +24,13 @@ use crate::error::Error;
 use crate::features::FeatureCache;
 use crate::heads::{Purpose, Registry};
 use crate::model::Model;
-use crate::profiles::Profiles;
+use crate::profiles::{Profiles, subject_and_name};
 use crate::search::{
     Plan, Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
     view_of_signatures,
 };
 use crate::stages::{Stage, planned, timed};
-use crate::store::{BackupSummary, ContentId, Store};
+use crate::store::{BackupSummary, ContentId, Outcome, ProfileRecord, Store, StoreError, StoreHealth};
 use arc_swap::ArcSwap;
 use lapel_heads::{BundleKey, Embedding, Features};
 use std::collections::HashSet;
@@ -110,7 +110,15 @@ impl Core {
     /// Whether the model works and the store takes writes.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.engine.is_healthy() && !self.store.has_failed()
+        self.engine.is_healthy() && self.store.health() == StoreHealth::Open
+    }
+
+    /// Refuses a change while the store is not open: the memory may then lack what is on disk.
+    fn check_open(&self) -> Result<(), Error> {
+        match self.store.health() {
+            StoreHealth::Open => Ok(()),
+            StoreHealth::Failed | StoreHealth::Reopening => Err(StoreError::Reopening.into()),
+        }
     }
 
     /// Runs a change of the set of heads to its end under the writer's lock, whether or not the caller stays.
@@ -122,6 +130,8 @@ impl Core {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
+        // Nobody waits while the store is opened anew.
+        self.check_open()?;
         let core = self.clone();
         tokio::spawn(async move {
             let _writer = core.writer.lock().await;
@@ -130,10 +140,40 @@ impl Core {
         .await?
     }
 
-    /// The saved profiles.
+    /// The saved profiles, to be changed; they are written to the disk at once.
     #[must_use]
     pub fn profiles(&self) -> Profiles<'_> {
         Profiles { store: &self.store, limits: &self.config.limits }
+    }
+
+    /// The saved profile of a key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or when the store fails.
+    pub async fn profile(&self, key: &str) -> Result<ProfileRecord, Error> {
+        let (store, wanted) = (self.store.clone(), key.to_owned());
+        let found = tokio::task::spawn_blocking(move || store.profile(&wanted)).await??;
+        found.ok_or_else(|| Error::not_found("profile", subject_and_name(key).1))
+    }
+
+    /// Up to `count` profiles, by their keys, whose keys come after `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn profiles_after(
+        &self,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<(String, ProfileRecord)>, Error> {
+        let (store, after) = (self.store.clone(), after.to_owned());
+        Ok(tokio::task::spawn_blocking(move || store.profiles(&after, count)).await??)
+    }
+
+    /// What an earlier request of this id led to.
+    async fn outcome(&self, request: &RequestId) -> Result<Option<Outcome>, Error> {
+        let (store, request) = (self.store.clone(), request.clone());
+        let found = move || store.outcomes(&[(&request.id, request.request)]);
+        Ok(tokio::task::spawn_blocking(found).await??.pop().transpose()?.flatten())
     }
 
     /// Ends background work and waits for it, and writes the caches; an unfinished backfill goes on at the next start.
@@ -272,7 +312,8 @@ impl Core {
     }
 
     /// Searches a snapshot with several queries, which share the pass over memory, off the threads that serve
-    /// connections. While no other search runs and the model is idle, a second thread helps.
+    /// connections. While no other search runs and the model is idle, a second thread helps. When the caller leaves, the
+    /// search ends at its next block.
     ///
     /// # Errors
     /// When the search as a whole failed; the inner errors are those of one query.
@@ -287,9 +328,11 @@ impl Core {
             let is_alone = self.searches.available_permits() == SEARCHES_MAX - 1;
             let threads = if is_alone && self.engine.is_idle() { 2 } else { 1 };
             let (snapshot, planner) = (snapshot.clone(), self.planner);
+            let abandoned = CancellationToken::new();
+            let _present = abandoned.clone().drop_guard();
             let answers = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                search_batch(&snapshot, queries, &planner, threads)
+                search_batch(&snapshot, queries, &planner, threads, &|| abandoned.is_cancelled())
             });
             Ok::<_, Error>(answers.await?)
         };

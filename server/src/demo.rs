@@ -6,7 +6,7 @@ use crate::serve::Server;
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use lapel_render::{render, to_jpeg};
+use lapel_render::{render, render_in_shop, to_jpeg};
 use lapel_wardrobe::{LabelledPhoto, TableFault};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct Options {
     /// Folder of labelled photos to serve (labels.csv beside images/).
     #[arg(long, default_value_os_t = examples().join("wardrobe"))]
     photos: PathBuf,
-    /// Serve so many rendered garments instead of photos.
+    /// Serve so many rendered garments instead of photos, shown as shops do: spread, on hangers, folded, packaged.
     #[arg(long)]
     rendered: Option<u64>,
     /// Seed of rendered garments.
@@ -59,7 +59,7 @@ impl Garment {
                 NewItem { image: Some(fs_err::read(&photo.path)?), labels: photo.labels.clone(), ..new }
             }
             Self::Rendered { seed, index } => {
-                let garment = render(*seed, *index);
+                let garment = render_in_shop(*seed, *index);
                 NewItem { image: Some(to_jpeg(&garment.photo)), labels: garment.labels, ..new }
             }
         })

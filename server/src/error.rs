@@ -29,7 +29,7 @@ pub enum Error {
     #[error("{}", list(.0))]
     Invalid(Vec<Violation>),
     /// Something named does not exist.
-    #[error("there is no {what} {name:?}{}", choices(.name, .valid))]
+    #[error("there is no {what} {:?}{}", shortened(.name), choices(.name, .valid))]
     NotFound {
         /// Its kind, e.g. `item`.
         what: &'static str,
@@ -143,8 +143,11 @@ fn list(violations: &[Violation]) -> String {
     violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect::<Vec<_>>().join("; ")
 }
 
-/// Names that are listed where one was not found.
+/// Names that are listed where one was not found, and what they may take together as a header of the answer.
 const LISTED_MAX: usize = 50;
+const LISTED_BYTES: usize = 1000;
+/// Characters of a caller's name that are said again.
+const ECHOED_MAX: usize = 100;
 /// Names that one is compared with.
 const COMPARED_MAX: usize = 1000;
 
@@ -154,8 +157,58 @@ fn choices(name: &str, valid: &[String]) -> String {
     }
     let compared = valid.iter().take(COMPARED_MAX).map(String::as_str);
     let meant = lapel_wardrobe::nearest(name, compared).map(|meant| format!(" did you mean {meant:?}?"));
-    let listed = valid[..valid.len().min(LISTED_MAX)].join(", ");
-    let more = valid.len().saturating_sub(LISTED_MAX);
+    let mut room = LISTED_BYTES;
+    let fits = |name: &&String| {
+        let cost = header_bytes(name) + 2;
+        let fits = cost <= room;
+        room = room.saturating_sub(cost);
+        fits
+    };
+    let listed: Vec<&str> = valid.iter().take(LISTED_MAX).take_while(fits).map(String::as_str).collect();
+    let more = valid.len() - listed.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!(";{} there are: {listed}{more}", meant.unwrap_or_default())
+    format!(";{} there are: {}{more}", meant.unwrap_or_default(), listed.join(", "))
+}
+
+/// The beginning of a name that came from a caller.
+fn shortened(name: &str) -> String {
+    within(name, ECHOED_MAX)
+}
+
+/// A text, cut where it would take more than `bytes` as a header of the answer.
+#[must_use]
+pub fn within(text: &str, bytes: usize) -> String {
+    let mut taken = 0;
+    let cut = text.char_indices().find(|(_, c)| {
+        taken += header_bytes(c.encode_utf8(&mut [0; 4]));
+        taken > bytes
+    });
+    cut.map_or_else(|| text.to_owned(), |(at, _)| format!("{}...", &text[..at]))
+}
+
+/// Bytes of a text as a header: what is not printable ASCII is percent-encoded.
+#[must_use]
+pub fn header_bytes(text: &str) -> usize {
+    text.bytes().map(|byte| if matches!(byte, b' '..=b'~') { 1 } else { 3 }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_about_long_names_stays_short() {
+        let valid: Vec<String> = (0..60).map(|n| format!("{n} {}", "ш".repeat(30))).collect();
+        let missing = Error::NotFound { what: "label", name: "я".repeat(10_000), valid };
+        let text = missing.to_string();
+        assert!(header_bytes(&text) < 1500, "{}", header_bytes(&text));
+        assert!(text.contains("there are: 0 ш") && text.contains("more"), "{text}");
+    }
+
+    #[test]
+    fn short_names_are_all_listed() {
+        let valid = ["red", "blue"].map(str::to_owned).to_vec();
+        let text = Error::NotFound { what: "label", name: "rad".into(), valid }.to_string();
+        assert_eq!(text, "there is no label \"rad\"; did you mean \"red\"? there are: red, blue");
+    }
 }

@@ -39,7 +39,7 @@ struct Arguments {
 enum Verb {
     /// Serve a catalogue.
     Serve,
-    /// Make a token: its secret is shown once, the entry goes into the token file.
+    /// Make a token: the entry for the token file goes to the standard output, the secret, once, to the standard error.
     Token {
         /// Its name, for logs.
         name: String,
@@ -79,12 +79,14 @@ async fn main() -> anyhow::Result<()> {
         Verb::BenchSearch(options) => tokio::task::block_in_place(|| bench::run(&options)),
         Verb::Token { name, role } => {
             let NewToken { secret, entry } = NewToken::new(&name, &role)?;
-            let mut out = std::io::stdout().lock();
+            // The entry alone, so that it can be appended to the token file as it is.
+            write!(std::io::stdout().lock(), "{entry}")?;
+            let mut told = std::io::stderr().lock();
             writeln!(
-                out,
-                "# Append this to the token file (access.tokens), then send the server SIGHUP.\n{entry}"
+                told,
+                "The entry belongs into the token file (access.tokens); then send the server SIGHUP."
             )?;
-            writeln!(out, "# The secret, shown this once: LAPEL_TOKEN={secret}")?;
+            writeln!(told, "The secret, shown this once: LAPEL_TOKEN={secret}")?;
             Ok(())
         }
         Verb::Restore { backup } => {

@@ -11,29 +11,14 @@ use crate::store::{ProfileRecord, ProfileVersion, RequestKey, Store};
 use lapel_heads::is_name;
 use std::collections::BTreeMap;
 
-/// The saved profiles. Each method's `name` is a key (`keys.rs`): a name, after its subject where it has one.
+/// Changes of the saved profiles. Each blocks for a write to the disk; its `name` is a key (`keys.rs`): a name, after its
+/// subject where it has one.
 pub struct Profiles<'a> {
     pub(crate) store: &'a Store,
     pub(crate) limits: &'a Limits,
 }
 
 impl Profiles<'_> {
-    /// A profile.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or when the store fails.
-    pub fn get(&self, name: &str) -> Result<ProfileRecord, Error> {
-        self.store.profile(name)?.ok_or_else(|| not_found(name))
-    }
-
-    /// Up to `count` profiles after a name.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn list(&self, after: &str, count: usize) -> Result<Vec<(String, ProfileRecord)>, Error> {
-        Ok(self.store.profiles(after, count)?)
-    }
-
     /// Saves weights by head; saving what the profile already holds changes nothing.
     ///
     /// # Errors
@@ -168,11 +153,11 @@ mod tests {
         profiles.save("ann", weights(8.0), vec![], none).expect("saved");
         let again = profiles.save("ann", weights(7.0), vec![], once).expect("the first outcome");
         assert_eq!((&again, again.version), (&first, first.version), "a repeated request changes nothing");
-        assert_eq!(profiles.get("ann").expect("there").current.weights, weights(8.0));
+        assert_eq!(store.profile("ann").expect("read").expect("there").current.weights, weights(8.0));
         let other = &RequestId { id: "r1".into(), request: ContentId::of(b"blue") };
         assert!(profiles.undo("ann", 0, other).is_err(), "the id was used for another request");
         profiles.delete("ann", none).expect("deleted");
-        assert!(matches!(profiles.get("ann"), Err(Error::NotFound { .. })));
+        assert!(store.profile("ann").expect("read").is_none());
         assert!(matches!(profiles.save("", weights(1.0), vec![], none), Err(Error::Invalid(_))));
         assert!(matches!(profiles.save("x", weights(0.0), vec![], none), Err(Error::Invalid(_))));
     }

@@ -80,8 +80,12 @@ pub struct SearchAnswer {
     pub plan: Plan,
 }
 
+/// Asked by a search at every block: whether nobody waits for its answers any more. Once it is so, it stays so.
+pub type IsAbandoned<'a> = &'a (dyn Fn() -> bool + Sync);
+
 /// Searches a snapshot with several queries, which share the pass over memory where they can; one answer a query,
-/// in their order. `threads` are those that may be used, one or two.
+/// in their order. `threads` are those that may be used, one or two. A search that is abandoned ends at the next block,
+/// and its answers mean nothing.
 ///
 /// The errors are [`Error::NotFound`] for an unknown head, attribute or label, [`Error::Invalid`] for weights that
 /// leave no head in play, [`Error::Precondition`] for a label without a prototype.
@@ -90,6 +94,7 @@ pub fn search_batch(
     queries: Vec<(QueryView, SearchSpec)>,
     planner: &Planner,
     threads: usize,
+    is_abandoned: IsAbandoned<'_>,
 ) -> Vec<Result<SearchAnswer, Error>> {
     let mut ready = Vec::new();
     let prepared: Vec<_> = queries
@@ -100,7 +105,7 @@ pub fn search_batch(
             Ok(rest)
         })
         .collect();
-    let mut found = plan::run(&ready, planner, threads).into_iter().zip(&ready);
+    let mut found = plan::run(&ready, planner, threads, is_abandoned).into_iter().zip(&ready);
     let answer = |prepared: Result<Prepared, Error>| {
         let prepared = prepared?;
         let ((hits, plan), query) =
@@ -145,7 +150,7 @@ impl Prepared {
         self,
         snapshot: &Snapshot,
         terms: &[QueryTerm<'_>],
-        hits: Vec<scan::Hit>,
+        hits: Vec<scan::Hit<'_>>,
         plan: Plan,
     ) -> SearchAnswer {
         let matches = hits.into_iter().map(|hit| {

@@ -6,32 +6,40 @@
 mod backup;
 mod disk;
 mod heads;
+mod health;
 mod items;
 mod migrate;
 mod moment;
+mod opening;
 mod profiles;
 mod receipts;
 mod records;
 mod sealed;
+mod walk;
 
 pub use backup::{BackupError, BackupSummary, restore};
 pub use disk::{Disk, Step, StepHook};
 pub use heads::HeadChange;
+pub use health::StoreHealth;
 pub use items::{ItemChange, SignatureChange, SignaturesByHead};
 pub use moment::Moment;
+pub use opening::compact;
 pub use profiles::RequestKey;
 pub use records::{
     ContentId, HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt,
     StoredState,
 };
+pub use walk::Damage;
 
-use disk::Failure;
+use health::Health;
+use opening::{create_if_absent, lock, open_database};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use sealed::{decode, encode};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
+use walk::walk;
 
 /// Version of the tables' layout. 1: values without checksums, heads without versions; it is brought up when opened.
 const FORMAT: u64 = 2;
@@ -95,7 +103,10 @@ pub enum StoreError {
         key: String,
     },
     /// Pages of the database cannot be read.
-    #[error("pages of the catalogue's file are damaged ({0}); {RESTORE}")]
+    #[error(
+        "pages of the catalogue's file are damaged ({0}); what can be read is served: export it (`lapel items export`), \
+         then restore a backup"
+    )]
     Unreadable(String),
     /// The database's file is no database any more.
     #[error("the catalogue's file {file} is damaged or cut off ({reason}); {RESTORE}")]
@@ -172,8 +183,7 @@ pub struct Store {
     config: StoreConfig,
     /// `None` between a failure and its mending.
     database: RwLock<Option<Database>>,
-    /// Told by the database's file when the disk refuses a step.
-    failure: Arc<Failure>,
+    health: Arc<Health>,
     /// Locked for as long as this server uses the folder.
     _lock: File,
 }
@@ -188,9 +198,10 @@ impl Store {
         let fault = |source| StoreError::Folder { folder: folder.clone(), source };
         std::fs::create_dir_all(folder).map_err(fault)?;
         let lock = lock(folder)?;
-        let failure = Arc::default();
-        let database = open_database(&config, &failure)?;
-        Ok(Self { config, database: RwLock::new(Some(database)), failure, _lock: lock })
+        let health = Arc::default();
+        create_if_absent(&config, &health)?;
+        let database = open_database(&config, &health)?;
+        Ok(Self { config, database: RwLock::new(Some(database)), health, _lock: lock })
     }
 
     /// The catalogue's folder.
@@ -205,33 +216,53 @@ impl Store {
         &self.config.disk
     }
 
-    /// Whether a write failed and the database must be opened anew before the next.
+    /// Whether it can be used.
     #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.failure.has_happened()
+    pub fn health(&self) -> StoreHealth {
+        self.health.now()
     }
 
     /// Ends when the store has failed.
     pub async fn failed(&self) {
-        self.failure.noticed().await;
+        self.health.failed().await;
     }
 
-    /// Opens the database anew after a failure. The last write that failed may then be there or not.
+    /// Opens the database anew after a failure; until [`Store::opened`] it is [`StoreHealth::Reopening`]. The last write
+    /// that failed may then be there or not. A file that is not there is an error: none is made in its place.
     ///
     /// # Errors
-    /// [`StoreError`]; it may be tried again.
+    /// [`StoreError`]; the store is then [`StoreHealth::Failed`], and it may be tried again.
     pub fn reopen(&self) -> Result<(), StoreError> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        // The old one gives up its locks first.
+        // The old one gives up its locks first, and closing it may fail, too.
         drop(database.take());
-        self.failure.is_mended();
-        *database = Some(open_database(&self.config, &self.failure)?);
+        // Before the new one is opened, so that a step that fails from now on is not forgotten.
+        self.health.set(StoreHealth::Reopening);
+        let opened = open_database(&self.config, &self.health);
+        *database = Some(opened.inspect_err(|_| self.health.set(StoreHealth::Failed))?);
         Ok(())
+    }
+
+    /// Ends a reopening once the memory is what the store holds. False when the store has failed again meanwhile: it is
+    /// then to be opened anew once more.
+    #[must_use]
+    pub fn opened(&self) -> bool {
+        self.health.opened()
+    }
+
+    /// The database of this moment. Nobody waits for one that is being opened anew, least of all a thread that serves
+    /// connections.
+    fn database(&self) -> Result<RwLockReadGuard<'_, Option<Database>>, StoreError> {
+        match self.database.try_read() {
+            Ok(database) => Ok(database),
+            Err(TryLockError::Poisoned(database)) => Ok(database.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Reopening),
+        }
     }
 
     /// Runs `read` on the state of this moment.
     fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = self.database()?;
         let database = database.as_ref().ok_or(StoreError::Reopening)?;
         guarded(|| read(&database.begin_read()?))
     }
@@ -241,8 +272,10 @@ impl Store {
         &self,
         write: impl FnOnce(&WriteTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().filter(|_| !self.has_failed()).ok_or(StoreError::Reopening)?;
+        let database = self.database()?;
+        // While it is being opened anew, whoever reads it into the memory writes, too.
+        let is_usable = self.health() != StoreHealth::Failed;
+        let database = database.as_ref().filter(|_| is_usable).ok_or(StoreError::Reopening)?;
         let mut refused = None;
         let written = guarded(|| {
             let mut transaction = database.begin_write()?;
@@ -295,91 +328,10 @@ impl Store {
     }
 }
 
-/// Gives the space of deleted records in a folder's catalogue back to the disk, and returns the file's size before and
-/// after.
-///
-/// # Errors
-/// [`StoreError`]; nothing is lost then.
-pub fn compact(folder: &Path) -> Result<(u64, u64), StoreError> {
-    let fault = |source| StoreError::Folder { folder: folder.to_owned(), source };
-    let size = || Ok::<_, StoreError>(std::fs::metadata(folder.join(FILE)).map_err(fault)?.len());
-    let before = size()?;
-    let disk = Disk::default();
-    let config = StoreConfig { folder: folder.to_owned(), cache_bytes: 64 << 20, receipts_max: 1, disk };
-    let store = Store::open(config)?;
-    if let Some(database) = store.database.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
-        while database.compact()? {}
-    }
-    drop(store);
-    Ok((before, size()?))
-}
-
 /// A panic of the library on a damaged page is a damaged page.
 fn guarded<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|_| Err(StoreError::Unreadable("the database library gave up".into())))
-}
-
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let fault = |source| StoreError::Folder { folder: folder.to_owned(), source };
-    let path = folder.join("lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(fault)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(fault(source)),
-    }
-}
-
-/// Opens the database in a folder. A new one gets its name only when it is whole: redb cannot open a half made one.
-fn open_database(config: &StoreConfig, failure: &Arc<Failure>) -> Result<Database, StoreError> {
-    let folder = &config.folder;
-    let fault = |source| StoreError::Folder { folder: folder.clone(), source };
-    let path = folder.join(FILE);
-    if !path.exists() {
-        let unfinished = folder.join("catalogue.unfinished");
-        if unfinished.exists() {
-            std::fs::remove_file(&unfinished).map_err(fault)?;
-        }
-        drop(open_file(config, &unfinished, failure)?);
-        config.disk.publish(&unfinished, &path).map_err(fault)?;
-    }
-    // It got its name when it was whole, and redb would make a new database of an empty file.
-    if std::fs::metadata(&path).map_err(fault)?.len() == 0 {
-        return Err(StoreError::Broken { file: path, reason: "it is empty".into() });
-    }
-    open_file(config, &path, failure).map_err(|error| broken(path, error))
-}
-
-/// What opening a file says that is cut off or no database.
-fn broken(file: PathBuf, error: StoreError) -> StoreError {
-    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
-    match error {
-        StoreError::Unreadable(reason) => StoreError::Broken { file, reason },
-        StoreError::Folder { source, .. } if matches!(source.kind(), InvalidData | UnexpectedEof) => {
-            StoreError::Broken { file, reason: source.to_string() }
-        }
-        other => other,
-    }
-}
-
-fn open_file(config: &StoreConfig, path: &Path, failure: &Arc<Failure>) -> Result<Database, StoreError> {
-    let folder = &config.folder;
-    guarded(|| {
-        let file = config.disk.database(path, failure.clone());
-        let opened = file.and_then(|file| {
-            Database::builder().set_cache_size(config.cache_bytes).create_with_backend(file)
-        });
-        let database = opened.map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { folder: folder.clone() },
-            redb::DatabaseError::Storage(redb::StorageError::Io(source)) => {
-                StoreError::Folder { folder: folder.clone(), source }
-            }
-            other => other.into(),
-        })?;
-        migrate::bring_up(&database)?;
-        Ok(database)
-    })
 }
 
 fn number(transaction: &WriteTransaction, name: &str) -> Result<u64, StoreError> {
@@ -392,74 +344,6 @@ fn number(transaction: &WriteTransaction, name: &str) -> Result<u64, StoreError>
 fn set_number(transaction: &WriteTransaction, name: &str, number: u64) -> Result<(), StoreError> {
     transaction.open_table(ABOUT)?.insert(name, encode("about", name, &number).as_slice())?;
     Ok(())
-}
-
-/// What a walk over a table could not read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Damage {
-    /// Records that do not have their checksum: table and key.
-    pub records: Vec<(String, String)>,
-    /// Records on pages that cannot be read, so that even their keys are unknown.
-    pub lost: u64,
-}
-
-impl Damage {
-    /// Whether everything was read.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        self.records.is_empty() && self.lost == 0
-    }
-
-    /// Adds what another walk could not read.
-    pub fn add(&mut self, other: Self) {
-        self.records.extend(other.records);
-        self.lost += other.lost;
-    }
-}
-
-/// Hands every record of a table to `take`, which says whether it is sound. Pages that cannot be read are passed by:
-/// the walk then comes from the other end.
-fn walk(
-    table: &impl ReadableTable<&'static str, &'static [u8]>,
-    name: &str,
-    mut take: impl FnMut(&str, &[u8]) -> Result<(), StoreError>,
-) -> Result<Damage, StoreError> {
-    let wanted = guarded(|| Ok(table.len()?)).unwrap_or(0);
-    let (mut seen, mut damage) = (0, Damage::default());
-    let mut visit = |key: &str, value: &[u8], damage: &mut Damage| {
-        if take(key, value).is_err() {
-            damage.records.push((name.to_owned(), key.to_owned()));
-        }
-    };
-    let mut last = String::new();
-    let forward = guarded(|| {
-        for entry in table.iter()? {
-            let (key, value) = entry?;
-            visit(key.value(), value.value(), &mut damage);
-            seen += 1;
-            last.clear();
-            last.push_str(key.value());
-        }
-        Ok(())
-    });
-    let Err(reason) = forward else { return Ok(damage) };
-    tracing::error!(table = name, %reason, "pages are damaged; reading from the other end");
-    let backward = guarded(|| {
-        for entry in table.iter()?.rev() {
-            let (key, value) = entry?;
-            if seen > 0 && key.value() <= last.as_str() {
-                break;
-            }
-            visit(key.value(), value.value(), &mut damage);
-            seen += 1;
-        }
-        Ok(())
-    });
-    if let Err(reason) = backward {
-        tracing::error!(table = name, %reason, "pages are damaged");
-    }
-    damage.lost = u64::saturating_sub(wanted, seen).max(1);
-    Ok(damage)
 }
 
 #[cfg(test)]

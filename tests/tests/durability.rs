@@ -2,7 +2,7 @@
 
 use lapel_client::v1;
 use lapel_render::{render, to_jpeg};
-use lapel_tests::{ChildServer, TestServer, by_item, ingest, item, sport_bundle};
+use lapel_tests::{ChildServer, TestServer, by_default, by_item, ingest, item, sport_bundle};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -122,4 +122,12 @@ async fn a_backfill_that_was_killed_goes_on() {
     let sport = stats.heads.iter().find(|h| h.head == "sport").expect("active");
     assert_eq!((sport.signatures, sport.missing), (120, 0));
     server.kill();
+}
+
+#[tokio::test]
+async fn an_empty_catalogue_takes_no_more_disk_than_the_readme_says() {
+    let server = TestServer::start_with(by_default).await;
+    let megabytes = std::fs::metadata(server.data().join("catalogue.redb")).expect("there").len() / 1_000_000;
+    assert!(megabytes <= 17, "{megabytes} MB");
+    server.finish().await;
 }

@@ -9,11 +9,16 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// Lets the n-th step fail; 0: none.
 #[derive(Debug)]
@@ -38,13 +43,49 @@ impl StepHook for FailAt {
     }
 }
 
+/// Once armed, takes the catalogue's file away before a write, and lets that write fail.
+#[derive(Debug)]
+struct TakeAway {
+    file: PathBuf,
+    armed: AtomicBool,
+    /// Whether a folder takes the file's place, so that opening fails in another way.
+    leaves_folder: bool,
+}
+
+impl TakeAway {
+    fn aside(&self) -> PathBuf {
+        self.file.with_extension("aside")
+    }
+
+    fn put_back(&self) {
+        if self.leaves_folder {
+            std::fs::remove_dir(&self.file).expect("an empty folder");
+        }
+        std::fs::rename(self.aside(), &self.file).expect("put back");
+    }
+}
+
+impl StepHook for TakeAway {
+    fn before(&self, step: Step) -> io::Result<()> {
+        if step != Step::Write || !self.armed.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        std::fs::rename(&self.file, self.aside())?;
+        if self.leaves_folder {
+            std::fs::create_dir(&self.file)?;
+        }
+        Err(io::Error::other("the file was taken away"))
+    }
+}
+
 struct Running {
+    address: String,
     client: Client,
     stop: oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<()>,
 }
 
-async fn start(folder: &Path, hook: Arc<FailAt>) -> Option<Running> {
+async fn start(folder: &Path, hook: Arc<dyn StepHook>) -> Option<Running> {
     let mut config = config_in(folder);
     config.model.heads.clear();
     let server = Server::start_on(config, Disk::watched(hook)).await.ok()?;
@@ -53,7 +94,8 @@ async fn start(folder: &Path, hook: Arc<FailAt>) -> Option<Running> {
     let serving = tokio::spawn(async move {
         let _ = server.serve(async { drop(stopped.await) }).await;
     });
-    Some(Running { client: Client::connect(&address).await.expect("connects"), stop, serving })
+    let client = Client::connect(&address).await.expect("connects");
+    Some(Running { address, client, stop, serving })
 }
 
 impl Running {
@@ -76,7 +118,7 @@ async fn persist<T, F: Future<Output = Result<T, Status>>>(
                 assert!(told.contains(&status.code()), "an honest failure: {status:?}");
                 *failures += 1;
                 tokio::task::yield_now().await;
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
     }
@@ -148,8 +190,10 @@ async fn check(client: &mut Client, items: &ModelItems, context: &str) {
     let extra: Vec<_> =
         heads.heads.iter().filter(|h| h.name == "extra").map(|h| (h.version, h.state())).collect();
     assert_eq!(extra, [(1, v1::HeadState::Active), (2, v1::HeadState::Retired)], "{context}");
-    let profile = client.feedback.get_profile(v1::GetProfileRequest { name: "ann".into() }).await;
-    let profile = profile.expect("there").into_inner().profile.expect("told");
+    // What a request leaves to do may fail after its answer: profiles are read from the store, which then mends itself.
+    let ann = v1::GetProfileRequest { name: "ann".into() };
+    let profile = persist(|| async { client.clone().feedback.get_profile(ann.clone()).await }, &mut 0).await;
+    let profile = profile.into_inner().profile.expect("told");
     assert_eq!(
         (profile.version, profile.weights["mood"]),
         (2, 4.0),
@@ -204,4 +248,71 @@ async fn every_failing_step_is_told_and_mended() {
     );
     assert!(at > 50, "the scenario takes many steps: {at}");
     assert!(told > at / 4, "{told} failures of {at} steps were told");
+}
+
+/// Waits until the server says that it is in this state of health.
+async fn until(health: &mut HealthClient<Channel>, wanted: ServingStatus) {
+    for _ in 0..500 {
+        let check = HealthCheckRequest { service: String::new() };
+        let answer = health.check(check).await.expect("answers").into_inner();
+        if answer.status() == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never says {wanted:?}");
+}
+
+/// A store whose file cannot be opened anew stays failed and says so, serves what is in memory, makes no other file, and
+/// mends itself once the file is there again.
+async fn take_away(leaves_folder: bool) {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = config_in(folder.path()).data.join("catalogue.redb");
+    let hook = Arc::new(TakeAway { file: file.clone(), armed: AtomicBool::new(false), leaves_folder });
+    let server = start(folder.path(), hook.clone()).await.expect("starts");
+    let mut client = server.client.clone();
+    let channel = Channel::from_shared(server.address.clone()).expect("an address").connect().await;
+    let mut health = HealthClient::new(channel.expect("connects"));
+    register_heads(&mut client).await.expect("registered");
+    let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(9));
+    let changes = Changes { prefix: "i", ids: 12, items_max: 5, images: &[] };
+    for round in 0..6 {
+        let op = changes.next(&mut random, &items);
+        op.send(&mut client, &format!("op{round}")).await.expect("stored");
+        op.apply(&mut items);
+    }
+    let last = changes.next(&mut random, &items);
+    hook.armed.store(true, Ordering::SeqCst);
+    let refused = last.send(&mut client, "last").await.expect_err("its write fails");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    until(&mut health, ServingStatus::NotServing).await;
+    // Long enough to be opened anew several times.
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(exported(&mut client).await.expect("from memory"), items);
+        assert!(!file.is_file(), "no empty catalogue takes its place");
+        let refused = last.send(&mut client, "last").await.expect_err("nothing can be written");
+        assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    }
+    until(&mut health, ServingStatus::NotServing).await;
+    hook.put_back();
+    let mut failures = 0;
+    persist(|| async { last.send(&mut client.clone(), "last").await }, &mut failures).await;
+    last.apply(&mut items);
+    until(&mut health, ServingStatus::Serving).await;
+    assert_eq!(exported(&mut client).await.expect("exported"), items);
+    server.stop().await;
+    let mut again = start(folder.path(), FailAt::new(0, io::ErrorKind::Other)).await.expect("starts again");
+    assert_eq!(exported(&mut again.client).await.expect("exported"), items, "after a restart");
+    again.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_opened_anew_says_so_until_it_can() {
+    take_away(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalogue_that_is_gone_for_a_moment_is_not_replaced() {
+    take_away(false).await;
 }

@@ -146,6 +146,21 @@ async fn no_query_fails_or_mixes_while_generations_change() {
     server.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_of_a_generation_that_is_being_built_is_not_retired_alone() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    ingest(&mut client, 31, 60).await;
+    client.build_generation(&other_generation(&["color", "pattern"]).1, true).await.expect("accepted");
+    let retire = v1::RetireHeadRequest { name: "color".into(), version: 2, ..Default::default() };
+    let refused = client.heads.retire_head(retire).await.expect_err("part of a build");
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+    assert_eq!(refused.get_error_details().error_info().expect("a reason").reason, "PART_OF_A_BUILD");
+    assert_eq!(watched(&mut client).await.state(), v1::HeadState::Standby);
+    assert_eq!(listed(&mut client).await, [(v1::HeadState::Active, 7), (v1::HeadState::Standby, 2)]);
+    server.finish().await;
+}
+
 #[tokio::test]
 async fn unsound_generations_are_refused() {
     let server = TestServer::start().await;

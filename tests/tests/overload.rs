@@ -1,7 +1,9 @@
 //! Offered four times what it can take, the server goes on at its pace, keeps the latency of what it accepts, and refuses
-//! the rest at once. It measures time, so it is no part of the usual run: `just overload`.
+//! the rest at once; and what callers have left takes no memory. It measures time and memory, so it is no part of the usual
+//! run: `just overload`.
 
 use lapel_client::{Client, v1};
+use lapel_heads::Photo;
 use lapel_render::{render, to_jpeg};
 use lapel_tests::{TestServer, by_image, ingest, memory_mib};
 use std::sync::Arc;
@@ -127,5 +129,52 @@ async fn four_times_what_it_can_take_leaves_it_at_its_pace() {
     shares.sort_by(|a, b| a.1.total_cmp(&b.1));
     assert!(shares[1].1 <= 1.5, "shares of the bound: {shares:?}");
     assert!(memory_mib(process) - memory < 200.0, "memory is bounded");
+    server.finish().await;
+}
+
+/// Cancelled searches by photos of 40 megapixels, and how many are under way at a time.
+const CANCELLED: usize = 500;
+const CANCELLED_AT_ONCE: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it measures memory: `just overload`"]
+async fn cancelled_photos_of_40_megapixels_leave_no_memory_behind() {
+    let server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 20).await;
+    let photo = Photo::from_rgb(8000, 5000, vec![200; 8000 * 5000 * 3]).expect("sized");
+    let search = by_image(to_jpeg(&photo), 1);
+    drop(photo);
+    client.search.search(search.clone()).await.expect("answers");
+    let process = std::process::id();
+    let (before, mut peak) = (memory_mib(process), 0.0f64);
+    let (start, mut cancelled) = (Instant::now(), 0);
+    while cancelled < CANCELLED {
+        assert!(start.elapsed() < Duration::from_secs(600), "{cancelled} in ten minutes");
+        let mut leaving = JoinSet::new();
+        for _ in 0..CANCELLED_AT_ONCE {
+            let (mut client, search) = (client.clone(), search.clone());
+            leaving.spawn(async move {
+                let answer = client.search.search(search);
+                // In time are those that are refused for want of a place.
+                tokio::time::timeout(Duration::from_millis(50), answer).await.is_err()
+            });
+        }
+        cancelled += leaving.join_all().await.into_iter().filter(|late| *late).count();
+        peak = peak.max(memory_mib(process));
+    }
+    let left = Instant::now();
+    // Refused while the last of them still have places.
+    while client.search.search(search.clone()).await.is_err() {
+        assert!(left.elapsed() < Duration::from_secs(10), "back to normal");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // The allocator gives pages back after some seconds.
+    while memory_mib(process) > before + 100.0 && left.elapsed() < Duration::from_secs(30) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let after = memory_mib(process);
+    println!("{before:.0} MiB before, {peak:.0} at most, {after:.0} after {:.0?}", left.elapsed());
+    assert!(after <= before + 100.0, "{after} MiB after {before}");
     server.finish().await;
 }

@@ -51,6 +51,21 @@ async fn distance(client: &mut Client, from: &str, to: &str) -> f64 {
     answer.results.iter().find(|r| r.item_id == to).expect("found").distance
 }
 
+/// The versions whose bundles are in the store, by a backup.
+async fn stored(client: &mut Client) -> Vec<u8> {
+    let mut pieces = client.admin.backup(v1::BackupRequest {}).await.expect("begun").into_inner();
+    let mut backup = Vec::new();
+    while let Some(piece) = pieces.message().await.expect("a piece") {
+        backup.extend(piece.chunk);
+    }
+    // A record tells its table and its key, each after its length; the key ends with twelve digits of the bundle's hash.
+    let is_stored = |version: &u8| {
+        let record = [&b"\x07bundles\x14sport-"[..], version.to_string().as_bytes(), b"-"].concat();
+        backup.windows(record.len()).any(|window| window == record)
+    };
+    (1..=9).filter(is_stored).collect()
+}
+
 fn reason(status: &tonic::Status) -> String {
     status.get_error_details().error_info().map(|i| i.reason.clone()).unwrap_or_default()
 }
@@ -177,7 +192,7 @@ fn overflowing() -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_overflows_fails_alone_and_the_version_before_serves_again() {
-    use v1::HeadState::{Active, Failed};
+    use v1::HeadState::{Active, Failed, Retired};
     let mut server = TestServer::start().await;
     let mut client = server.client().await;
     ingest(&mut client, 31, 40).await;
@@ -203,6 +218,11 @@ async fn a_head_that_overflows_fails_alone_and_the_version_before_serves_again()
     server.restart().await;
     let mut client = server.client().await;
     assert_eq!(states(&mut client).await, [(1, Failed), (2, Active), (3, Failed)]);
+    // What failed is kept until it is retired.
+    assert_eq!(stored(&mut client).await, [1, 2, 3]);
+    client.heads.retire_head(retire(3)).await.expect("retired");
+    assert_eq!(states(&mut client).await, [(1, Failed), (2, Active), (3, Retired)]);
+    assert_eq!(stored(&mut client).await, [1, 2]);
     server.finish().await;
 }
 

@@ -1,19 +1,21 @@
 //! A seeded renderer of garments with exact labels.
 //!
-//! Each garment is drawn frontally on a plain background from vector shapes (cut, sleeves, collar, fastening,
-//! pockets, print), clothed in a pattern, then warped, folded, shaded and given the fabric's texture and the
-//! camera's noise pixel by pixel. It feeds the demo catalogue, tests, load tests and, beside real photos,
-//! training.
+//! Each garment is drawn frontally from vector shapes (cut, sleeves, collar, fastening, pockets, print), clothed in a
+//! pattern, then warped, folded, shaded and given the fabric's texture and the camera's noise pixel by pixel. It is
+//! spread out on a plain background, or shown as shops do: on a hanger, on a mannequin that was cut away, folded, or
+//! folded and packaged. It feeds the demo catalogue, tests, load tests and, beside real photos, training.
 
 mod cloth;
 mod details;
 mod garment;
 mod outline;
 mod palette;
+mod presentation;
 mod print;
 mod scene;
 
 pub use garment::Garment;
+pub use presentation::Presentation;
 
 use image::codecs::jpeg::JpegEncoder;
 use lapel_heads::{Labels, Photo};
@@ -45,6 +47,14 @@ pub fn render(seed: u64, index: u64) -> Rendered {
     render_garment(&garment, &mut rng)
 }
 
+/// As [`render`], shown in one of the ways of shops, among which the same numbers always choose the same.
+#[must_use]
+pub fn render_in_shop(seed: u64, index: u64) -> Rendered {
+    let (garment, mut rng) = garment(seed, index);
+    let presentation = Presentation::sample(&garment, &mut rng);
+    render_presented(&garment, presentation, &mut rng)
+}
+
 /// Every label of the garment number `index` of the collection `seed`, without drawing it.
 #[must_use]
 pub fn truth(seed: u64, index: u64) -> Labels {
@@ -56,11 +66,20 @@ fn garment(seed: u64, index: u64) -> (Garment, ChaCha8Rng) {
     (Garment::sample(&mut rng), rng)
 }
 
-/// Renders a given garment; `rng` decides what its labels leave open: shade, cut, folds, background, noise.
+/// Renders a given garment, spread out; `rng` decides what its labels leave open: shade, cut, folds, background, noise.
 #[must_use]
 pub fn render_garment(garment: &Garment, rng: &mut ChaCha8Rng) -> Rendered {
-    let photo = scene::draw(garment, rng);
-    let truth = garment.labels();
+    render_presented(garment, Presentation::Spread, rng)
+}
+
+/// Renders a given garment in a presentation. What the presentation hides is no label of the picture: nobody can tell how
+/// long the sleeves of a folded shirt are.
+#[must_use]
+pub fn render_presented(garment: &Garment, presentation: Presentation, rng: &mut ChaCha8Rng) -> Rendered {
+    let presentation = presentation.possible(garment);
+    let photo = scene::draw(garment, presentation, rng);
+    let mut truth = garment.labels();
+    truth.retain(|attribute, _| presentation.shows(attribute));
     let labels =
         truth.iter().filter(|_| !rng.random_bool(MISSING_SHARE)).map(|(a, l)| (a.clone(), l.clone()));
     Rendered { photo, labels: labels.collect(), truth }
@@ -93,6 +112,30 @@ mod tests {
         assert_eq!(a.labels, b.labels);
         assert_eq!(a.truth, truth(1, 5));
         assert_ne!(a.photo.rgb(), c.photo.rgb());
+    }
+
+    #[test]
+    fn shops_show_all_kinds_and_hide_what_is_folded_away() {
+        let mut seen = std::collections::BTreeMap::<String, usize>::new();
+        for index in 0..120 {
+            let (garment, mut rng) = garment(4, index);
+            let presentation = Presentation::sample(&garment, &mut rng).possible(&garment);
+            let shown = render_in_shop(4, index);
+            assert_eq!(shown.photo.rgb(), render_in_shop(4, index).photo.rgb());
+            let folded = matches!(presentation, Presentation::Folded | Presentation::Packaged);
+            assert_eq!(folded, !shown.truth.contains_key("length"), "{presentation:?}");
+            assert!(!folded || garment.is_upper() && shown.truth.contains_key("collar"));
+            *seen.entry(format!("{presentation:?}")).or_default() += 1;
+        }
+        assert_eq!(seen.len(), 4, "{seen:?}");
+        assert!(seen.values().all(|count| *count > 8), "{seen:?}");
+    }
+
+    #[test]
+    fn a_dress_is_not_folded() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let dress = Garment::sample_category("dress", &mut rng).expect("a dress");
+        assert_eq!(Presentation::Packaged.possible(&dress), Presentation::Spread);
     }
 
     #[test]

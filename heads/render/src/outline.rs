@@ -24,6 +24,8 @@ pub(super) struct Cut {
     pub(super) waist_at: f32,
     /// Depth of the neckline below `top`.
     pub(super) depth: f32,
+    /// How far out the edge runs between shoulder and armpit, as a share of the shoulder's half width.
+    pub(super) armhole: f32,
     /// Sleeve: length, half width at the cuff, angle from straight down.
     pub(super) sleeve: f32,
     pub(super) cuff: f32,
@@ -89,6 +91,7 @@ impl Cut {
             armpit: vary(0.24, 0.08) * scale,
             waist_at: vary(0.5, 0.05) * scale,
             depth: depth * scale,
+            armhole: if sleeve == 0.0 { 0.82 } else { 0.95 },
             sleeve: sleeve * scale,
             cuff: if short { vary(0.088, 0.1) } else { vary(0.058, 0.12) } * width,
             angle: vary(if short { 0.75 } else { 0.33 }, 0.4),
@@ -113,8 +116,7 @@ impl Cut {
         } else {
             self.neckline(garment, &mut p);
             p.line_to(x(self.shoulder), self.top + self.slope);
-            let inset = if self.sleeve == 0.0 { 0.82 } else { 0.95 };
-            p.quad_to(x(self.shoulder * inset), armpit - 0.08, x(self.chest), armpit);
+            p.quad_to(x(self.shoulder * self.armhole), armpit - 0.08, x(self.chest), armpit);
         }
         self.side(&mut p, armpit, 1.0);
         p.quad_to(x(0.0), self.hem + 0.03, x(-self.bottom), self.hem);
@@ -127,8 +129,12 @@ impl Cut {
         );
         p.quad_to(x(-self.waist), armpit + 0.1, x(-self.chest), armpit);
         if !bare {
-            let inset = if self.sleeve == 0.0 { 0.82 } else { 0.95 };
-            p.quad_to(x(-self.shoulder * inset), armpit - 0.08, x(-self.shoulder), self.top + self.slope);
+            p.quad_to(
+                x(-self.shoulder * self.armhole),
+                armpit - 0.08,
+                x(-self.shoulder),
+                self.top + self.slope,
+            );
         }
         p.close();
         p.finish()

@@ -5,6 +5,7 @@ use super::details::{self, Pen};
 use super::garment::Garment;
 use super::outline::{Cut, Lower};
 use super::palette::{COLOURS, Rgb, gap, scaled};
+use super::presentation::Presentation;
 use super::print;
 use super::{HEIGHT, WIDTH};
 use lapel_heads::Photo;
@@ -13,23 +14,28 @@ use rand_chacha::ChaCha8Rng;
 use tiny_skia::{FillRule, FilterQuality, Paint, Path, Pattern, Pixmap, PixmapPaint, SpreadMode, Transform};
 
 /// Draws a photo of the garment.
-pub(super) fn draw(garment: &Garment, rng: &mut ChaCha8Rng) -> Photo {
+pub(super) fn draw(garment: &Garment, presentation: Presentation, rng: &mut ChaCha8Rng) -> Photo {
     let blank = || Photo::from_rgb(WIDTH, HEIGHT, vec![255; (WIDTH * HEIGHT * 3) as usize]);
     let drawn = Cloth::of(garment, rng).and_then(|cloth| {
-        let layer = garment_layer(garment, &cloth, rng)?;
-        Photo::from_rgb(WIDTH, HEIGHT, develop(&layer, garment, &cloth, rng))
+        let layer = garment_layer((garment, presentation), &cloth, rng)?;
+        Photo::from_rgb(WIDTH, HEIGHT, develop(&layer, (garment, presentation), &cloth, rng))
     });
     // Only allocating a pixmap of a constant, valid size can fail above.
     drawn.or_else(blank).unwrap_or_else(|| unreachable!("the picture's size is a non-zero constant"))
 }
 
 /// The garment alone on a transparent layer.
-fn garment_layer(garment: &Garment, cloth: &Cloth, rng: &mut ChaCha8Rng) -> Option<Pixmap> {
+fn garment_layer(
+    (garment, presentation): (&Garment, Presentation),
+    cloth: &Cloth,
+    rng: &mut ChaCha8Rng,
+) -> Option<Pixmap> {
     let mut layer = Pixmap::new(WIDTH, HEIGHT)?;
     if garment.is_upper() {
-        upper(&mut layer, garment, cloth, rng);
+        upper(&mut layer, (garment, presentation), cloth, rng);
     } else {
         let lower = Lower::of(garment, rng);
+        presentation.behind_lower(&mut Pen { canvas: &mut layer, zoom: WIDTH as f32 }, &lower, rng);
         shape(&mut layer, lower.outline(garment), cloth, 0.0);
         let mut pen = Pen { canvas: &mut layer, zoom: WIDTH as f32 };
         if garment.pattern == "print" {
@@ -40,9 +46,10 @@ fn garment_layer(garment: &Garment, cloth: &Cloth, rng: &mut ChaCha8Rng) -> Opti
     }
     // A little rotation and an off-centre camera.
     let mut placed = Pixmap::new(WIDTH, HEIGHT)?;
-    let wide =
-        garment.sleeve_length == Some("long") || matches!(garment.length, "maxi" | "full" | "midi" | "knee");
+    let wide = !presentation.is_folded() && garment.sleeve_length == Some("long")
+        || matches!(garment.length, "maxi" | "full" | "midi" | "knee");
     let zoom = if wide { rng.random_range(0.9..1.08f32) } else { rng.random_range(1.0..1.3) };
+    let zoom = zoom * presentation.zoom(rng);
     let (cx, cy) = (WIDTH as f32 / 2.0, HEIGHT as f32 / 2.0);
     let transform = Transform::from_translate(-cx, -cy)
         .post_rotate(rng.random_range(-4.0..4.0))
@@ -53,9 +60,16 @@ fn garment_layer(garment: &Garment, cloth: &Cloth, rng: &mut ChaCha8Rng) -> Opti
     Some(placed)
 }
 
-fn upper(layer: &mut Pixmap, garment: &Garment, cloth: &Cloth, rng: &mut ChaCha8Rng) {
+fn upper(
+    layer: &mut Pixmap,
+    (garment, presentation): (&Garment, Presentation),
+    cloth: &Cloth,
+    rng: &mut ChaCha8Rng,
+) {
     let cut = Cut::of(garment, rng);
+    let cut = presentation.cut(cut, rng);
     let zoom = WIDTH as f32;
+    presentation.behind_upper(&mut Pen { canvas: layer, zoom }, &cut, rng);
     if garment.collar == Some("hood") {
         details::hood(&mut Pen { canvas: layer, zoom }, &cut, cloth);
     }
@@ -92,14 +106,20 @@ fn upper(layer: &mut Pixmap, garment: &Garment, cloth: &Cloth, rng: &mut ChaCha8
         let at = (0.5, cut.top + cut.armpit + 0.09);
         print::print(&mut pen, garment, at, cut.chest * rng.random_range(0.45..0.75f32), cloth, rng);
     }
-    details::pockets(&mut pen, garment, &cut, cloth);
+    if presentation.shows("pocket") {
+        details::pockets(&mut pen, garment, &cut, cloth);
+    }
     details::fastening(&mut pen, garment, &cut, cloth, rng);
     details::collar(&mut pen, garment, &cut, cloth, rng);
-    if matches!(garment.category, "sweatshirt" | "hoodie" | "jumper" | "jacket") && cut.hem < 1.2 {
+    if matches!(garment.category, "sweatshirt" | "hoodie" | "jumper" | "jacket")
+        && cut.hem < 1.2
+        && !presentation.is_folded()
+    {
         let y = cut.hem - 0.045;
         let seam = details::polygon(&[(0.5 - cut.bottom, y), (0.5, y + 0.018), (0.5 + cut.bottom, y)], false);
         pen.stroke(seam, details::seam(cloth.main), 0.005, 0.8);
     }
+    presentation.on_upper(&mut pen, &cut, cloth, rng);
 }
 
 fn cuff(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cloth, sign: f32) {
@@ -227,12 +247,21 @@ impl Backdrop {
 }
 
 /// From the garment's layer to the photo's pixels.
-fn develop(layer: &Pixmap, garment: &Garment, cloth: &Cloth, rng: &mut ChaCha8Rng) -> Vec<u8> {
+fn develop(
+    layer: &Pixmap,
+    (garment, presentation): (&Garment, Presentation),
+    cloth: &Cloth,
+    rng: &mut ChaCha8Rng,
+) -> Vec<u8> {
     let (width, height) = (WIDTH as usize, HEIGHT as usize);
     let warp = [Smooth::new(40.0, rng), Smooth::new(40.0, rng)];
     let strength = rng.random_range(2.0..5.0f32);
     let relief = Relief::of(garment, rng);
     let backdrop = Backdrop::of(cloth.main, rng);
+    let backdrop = match presentation.backdrop(cloth.main, rng) {
+        Some(colour) => Backdrop { colour, depth: 0.01, grain: 1.0, ..backdrop },
+        None => backdrop,
+    };
     let exposure = rng.random_range(0.9..1.08f32);
     let warmth = rng.random_range(-0.03..0.03f32);
     let shadow = Shadow::of(layer, rng);

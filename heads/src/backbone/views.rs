@@ -8,7 +8,7 @@
 use super::inverted::BackboneFault;
 use super::network::{NetworkKind, ViewNetwork};
 use super::{Backbone, FeatureLayout, Source, palette};
-use crate::bundle::{Weights, weights};
+use crate::bundle::{BundleError, Weights, weights};
 use crate::mask::{MaskHead, MaskManifest};
 use crate::parts::Silhouette;
 use crate::photo::{Canvas, Photo};
@@ -105,6 +105,9 @@ pub enum ViewsError {
     /// The tensors are not the architecture's.
     #[error(transparent)]
     Network(#[from] BackboneFault),
+    /// The mask's tensors are not those of its manifest.
+    #[error("of the mask, whose tensors' names begin with `mask.`: {0}")]
+    Mask(#[source] BackboneFault),
 }
 
 /// A network that is shown views of the garment.
@@ -139,7 +142,10 @@ impl Views {
             serde_json::from_str(json).map_err(|e| ViewsError::Manifest { reason: e.to_string() })?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
         let tensor = |(name, view): (String, _)| {
-            let read = weights(&name, &view).map_err(|e| damaged(e.to_string()))?;
+            let read = weights(&name, &view).map_err(|error| match error {
+                BundleError::NotFinite { name } => ViewsError::Network(BackboneFault::NotFinite { name }),
+                other => damaged(other.to_string()),
+            })?;
             Ok((name, read))
         };
         let tensors = file.tensors().into_iter().map(tensor).collect::<Result<_, ViewsError>>()?;
@@ -160,7 +166,7 @@ impl Views {
         }
         let network = ViewNetwork::new(&manifest, tensors)?;
         let mask = Self::mask_of(&manifest, tensors).map(|(mask, own)| MaskHead::new(&mask, &own));
-        let mask = mask.transpose()?;
+        let mask = mask.transpose().map_err(ViewsError::Mask)?;
         let fingerprint = fingerprint(&manifest, tensors);
         let layout = FeatureLayout::Vectors(Arc::from([]));
         let mut views = Self { layout, manifest, mask, network, fingerprint };

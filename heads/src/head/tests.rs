@@ -198,6 +198,10 @@ fn a_probe_gives_powers_of_its_probabilities() {
     };
     assert!(unsound(|m| m.dim = 3)[0].contains("probabilities"));
     assert!(unsound(|m| m.hidden = 4)[0].contains("probabilities"));
+    assert!(unsound(|m| m.context = true)[0].contains("context is true"));
+    assert!(unsound(|m| m.kind = HeadKind::External)[0].contains("external head has no classifier"));
+    // A signature that no probe gives, from a caller, tells nothing.
+    assert_eq!(probabilities(&[-1.0, 0.0], 0.5), [0.5, 0.5]);
     let other = BundleError::Inputs { fault: String::new() };
     let read = Head::new(
         &Bundle {

@@ -99,7 +99,7 @@ pub fn train_backbone(
     mut told: impl FnMut(Progress),
 ) -> Result<HashMap<String, Tensor>, TrainError> {
     let mut run = Run::new(data, start, schedule, device)?;
-    let checkpoint = checkpoints.join(format!("backbone-{}.safetensors", run.key()));
+    let checkpoint = checkpoints.join(format!("backbone-{}.safetensors", run.key(start)?));
     let first = run.resume(&checkpoint)?;
     for epoch in first..schedule.epochs {
         let loss = run.epoch(epoch, |step, steps| {
@@ -176,13 +176,20 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Tells runs apart: a checkpoint of other settings, heads or examples is not gone on from.
-    fn key(&self) -> String {
+    /// Tells runs apart: a checkpoint of other settings, heads, pictures, labels or starting weights is not gone on from.
+    fn key(&self, start: &HashMap<String, Tensor>) -> Result<String, TrainError> {
         let examples = self.data.examples.iter().zip(self.data.validation);
-        let sources: String =
-            examples.map(|(e, held)| format!("{:?}/{}/{held};", e.source, e.variant)).collect();
-        let all = format!("{:?} {:?} {sources}", self.schedule, self.data.recipes);
-        sha256_hex(all.as_bytes())[..12].to_owned()
+        let labels: String =
+            examples.map(|(e, held)| format!("{}/{held}/{:?};", e.variant, e.labels)).collect();
+        let mut weights = Vec::new();
+        for (name, tensor) in start.iter().collect::<BTreeMap<_, _>>() {
+            weights.extend_from_slice(name.as_bytes());
+            let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            weights.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        }
+        let (pictures, weights) = (self.data.canvases.key(), sha256_hex(&weights));
+        let all = format!("{:?} {:?} {pictures} {weights} {labels}", self.schedule, self.data.recipes);
+        Ok(sha256_hex(all.as_bytes())[..12].to_owned())
     }
 
     fn epoch(&mut self, epoch: usize, mut told: impl FnMut(usize, usize)) -> Result<f32, TrainError> {

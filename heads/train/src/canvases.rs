@@ -46,8 +46,8 @@ impl CanvasCache {
         bar: &ProgressBar,
     ) -> anyhow::Result<Self> {
         // Another list of examples is another cache.
-        let key: String = examples.iter().map(|e| format!("{:?}/{}\n", e.source, e.variant)).collect();
-        let key = sha256_hex(format!("{side}\n{key}").as_bytes())[..16].to_owned();
+        let keys: Vec<String> = examples.par_iter().map(Example::key).collect::<Result<_, _>>()?;
+        let key = sha256_hex(format!("{side}\n{}", keys.join("\n")).as_bytes())[..16].to_owned();
         let folder = folder.join(&key);
         fs_err::create_dir_all(&folder)?;
         let path = folder.join("canvases.rgb");

@@ -1,6 +1,6 @@
 //! What a head is trained on: a picture, one of its variants, and labels.
 
-use lapel_heads::{Labels, PARTS_ATTRIBUTE, PartsCase, Photo, PhotoLimits};
+use lapel_heads::{Labels, PARTS_ATTRIBUTE, PartsCase, Photo, PhotoLimits, sha256_hex};
 use lapel_render::{render, truth};
 use lapel_wardrobe::LabelledPhoto;
 use rand::{RngExt, SeedableRng};
@@ -38,6 +38,18 @@ impl Example {
             Source::Render(seed, index) => render(*seed, *index).photo,
         };
         Ok(if self.variant == 0 { photo } else { varied(&photo, self.variant) })
+    }
+
+    /// Names the picture by what it shows: a photo's content, not its path.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn key(&self) -> std::io::Result<String> {
+        let picture = match &self.source {
+            Source::Photo(path) => sha256_hex(&fs_err::read(path)?),
+            Source::Render(seed, index) => format!("render {seed} {index}"),
+        };
+        Ok(format!("{picture} {}", self.variant))
     }
 
     /// Whether it is a real photo.

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use lapel_heads::{Backbone, Canvas, MapShape, PartsCase, Region, pool_region, pooled_len, sha256_hex};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 const SHARD: usize = 256;
 
@@ -25,6 +25,7 @@ pub struct FeatureCache {
 pub struct Pooled {
     data: Vec<f16>,
     len: usize,
+    digest: OnceLock<String>,
 }
 
 impl Pooled {
@@ -43,7 +44,17 @@ impl Pooled {
     /// From rows of `len` numbers, one after the other.
     #[must_use]
     pub fn new(data: Vec<f16>, len: usize) -> Self {
-        Self { data, len }
+        Self { data, len, digest: OnceLock::new() }
+    }
+
+    /// The SHA-256 of all numbers, hexadecimal: what is trained on them is known by it.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        let of_all = || {
+            let bytes: Vec<u8> = self.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+            sha256_hex(&bytes)
+        };
+        self.digest.get_or_init(of_all)
     }
 }
 
@@ -99,7 +110,7 @@ impl FeatureCache {
                 .collect();
             data.extend(rows.into_iter().flatten());
         }
-        Ok(Pooled { data, len })
+        Ok(Pooled::new(data, len))
     }
 
     fn map_len(&self) -> usize {

@@ -254,14 +254,16 @@ impl<'a> Run<'a> {
         if self.recipe.ranking == Ranking::Off { self.schedule.epochs_1 / 2 } else { self.schedule.epochs_1 }
     }
 
-    /// Tells runs apart: a checkpoint of other settings, labels, examples or backbone is not gone on from.
+    /// Tells runs apart: a checkpoint of other settings, labels, numbers to learn from or backbone is not gone on from.
     fn key(&self, fingerprint: &str) -> String {
         let examples = self.data.examples.iter().zip(self.data.validation);
-        let sources: String = examples
-            .map(|(e, held)| format!("{:?}/{}/{held}/{:?};", e.source, e.variant, e.labels))
-            .collect();
-        let all =
-            format!("{fingerprint} {:?} {:?} {:?} {sources}", self.recipe, self.schedule, self.attributes);
+        let labels: String =
+            examples.map(|(e, held)| format!("{}/{held}/{:?};", e.is_real(), e.labels)).collect();
+        let numbers: Vec<&str> = self.data.pooled.iter().map(|pooled| pooled.digest()).collect();
+        let all = format!(
+            "{fingerprint} {:?} {:?} {:?} {numbers:?} {labels}",
+            self.recipe, self.schedule, self.attributes
+        );
         sha256_hex(all.as_bytes())[..12].to_owned()
     }
 

@@ -8,7 +8,7 @@ use crate::Adam;
 use crate::saliency::{SALIENCY_SIDE, TEACHER_SIDE};
 use anyhow::Context;
 use candle_core::{Device, Tensor, Var};
-use lapel_heads::{Canvas, InvertedResidual, Map, MaskLayers, MaskManifest, Tap, Weights};
+use lapel_heads::{Canvas, InvertedResidual, Map, MaskLayers, MaskManifest, Tap, Weights, between};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -65,12 +65,7 @@ impl MaskLesson {
 
 /// Of a square grid of `side` values over the canvas, edges repeated.
 fn bilinear((x, y): (f32, f32), side: usize, value: impl Fn(usize) -> f32) -> f32 {
-    let along = |place: f32| {
-        let at = (place * side as f32 - 0.5).clamp(0.0, side as f32 - 1.0);
-        let first = (at as usize).min(side - 1);
-        (first, (first + 1).min(side - 1), at - first as f32)
-    };
-    let ((x0, x1, dx), (y0, y1, dy)) = (along(x), along(y));
+    let ((x0, x1, dx), (y0, y1, dy)) = (between(x, side), between(y, side));
     let line = |y: usize| value(y * side + x0) * (1.0 - dx) + value(y * side + x1) * dx;
     line(y0) * (1.0 - dy) + line(y1) * dy
 }
@@ -291,9 +286,8 @@ fn enlarging(side: usize, cells: usize) -> candle_core::Result<Tensor> {
     let mut data = vec![0.0f32; cells * cells * side * side];
     for (at, row) in data.chunks_exact_mut(side * side).enumerate() {
         let place = |at: usize| {
-            let place = ((at as f32 + 0.5) / cells as f32 * side as f32 - 0.5).clamp(0.0, side as f32 - 1.0);
-            let first = (place as usize).min(side - 1);
-            [(first, 1.0 - (place - first as f32)), ((first + 1).min(side - 1), place - first as f32)]
+            let (first, second, share) = between((at as f32 + 0.5) / cells as f32, side);
+            [(first, 1.0 - share), (second, share)]
         };
         for (y, of_y) in place(at / cells) {
             for (x, of_x) in place(at % cells) {

@@ -7,25 +7,30 @@
 //! | columns `image`, `id`, `split`, `view` | in any case; only `image` is needed, `view` is not read |
 //! | any other column | an attribute, its name as it is written |
 //! | a cell | without outer spaces; an empty one, or one that a short row lacks, is a missing label |
-//! | a photo's name | a path below the folder of photos; `\` is read as `/`, and a leading `./` is left out |
+//! | a photo's name | a path below the folder of photos; `\` is read as `/`, and a leading `./` is left out; a file whose name differs by its Unicode form alone is found |
 //! | a row without any value | is left out |
 //!
 //! What cannot be meant is refused with its line: a column that is there twice, a value in a column without a name, labels
-//! without a photo's name.
+//! without a photo's name, a cell with a line break or another control character (a quote that is never closed takes the rest
+//! of the table into one), a photo outside of the folder.
 
+mod listing;
 mod spelling;
 mod text;
 
+pub use listing::{ListedPhoto, Listing, PassedOver, composed};
 pub use spelling::{letters_apart, nearest};
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Component, Path, PathBuf};
 
 /// The table's file in a folder of photos.
 pub const TABLE: &str = "labels.csv";
 /// Columns that name or sort a photo and are no attributes.
 pub const NO_ATTRIBUTES: [&str; 4] = ["image", "id", "split", "view"];
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+/// Characters that are shown of a cell that cannot be meant.
+const START_SHOWN: usize = 20;
 
 /// One labelled photo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct LabelledPhoto {
     pub path: PathBuf,
     /// The item's id: the cell `id`, else the file's name without folder and ending.
     pub id: String,
+    /// Whether the table gives the id, in a cell `id`.
+    pub has_own_id: bool,
     /// The cell `split`: `train`, `val` or empty.
     pub split: String,
     /// Attribute to label; missing labels are not there.
@@ -89,6 +96,25 @@ pub enum TableFault {
         /// The value.
         value: String,
     },
+    /// A line break, or another control character, in a cell: mostly a quote that is never closed, whose cell has the rest of
+    /// the table in it.
+    #[error(
+        "line {line}: a cell that begins {start:?} has a line break or a control character in it; is its quote never closed?"
+    )]
+    ControlCharacter {
+        /// The line on which the row begins.
+        line: usize,
+        /// What the cell begins with.
+        start: String,
+    },
+    /// A photo that is not below the folder.
+    #[error("line {line}: {name:?} is not in the folder of photos; names are paths below it")]
+    OutsideFolder {
+        /// The line.
+        line: usize,
+        /// The name.
+        name: String,
+    },
     /// Labels without a photo.
     #[error("line {line} has values but no \"image\"; name its photo or empty the line")]
     NoImage {
@@ -107,10 +133,11 @@ pub fn photo_folder(folder: &Path) -> PathBuf {
     if images.is_dir() { images } else { folder.to_owned() }
 }
 
-/// The id of the item that a photo becomes where nothing else names it: its file's name without folder and ending.
+/// The id of the item that a photo becomes where nothing else names it: its file's name without folder and ending,
+/// composed.
 #[must_use]
 pub fn photo_id(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_stem().map(|stem| composed(&stem.to_string_lossy())).unwrap_or_default()
 }
 
 /// Reads [`TABLE`] in `folder`.
@@ -126,18 +153,45 @@ pub fn read(folder: &Path) -> Result<Vec<LabelledPhoto>, WardrobeError> {
 /// # Errors
 /// [`WardrobeError`], naming the file and the line.
 pub fn read_table(file: &Path, photos: &Path) -> Result<Vec<LabelledPhoto>, WardrobeError> {
-    rows(file, photos).map_err(|fault| WardrobeError { path: file.to_owned(), fault })
+    let refused = |fault| WardrobeError { path: file.to_owned(), fault };
+    read_rows(file, photos)?.into_iter().collect::<Result<_, _>>().map_err(refused)
 }
 
-fn rows(file: &Path, photos: &Path) -> Result<Vec<LabelledPhoto>, TableFault> {
+/// As [`read_table`], row by row: one that cannot be meant leaves the others as they are.
+///
+/// # Errors
+/// [`WardrobeError`] where the file or its first line cannot be read.
+pub fn read_rows(
+    file: &Path,
+    photos: &Path,
+) -> Result<Vec<Result<LabelledPhoto, TableFault>>, WardrobeError> {
+    let mut rows = rows(file, photos).map_err(|fault| WardrobeError { path: file.to_owned(), fault })?;
+    find_by_unicode_form(&mut rows, photos);
+    Ok(rows)
+}
+
+/// Corrects the paths of photos that are there under another Unicode form of their name.
+fn find_by_unicode_form(rows: &mut [Result<LabelledPhoto, TableFault>], photos: &Path) {
+    let missing = rows.iter_mut().flatten().filter(|photo| !photo.path.exists());
+    let mut listing = None;
+    for photo in missing {
+        let listing = listing.get_or_insert_with(|| Listing::read(photos).unwrap_or_default());
+        if let Some(path) = listing.find(&photo.name) {
+            photo.path = path.to_owned();
+        }
+    }
+}
+
+fn rows(file: &Path, photos: &Path) -> Result<Vec<Result<LabelledPhoto, TableFault>>, TableFault> {
     let bytes = std::fs::read(file).map_err(TableFault::Io)?;
     let (text, separator) = text::decode(&bytes)?;
     let separator = separator.map_or_else(|| separator_of(&text), Ok)?;
     let header = Header::read(&first_line(&text, separator).map_err(TableFault::Csv)?)?;
     let mut found = Vec::new();
     for row in reader(&text, separator).records() {
-        let row = row.map_err(TableFault::Csv)?;
-        found.extend(header.photo(&row, || line_of(&text, &row), photos)?);
+        let photo =
+            row.map_err(TableFault::Csv).and_then(|row| header.photo(&row, || line_of(&text, &row), photos));
+        found.extend(photo.transpose());
     }
     Ok(found)
 }
@@ -190,9 +244,9 @@ impl Header {
             known.unwrap_or(column).to_owned()
         };
         let columns: Vec<String> = columns.iter().map(plain).collect();
-        let twice = |at: &usize| !columns[*at].is_empty() && columns[..*at].contains(&columns[*at]);
-        if let Some(at) = (0..columns.len()).find(twice) {
-            return Err(TableFault::ColumnTwice { column: columns[at].clone() });
+        let mut seen = HashSet::new();
+        if let Some(column) = columns.iter().filter(|c| !c.is_empty()).find(|c| !seen.insert(c.as_str())) {
+            return Err(TableFault::ColumnTwice { column: column.clone() });
         }
         if !columns.iter().any(|column| column == "image") {
             return Err(TableFault::NoImageColumn { found: columns });
@@ -209,6 +263,10 @@ impl Header {
     ) -> Result<Option<LabelledPhoto>, TableFault> {
         let mut photo = LabelledPhoto::default();
         for (at, value) in row.iter().enumerate().filter(|(_, value)| !value.is_empty()) {
+            if value.chars().any(char::is_control) {
+                let start = value.chars().take(START_SHOWN).collect();
+                return Err(TableFault::ControlCharacter { line: line(), start });
+            }
             let value = value.to_owned();
             match self.columns.get(at).map_or("", String::as_str) {
                 "" => return Err(TableFault::NamelessColumn { line: line(), column: at + 1, value }),
@@ -225,8 +283,13 @@ impl Header {
             let empty = row.iter().all(str::is_empty);
             return if empty { Ok(None) } else { Err(TableFault::NoImage { line: line() }) };
         }
+        let leaves = |part: Component<'_>| !matches!(part, Component::Normal(_) | Component::CurDir);
+        if Path::new(&photo.name).components().any(leaves) {
+            return Err(TableFault::OutsideFolder { line: line(), name: photo.name });
+        }
         photo.path = photos.join(&photo.name);
-        if photo.id.is_empty() {
+        photo.has_own_id = !photo.id.is_empty();
+        if !photo.has_own_id {
             photo.id = photo_id(&photo.path);
         }
         Ok(Some(photo))

@@ -53,9 +53,37 @@ fn tables_as_spreadsheets_save_them_are_one_table() {
 fn columns_that_name_a_photo_are_no_attributes() {
     let rows = table("ID,view,image,Split,Mood\nx 1,folded,a/b.c.jpg,val,calm\n,,d.jpg\n").expect("read");
     assert_eq!(brief(&rows), ["a/b.c.jpg Mood=calm", "d.jpg"]);
-    let told: Vec<(&str, &str)> = rows.iter().map(|row| (row.id.as_str(), row.split.as_str())).collect();
-    assert_eq!(told, [("x 1", "val"), ("d", "")]);
+    let told: Vec<(&str, bool, &str)> =
+        rows.iter().map(|row| (row.id.as_str(), row.has_own_id, row.split.as_str())).collect();
+    assert_eq!(told, [("x 1", true, "val"), ("d", false, "")]);
     assert_eq!(photo_id(Path::new("a/b.c.jpg")), "b.c");
+}
+
+#[test]
+fn a_row_that_cannot_be_meant_leaves_the_others_as_they_are() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join(TABLE);
+    std::fs::write(&file, "image,color\na.jpg,red\nb.jpg,red,blue\n,red\nc.jpg\n").expect("written");
+    let rows = read_rows(&file, folder.path()).expect("read");
+    let told: Vec<String> = rows
+        .iter()
+        .map(|row| row.as_ref().map_or_else(ToString::to_string, |photo| photo.id.clone()))
+        .collect();
+    assert_eq!((told[0].as_str(), told[3].as_str()), ("a", "c"), "{told:?}");
+    assert!(
+        told[1].starts_with("line 3 has the value") && told[2].starts_with("line 4 has values"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_file_whose_name_differs_by_its_unicode_form_is_found() {
+    let folder = tempfile::tempdir().expect("folder");
+    let apart = folder.path().join("Gro\u{308}ße-M-rot.jpg");
+    std::fs::write(&apart, "photo").expect("written");
+    std::fs::write(folder.path().join(TABLE), "image,color\nGr\u{f6}ße-M-rot.jpg,red\n").expect("written");
+    let rows = read(folder.path()).expect("read");
+    assert_eq!((&rows[0].path, rows[0].id.as_str()), (&apart, "Gr\u{f6}ße-M-rot"));
 }
 
 #[test]
@@ -78,6 +106,13 @@ fn what_cannot_be_meant_is_refused_with_what_would_be_right() {
     for (rows, line) in [("a.jpg,red,blue\n", 2), ("a.jpg,red\r\n\r\n,\r\nb.jpg,red,blue\r\n", 5)] {
         let extra = refusal(format!("image,color\n{rows}"));
         assert!(extra.contains(&format!("line {line} has the value \"blue\" in column 3")), "{extra}");
+    }
+    let open = refusal("image,color\na.jpg,\"red\nb.jpg,blue\nc.jpg,green\n");
+    assert!(open.contains("line 2: a cell that begins \"red") && open.contains("never closed"), "{open}");
+    assert!(refusal("image,color\na.jpg,re\u{1b}d\n").contains("control character"));
+    for outside in ["/etc/passwd", "../a.jpg", "b/../../a.jpg"] {
+        let text = refusal(format!("image,color\n{outside},red\n"));
+        assert!(text.contains("is not in the folder of photos"), "{text}");
     }
     assert!(table("image,color,,\na.jpg,red,,\n").is_ok(), "columns without a name and without values");
     assert!(refusal("sep=,\nimage,color\na.jpg,\n,red\n").contains("line 4 has values but no \"image\""));

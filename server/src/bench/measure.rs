@@ -148,7 +148,7 @@ pub(super) fn solve(snapshot: &Snapshot, planner: &Planner, regimes: &mut [Regim
 }
 
 fn one(snapshot: &Snapshot, planner: &Planner, request: (QueryView, SearchSpec)) -> Option<SearchAnswer> {
-    search_batch(snapshot, vec![request], planner, 1).pop()?.ok()
+    search_batch(snapshot, vec![request], planner, 1, &|| false).pop()?.ok()
 }
 
 fn ms(start: Instant) -> f64 {
@@ -234,7 +234,7 @@ pub(super) fn throughput(
         for _ in 0..threads {
             scope.spawn(|| {
                 for requests in all.chunks(batch) {
-                    search_batch(snapshot, requests.to_vec(), planner, 1);
+                    search_batch(snapshot, requests.to_vec(), planner, 1, &|| false);
                 }
             });
         }
@@ -249,7 +249,7 @@ pub(super) fn shared_p50(snapshot: &Snapshot, planner: &Planner, regimes: &[Regi
         .map(|query| {
             let request = query.request(KS[0], None, None);
             let start = Instant::now();
-            search_batch(snapshot, vec![request], planner, 2);
+            search_batch(snapshot, vec![request], planner, 2, &|| false);
             ms(start)
         })
         .collect();

@@ -1,6 +1,8 @@
 //! Prototypes of a column's labels, kept up to date as items come and go.
 
-use lapel_heads::{Attribute, Head, Labels, Signature, SignatureSum};
+use lapel_heads::{
+    Attribute, Head, Labels, Signature, SignatureKind, SignatureSum, probabilities, prototype_weight,
+};
 use std::sync::Arc;
 
 /// One running sum a label of each of the head's attributes.
@@ -9,6 +11,8 @@ pub struct Prototypes {
     /// In the order of the head's attributes and labels.
     sums: Vec<Arc<Vec<SignatureSum>>>,
     attributes: Arc<Vec<Attribute>>,
+    /// The power of probabilities in signatures that are made of them.
+    exponent: Option<f32>,
 }
 
 /// A label's prototype as a query uses it.
@@ -26,22 +30,26 @@ impl Prototypes {
     pub(super) fn new(head: &Head) -> Self {
         let attributes = head.manifest().attributes.clone();
         let empty = |a: &Attribute| Arc::new(vec![SignatureSum::new(head.dim()); a.labels.len()]);
-        Self { sums: attributes.iter().map(empty).collect(), attributes: Arc::new(attributes) }
+        let exponent = head.manifest().signature == SignatureKind::Probabilities;
+        let exponent = exponent.then_some(head.manifest().exponent);
+        Self { sums: attributes.iter().map(empty).collect(), attributes: Arc::new(attributes), exponent }
     }
 
     pub(super) fn add(&mut self, labels: &Labels, signature: &[f32]) {
-        self.change(labels, |sum| sum.add(signature));
+        let exponent = self.exponent;
+        self.change(labels, |sum, label| sum.add_weighted(signature, weight(exponent, signature, label)));
     }
 
     pub(super) fn remove(&mut self, labels: &Labels, signature: &[f32]) {
-        self.change(labels, |sum| sum.remove(signature));
+        let exponent = self.exponent;
+        self.change(labels, |sum, label| sum.remove_weighted(signature, weight(exponent, signature, label)));
     }
 
-    fn change(&mut self, labels: &Labels, change: impl Fn(&mut SignatureSum)) {
+    fn change(&mut self, labels: &Labels, change: impl Fn(&mut SignatureSum, usize)) {
         for (attribute, sums) in self.attributes.iter().zip(&mut self.sums) {
             let label = labels.get(&attribute.name);
             if let Some(at) = label.and_then(|l| attribute.labels.iter().position(|known| known == l)) {
-                change(&mut Arc::make_mut(sums)[at]);
+                change(&mut Arc::make_mut(sums)[at], at);
             }
         }
     }
@@ -74,4 +82,10 @@ impl Prototypes {
         };
         own.clone().filter(|p| p.count >= items_min).or_else(brought).or(own)
     }
+}
+
+/// How much a signature counts in a label's prototype: by the probability in it, where it is made of probabilities.
+fn weight(exponent: Option<f32>, signature: &[f32], label: usize) -> f32 {
+    let probability = |exponent| probabilities(signature, exponent).get(label).copied();
+    exponent.and_then(probability).map_or(1.0, prototype_weight)
 }

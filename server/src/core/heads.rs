@@ -65,7 +65,7 @@ impl Core {
         registration: Registration,
     ) -> Result<HeadStatus, Error> {
         let _writer = self.writer.lock().await;
-        if let Some(done) = self.head_done_before(&registration.request)? {
+        if let Some(done) = self.head_done_before(&registration.request).await? {
             return Ok(done);
         }
         // The backbone may have been switched since the bundle was checked.
@@ -114,9 +114,8 @@ impl Core {
     }
 
     /// The version that an earlier request of this id led to, as it is now.
-    pub(super) fn head_done_before(&self, request: &RequestId) -> Result<Option<HeadStatus>, Error> {
-        let found = self.store.outcomes(&[(&request.id, request.request)])?.pop();
-        match found.transpose()?.flatten() {
+    pub(super) async fn head_done_before(&self, request: &RequestId) -> Result<Option<HeadStatus>, Error> {
+        match self.outcome(request).await? {
             Some(Outcome::Head(name, version)) => self.registry.get(&name, version).map(Some),
             _ => Ok(None),
         }
@@ -238,7 +237,7 @@ impl Core {
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.head_done_before(&request)? {
+            if let Some(done) = core.head_done_before(&request).await? {
                 return Ok(done);
             }
             let model = core.model()?;
@@ -279,7 +278,7 @@ impl Core {
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.head_done_before(&request)? {
+            if let Some(done) = core.head_done_before(&request).await? {
                 return Ok(done);
             }
             core.registry.get(&name, 0)?;
@@ -311,7 +310,7 @@ impl Core {
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.head_done_before(&request)? {
+            if let Some(done) = core.head_done_before(&request).await? {
                 return Ok(done);
             }
             let versions = core.registry.versions(&name)?;
@@ -329,8 +328,8 @@ impl Core {
     /// Takes a head out of service with all its versions, or drops one version, and deletes the data.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is none or it is retired, [`Error::Precondition`] for the last active head, and
-    /// for the version that serves while others stand by.
+    /// [`Error::NotFound`] when there is none or it is retired, [`Error::Precondition`] for the last active head, for
+    /// the version that serves while others stand by, and for one of a generation that is being built.
     pub async fn retire_head(
         self: &Arc<Self>,
         name: String,
@@ -338,7 +337,7 @@ impl Core {
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.head_done_before(&request)? {
+            if let Some(done) = core.head_done_before(&request).await? {
                 return Ok(done);
             }
             let mut going = core.registry.versions(&name)?;
@@ -354,6 +353,7 @@ impl Core {
             if going.is_empty() {
                 return Err(Error::not_found("head in service", name));
             }
+            going.iter().try_for_each(|status| core.check_own_build(status))?;
             if going.iter().any(|s| s.state == HeadState::Active) {
                 if others > 0 {
                     return Err(Error::Precondition {
@@ -404,7 +404,8 @@ impl Core {
         self.registry.get(&last.name, last.version)
     }
 
-    /// Turns a head that cannot go on into a failed one. Where the version before is still there, it serves again.
+    /// Turns a head that cannot go on into a failed one. Where the version before is still there, it serves again. Its
+    /// bundle and its signatures are kept until it is retired: one fault must not delete what took hours to compute.
     pub(crate) async fn fail_head(&self, key: &str, reason: &str) {
         let _writer = self.writer.lock().await;
         let Some(status) = self.registry.of_key(key) else { return };
@@ -432,10 +433,11 @@ impl Core {
             tracing::warn!(head = status.name, version = before.version, "the version before serves again");
         }
         let _ = self.registry.apply(key, HeadEvent::Fail(reason.to_owned()));
-        self.drop_data(vec![key.to_owned()]).await;
     }
 
+    /// Makes a change of the set of heads durable. The caller holds the writer's lock.
     pub(super) async fn change_heads(&self, change: HeadChange) -> Result<(), Error> {
+        self.check_open()?;
         let store = self.store.clone();
         Ok(tokio::task::spawn_blocking(move || store.change_heads(&change)).await??)
     }

@@ -4,6 +4,7 @@ use super::Core;
 use super::open::load;
 use crate::engine::HeadFailure;
 use crate::heads::{HeadState, Purpose, spawn_backfill};
+use crate::store::{StoreError, StoreHealth};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -24,6 +25,9 @@ impl Core {
         self.registry.replace(&loaded.registry);
         self.models.send_replace(loaded.models);
         self.publish(loaded.snapshot);
+        if !self.store.opened() {
+            return Err(StoreError::Reopening.into());
+        }
         resume(self, loaded.lacking);
         Ok(())
     }
@@ -37,7 +41,7 @@ pub(super) async fn keep_mended(core: Arc<Core>) {
             () = core.store.failed() => {}
             () = core.stopping.cancelled() => return,
         }
-        while core.store.has_failed() {
+        while core.store.health() != StoreHealth::Open {
             match core.reopen().await {
                 Ok(()) => tracing::info!("the store was opened anew"),
                 Err(error) => {

@@ -154,7 +154,7 @@ impl Core {
     ) -> Result<ModelStatus, Error> {
         let Checked { files, model, heads } = checked;
         let fingerprint = model.fingerprint().to_owned();
-        if let Some(done) = self.model_done_before(&request)? {
+        if let Some(done) = self.model_done_before(&request).await? {
             return Ok(done);
         }
         if let Some(there) = self.check_model_free(&fingerprint, &heads)? {
@@ -213,9 +213,8 @@ impl Core {
         Ok(status)
     }
 
-    pub(super) fn model_done_before(&self, request: &RequestId) -> Result<Option<ModelStatus>, Error> {
-        let found = self.store.outcomes(&[(&request.id, request.request)])?.pop();
-        match found.transpose()?.flatten() {
+    pub(super) async fn model_done_before(&self, request: &RequestId) -> Result<Option<ModelStatus>, Error> {
+        match self.outcome(request).await? {
             Some(Outcome::Model(fingerprint)) => self.model_status(&fingerprint).map(Some),
             _ => Ok(None),
         }
@@ -316,7 +315,7 @@ impl Core {
         request: RequestId,
     ) -> Result<ModelStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.model_done_before(&request)? {
+            if let Some(done) = core.model_done_before(&request).await? {
                 return Ok(done);
             }
             let status = core.model_status(&fingerprint)?;
@@ -402,7 +401,7 @@ impl Core {
         request: RequestId,
     ) -> Result<ModelStatus, Error> {
         self.uninterrupted(move |core| async move {
-            if let Some(done) = core.model_done_before(&request)? {
+            if let Some(done) = core.model_done_before(&request).await? {
                 return Ok(done);
             }
             let status = core.model_status(&fingerprint)?;
@@ -431,7 +430,8 @@ impl Core {
         }
     }
 
-    /// Takes a model's heads and data away. The caller holds the writer's lock.
+    /// Takes a model and its heads out of the snapshot, and once it is retired deletes their data, that of heads which had
+    /// failed included. The caller holds the writer's lock.
     async fn end_model(
         &self,
         status: &ModelStatus,
@@ -442,8 +442,10 @@ impl Core {
             HeadState::Failed(reason) => StoredState::Failed(reason.clone()),
             _ => StoredState::Retired,
         };
+        let is_over = state == HeadState::Retired;
+        let ends = |s: &HeadStatus| s.is_alive() || (is_over && matches!(s.state, HeadState::Failed(_)));
         let heads: Vec<HeadStatus> =
-            self.heads_of_model(&status.fingerprint).into_iter().filter(HeadStatus::is_alive).collect();
+            self.heads_of_model(&status.fingerprint).into_iter().filter(ends).collect();
         let mut next = Snapshot::clone(&self.snapshot());
         for head in &heads {
             next.drop_column(&head.key);
@@ -465,10 +467,10 @@ impl Core {
             };
             self.registry.apply(&head.key, event)?;
         }
-        let keys = heads.iter().map(|s| s.key.clone()).chain(file_keys(&status.fingerprint));
-        self.drop_data(keys.collect()).await;
         self.forget_features(&status.fingerprint);
-        if state == HeadState::Retired {
+        if is_over {
+            let keys = heads.iter().map(|s| s.key.clone()).chain(file_keys(&status.fingerprint));
+            self.drop_data(keys.collect()).await;
             for head in &heads {
                 self.registry.apply(&head.key, HeadEvent::Drained)?;
             }
@@ -478,7 +480,8 @@ impl Core {
         Ok(ended)
     }
 
-    /// A head of a generation that is being built is not cancelled alone.
+    /// A head of a generation that is being built is neither cancelled nor retired alone: the generation would be taken for
+    /// whole without it.
     pub(super) fn check_own_build(&self, head: &HeadStatus) -> Result<(), Error> {
         let building = head.backbone.as_ref().and_then(|b| self.models().remove(b));
         match building.filter(|m| m.state == HeadState::Backfilling) {

@@ -233,11 +233,11 @@ pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> 
     Ok(Loaded { snapshot, registry, models, lacking })
 }
 
-/// A retirement or failure that was cut off leaves data that no head reads any more.
+/// A retirement that was cut off leaves data that no head reads any more. That of failed heads stays until they are retired.
 fn drop_leftovers(store: &Store, records: &[(String, HeadRecord)]) -> Result<(), StoreError> {
     let tables: HashSet<String> = store.signature_tables()?.into_iter().collect();
-    let is_over = |state: &StoredState| matches!(state, StoredState::Retired | StoredState::Failed(_));
-    let over = records.iter().filter(|(key, record)| is_over(&record.state) && tables.contains(key));
+    let is_over = |record: &HeadRecord| record.state == StoredState::Retired;
+    let over = records.iter().filter(|(key, record)| is_over(record) && tables.contains(key));
     let over: Vec<String> = over.map(|(key, _)| key.clone()).collect();
     if over.is_empty() { Ok(()) } else { store.drop_data(&over) }
 }
@@ -334,7 +334,10 @@ fn load_models(store: &Store, config: &Config) -> Result<(Vec<Arc<Model>>, Model
         return Ok((vec![Arc::new(model)], states));
     };
     let first = match stored_model(store, &serving.fingerprint)? {
-        Ok(model) => model,
+        Ok(model) => {
+            tell_of_another(config, model.fingerprint());
+            model
+        }
         Err(reason) => {
             tracing::error!(fingerprint = serving.fingerprint, reason, "the stored backbone cannot be read");
             let (model, _, _) = configured_files(config)?;
@@ -355,6 +358,22 @@ fn load_models(store: &Store, config: &Config) -> Result<(Vec<Arc<Model>>, Model
         }
     }
     Ok((models, states))
+}
+
+/// Says so where a catalogue keeps another backbone than the configured one.
+fn tell_of_another(config: &Config, serving: &str) {
+    match configured_files(config) {
+        Ok((model, ..)) if model.fingerprint() == serving => {}
+        Ok((model, ..)) => tracing::warn!(
+            serving,
+            configured = model.fingerprint(),
+            "the catalogue keeps the backbone that it was made with, and heads of the configured one cannot be registered; \
+             `lapel generations build` changes it"
+        ),
+        Err(error) => {
+            tracing::warn!(serving, %error, "the configured backbone cannot be read; the catalogue has its own");
+        }
+    }
 }
 
 fn model_status(fingerprint: String, record: ModelRecord) -> ModelStatus {

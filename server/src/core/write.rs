@@ -7,7 +7,7 @@ use crate::engine::Priority;
 use crate::error::{Error, Violation};
 use crate::heads::Found;
 use crate::stages::{Stage, timed};
-use crate::store::{ContentId, ItemChange, Outcome, Receipt, SignaturesByHead};
+use crate::store::{ContentId, ItemChange, Outcome, Receipt, SignaturesByHead, Store};
 use futures_util::future::join_all;
 use lapel_heads::{Features, Head, Labels, PartsCase, Signature, is_name};
 use std::sync::{Arc, PoisonError, mpsc};
@@ -107,7 +107,7 @@ pub(super) type Outcomes = Vec<Result<Upserted, Error>>;
 /// A write that waits for its commit.
 pub(super) struct Waiting {
     work: Work,
-    reply: oneshot::Sender<Result<Done, Error>>,
+    reply: oneshot::Sender<Answer>,
 }
 
 enum Work {
@@ -124,6 +124,8 @@ impl Work {
         }
     }
 }
+
+type Answer = Result<Done, Error>;
 
 enum Done {
     Upserted(Outcomes),
@@ -172,6 +174,8 @@ impl Core {
 
     /// Queues a write; whoever gets the writer's lock first commits for all that wait.
     async fn submit(self: &Arc<Self>, work: Work) -> Result<Done, Error> {
+        // Nobody waits while the store is opened anew.
+        self.check_open()?;
         let (reply, mut answer) = oneshot::channel();
         self.waiting().push(Waiting { work, reply });
         let core = self.clone();
@@ -211,19 +215,10 @@ impl Core {
     /// Commits writes in their order, in one transaction. The caller holds the writer's lock.
     async fn commit_group(&self, group: Vec<Waiting>) {
         let before = self.snapshot();
-        let mut batch = Batch::new(&before);
-        let mut done = Vec::with_capacity(group.len());
-        for Waiting { work, reply } in group {
-            let outcome = match work {
-                Work::Upsert(computing, items) if !Arc::ptr_eq(&computing, before.computing()) => {
-                    Ok(Done::Stale(items.into_iter().map(|(item, _)| item).collect()))
-                }
-                Work::Upsert(_, items) => batch.upsert(items, &self.store).map(Done::Upserted),
-                Work::Delete(ids, request) => batch.delete(ids, &request, &self.store).map(Done::Deleted),
-            };
-            done.push((reply, outcome));
-        }
-        let Batch { changes, receipts, features, .. } = batch;
+        let (on, store) = (before.clone(), self.store.clone());
+        let resolved = tokio::task::spawn_blocking(move || resolve(group, &on, &store)).await;
+        // After a panic nobody is answered, and each caller notices that.
+        let Ok(Resolved { done, changes, receipts, features }) = resolved else { return };
         let committed = match changes.is_empty() && receipts.is_empty() {
             true => Ok(()),
             false => self.commit(changes, receipts, Snapshot::clone(&before)).await,
@@ -252,6 +247,7 @@ impl Core {
         receipts: Vec<Receipt>,
         mut next: Snapshot,
     ) -> Result<(), Error> {
+        self.check_open()?;
         let keys: Vec<String> = next.all_columns().map(|c| c.key().to_string()).collect();
         let changes: Arc<[ItemChange]> = changes.into();
         let (store, written) = (self.store.clone(), changes.clone());
@@ -283,6 +279,7 @@ impl Core {
             return Ok(());
         }
         let _writer = self.writer.lock().await;
+        self.check_open()?;
         let mut next = Snapshot::clone(&self.snapshot());
         let mut by_head = SignaturesByHead::new();
         for Found { slot, item, signatures, .. } in found {
@@ -360,6 +357,32 @@ impl Core {
         }
         if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
     }
+}
+
+/// A group of writes, worked out.
+struct Resolved {
+    done: Vec<(oneshot::Sender<Answer>, Answer)>,
+    changes: Vec<ItemChange>,
+    receipts: Vec<Receipt>,
+    features: Vec<(Computing, ContentId, Features)>,
+}
+
+/// Works out what a group of writes comes to. It reads receipts from the disk.
+fn resolve(group: Vec<Waiting>, before: &Snapshot, store: &Store) -> Resolved {
+    let mut batch = Batch::new(before);
+    let mut done = Vec::with_capacity(group.len());
+    for Waiting { work, reply } in group {
+        let outcome = match work {
+            Work::Upsert(computing, items) if !Arc::ptr_eq(&computing, before.computing()) => {
+                Ok(Done::Stale(items.into_iter().map(|(item, _)| item).collect()))
+            }
+            Work::Upsert(_, items) => batch.upsert(items, store).map(Done::Upserted),
+            Work::Delete(ids, request) => batch.delete(ids, &request, store).map(Done::Deleted),
+        };
+        done.push((reply, outcome));
+    }
+    let Batch { changes, receipts, features, .. } = batch;
+    Resolved { done, changes, receipts, features }
 }
 
 fn is_id(id: &str) -> bool {

@@ -167,10 +167,7 @@ impl CatalogService for Services {
             let items = snapshot.items();
             let sent = items
                 .after(&after)
-                .filter_map(|slot| {
-                    let item: &Item = items.get(slot)?;
-                    Some((slot, item))
-                })
+                .filter_map(|slot| Some((slot, items.get(slot)?.as_ref())))
                 .try_for_each(|item| outgoing.send_blocking(export(&snapshot, item, images)?));
             outgoing.end(sent);
         });
@@ -184,7 +181,7 @@ impl CatalogService for Services {
         let (snapshot, cached_features) = (self.core.snapshot(), self.core.features_cached());
         let stats =
             self.core.in_turn(move || v1::CatalogStatsResponse { cached_features, ..stats(&snapshot) });
-        Ok(Response::new(counted.await?))
+        Ok(Response::new(stats.await?))
     }
 }
 

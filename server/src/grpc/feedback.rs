@@ -47,7 +47,7 @@ impl FeedbackService for Services {
     ) -> Result<Response<v1::GetProfileResponse>, Status> {
         let caller = Caller::of(&request)?;
         let key = self.profile_key(&caller, request.into_inner().name).await?;
-        let record = self.core.profiles().get(&key)?;
+        let record = self.core.profile(&key).await?;
         Ok(Response::new(v1::GetProfileResponse { profile: Some(profile(&key, record)) }))
     }
 
@@ -63,7 +63,7 @@ impl FeedbackService for Services {
         let size = paging::page_size(page_size)?;
         // Tokens of pages are names, or keys where names alone are not distinct.
         let after = if all_subjects { page_token } else { before(subject.as_deref(), &page_token) };
-        let found = self.core.profiles().list(&after, size + 1)?;
+        let found = self.core.profiles_after(&after, size + 1).await?;
         let own = |key: &str| subject_and_name(key).0 == subject.as_deref().unwrap_or_default();
         let listed = found.into_iter().take_while(|(key, _)| all_subjects || own(key));
         let profiles: Vec<v1::Profile> = listed.map(|(key, record)| profile(&key, record)).collect();

@@ -128,7 +128,7 @@ impl Services {
         name: String,
     ) -> Result<Weighting, Error> {
         let key = self.profile_key(caller, name).await?;
-        let saved = self.core.profiles().get(&key)?.current.weights;
+        let saved = self.core.profile(&key).await?.current.weights;
         let by_name = saved.into_iter().filter(|(head, _)| snapshot.column(head).is_some()).collect();
         Ok(Weighting::Profile { by_name })
     }

@@ -3,7 +3,7 @@
 //! What a caller may read is the error's own text; paths, addresses and the text of libraries go to the log.
 
 use crate::engine::EngineError;
-use crate::error::Error;
+use crate::error::{Error, Violation, header_bytes, within};
 use crate::model::ModelError;
 use crate::store::StoreError;
 use lapel_heads::BundleError;
@@ -13,6 +13,11 @@ use tonic::{Code, Status};
 use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt};
 
 const DOMAIN: &str = "lapel";
+/// What text and violations may take as headers of the answer: clients refuse more than 8 to 16 KiB of them.
+const TEXT_BYTES: usize = 1500;
+const VIOLATIONS_BYTES: usize = 1500;
+/// What one violation may take of that.
+const VIOLATION_BYTES: usize = 500;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -23,9 +28,7 @@ impl From<Error> for Status {
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, DOMAIN, HashMap::<String, String>::new());
         if let Error::Invalid(violations) = &error {
-            let fields = violations.iter().map(|v| FieldViolation::new(&v.field, &v.description));
-            let bad: BadRequest = BadRequest::new(fields.collect::<Vec<_>>());
-            details.set_bad_request(bad.field_violations);
+            details.set_bad_request(BadRequest::new(fields(violations)).field_violations);
         }
         if matches!(code, Code::ResourceExhausted | Code::Unavailable) {
             details.set_retry_info(Some(Duration::from_millis(200)));
@@ -35,8 +38,27 @@ impl From<Error> for Status {
             _ if code == Code::Internal => "the server has a fault; its log says more".to_owned(),
             error => error.to_string(),
         };
-        Status::with_error_details(code, text, details)
+        Status::with_error_details(code, within(&text, TEXT_BYTES), details)
     }
+}
+
+/// As many violations as a client can be counted on to read, and how many there are besides.
+fn fields(violations: &[Violation]) -> Vec<FieldViolation> {
+    let mut room = VIOLATIONS_BYTES;
+    let mut fields = Vec::new();
+    for violation in violations {
+        let field = within(&violation.field, VIOLATION_BYTES / 2);
+        let description = within(&violation.description, VIOLATION_BYTES / 2);
+        let cost = header_bytes(&field) + header_bytes(&description);
+        if cost > room {
+            let more = violations.len() - fields.len();
+            fields.push(FieldViolation::new("", format!("and {more} more")));
+            break;
+        }
+        room -= cost;
+        fields.push(FieldViolation::new(field, description));
+    }
+    fields
 }
 
 /// What is said of a stream of items that cannot go on: at which message (the first is 1), and what became of those
@@ -143,8 +165,18 @@ fn with_sources(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Violation;
     use lapel_heads::PhotoError;
+
+    #[test]
+    fn errors_about_much_fit_the_headers_that_clients_accept() {
+        let violations =
+            (0..100).map(|at| Violation::new(format!("filters[{at}].attribute"), "х".repeat(5000))).collect();
+        let status = Status::from(Error::Invalid(violations));
+        assert!(header_bytes(status.message()) + status.details().len() * 4 / 3 < 7000);
+        let bad = status.get_error_details().bad_request().cloned().expect("violations");
+        let last = bad.field_violations.last().expect("a last one");
+        assert!(bad.field_violations.len() > 2 && last.description.starts_with("and "), "{bad:?}");
+    }
 
     #[test]
     fn every_error_has_its_code_and_reason() {

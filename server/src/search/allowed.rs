@@ -43,7 +43,12 @@ impl<'a> Allowed<'a> {
         self.excluded.len()
     }
 
-    /// Items of the catalogue, allowed or not.
+    /// The items of the catalogue, allowed or not.
+    pub(super) fn catalogue(&self) -> &'a Items {
+        self.items
+    }
+
+    /// How many items the catalogue has, allowed or not.
     pub(super) fn items(&self) -> u64 {
         self.items.len() as u64
     }

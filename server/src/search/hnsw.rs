@@ -36,13 +36,18 @@ struct State {
     blocks: Vec<Arc<ColumnBlock>>,
     /// The column's version that the index equals; `None`: never built, or a write to it failed.
     version: Option<u64>,
-    /// Nanoseconds of a search, measured when the index was last brought up; `None` when it finds too little.
+    /// Nanoseconds of a search, measured when the index was last tuned; `None` when it finds too little.
     search_ns: Option<f64>,
+    /// Signatures that were added, replaced or removed since then.
+    changed: u64,
 }
 
 /// Searches by which the index's recall and cost are measured, and their results.
 const MEASURED: usize = 32;
 const MEASURED_K: usize = 10;
+
+/// An index is tuned anew once one in so many of its signatures has changed.
+const TUNED_SHARE: u64 = 4;
 
 /// Why an index was not brought up to its column.
 #[derive(Debug, thiserror::Error)]
@@ -116,16 +121,22 @@ impl Hnsw {
                 .reserve_capacity_and_threads(capacity, SEARCH_THREADS_MAX + 1)
                 .map_err(FollowError::index)?;
         }
+        let mut changed = state.changed;
         for (number, block) in column.blocks().iter().enumerate() {
             if is_stopping() {
                 return Err(FollowError::Stopped);
             }
             let old = state.blocks.get(number);
             if !old.is_some_and(|old| Arc::ptr_eq(old, block)) {
-                self.follow_block(&index, number, old, block)?;
+                changed += self.follow_block(&index, number, old, block)?;
             }
         }
-        state.search_ns = tune(&index, column);
+        // Measuring takes many passes over the column, and a few writes change nothing that it would find.
+        if changed * TUNED_SHARE >= column.count() {
+            state.search_ns = tune(&index, column);
+            changed = 0;
+        }
+        state.changed = changed;
         state.index = Some(index);
         state.blocks = column.blocks().to_vec();
         state.version = Some(column.version());
@@ -186,13 +197,15 @@ impl Hnsw {
         self.state.try_read().is_ok_and(|state| state.index.is_none())
     }
 
+    /// Brings one block up, and returns how many signatures changed.
     fn follow_block(
         &self,
         index: &Index,
         number: usize,
         old: Option<&Arc<ColumnBlock>>,
         new: &ColumnBlock,
-    ) -> Result<(), FollowError> {
+    ) -> Result<u64, FollowError> {
+        let mut changed = 0;
         for at in 0..BLOCK {
             let before = old.and_then(|old| old.get(at, self.dim));
             let after = new.get(at, self.dim);
@@ -206,8 +219,15 @@ impl Hnsw {
             if let Some(after) = after {
                 index.add(key, &after).map_err(FollowError::index)?;
             }
+            changed += 1;
         }
-        Ok(())
+        Ok(changed)
+    }
+
+    /// Signatures that changed since it was last tuned.
+    #[cfg(test)]
+    pub(super) fn changed(&self) -> u64 {
+        self.state.read().map_or(u64::MAX, |state| state.changed)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The plan of a search: one head's index, a scan of the codes, or the exact scan.
 
+use super::IsAbandoned;
 use super::allowed::Allowed;
 use super::cost::{Costs, Work};
 use super::rescore::{MISSES_DEFAULT, heavy, rescore};
@@ -77,7 +78,7 @@ const SHARED_NS_MIN: f64 = 200_000.0;
 /// Queries that share one pass over the codes: their estimates, 4 bytes a slot each, are in memory together.
 const PASS_QUERIES_MAX: usize = 8;
 
-impl Query<'_> {
+impl<'a> Query<'a> {
     fn work(&self) -> Work {
         Work {
             allowed: self.allowed.count(),
@@ -93,8 +94,8 @@ impl Query<'_> {
         self.terms.iter().any(|term| term.column.codec().is_some())
     }
 
-    /// The cheapest of the plans that can run, or the one that was asked for if it can.
-    fn choose(&self, planner: &Planner) -> (PlanKind, f64) {
+    /// The cheapest of the plans that can run, or the one that was asked for if it can; `without` has been tried in vain.
+    fn choose(&self, planner: &Planner, without: Option<PlanKind>) -> (PlanKind, f64) {
         let work = self.work();
         let index = self.terms[0].column.index().search_ns().filter(|_| {
             self.terms.len() == 1 && !self.allowed.is_filtered() && self.k <= work.allowed as usize
@@ -104,41 +105,52 @@ impl Query<'_> {
             (PlanKind::CodeScan, self.is_coded().then(|| planner.costs.codes(&work))),
             (PlanKind::Hnsw, index.map(|ns| planner.costs.hnsw(&work, ns))),
         ];
-        let possible = plans.into_iter().filter_map(|(kind, ns)| Some((kind, ns?)));
+        let possible = plans.into_iter().filter(|(kind, _)| Some(*kind) != without);
+        let possible = possible.filter_map(|(kind, ns)| Some((kind, ns?)));
         let cheapest = possible.clone().min_by(|a, b| a.1.total_cmp(&b.1));
         let asked = self.wanted.and_then(|wanted| possible.clone().find(|(kind, _)| *kind == wanted));
         asked.or(cheapest).unwrap_or((PlanKind::ExactScan, 0.0))
     }
 
     /// Candidates of the index, rescored; `None` when the index is behind, or might hide a result: when fewer
-    /// than k came back, or an item without a signature, which the index cannot know, could rank among them.
-    fn by_index(&self) -> Option<(Vec<Hit>, Plan)> {
+    /// than k came back, when more are as far as the last, of which it gives any, or when an item without a signature,
+    /// which it cannot know, could rank among them.
+    fn by_index(&self) -> Option<(Vec<Hit<'a>>, Plan)> {
         let term = &self.terms[0];
-        let wanted = self.k + self.allowed.excluded();
+        // One more tells whether the last has equals.
+        let wanted = self.k + 1 + self.allowed.excluded();
         let candidates = term.column.index().nearest(term.column, &term.vector, wanted)?;
-        let mut best = Best::new(self.k);
+        let mut best = Best::new(self.k + 1, self.allowed.catalogue());
         for slot in candidates.iter().filter(|slot| self.allowed.contains(**slot)) {
-            let distance = scan::score(&self.terms, *slot, f64::INFINITY)?;
-            best.push(Hit { slot: *slot, distance });
+            let distance = scan::score(&self.terms, *slot, 0.0, f64::INFINITY)?;
+            best.push(*slot, distance);
         }
-        let hits = best.into_hits();
-        let last = hits.last()?;
+        let mut hits = best.into_hits();
+        let last = *hits.get(self.k.checked_sub(1)?)?;
+        let has_equals = hits.get(self.k).is_some_and(|next| next.distance <= last.distance);
+        hits.truncate(self.k);
         let missing = self.allowed.items().saturating_sub(term.column.count());
         let hidden = missing > 0 && last.distance >= term.weight * f64::from(term.expected);
-        if hits.len() < self.k || hidden {
+        if has_equals || hidden {
             return None;
         }
         let scanned = candidates.len() as u64;
         Some((hits, Plan { kind: PlanKind::Hnsw, scanned, rescored: scanned, missing: 0 }))
     }
 
-    fn by_exact_scan(&self, planner: &Planner, threads: usize) -> (Vec<Hit>, Plan) {
+    fn by_exact_scan(
+        &self,
+        planner: &Planner,
+        threads: usize,
+        is_abandoned: IsAbandoned<'_>,
+    ) -> (Vec<Hit<'a>>, Plan) {
         let blocks = self.allowed.blocks();
-        let run = |range| scan::exact(&self.terms, &self.allowed, range, planner.level, self.k);
+        let run = |range| scan::exact(&self.terms, &self.allowed, range, planner.level, self.k, is_abandoned);
         let hits = if threads > 1 && planner.costs.exact(&self.work()) >= SHARED_NS_MIN {
             let (first, second) = on_two_threads(|| run(0..blocks / 2), || run(blocks / 2..blocks));
-            let mut best = Best::new(self.k);
-            first.into_iter().chain(second.into_iter().flatten()).for_each(|hit| best.push(hit));
+            let mut best = Best::new(self.k, self.allowed.catalogue());
+            let both = first.into_iter().chain(second.into_iter().flatten());
+            both.for_each(|hit| best.push(hit.slot, hit.distance));
             best.into_hits()
         } else {
             run(0..blocks)
@@ -172,26 +184,32 @@ impl Query<'_> {
 
 /// Runs queries of one snapshot; those that scan codes share the pass over memory. `threads` are those that may be
 /// used, one or two.
-pub(super) fn run(queries: &[Query<'_>], planner: &Planner, threads: usize) -> Vec<(Vec<Hit>, Plan)> {
-    let mut answers: Vec<Option<(Vec<Hit>, Plan)>> = queries.iter().map(|_| None).collect();
+pub(super) fn run<'a>(
+    queries: &[Query<'a>],
+    planner: &Planner,
+    threads: usize,
+    is_abandoned: IsAbandoned<'_>,
+) -> Vec<(Vec<Hit<'a>>, Plan)> {
+    let mut answers: Vec<Option<(Vec<Hit<'a>>, Plan)>> = queries.iter().map(|_| None).collect();
     let mut scans = Vec::new();
     for (at, (query, answer)) in queries.iter().zip(&mut answers).enumerate() {
-        let (mut kind, ns) = query.choose(planner);
+        let (mut kind, mut ns) = query.choose(planner, None);
         if kind == PlanKind::Hnsw {
             *answer = query.by_index();
-            kind = PlanKind::CodeScan;
+            (kind, ns) = query.choose(planner, Some(PlanKind::Hnsw));
         }
-        if answer.is_none() && kind == PlanKind::CodeScan && query.is_coded() {
+        if answer.is_none() && kind == PlanKind::CodeScan {
             scans.push((at, query, ns));
         } else if answer.is_none() {
-            *answer = Some(query.by_exact_scan(planner, threads));
+            *answer = Some(query.by_exact_scan(planner, threads, is_abandoned));
         }
     }
     for pass in scans.chunks(PASS_QUERIES_MAX) {
         let queries: Vec<_> = pass.iter().map(|(_, query, _)| *query).collect();
         let ns: f64 = pass.iter().map(|(_, _, ns)| ns).sum();
         let threads = if ns >= SHARED_NS_MIN { threads } else { 1 };
-        for ((at, query, _), (hits, rescored)) in pass.iter().zip(by_codes(&queries, planner, threads)) {
+        let found = by_codes(&queries, planner, threads, is_abandoned);
+        for ((at, query, _), (hits, rescored)) in pass.iter().zip(found) {
             answers[*at] = Some((hits, query.plan(PlanKind::CodeScan, rescored)));
         }
     }
@@ -204,7 +222,12 @@ thread_local! {
 }
 
 /// Scans the codes once for all queries, then rescores each.
-fn by_codes(queries: &[&Query<'_>], planner: &Planner, threads: usize) -> Vec<(Vec<Hit>, u64)> {
+fn by_codes<'a>(
+    queries: &[&Query<'a>],
+    planner: &Planner,
+    threads: usize,
+    is_abandoned: IsAbandoned<'_>,
+) -> Vec<(Vec<Hit<'a>>, u64)> {
     ESTIMATES.with_borrow_mut(|pool| {
         pool.resize_with(queries.len().max(pool.len()), Estimates::default);
         let mut first = Vec::with_capacity(queries.len());
@@ -215,13 +238,17 @@ fn by_codes(queries: &[&Query<'_>], planner: &Planner, threads: usize) -> Vec<(V
         }
         if threads > 1 {
             let second: Vec<_> = first.iter_mut().map(Scan::split).collect();
-            on_two_threads(|| pass(first, planner.level), || pass(second, planner.level));
+            let level = planner.level;
+            on_two_threads(|| pass(first, level, is_abandoned), || pass(second, level, is_abandoned));
         } else {
-            pass(first, planner.level);
+            pass(first, planner.level, is_abandoned);
         }
-        let rescored = queries.iter().zip(pool.iter());
-        let answers =
-            rescored.map(|(query, estimates)| rescore(&query.terms, estimates, query.k, planner)).collect();
+        let rescored = queries.iter().zip(pool.iter()).map(|(query, estimates)| match is_abandoned() {
+            // A pass that was cut off leaves estimates of another search.
+            true => (Vec::new(), 0),
+            false => rescore(query, estimates, planner),
+        });
+        let answers = rescored.collect();
         // What a batch needed beyond a single search is given back.
         pool.truncate(1);
         answers
@@ -265,9 +292,12 @@ impl Scan<'_, '_> {
 }
 
 /// Block by block, so that what one query has read is still in the cache for the next.
-fn pass(mut scans: Vec<Scan<'_, '_>>, level: Level) {
+fn pass(mut scans: Vec<Scan<'_, '_>>, level: Level, is_abandoned: IsAbandoned<'_>) {
     let blocks = scans.iter().map(|scan| scan.out.len()).max().unwrap_or(0);
     for at in 0..blocks {
+        if is_abandoned() {
+            return;
+        }
         for scan in &mut scans {
             if let Some(out) = scan.out.get_mut(at) {
                 let number = scan.from + at;

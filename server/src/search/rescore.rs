@@ -1,7 +1,7 @@
 //! From estimates to exact answers: candidates are scored in the order of their estimates, until the rule that learns
 //! from them says that no better one is to be expected.
 
-use super::plan::Planner;
+use super::plan::{Planner, Query};
 use super::scan::{Best, Estimates, Hit, score};
 use super::stop::{Lesson, Progress, StopRule};
 use super::weights::QueryTerm;
@@ -36,7 +36,7 @@ pub(super) fn candidates(k: u64) -> u64 {
 struct Rescorer<'q, 'a> {
     terms: &'q [QueryTerm<'a>],
     estimates: &'q Estimates,
-    best: Best,
+    best: Best<'a>,
     scored: u64,
     rule: StopRule,
 }
@@ -52,14 +52,13 @@ impl Rescorer<'_, '_> {
         self.scored += 1;
         let limit = if in_full { f64::INFINITY } else { self.best.limit() };
         let (heavy, light) = self.terms.split_at(self.estimates.heavy);
-        let Some(sum) = score(heavy, slot, limit) else { return };
+        let Some(sum) = score(heavy, slot, 0.0, limit) else { return };
         let refined = sum + f64::from(estimate) - f64::from(self.estimates.heavy_sum(slot, estimate));
         if !in_full && self.rule.gives_up(refined, self.progress()) {
             return;
         }
-        let Some(rest) = score(light, slot, limit - sum) else { return };
-        let distance = sum + rest;
-        self.best.push(Hit { slot, distance });
+        let Some(distance) = score(light, slot, sum, limit) else { return };
+        self.best.push(slot, distance);
         if in_full && self.teaches(slot) {
             let refined = (!light.is_empty()).then_some(refined);
             self.rule.learn(Lesson { estimate, refined, distance }, self.progress());
@@ -85,17 +84,17 @@ pub(super) fn heavy(terms: &[QueryTerm<'_>]) -> usize {
     terms.iter().take_while(|t| t.weight >= HEAVY_SHARE * terms[0].weight).count()
 }
 
-/// The `k` best by the exact formula, and how many items were scored for it.
-pub(super) fn rescore(
-    terms: &[QueryTerm<'_>],
+/// The best of a query by the exact formula, and how many items were scored for it.
+pub(super) fn rescore<'a>(
+    query: &Query<'a>,
     estimates: &Estimates,
-    k: usize,
     planner: &Planner,
-) -> (Vec<Hit>, u64) {
+) -> (Vec<Hit<'a>>, u64) {
+    let k = query.k;
     let mut rescorer = Rescorer {
-        terms,
+        terms: &query.terms,
         estimates,
-        best: Best::new(k),
+        best: Best::new(k, query.allowed.catalogue()),
         scored: 0,
         rule: StopRule::new(planner.misses * k as f64),
     };

@@ -1,44 +1,47 @@
 //! One pass over the blocks: D = sum of w_v * |q_v - r_v| of every item that passes, from codes or in full.
 
+use super::IsAbandoned;
 use super::allowed::Allowed;
 use super::weights::QueryTerm;
-use crate::catalogue::{BLOCK, Slot};
+use crate::catalogue::{BLOCK, Items, Slot};
 use crate::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Level, Sums, Tables};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-/// An item and its distance; ordered by distance, then slot.
+/// An item and its distance; ordered by distance, then id: slots come and go with restarts and restores.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hit {
+pub struct Hit<'a> {
     /// The item's slot.
     pub slot: Slot,
     /// Sum of weight times distance.
     pub distance: f64,
+    id: &'a str,
 }
 
-impl Eq for Hit {}
+impl Eq for Hit<'_> {}
 
-impl Ord for Hit {
+impl Ord for Hit<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.distance.total_cmp(&other.distance).then(self.slot.cmp(&other.slot))
+        self.distance.total_cmp(&other.distance).then_with(|| self.id.cmp(other.id))
     }
 }
 
-impl PartialOrd for Hit {
+impl PartialOrd for Hit<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 /// The k best hits so far.
-pub(super) struct Best {
+pub(super) struct Best<'a> {
     k: usize,
-    heap: BinaryHeap<Hit>,
+    items: &'a Items,
+    heap: BinaryHeap<Hit<'a>>,
 }
 
-impl Best {
-    pub(super) fn new(k: usize) -> Self {
-        Self { k, heap: BinaryHeap::with_capacity(k + 1) }
+impl<'a> Best<'a> {
+    pub(super) fn new(k: usize, items: &'a Items) -> Self {
+        Self { k, items, heap: BinaryHeap::with_capacity(k + 1) }
     }
 
     /// The distance that a hit must not exceed; infinite until there are k.
@@ -50,22 +53,29 @@ impl Best {
         }
     }
 
-    pub(super) fn push(&mut self, hit: Hit) {
-        self.heap.push(hit);
+    /// Takes the item of a slot in, where it is one of the best.
+    pub(super) fn push(&mut self, slot: Slot, distance: f64) {
+        // Ids lie far apart in memory, so only those of good hits are looked at.
+        if distance > self.limit() {
+            return;
+        }
+        let Some(item) = self.items.get(slot) else { return };
+        self.heap.push(Hit { slot, distance, id: &item.id });
         if self.heap.len() > self.k {
             self.heap.pop();
         }
     }
 
     /// Best first.
-    pub(super) fn into_hits(self) -> Vec<Hit> {
+    pub(super) fn into_hits(self) -> Vec<Hit<'a>> {
         self.heap.into_sorted_vec()
     }
 }
 
-/// The distance of the item in a slot; `None` once its partial sum exceeds `limit`.
-pub(super) fn score(terms: &[QueryTerm<'_>], slot: Slot, limit: f64) -> Option<f64> {
-    let mut sum = 0.0;
+/// The distance of the item in a slot, on top of the sum `from` of the terms before; `None` once it exceeds `limit`. Every
+/// plan adds the same terms in the same order, so that a distance is the same to the last bit.
+pub(super) fn score(terms: &[QueryTerm<'_>], slot: Slot, from: f64, limit: f64) -> Option<f64> {
+    let mut sum = from;
     for term in terms {
         sum += term.weight * f64::from(term.distance(slot));
         if sum > limit {
@@ -80,16 +90,20 @@ const ROUNDING: f32 = 1e-5;
 /// Items of a group from which on scoring the whole group is cheaper than looking for the wanted ones.
 const DENSE_MIN: u32 = 16;
 
-/// The `k` best of the blocks in `range`, by the exact formula.
-pub(super) fn exact(
+/// The `k` best of the blocks in `range`, by the exact formula; of those looked at, once the search is abandoned.
+pub(super) fn exact<'a>(
     terms: &[QueryTerm<'_>],
-    allowed: &Allowed<'_>,
+    allowed: &Allowed<'a>,
     range: std::ops::Range<usize>,
     level: Level,
     k: usize,
-) -> Vec<Hit> {
-    let mut best = Best::new(k);
+    is_abandoned: IsAbandoned<'_>,
+) -> Vec<Hit<'a>> {
+    let mut best = Best::new(k, allowed.catalogue());
     for number in range {
+        if is_abandoned() {
+            break;
+        }
         let bits = allowed.block(number);
         for (group, wanted) in bits.iter().enumerate().filter(|(_, wanted)| **wanted != 0) {
             let mut left = *wanted;
@@ -105,8 +119,8 @@ pub(super) fn exact(
                     continue;
                 }
                 let slot = (number * BLOCK + group * GROUP + at) as Slot;
-                if let Some(distance) = score(terms, slot, limit) {
-                    best.push(Hit { slot, distance });
+                if let Some(distance) = score(terms, slot, 0.0, limit) {
+                    best.push(slot, distance);
                 }
             }
         }

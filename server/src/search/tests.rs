@@ -9,6 +9,7 @@ use lapel_heads::{Labels, Signature, distance};
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const HEADS: [&str; 3] = ["color", "pattern", "shape"];
 const DIM: usize = 16;
@@ -66,7 +67,7 @@ fn search(
     spec: &SearchSpec,
     planner: &Planner,
 ) -> Result<SearchAnswer, Error> {
-    search_batch(s, vec![(view, spec.clone())], planner, 1).remove(0)
+    search_batch(s, vec![(view, spec.clone())], planner, 1, &|| false).remove(0)
 }
 
 fn planner() -> Planner {
@@ -420,8 +421,23 @@ fn a_batch_answers_as_its_queries_do_alone_and_two_threads_as_one() {
     let alone: Vec<_> =
         queries.iter().map(|(view, spec)| hits(&search(&s, view.clone(), spec, &planner))).collect();
     for threads in [1, 2] {
-        let together = search_batch(&s, queries.clone(), &planner, threads);
+        let together = search_batch(&s, queries.clone(), &planner, threads, &|| false);
         assert_eq!(together.iter().map(hits).collect::<Vec<_>>(), alone, "{threads} threads");
+    }
+}
+
+#[test]
+fn an_abandoned_search_ends_at_its_next_block() {
+    let s = coded_snapshot(5000, |_, _| false);
+    let blocks = s.items().blocks();
+    assert!(blocks >= 4);
+    for plan in [PlanKind::ExactScan, PlanKind::CodeScan] {
+        let queries = vec![(view(1), SearchSpec { plan: Some(plan), ..spec(Weighting::Own, 10) }); 3];
+        let asked = AtomicUsize::new(0);
+        let is_abandoned = || asked.fetch_add(1, Ordering::Relaxed) > 0;
+        let answers = search_batch(&s, queries, &planner(), 1, &is_abandoned);
+        assert_eq!(answers.len(), 3);
+        assert!(asked.into_inner() <= 2 * 3 + 1, "{plan:?}: it is asked, and ends where it is told so");
     }
 }
 
@@ -487,9 +503,61 @@ fn the_planner_takes_the_cheapest_plan_that_can_run() {
     (dear_scans.costs.exact_number, dear_scans.costs.random_row) = (1e3, 1e2);
     assert_eq!(kind(&dear_scans, &one), PlanKind::Hnsw);
     assert_eq!(kind(&dear_scans, &uniform), PlanKind::ExactScan, "an index knows one head");
+    // An index that is behind declines, and the plan that is then the cheapest runs.
+    let mut behind = s.clone();
+    put_clustered(&mut behind, 6000, 6000, &|_, _| false);
+    let answer = search(&behind, view(1), &one, &dear_scans).expect("answers");
+    assert_eq!(answer.plan.kind, PlanKind::ExactScan);
     // A filter that lets few items pass is served best by looking at just those.
     let exclude = (0..5990).map(|i| format!("i{i}")).collect();
     assert_eq!(kind(&planner(), &SearchSpec { exclude, ..uniform }), PlanKind::ExactScan);
+}
+
+#[test]
+fn a_distance_is_the_same_to_the_last_bit_in_every_plan() {
+    let s = coded_snapshot(6000, |i, h| i % 7 == h as u64);
+    let column = s.column("color").expect("active");
+    column.index().follow(column, &|| false).expect("built");
+    let only = named(&[("color", 1.0)], true);
+    // At 30 to 1 to 1, two of the heads are light.
+    for (weighting, plans) in [
+        (named(&[("color", 30.0)], false), vec![PlanKind::CodeScan]),
+        (only, vec![PlanKind::CodeScan, PlanKind::Hnsw]),
+    ] {
+        for seed in 0..40 {
+            let bits = |plan| {
+                let spec = SearchSpec { plan: Some(plan), ..spec(weighting.clone(), 50) };
+                let answer = search(&s, view(seed * 77), &spec, &planner()).expect("answers");
+                let bits = answer.matches.iter().map(|m| (m.slot, m.distance.to_bits()));
+                (answer.plan.kind, bits.collect::<BTreeMap<_, _>>())
+            };
+            let (_, exact) = bits(PlanKind::ExactScan);
+            for plan in &plans {
+                let (ran, found) = bits(*plan);
+                let common = found.iter().filter(|(slot, _)| exact.contains_key(*slot)).count();
+                assert!(common >= 40, "{plan:?} as {ran:?}: {common} in common");
+                for (slot, distance) in &found {
+                    assert!(exact.get(slot).is_none_or(|exact| exact == distance), "{plan:?}, slot {slot}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_is_tuned_anew_after_many_changes_and_not_after_each() {
+    let mut s = coded_snapshot(3000, |_, _| false);
+    let mut put_and_follow = |from: u64, to: u64| {
+        (from..to).for_each(|i| put_clustered(&mut s, i, i + 7, &|_, _| false));
+        let column = s.column("pattern").expect("active");
+        column.index().follow(column, &|| false).expect("followed");
+        assert!(column.index().is_current(column) && column.index().search_ns().is_some());
+        column.index().changed()
+    };
+    assert_eq!(put_and_follow(3000, 3000), 0, "a new index is tuned");
+    assert_eq!(put_and_follow(3000, 3001), 1, "for one more it is not");
+    assert_eq!(put_and_follow(0, 500), 501, "nor for a sixth");
+    assert_eq!(put_and_follow(500, 1000), 0, "for a third it is, though there are no more than before");
 }
 
 #[test]

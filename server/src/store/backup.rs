@@ -6,7 +6,7 @@
 
 use super::disk::Disk;
 use super::sealed::unseal;
-use super::{ABOUT, FILE, FORMAT, Store, StoreError, decode, guarded, lock};
+use super::{ABOUT, FILE, FORMAT, Store, StoreError, StoreHealth, decode, guarded, lock};
 use redb::{Database, ReadableTable, TableDefinition, TableHandle};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -95,10 +95,10 @@ fn framed(frame: &Frame<'_>) -> Vec<u8> {
 
 impl Store {
     /// Hands a backup of this moment to `take`, piece by piece; writes go on meanwhile. Records that are damaged are
-    /// refused: a backup is whole or fails.
+    /// refused: a backup is whole or fails. It ends when the store fails, which could not be opened anew before.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`], or what `take` returns.
+    /// [`StoreError::Damaged`], [`StoreError::Reopening`], or what `take` returns.
     pub fn backup<E: From<StoreError>>(
         &self,
         mut take: impl FnMut(Vec<u8>) -> Result<(), E>,
@@ -106,7 +106,8 @@ impl Store {
         let mut refused = None;
         let written = self.read(|transaction| {
             let mut sum = Sum::default();
-            let mut give = |bytes| take(bytes).map_err(|e| refused.insert(e)).is_ok();
+            let is_open = || self.health() == StoreHealth::Open;
+            let mut give = |bytes| is_open() && take(bytes).map_err(|e| refused.insert(e)).is_ok();
             let mut head = MAGIC.to_vec();
             head.extend_from_slice(&VERSION.to_le_bytes());
             if !give(head) {
@@ -186,14 +187,14 @@ impl<R: Read> Frames<R> {
 pub fn restore(input: impl Read, folder: &Path, disk: &Disk) -> Result<BackupSummary, BackupError> {
     fs_err::create_dir_all(folder)?;
     let _lock = lock(folder)?;
-    if folder.join(FILE).exists() {
+    if folder.join(FILE).try_exists()? {
         return Err(BackupError::NotEmpty { folder: folder.to_owned() });
     }
     let unfinished = folder.join("catalogue.restoring");
     let _ = fs_err::remove_file(&unfinished);
     let restored = fill(input, &unfinished, disk);
     if restored.is_ok() {
-        disk.publish(&unfinished, &folder.join(FILE))?;
+        disk.publish_new(&unfinished, &folder.join(FILE))?;
     } else {
         let _ = fs_err::remove_file(&unfinished);
     }
@@ -203,7 +204,7 @@ pub fn restore(input: impl Read, folder: &Path, disk: &Disk) -> Result<BackupSum
 fn fill(input: impl Read, path: &Path, disk: &Disk) -> Result<BackupSummary, BackupError> {
     let mut frames = Frames::new(input)?;
     let store = |error: redb::Error| BackupError::Store(error.into());
-    let file = disk.database(path, std::sync::Arc::default()).map_err(|e| store(e.into()))?;
+    let file = disk.database(path, true, std::sync::Arc::default()).map_err(|e| store(e.into()))?;
     let database = Database::builder().create_with_backend(file).map_err(|e| store(e.into()))?;
     let mut sum = Sum::default();
     loop {

@@ -2,6 +2,7 @@
 //!
 //! Tests set a [`StepHook`] that makes the n-th step fail, or ends the process before it.
 
+use super::health::{Health, StoreHealth};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use std::fmt::Debug;
@@ -10,8 +11,6 @@ use std::io::{self, Write};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::Notify;
 
 /// A step that changes what is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +49,15 @@ impl Disk {
         self.hook.as_ref().map_or(Ok(()), |hook| hook.before(step))
     }
 
-    /// Opens the file of a database, making it when it is not there.
+    /// Opens the file of a database: one that is there, or with `is_new` one that is not.
     pub(super) fn database(
         &self,
         path: &Path,
-        failure: Arc<Failure>,
+        is_new: bool,
+        health: Arc<Health>,
     ) -> Result<DatabaseFile, redb::DatabaseError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        Ok(DatabaseFile { file: FileBackend::new(file)?, disk: self.clone(), failure })
+        let file = OpenOptions::new().read(true).write(true).create_new(is_new).open(path)?;
+        Ok(DatabaseFile { file: FileBackend::new(file)?, disk: self.clone(), health })
     }
 
     /// Writes a whole file: under a temporary name, synced, renamed, and the folder synced, so that a reader finds
@@ -102,10 +102,31 @@ impl Disk {
         written
     }
 
-    /// Gives a finished file its name.
-    pub(super) fn publish(&self, finished: &Path, path: &Path) -> io::Result<()> {
+    /// Gives a finished file its name, in the place of the file that has it.
+    fn publish(&self, finished: &Path, path: &Path) -> io::Result<()> {
         self.step(Step::Rename)?;
         fs_err::rename(finished, path)?;
+        self.sync_folder(path)
+    }
+
+    /// Gives a finished file its name, which no other file must have. A crash may leave it with both names.
+    pub(super) fn publish_new(&self, finished: &Path, path: &Path) -> io::Result<()> {
+        self.step(Step::Rename)?;
+        match fs_err::hard_link(finished, path) {
+            Ok(()) => fs_err::remove_file(finished)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+            // Some file systems have no links.
+            Err(error) => {
+                if path.try_exists()? {
+                    return Err(error);
+                }
+                fs_err::rename(finished, path)?;
+            }
+        }
+        self.sync_folder(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
         let Some(folder) = path.parent() else { return Ok(()) };
         self.step(Step::Sync)?;
         fs_err::File::open(folder)?.sync_all()
@@ -128,45 +149,18 @@ impl Write for WatchedFile<'_> {
     }
 }
 
-/// Whether the disk has refused a step: the database then refuses everything until it is opened anew.
-#[derive(Debug, Default)]
-pub(super) struct Failure {
-    happened: AtomicBool,
-    noticed: Notify,
-}
-
-impl Failure {
-    fn happens(&self) {
-        self.happened.store(true, Ordering::Release);
-        self.noticed.notify_one();
-    }
-
-    pub(super) fn has_happened(&self) -> bool {
-        self.happened.load(Ordering::Acquire)
-    }
-
-    pub(super) fn is_mended(&self) {
-        self.happened.store(false, Ordering::Release);
-    }
-
-    /// Ends when there was a failure, or one that was mended since.
-    pub(super) async fn noticed(&self) {
-        self.noticed.notified().await;
-    }
-}
-
-/// The file behind redb.
+/// The file behind redb. Once the disk has refused a step, the database refuses everything until it is opened anew.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     file: FileBackend,
     disk: Disk,
-    failure: Arc<Failure>,
+    health: Arc<Health>,
 }
 
 impl DatabaseFile {
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
         if done.is_err() {
-            self.failure.happens();
+            self.health.set(StoreHealth::Failed);
         }
         done
     }

@@ -135,7 +135,8 @@ fn old<'a, T: Deserialize<'a>>(table: &str, key: &str, value: &'a [u8]) -> Resul
     postcard::from_bytes(value).map_err(|_| StoreError::damaged(table, key))
 }
 
-/// Replaces every value of a table, one at a time.
+/// Replaces every value of a table, one at a time. One that cannot be read stays as it is: without a checksum it is told as
+/// damaged to whoever asks for it, and the rest is served.
 fn rewrite(
     transaction: &WriteTransaction,
     name: &str,
@@ -145,9 +146,14 @@ fn rewrite(
     let keys: Vec<String> =
         table.iter()?.map(|entry| Ok(entry?.0.value().to_owned())).collect::<Result<_, StoreError>>()?;
     for key in keys {
-        let value = table.get(key.as_str())?.map(|v| new(&key, v.value())).transpose()?;
-        if let Some(value) = value {
-            table.insert(key.as_str(), value.as_slice())?;
+        let value = table.get(key.as_str())?.map(|v| new(&key, v.value())).transpose();
+        match value {
+            Ok(Some(value)) => {
+                table.insert(key.as_str(), value.as_slice())?;
+            }
+            Ok(None) => {}
+            Err(error) if error.is_damage() => tracing::error!(%error, "it is left as it is"),
+            Err(error) => return Err(error),
         }
     }
     Ok(())

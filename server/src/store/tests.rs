@@ -1,7 +1,10 @@
+mod reopening;
+
 use super::*;
 use crate::testing::store_in;
 use lapel_heads::Labels;
 use proptest::prelude::*;
+use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom, Write};
 
 fn record() -> ItemRecord {
@@ -134,6 +137,30 @@ fn a_catalogue_of_format_1_opens() {
         let ann = store.profile("ann").expect("read").expect("there");
         assert_eq!((ann.version, ann.current.weights["mood"], ann.earlier.len()), (2, 3.0, 1));
         assert!(store.generation().expect("read") >= 3);
+    }
+}
+
+#[test]
+fn a_record_of_format_1_that_cannot_be_read_keeps_nobody_from_the_others() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join(FILE);
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/format-1.redb");
+    std::fs::copy(old, &file).expect("copied");
+    {
+        let database = Database::open(&file).expect("opens");
+        let transaction = database.begin_write().expect("begun");
+        {
+            let mut items = transaction.open_table(ITEMS).expect("there");
+            items.insert("blue", [255u8; 3].as_slice()).expect("written");
+        }
+        transaction.commit().expect("durable");
+    }
+    for _ in 0..2 {
+        let store = Store::open(store_in(folder.path())).expect("opens");
+        let (items, damage) = store.items().expect("items");
+        assert_eq!(items.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["bare", "red"]);
+        assert_eq!(damage.records, [("items".to_owned(), "blue".to_owned())]);
+        assert_eq!(store.heads().expect("heads").0.len(), 3);
     }
 }
 

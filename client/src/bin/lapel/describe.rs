@@ -1,13 +1,13 @@
 //! `lapel describe`.
 
-use crate::input::{Subject, subject};
+use crate::input::{Subject, refused, subject};
 use crate::output;
 use clap::Args;
 use lapel_client::{Client, v1};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A photo (JPEG, PNG, WebP) or an item's id.
+    /// A photo (JPEG, PNG, WebP) or an item's id; `item:ID` where a file has that name too.
     subject: String,
     /// Labels to show an attribute.
     #[arg(long, default_value_t = 3)]
@@ -27,7 +27,8 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         include_signatures: options.signatures,
         labels_max: options.labels,
     };
-    let answer = client.search.describe(request).await?.into_inner();
+    let answer = client.search.describe(request).await;
+    let answer = answer.map_err(|status| refused(&options.subject, status))?.into_inner();
     if json {
         return output::json("DescribeResponse", &answer);
     }

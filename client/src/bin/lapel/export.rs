@@ -3,14 +3,15 @@
 //! `items.jsonl` has one line an item: its id, its labels and its image's file. `signatures/HEAD.npy` has one row a line,
 //! in the same order; a row of NaN where the item has no signature of that head.
 
-use crate::import::{STREAM, report};
 use crate::output;
+use crate::report::Report;
+use crate::upload::Upload;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_client::{Client, v1};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -78,9 +79,33 @@ pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Resul
     ))
 }
 
+/// Signatures of a head in an export.
+struct Column {
+    head: String,
+    is_external: bool,
+    rows: NpyRows,
+}
+
 /// Sends what an export holds. Signatures of heads with a network are computed anew from the images; those of external
-/// heads, and of items without an image, are sent.
-pub(crate) async fn import(client: &mut Client, folder: &Path, as_json: bool) -> anyhow::Result<()> {
+/// heads, and of items without an image, are sent. A line that cannot be read is refused and the rest goes on.
+pub(crate) async fn import(
+    client: &mut Client,
+    folder: &Path,
+    report: Option<Report>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let mut columns = columns(client, folder).await?;
+    let mut total = 0;
+    for line in lines(folder)? {
+        line?;
+        total += 1;
+    }
+    let mut upload = Upload::new(client, report, total)?;
+    let sent = send(&mut upload, folder, &mut columns).await;
+    upload.finish(sent, json)
+}
+
+async fn columns(client: &mut Client, folder: &Path) -> anyhow::Result<Vec<Column>> {
     let request =
         v1::ListHeadsRequest { page_size: 1000, state: v1::HeadState::Active.into(), ..Default::default() };
     let heads = client.heads.list_heads(request).await?.into_inner().heads;
@@ -89,43 +114,78 @@ pub(crate) async fn import(client: &mut Client, folder: &Path, as_json: bool) ->
         let file = folder.join(format!("signatures/{}.npy", file_name(&head.name)));
         if file.is_file() {
             let rows = NpyRows::open(&file).with_context(|| file.display().to_string())?;
-            columns.push((head.name.clone(), head.kind() == v1::HeadKind::External, rows));
+            let is_external = head.kind() == v1::HeadKind::External;
+            columns.push(Column { head: head.name, is_external, rows });
         }
     }
-    let lines = BufReader::new(fs_err::File::open(folder.join(ITEMS))?).lines();
-    let (mut results, mut batch) = (Vec::new(), Vec::new());
-    for (number, line) in (1..).zip(lines) {
-        let item = parse(folder, &line?).with_context(|| format!("{ITEMS}, line {number}"))?;
-        let mut item = v1::UpsertItemsRequest { request_id: String::new(), ..item };
-        for (head, external, rows) in &mut columns {
-            let values = rows.next()?;
-            let wanted = *external || item.image.is_empty();
-            item.signatures
-                .extend(values.filter(|_| wanted).map(|values| v1::Signature { head: head.clone(), values }));
-        }
-        batch.push(item);
-        if batch.len() == STREAM {
-            results.extend(client.upsert(std::mem::take(&mut batch)).await?);
-        }
-    }
-    if !batch.is_empty() {
-        results.extend(client.upsert(batch).await?);
-    }
-    report(&v1::UpsertItemsResponse { results }, as_json)
+    Ok(columns)
 }
 
-fn parse(folder: &Path, line: &str) -> anyhow::Result<v1::UpsertItemsRequest> {
-    let value: Value = serde_json::from_str(line)?;
-    let id = value["id"].as_str().context("there is no \"id\"")?.to_owned();
-    let mut labels = BTreeMap::new();
-    for (attribute, label) in value["labels"].as_object().into_iter().flatten() {
-        labels.insert(attribute.clone(), label.as_str().context("a label is no text")?.to_owned());
+/// The lines of an export that are not blank, with their numbers. An error ends them.
+fn lines(folder: &Path) -> anyhow::Result<impl Iterator<Item = std::io::Result<(usize, Vec<u8>)>>> {
+    let lines = BufReader::new(fs_err::File::open(folder.join(ITEMS))?).split(b'\n');
+    let numbered = (1usize..).zip(lines).map(|(number, line)| line.map(|line| (number, line)));
+    Ok(numbered.filter(|line| !matches!(line, Ok((_, text)) if text.trim_ascii().is_empty())))
+}
+
+async fn send(upload: &mut Upload<'_>, folder: &Path, columns: &mut [Column]) -> anyhow::Result<()> {
+    let mut ids = HashSet::new();
+    for line in lines(folder)? {
+        let (number, line) = line?;
+        // Every line has a row in every column, also one that is refused.
+        let mut signatures = Vec::new();
+        for Column { head, is_external, rows } in columns.iter_mut() {
+            if let Some(values) = rows.next()? {
+                signatures.push((*is_external, v1::Signature { head: head.clone(), values }));
+            }
+        }
+        let place = format!("{ITEMS}, line {number}");
+        let line = match Line::parse(&line) {
+            Ok(line) => line,
+            Err(error) => {
+                upload.refuse(place, format!("{error:#}"))?;
+                continue;
+            }
+        };
+        if !ids.insert(line.id.clone()) {
+            upload.refuse(line.id, format!("{place} has the id of a line before it"))?;
+            continue;
+        }
+        if upload.skip(&line.id) {
+            continue;
+        }
+        match line.image.map_or(Ok(Vec::new()), |name| fs_err::read(folder.join(name))) {
+            Ok(image) => {
+                signatures.retain(|(is_external, _)| *is_external || image.is_empty());
+                let signatures = signatures.into_iter().map(|(_, signature)| signature).collect();
+                let Line { id, labels, .. } = line;
+                upload
+                    .add(v1::UpsertItemsRequest { id, image, labels, signatures, ..Default::default() })
+                    .await?;
+            }
+            Err(error) => upload.refuse(line.id, format!("{place}: {error}"))?,
+        }
     }
-    let image = match value["image"].as_str() {
-        Some(name) => fs_err::read(folder.join(name))?,
-        None => Vec::new(),
-    };
-    Ok(v1::UpsertItemsRequest { id, image, labels, ..Default::default() })
+    upload.flush().await
+}
+
+/// A line of [`ITEMS`].
+struct Line {
+    id: String,
+    labels: BTreeMap<String, String>,
+    image: Option<String>,
+}
+
+impl Line {
+    fn parse(line: &[u8]) -> anyhow::Result<Self> {
+        let value: Value = serde_json::from_slice(line)?;
+        let id = value["id"].as_str().context("there is no \"id\"")?.to_owned();
+        let mut labels = BTreeMap::new();
+        for (attribute, label) in value["labels"].as_object().into_iter().flatten() {
+            labels.insert(attribute.clone(), label.as_str().context("a label is no text")?.to_owned());
+        }
+        Ok(Self { id, labels, image: value["image"].as_str().map(str::to_owned) })
+    }
 }
 
 /// A name that every file system takes: letters, digits, `-`, `_` and `.` stay, other bytes are written as %XX.

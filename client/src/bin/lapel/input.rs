@@ -1,6 +1,7 @@
 //! Arguments that several verbs share.
 
-use anyhow::{Context, bail};
+use crate::output;
+use anyhow::Context;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use lapel_client::v1;
 use std::path::Path;
@@ -11,18 +12,25 @@ pub(crate) enum Subject {
     Item(String),
 }
 
-/// A photo when there is a file of that name, an item's id otherwise.
+/// Put before an id that is also the name of a file.
+const ITEM: &str = "item:";
+
+/// A photo when there is a file of that name, an item's id otherwise; `item:ID` is always an item's id.
 pub(crate) fn subject(text: &str) -> anyhow::Result<Subject> {
+    if let Some(id) = text.strip_prefix(ITEM) {
+        return Ok(Subject::Item(id.to_owned()));
+    }
     let path = Path::new(text);
-    if path.is_file() {
-        return Ok(Subject::Photo(fs_err::read(path)?));
+    if path.is_file() { Ok(Subject::Photo(fs_err::read(path)?)) } else { Ok(Subject::Item(text.to_owned())) }
+}
+
+/// The error of a request about a [`subject`]. Where no item has that id, it says that no file has that name either.
+pub(crate) fn refused(text: &str, status: tonic::Status) -> anyhow::Error {
+    let is_missing = status.code() == tonic::Code::NotFound && status.message().contains(text);
+    if is_missing && !text.starts_with(ITEM) {
+        output::note(format!("{text} is not the name of a file either; give a photo's path or an item's id"));
     }
-    if text.contains('/')
-        || [".jpg", ".jpeg", ".png", ".webp"].iter().any(|e| text.to_lowercase().ends_with(e))
-    {
-        bail!("there is no file {text}; give a photo's path or an item's id");
-    }
-    Ok(Subject::Item(text.to_owned()))
+    status.into()
 }
 
 impl Subject {
@@ -75,4 +83,28 @@ pub(crate) fn signed(path: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
         false => Vec::new(),
     };
     Ok((fs_err::read(path)?, signature))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_an_item_and_so_is_what_says_so() {
+        let item = |text: &str| match subject(text).expect("read") {
+            Subject::Item(id) => Some(id),
+            Subject::Photo(_) => None,
+        };
+        for id in ["shop/123/red", "x.jpg", "plain"] {
+            assert_eq!(item(id).as_deref(), Some(id));
+            assert_eq!(item(&format!("item:{id}")).as_deref(), Some(id));
+        }
+        assert_eq!(item("item:item:a").as_deref(), Some("item:a"));
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.jpg");
+        std::fs::write(&path, "photo").expect("written");
+        let path = path.to_str().expect("UTF-8");
+        assert_eq!(item(path), None);
+        assert_eq!(item(&format!("item:{path}")).as_deref(), Some(path));
+    }
 }

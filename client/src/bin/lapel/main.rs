@@ -11,13 +11,16 @@ mod input;
 mod items;
 mod load;
 mod output;
+mod photos;
 mod pick;
 mod profiles;
+mod report;
 mod search;
+mod upload;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
-use lapel_client::{Access, Client};
+use lapel_client::{Access, Client, TlsMistake};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,12 +78,16 @@ enum Verb {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    let arguments = Arguments::parse();
+    let server = arguments.server.clone();
+    match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of a pipe has seen enough, as with `lapel items list | head`.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::report(&error);
+            let mistake = TlsMistake::of(&*error, &server);
+            let told = mistake.map(|mistake| anyhow!("{server}: {mistake} ({})", error.root_cause()));
+            output::report(&told.unwrap_or(error));
             ExitCode::FAILURE
         }
     }

@@ -4,7 +4,7 @@ use anyhow::Context;
 use comfy_table::{ContentArrangement, Table, presets};
 use lapel_client::v1;
 use prost_reflect::prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use std::collections::BTreeMap;
 use std::io::Write;
 use tonic_types::StatusExt;
@@ -22,13 +22,24 @@ pub(crate) fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}").context("writing to standard output")
 }
 
-/// Prints a message of `lapel.v1` as JSON, in proto3's own mapping.
+/// Prints a line to standard error, beside what is asked for.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "note: {text}");
+}
+
+/// Prints a message of `lapel.v1` as JSON, in proto3's own mapping. Fields that are 0 or empty are there too: a distance of
+/// 0 is a distance.
 pub(crate) fn json<M: Message>(name: &str, message: &M) -> anyhow::Result<()> {
+    say(serde_json::to_string_pretty(&value(name, message)?)?)
+}
+
+fn value<M: Message>(name: &str, message: &M) -> anyhow::Result<serde_json::Value> {
     let pool = DescriptorPool::decode(lapel_proto::FILE_DESCRIPTOR_SET)?;
     let descriptor = pool.get_message_by_name(&format!("lapel.v1.{name}")).context("an unknown message")?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
     // Through a value, so that the keys come in the same order every time.
-    say(serde_json::to_string_pretty(&serde_json::to_value(&dynamic)?)?)
+    let options = SerializeOptions::new().skip_default_fields(false);
+    Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
 }
 
 /// `attribute: label` pairs on one line.
@@ -60,12 +71,11 @@ pub(crate) fn explained_weights(weights: &[v1::HeadWeight]) -> String {
     weights.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether writing failed because nobody reads any more.
+/// Whether writing failed because nobody reads any more. A connection that broke is an error of another type, whatever lies
+/// behind it.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kind = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
-    };
-    error.chain().any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))
+    let written = error.downcast_ref::<std::io::Error>();
+    written.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Prints an error with every fault that the server names.
@@ -90,6 +100,21 @@ pub(crate) fn report(error: &anyhow::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_that_left_is_no_error_and_a_connection_that_broke_is_one() {
+        let broken = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let written: anyhow::Result<()> = Err(broken()).context("writing to standard output");
+        assert!(is_broken_pipe(&written.expect_err("an error")));
+        assert!(!is_broken_pipe(&tonic::Status::from_error(Box::new(broken())).into()));
+    }
+
+    #[test]
+    fn json_keeps_a_distance_of_0() {
+        let result = v1::SearchResult { item_id: "a".into(), distance: 0.0, ..Default::default() };
+        let value = value("SearchResult", &result).expect("written");
+        assert_eq!((value["itemId"].as_str(), value["distance"].as_f64()), (Some("a"), Some(0.0)), "{value}");
+    }
 
     #[test]
     fn weights_say_what_led_to_them() {

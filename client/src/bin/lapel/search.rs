@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A photo (JPEG, PNG, WebP) or an item's id.
+    /// A photo (JPEG, PNG, WebP) or an item's id; `item:ID` where a file has that name too.
     subject: String,
     /// Change an attribute: `--set sleeve_length=sleeveless`; may be repeated.
     #[arg(long = "set", value_name = "ATTRIBUTE=LABEL")]
@@ -82,7 +82,8 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         exact: options.exact,
         plan: v1::PlanKind::Unspecified.into(),
     };
-    let answer = client.search.search(request).await?.into_inner();
+    let answer = client.search.search(request).await;
+    let answer = answer.map_err(|status| input::refused(&options.subject, status))?.into_inner();
     if let Some(file) = &options.results.html {
         let changes = answer.manipulations.iter().map(|m| format!("{} → {}", m.attribute, m.label)).collect();
         let page = html::Page {

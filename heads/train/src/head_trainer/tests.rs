@@ -134,6 +134,21 @@ fn the_best_epoch_is_the_one_that_told_most_held_out_labels_right() {
 }
 
 #[test]
+fn pictures_that_look_different_train_another_head() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (examples, pooled) = examples();
+    let rows: Vec<f16> = (0..examples.len()).flat_map(|at| pooled.row(at).to_vec()).collect();
+    let inverted = rows.iter().map(|value| f16::from_f32(2.0) - *value).collect();
+    let validation: Vec<bool> = (0..examples.len()).map(|at| at % 10 == 0).collect();
+    let trained = |pooled: Pooled| {
+        let data = HeadData { examples: &examples, pooled: &[Arc::new(pooled)], validation: &validation };
+        let of = (&schedule(), folder.path());
+        train_head(&recipe(Ranking::Off), data, Tiny.fingerprint(), of, |_| {}).expect("trained").bundle
+    };
+    assert_ne!(trained(pooled), trained(Pooled::new(inverted, 4)), "by the same names, other pictures");
+}
+
+#[test]
 fn an_interrupted_run_ends_with_the_same_weights() {
     let (whole, cut) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
     let wanted = train(Ranking::Random, whole.path(), |_| {});

@@ -8,7 +8,7 @@ use anyhow::Context;
 use candle_core::{Device, Tensor};
 use lapel_heads::{
     Attribute, Bundle, FORMAT, FeatureLayout, HeadKind, Manifest, Region, SignatureKind, SignatureSum,
-    Weights, store_prototypes,
+    Weights, prototype_weight, store_prototypes,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -235,7 +235,7 @@ impl Probe {
         Ok(self.linear.logits(inputs)?.into_iter().map(adjusted).collect())
     }
 
-    /// The bundle of the probe for a backbone; prototypes are the means of the held-out signatures.
+    /// The bundle of the probe for a backbone; prototypes are the weighted means of the held-out signatures.
     ///
     /// # Errors
     /// When the tensor library fails.
@@ -290,7 +290,7 @@ impl Probe {
             for (row, label) in rows.iter().zip(&self.labels) {
                 let label = label.map(usize::from).filter(|label| !row.is_empty() && wanted(*label));
                 if let (Some(label), Ok(signature)) = (label, signature(row, exponent)) {
-                    sums[label].add(signature.values());
+                    sums[label].add_weighted(signature.values(), prototype_weight(row[label]));
                     added[label] += 1;
                 }
             }

@@ -204,10 +204,10 @@ impl Table {
         let (mut across, mut contrary, mut alike) = (Vec::new(), Vec::new(), Vec::new());
         for group in by_content.values().filter(|group| group.len() > 1) {
             let ids = group.iter().map(|(id, ..)| id.as_str()).collect::<Vec<_>>().join(" = ");
-            let disagree = |(a, b): (&(String, bool, Labels), &(String, bool, Labels))| {
-                a.2.iter().any(|(attribute, label)| b.2.get(attribute).is_some_and(|other| other != label))
-            };
-            if group.iter().zip(&group[1..]).any(disagree) {
+            // Of the whole group: a row without the label may stand between two that contradict each other.
+            let mut known: BTreeMap<&String, &String> = BTreeMap::new();
+            let mut labels = group.iter().flat_map(|(_, _, labels)| labels);
+            if labels.any(|(attribute, label)| *known.entry(attribute).or_insert(label) != label) {
                 contrary.push(ids);
             } else if group.iter().any(|(_, test, _)| *test) && group.iter().any(|(_, test, _)| !*test) {
                 across.push(ids);
@@ -243,6 +243,15 @@ impl Table {
                     "the column {attribute:?} can name no head's file: letters, digits, spaces, _ and -, and not {}",
                     RESERVED.join(" or ")
                 ));
+            }
+            let odd: Vec<String> =
+                counts.keys().filter(|label| !is_name(label)).map(|label| format!("{label:?}")).collect();
+            if !odd.is_empty() {
+                self.stop(format!(
+                    "{attribute}: {} can be no label: 1 to 64 characters, none of them a control character",
+                    listed(&odd)
+                ));
+                continue;
             }
             let mut spellings: BTreeMap<String, Vec<&str>> = BTreeMap::new();
             for label in counts.keys() {
@@ -364,6 +373,24 @@ mod tests {
         assert!(stops("contradict each other: a.jpg = b.jpg"), "{found:?}");
         assert!(found.iter().any(|f| !f.stops && f.text.contains("fewer than 8")), "{found:?}");
         assert!(found.is_sorted_by_key(|f| !f.stops));
+    }
+
+    #[test]
+    fn labels_that_no_bundle_may_hold_stop() {
+        for label in ["x".repeat(65), "re\u{1b}d".to_owned()] {
+            let rows = format!("image,split,mood\na.jpg,train,{label}\nb.jpg,train,calm\n");
+            let found = faults(&rows, &[("a.jpg", 1), ("b.jpg", 2)]);
+            assert!(found.iter().any(|f| f.stops && f.text.contains("can be no label")), "{found:?}");
+            assert!(found.iter().all(|f| !f.text.contains('\u{1b}')), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn twins_that_contradict_each_other_around_a_third_stop() {
+        let table = "image,split,mood\na.jpg,train,calm\nb.jpg,train,\nc.jpg,train,loud\n";
+        let found = faults(table, &[("a.jpg", 1), ("b.jpg", 1), ("c.jpg", 1)]);
+        let stops = |part: &str| found.iter().any(|f| f.stops && f.text.contains(part));
+        assert!(stops("contradict each other: a.jpg = b.jpg = c.jpg"), "{found:?}");
     }
 
     #[test]

@@ -136,8 +136,8 @@ impl<'a> VectorCache<'a> {
         let len = self.backbone.layout().len();
         match wanted {
             Wanted::Made(example) => {
-                let name = format!("{:?} {}", example.source, example.variant);
-                let file = self.folder.join(self.name(&sha256(name.as_bytes()), Picture::Drawn(Draw::Plain)));
+                let key = sha256(example.key()?.as_bytes());
+                let file = self.folder.join(self.name(&key, Picture::Drawn(Draw::Plain)));
                 let known = read(&file, len);
                 Ok((file, known.map_or_else(|| example.photo().map(Ok), |row| Ok(Err(row)))?))
             }

@@ -4,13 +4,18 @@ use super::*;
 
 /// Items whose signatures are given, coded.
 fn coded(count: u64, signature: impl Fn(u64, usize) -> Vec<f32>) -> Snapshot {
+    coded_in_order(0..count, signature)
+}
+
+/// The same, put in this order.
+fn coded_in_order(ids: impl Iterator<Item = u64>, signature: impl Fn(u64, usize) -> Vec<f32>) -> Snapshot {
     let mut s = snapshot(0, |_, _| false);
     let record = ItemRecord { labels: Labels::new(), image: None, parts_case: None, updated_ms: 0 };
     let change = |i| {
         let signatures = HEADS.iter().enumerate().map(|(h, head)| ((*head).to_owned(), signature(i, h)));
         put(&format!("i{i}"), record.clone(), signatures.collect())
     };
-    s.apply(&(0..count).map(change).collect::<Vec<_>>());
+    s.apply(&ids.map(change).collect::<Vec<_>>());
     code(&mut s);
     s
 }
@@ -134,6 +139,38 @@ fn many_combinations_of_few_signatures_and_probabilities_near_0_and_1_are_found(
                 println!("{name} {weighting:?} k {k}: {share} of {scored}");
                 assert!(share >= 0.99, "{name} {weighting:?} k {k}: {share}");
             }
+        }
+    }
+}
+
+#[test]
+fn equal_distances_come_in_the_order_of_their_ids_in_every_plan() {
+    // Three signatures a head, so that everything has a thousand equals.
+    let signature = |i: u64, h: usize| signature(Kind::OneHot, mixed(i * 3 + h as u64), 3);
+    let mut renewed = coded(3000, signature);
+    renewed.apply(&(0..1000).map(|i| delete(&format!("i{}", 3 * i))).collect::<Vec<_>>());
+    let record = ItemRecord { labels: Labels::new(), image: None, parts_case: None, updated_ms: 0 };
+    let again = |i: u64| {
+        let signatures = HEADS.iter().enumerate().map(|(h, head)| ((*head).to_owned(), signature(i, h)));
+        put(&format!("i{i}"), record.clone(), signatures.collect())
+    };
+    renewed.apply(&(0..1000).rev().map(|i| again(3 * i)).collect::<Vec<_>>());
+    let catalogues = [coded(3000, signature), coded_in_order((0..3000).rev(), signature), renewed];
+    for s in &catalogues {
+        let column = s.column("color").expect("active");
+        column.index().follow(column, &|| false).expect("built");
+    }
+    for (weighting, k) in [(Weighting::Own, 70), (named(&[("color", 1.0)], true), 100)] {
+        let mut first: Option<Vec<(u64, String)>> = None;
+        let plans = [PlanKind::ExactScan, PlanKind::CodeScan, PlanKind::Hnsw];
+        for (s, plan) in catalogues.iter().flat_map(|s| plans.map(|plan| (s, plan))) {
+            let spec = SearchSpec { plan: Some(plan), ..spec(weighting.clone(), k) };
+            let answer = search(s, view(5), &spec, &planner()).expect("answers");
+            let id = |m: &Match| s.items().get(m.slot).expect("live").id.to_string();
+            let found: Vec<_> = answer.matches.iter().map(|m| (m.distance.to_bits(), id(m))).collect();
+            assert_eq!(found.len(), k);
+            assert!(found.is_sorted(), "{plan:?}: by distance, then by id");
+            assert_eq!(*first.get_or_insert_with(|| found.clone()), found, "{plan:?}");
         }
     }
 }

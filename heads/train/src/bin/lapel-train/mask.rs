@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use lapel_heads::{
     Architecture, BACKBONE_FILE, BackboneManifest, Canvas, MaskManifest, Photo, PhotoLimits, Views, Weights,
-    sha256, sha256_hex,
+    sha256_hex,
 };
 use lapel_train::probes::{Table, TablePhoto};
 use lapel_train::{
@@ -127,8 +127,8 @@ fn by_colours(lessons: &[MaskLesson]) -> f64 {
 
 /// What the teacher sees in photos; what it saw before is read from the cache.
 fn taught(options: &Options, photos: &[&TablePhoto]) -> anyhow::Result<Vec<MaskLesson>> {
-    let key = sha256(&[fs_err::read(&options.dinov2)?, fs_err::read(&options.decoder)?].concat());
-    let folder = options.cache.join("saliency").join(&sha256_hex(&key)[..16]);
+    let key = sha256_hex(&[fs_err::read(&options.dinov2)?, fs_err::read(&options.decoder)?].concat());
+    let folder = options.cache.join("saliency").join(&key[..16]);
     fs_err::create_dir_all(&folder)?;
     let teacher = Saliency::read(&options.dinov2, &options.decoder)?;
     let bar = progress_bar("the teacher's");

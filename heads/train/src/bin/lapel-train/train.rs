@@ -65,6 +65,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let attributes = attributes(&table, &options.heads)?;
     let chosen = options.backbone.read()?;
     let backbone = load_backbone(&chosen.bytes).with_context(|| chosen.from.display().to_string())?;
+    let beside = beside(options, backbone.as_ref(), chosen.is_new)?;
     let cache = VectorCache::open(&options.cache, backbone.as_ref(), options.seed)?;
     let draws = Draw::first(usize::from(options.draws));
     let pictures = pictures(&cache, &table.training, (&draws, chosen.manifest.tuned))?;
@@ -73,10 +74,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
     // Everything is written at the end, so that a run that fails leaves nothing behind.
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    // A new backbone is served with all its files, and nobody has any of them yet.
     if chosen.is_new {
         files.push((BACKBONE_FILE.to_owned(), chosen.bytes));
     }
-    if options.heads.is_empty() {
+    if options.heads.is_empty() || chosen.is_new {
         let parts = parts_attribute();
         let case = |p: &TablePhoto| {
             let case = parts_case(&p.labels)?;
@@ -115,8 +117,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         report.front = front;
         bundles
     } else {
-        let folder = options.beside.clone().unwrap_or_else(shipped_folder);
-        weigh_new((&probes, &backbone), &pictures, &folder, (&table, &cache), options.seed)?
+        weigh_new((&probes, &backbone), &pictures, beside, (&table, &cache), options.seed)?
     };
     for bundle in &bundles {
         files.push((format!("{}.safetensors", bundle.manifest.name), bundle.to_bytes()?));
@@ -132,7 +133,24 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     for (name, bytes) in files {
         write_whole(&options.out.join(name), &bytes)?;
     }
-    report.finish(&options.out, &bundles)
+    report.finish(&options.out, &bundles, chosen.is_new)
+}
+
+/// The heads that new ones will serve beside: none where all are trained, or the backbone is new.
+fn beside(options: &Options, backbone: &dyn Backbone, is_new: bool) -> anyhow::Result<Vec<Bundle>> {
+    if options.heads.is_empty() || is_new && options.beside.is_none() {
+        return Ok(Vec::new());
+    }
+    let folder = options.beside.clone().unwrap_or_else(shipped_folder);
+    let bundles = probe_bundles(&folder, backbone).with_context(|| folder.display().to_string())?;
+    anyhow::ensure!(
+        !bundles.is_empty(),
+        "{} has no head of the backbone {}, and the weights of new heads are fitted beside those that they will serve with; \
+         name their folder with --beside",
+        folder.display(),
+        backbone.fingerprint()
+    );
+    Ok(bundles)
 }
 
 /// The attributes to learn: all of the table, or those that were named.
@@ -146,6 +164,8 @@ pub(crate) fn attributes(table: &Table, names: &[String]) -> anyhow::Result<Vec<
         return Ok(all);
     }
     let known = || all.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(", ");
+    let twice = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name));
+    anyhow::ensure!(twice.is_none(), "--heads names {} twice", twice.map_or("", |(_, name)| name.as_str()));
     let find = |name: &String| {
         let found = all.iter().find(|a| &a.name == name).cloned();
         found.with_context(|| {
@@ -290,13 +310,12 @@ fn put(bundles: &mut [Bundle], weights: &EditWeights) {
 fn weigh_new(
     (probes, backbone): (&[Probe], &Arc<dyn Backbone>),
     pictures: &Pictures,
-    folder: &Path,
+    mut others: Vec<Bundle>,
     (table, cache): (&Table, &VectorCache<'_>),
     seed: u64,
 ) -> anyhow::Result<Vec<Bundle>> {
     let is_new =
         |bundle: &Bundle| probes.iter().any(|p| p.attribute.name == bundle.manifest.attributes[0].name);
-    let mut others = probe_bundles(folder, backbone.as_ref())?;
     others.retain(|bundle| !is_new(bundle));
     let exponent = others.first().map_or(USUAL, |bundle| bundle.manifest.exponent);
     let bundles = probes.iter().map(|probe| bundle(probe, backbone.as_ref(), pictures, exponent));

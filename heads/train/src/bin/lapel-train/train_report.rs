@@ -1,7 +1,7 @@
 //! What a training run ends with: a table, JSON, a page with the worst pictures, and what to type next.
 
 use indicatif::ProgressBar;
-use lapel_heads::Bundle;
+use lapel_heads::{BACKBONE_FILE, Bundle, EXTRACT_PARTS_FILE};
 use lapel_train::evaluate::CATEGORY;
 use lapel_train::probes::{
     Choice, Confusion, EditTable, LabelMeasurement, Measurement, Recomposed, Shares, WrongPhoto,
@@ -59,14 +59,23 @@ pub(crate) fn say(bar: &ProgressBar, line: &str) {
 
 impl Report {
     /// Prints the tables, writes them to `out`, and says what to type next.
-    pub(crate) fn finish(&self, out: &Path, bundles: &[Bundle]) -> anyhow::Result<()> {
+    pub(crate) fn finish(&self, out: &Path, bundles: &[Bundle], is_new: bool) -> anyhow::Result<()> {
         self.print()?;
         self.write(out, ("train", "Training"))?;
         let files: Vec<String> =
             bundles.iter().map(|b| format!("{}/{}.safetensors", out.display(), b.manifest.name)).collect();
         let mut to = std::io::stdout().lock();
-        writeln!(to, "written: {}", files.join(" "))?;
-        writeln!(to, "next: lapel heads register {}", files.first().map_or("", String::as_str))?;
+        if is_new {
+            // Heads of one backbone cannot be registered beside those of another: all become a generation.
+            let out = out.display();
+            writeln!(to, "written: {out}/{BACKBONE_FILE} {out}/{EXTRACT_PARTS_FILE} {}", files.join(" "))?;
+            write!(to, "next: lapel generations build --backbone {out}/{BACKBONE_FILE} ")?;
+            writeln!(to, "--extract-parts {out}/{EXTRACT_PARTS_FILE} {}", files.join(" "))?;
+        } else {
+            writeln!(to, "written: {}", files.join(" "))?;
+            writeln!(to, "next: lapel heads register {}", files.first().map_or("", String::as_str))?;
+            writeln!(to, "      (with --update where the server has a head of that name)")?;
+        }
         Ok(())
     }
 

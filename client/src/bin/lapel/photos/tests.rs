@@ -1,0 +1,116 @@
+//! The cases that broke imports of shops: what is in their folders, with a word in place of each photo.
+
+use super::*;
+use tempfile::TempDir;
+
+/// A folder with files of these names, each below its own folders, and a table where there is one.
+fn folder(names: &[&str], table: &str) -> TempDir {
+    let folder = tempfile::tempdir().expect("folder");
+    for name in names {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, "photo").expect("written");
+    }
+    if !table.is_empty() {
+        std::fs::write(folder.path().join(TABLE), table).expect("written");
+    }
+    folder
+}
+
+fn source(folder: &Path) -> Source {
+    Source { folder: folder.to_owned(), labels: None, split: None, prefix: String::new() }
+}
+
+fn find(folder: &TempDir) -> anyhow::Result<Photos> {
+    Photos::find(&source(folder.path()))
+}
+
+fn ids(found: &Photos) -> Vec<&str> {
+    found.photos.iter().map(|photo| photo.id.as_str()).collect()
+}
+
+#[test]
+fn names_that_clash_become_paths_for_the_whole_list() {
+    let shop = folder(
+        &["img/Wool_Coat/1.jpg", "img/Linen_Shirt/1.jpg", "img/Linen_Shirt/2.jpg"],
+        "image,color\r\nimg/Wool_Coat/1.jpg,blue\r\nimg/Linen_Shirt/1.jpg,red\r\nimg\\Linen_Shirt\\2.jpg,red\r\n",
+    );
+    let found = find(&shop).expect("found");
+    assert_eq!(ids(&found), ["img/Wool_Coat/1", "img/Linen_Shirt/1", "img/Linen_Shirt/2"]);
+    assert_eq!(
+        found.notes,
+        [
+            "ids are the paths below the folder, since names clash: \"1\" is img/Wool_Coat/1.jpg, img/Linen_Shirt/1.jpg"
+        ]
+    );
+    let plain = folder(&["a/front.jpg", "top.jpg", "top.png"], "");
+    let found = find(&plain).expect("found");
+    assert_eq!(ids(&found), ["a/front.jpg", "top.jpg", "top.png"]);
+    let unlike = folder(&["a/front.jpg", "b/back.jpg"], "");
+    let found = find(&unlike).expect("found");
+    assert_eq!((ids(&found), found.notes.len()), (vec!["front", "back"], 0));
+}
+
+#[test]
+fn ids_that_still_clash_are_refused_before_anything_is_sent() {
+    let names: Vec<String> = (0..14).map(|n| format!("{n}.jpg")).collect();
+    let rows: String = names.iter().enumerate().map(|(n, name)| format!("{name},item-{}\n", n / 2)).collect();
+    let shop = folder(&names.iter().map(String::as_str).collect::<Vec<_>>(), &format!("image,id\n{rows}"));
+    let refused = find(&shop).expect_err("refused").to_string();
+    assert!(refused.contains("\"item-0\" is 0.jpg, 1.jpg") && refused.contains("and 2 more"), "{refused}");
+    let twice = folder(&["a.jpg"], "image,color\na.jpg,red\na.jpg,blue\n");
+    assert!(find(&twice).expect_err("refused").to_string().contains("\"a.jpg\" is a.jpg, a.jpg"));
+}
+
+#[test]
+fn ids_do_not_depend_on_the_rows_that_are_left_out() {
+    let shop = folder(&["a/1.jpg", "b/1.jpg"], "image,split\na/1.jpg,train\nb/1.jpg,val\n");
+    let train = Source { split: Some("train".into()), prefix: "x-".into(), ..source(shop.path()) };
+    assert_eq!(ids(&Photos::find(&train).expect("found")), ["x-a/1"]);
+    let none = Source { split: Some("test".into()), ..source(shop.path()) };
+    assert!(Photos::find(&none).is_err());
+}
+
+#[test]
+fn one_bad_row_leaves_the_others() {
+    let shop = folder(&["0.jpg", "1.jpg"], "image,color\n0.jpg,red,blue\n1.jpg,red\n,red\n");
+    let found = find(&shop).expect("found");
+    assert_eq!(ids(&found), ["1"]);
+    let reasons: Vec<&str> = found.refused.iter().map(|(_, why)| why.as_str()).collect();
+    assert!(reasons[0].starts_with("line 2 has") && reasons[1].starts_with("line 4 has"), "{reasons:?}");
+}
+
+#[test]
+fn photos_beside_the_table_are_told() {
+    let names = ["0.jpg", "1.jpg", "2.jpg", "more/3.jpg", "Gro\u{308}ße.jpg", ".hidden.jpg", "._0.jpg"];
+    let table = "image,color\n0.jpg,red\n./1.jpg,blue\nGr\u{f6}ße.jpg,red\n.hidden.jpg,red\n";
+    let found = find(&folder(&names, table)).expect("found");
+    assert_eq!(ids(&found), ["0", "1", "Gr\u{f6}ße", ".hidden"]);
+    assert_eq!(
+        found.notes,
+        [
+            "left out, since the table does not list them: 2 photos (2.jpg, more/3.jpg)",
+            "passed over, hidden: ._0.jpg"
+        ]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn hidden_files_and_dangling_links_are_passed_over_with_a_word() {
+    use std::os::unix::{ffi::OsStrExt, fs::symlink};
+    let shop = folder(&["0.jpg", "1.jpg", "._0.jpg", "._1.jpg", ".DS_Store", "Thumbs.db", "desktop.ini"], "");
+    symlink("gone/nowhere.jpg", shop.path().join("dangling.jpg")).expect("linked");
+    symlink("0.jpg", shop.path().join("good.jpg")).expect("linked");
+    for name in [b"h\xe4md.jpg", b"h\xf6md.jpg"] {
+        std::fs::write(shop.path().join(std::ffi::OsStr::from_bytes(name)), "photo").expect("written");
+    }
+    let found = find(&shop).expect("found");
+    assert_eq!(ids(&found), ["0", "1", "good"]);
+    assert_eq!(
+        found.notes,
+        ["passed over, a link that leads nowhere: dangling.jpg", "passed over, hidden: ._0.jpg, ._1.jpg"]
+    );
+    assert_eq!(found.refused.len(), 2, "{:?}", found.refused);
+    assert!(found.refused.iter().all(|(_, why)| why.contains("not UTF-8")), "{:?}", found.refused);
+}

@@ -1,0 +1,93 @@
+use crate::{lapel, photo};
+use lapel_client::{Client, v1};
+use lapel_tests::TestServer;
+use std::path::Path;
+
+async fn server() -> TestServer {
+    TestServer::start_with(|config| config.model.heads.truncate(1)).await
+}
+
+fn put(folder: &Path, name: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    std::fs::copy(photo(), path).expect("copied");
+}
+
+async fn ids(client: &mut Client) -> Vec<String> {
+    let request = v1::ListItemsRequest { page_size: 100, ..Default::default() };
+    let items = client.catalog.list_items(request).await.expect("listed").into_inner().items;
+    items.into_iter().map(|item| item.id).collect()
+}
+
+#[tokio::test]
+async fn one_bad_photo_is_reported_and_a_second_run_goes_on_where_the_first_ended() {
+    let (server, folder) = (server().await, tempfile::tempdir().expect("folder"));
+    let shop = folder.path().join("shop");
+    for n in [0, 1, 2, 4, 5, 7, 8, 9] {
+        put(&shop, &format!("{n}.jpg"));
+    }
+    std::fs::write(shop.join("3.jpg"), "").expect("written");
+    let rows: String = (0..10).map(|n| format!("{n}.jpg,red\n")).collect();
+    std::fs::write(shop.join("labels.csv"), format!("image,color\n{rows}")).expect("written");
+    let report = folder.path().join("report.jsonl");
+    let (shop_text, report_text) = (shop.to_str().expect("UTF-8"), report.to_str().expect("UTF-8"));
+    let import = ["items", "import", shop_text, "--report", report_text];
+    let run = lapel(&server.address, &import).await;
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    assert!(run.out.contains("imported 8 items (0 of them replaced), refused 2"), "{}", run.out);
+    assert!(run.out.contains("6.jpg") && run.out.contains("is empty"), "{}", run.out);
+    assert!(run.err.contains("2 of 10 items were refused"), "{}", run.err);
+    let mut client = server.client().await;
+    assert_eq!(ids(&mut client).await, ["0", "1", "2", "4", "5", "7", "8", "9"]);
+    put(&shop, "6.jpg");
+    let run = lapel(&server.address, &import).await;
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    let told = "imported 1 items (0 of them replaced), refused 1; 8 were stored before";
+    assert!(run.out.contains(told), "{}", run.out);
+    put(&shop, "3.jpg");
+    let run = lapel(&server.address, &import).await;
+    assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+    assert_eq!(ids(&mut client).await.len(), 10);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn photos_of_one_name_in_several_folders_are_all_kept() {
+    let (server, folder) = (server().await, tempfile::tempdir().expect("folder"));
+    for name in ["summer/000.jpg", "summer/001.jpg", "winter/000.jpg", "winter/._000.jpg"] {
+        put(folder.path(), name);
+    }
+    let run = lapel(&server.address, &["items", "import", folder.path().to_str().expect("UTF-8")]).await;
+    assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+    assert!(run.err.contains("ids are the paths below the folder"), "{}", run.err);
+    assert!(run.err.contains("passed over, hidden: winter/._000.jpg"), "{}", run.err);
+    let mut client = server.client().await;
+    assert_eq!(ids(&mut client).await, ["summer/000", "summer/001", "winter/000"]);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn one_bad_line_of_an_export_leaves_the_others() {
+    let (server, folder) = (server().await, tempfile::tempdir().expect("folder"));
+    let (photos, exported) = (folder.path().join("photos"), folder.path().join("exported"));
+    for name in ["a.jpg", "b.jpg", "c.jpg", "d.jpg"] {
+        put(&photos, name);
+    }
+    let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (photos, folder_text) = (path(&photos), path(&exported));
+    assert_eq!(lapel(&server.address, &["items", "import", &photos]).await.code, Some(0));
+    assert_eq!(lapel(&server.address, &["items", "export", &folder_text]).await.code, Some(0));
+    assert_eq!(lapel(&server.address, &["items", "delete", "a", "b", "c", "d"]).await.code, Some(0));
+    let file = exported.join("items.jsonl");
+    let text = std::fs::read_to_string(&file).expect("read");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines[1] = "{\"id\": \"b\", ";
+    std::fs::write(&file, format!("{}\n\n", lines.join("\n"))).expect("written");
+    std::fs::remove_file(exported.join("images/c.jpg")).expect("removed");
+    let run = lapel(&server.address, &["items", "import", &folder_text]).await;
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    assert!(run.out.contains("items.jsonl, line 2") && run.out.contains("c.jpg"), "{}", run.out);
+    let mut client = server.client().await;
+    assert_eq!(ids(&mut client).await, ["a", "d"]);
+    server.finish().await;
+}
