@@ -158,9 +158,9 @@ impl CatalogService for Services {
         &self,
         request: Request<v1::ExportItemsRequest>,
     ) -> Result<Response<Self::ExportItemsStream>, Status> {
-        let v1::ExportItemsRequest { after, no_images } = request.into_inner();
         let (snapshot, moment) = self.core.moment().await?;
-        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
+        let (outgoing, answers) = Outgoing::new(&request, self.core.config.limits.stall());
+        let v1::ExportItemsRequest { after, no_images } = request.into_inner();
         let limits = self.core.config.photo_limits();
         tokio::task::spawn_blocking(move || {
             let images = (!no_images).then_some((moment.as_ref(), limits));
