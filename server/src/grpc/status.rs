@@ -13,6 +13,8 @@ use tonic::{Code, Status};
 use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt};
 
 const DOMAIN: &str = "lapel";
+/// Characters of a name that programs are told: a status travels in headers.
+const NAME_MAX: usize = 256;
 /// What text and violations may take as headers of the answer: clients refuse more than 8 to 16 KiB of them.
 const TEXT_BYTES: usize = 1500;
 const VIOLATIONS_BYTES: usize = 1500;
@@ -26,7 +28,7 @@ impl From<Error> for Status {
             tracing::error!(error = %with_sources(&error), "a request failed");
         }
         let mut details = ErrorDetails::new();
-        details.set_error_info(reason, DOMAIN, HashMap::<String, String>::new());
+        details.set_error_info(reason, DOMAIN, facts(&error));
         if let Error::Invalid(violations) = &error {
             details.set_bad_request(BadRequest::new(fields(violations)).field_violations);
         }
@@ -59,6 +61,17 @@ fn fields(violations: &[Violation]) -> Vec<FieldViolation> {
         fields.push(FieldViolation::new(field, description));
     }
     fields
+}
+
+/// What a program may want to know of an error beside its reason.
+fn facts(error: &Error) -> HashMap<String, String> {
+    match error {
+        Error::NotFound { what, name, .. } => {
+            let name = name.chars().take(NAME_MAX).collect();
+            HashMap::from([("what".to_owned(), (*what).to_owned()), ("name".to_owned(), name)])
+        }
+        _ => HashMap::new(),
+    }
 }
 
 /// What is said of a stream of items that cannot go on: at which message (the first is 1), and what became of those
@@ -242,6 +255,14 @@ mod tests {
             assert_eq!(details.retry_info().is_some(), retry);
             assert!(!status.message().contains("secret"), "paths stay in the log");
         }
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_to_programs_too() {
+        let details = Status::from(Error::not_found("head", "colour")).get_error_details();
+        let info = details.error_info().expect("a reason");
+        let fact = |name: &str| info.metadata.get(name).map(String::as_str);
+        assert_eq!((fact("what"), fact("name")), (Some("head"), Some("colour")));
     }
 
     #[test]
