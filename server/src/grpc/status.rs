@@ -13,8 +13,6 @@ use tonic::{Code, Status};
 use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt};
 
 const DOMAIN: &str = "lapel";
-/// Characters of a name that programs are told: a status travels in headers.
-const NAME_MAX: usize = 256;
 /// What text and violations may take as headers of the answer: clients refuse more than 8 to 16 KiB of them.
 const TEXT_BYTES: usize = 1500;
 const VIOLATIONS_BYTES: usize = 1500;
@@ -67,7 +65,7 @@ fn fields(violations: &[Violation]) -> Vec<FieldViolation> {
 fn facts(error: &Error) -> HashMap<String, String> {
     match error {
         Error::NotFound { what, name, .. } => {
-            let name = name.chars().take(NAME_MAX).collect();
+            let name = within(name, VIOLATION_BYTES);
             HashMap::from([("what".to_owned(), (*what).to_owned()), ("name".to_owned(), name)])
         }
         _ => HashMap::new(),
