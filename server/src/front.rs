@@ -18,6 +18,7 @@ pub(crate) use caller::Caller;
 pub(crate) use connections::accept;
 pub(crate) use gate::{Gate, GateLayer};
 pub(crate) use inflow::{Held, Room};
+pub(crate) use places::Taken;
 pub use roles::Role;
 pub(crate) use tls::{Tls, TlsError};
 pub(crate) use tokens::Tokens;

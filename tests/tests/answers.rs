@@ -3,9 +3,12 @@
 use lapel_client::v1;
 use lapel_proto::v1::admin_service_client::AdminServiceClient;
 use lapel_proto::v1::catalog_service_client::CatalogServiceClient;
+use lapel_server::Config;
 use lapel_tests::model::{HEADS, LABELS};
 use lapel_tests::{TestServer, external_bundle};
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::timeout;
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
@@ -25,11 +28,18 @@ fn item(id: String, labels: BTreeMap<String, String>) -> v1::UpsertItemsRequest 
     v1::UpsertItemsRequest { id, labels, signatures: vec![signature], ..Default::default() }
 }
 
+/// Items with so many labels that a message holds no more than some hundreds of them.
+fn large_items() -> Vec<v1::UpsertItemsRequest> {
+    let long = |n: usize| format!("{n:0>64}");
+    let labels: BTreeMap<String, String> = (0..100).map(|n| (long(n), long(n))).collect();
+    (0..500).map(|n| item(format!("i{n:03}"), labels.clone())).collect()
+}
+
 /// A server with one external head, with some items.
-async fn with_items(items: Vec<v1::UpsertItemsRequest>, query_terms_max: usize) -> TestServer {
+async fn with_items(items: Vec<v1::UpsertItemsRequest>, change: impl FnOnce(&mut Config)) -> TestServer {
     let server = TestServer::start_with(|config| {
         config.model.heads.clear();
-        config.limits.query_terms_max = query_terms_max;
+        change(config);
     })
     .await;
     let mut client = server.client().await;
@@ -71,7 +81,8 @@ async fn a_list_holds_what_passes_its_filters_in_order() {
         }
         labels
     };
-    let server = with_items((0..300).map(|n| item(format!("i{n:03}"), labels(n))).collect(), 4).await;
+    let items = (0..300).map(|n| item(format!("i{n:03}"), labels(n))).collect();
+    let server = with_items(items, |config| config.limits.query_terms_max = 4).await;
     let mut client = CatalogServiceClient::new(channel(&server).await);
     for filters in [
         vec![],
@@ -108,10 +119,7 @@ async fn a_list_holds_what_passes_its_filters_in_order() {
 
 #[tokio::test]
 async fn a_page_is_no_larger_than_stock_clients_read() {
-    let long = |n: usize| format!("{n:0>64}");
-    let labels: BTreeMap<String, String> = (0..100).map(|n| (long(n), long(n))).collect();
-    let items = (0..500).map(|n| item(format!("i{n:03}"), labels.clone())).collect();
-    let server = with_items(items, 100).await;
+    let server = with_items(large_items(), |_| {}).await;
     let mut client = CatalogServiceClient::new(channel(&server).await);
     let (ids, pages) = listed(&mut client, &[], 1000).await;
     assert_eq!(ids, (0..500).map(|n| format!("i{n:03}")).collect::<Vec<_>>());
@@ -134,7 +142,8 @@ async fn a_backup_comes_in_pieces_that_stock_clients_read() {
 
 #[tokio::test]
 async fn messages_are_compressed_both_ways_and_bounded_when_they_are_not_any_more() {
-    let server = with_items((0..50).map(|n| item(format!("i{n:02}"), BTreeMap::new())).collect(), 4).await;
+    let items = (0..50).map(|n| item(format!("i{n:02}"), BTreeMap::new())).collect();
+    let server = with_items(items, |_| {}).await;
     let client = CatalogServiceClient::new(channel(&server).await);
     let mut client =
         client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
@@ -155,5 +164,38 @@ async fn messages_are_compressed_both_ways_and_bounded_when_they_are_not_any_mor
     let mut plain = CatalogServiceClient::new(channel(&server).await);
     let page = plain.list_items(v1::ListItemsRequest::default()).await.expect("a page");
     assert!(page.metadata().get("grpc-encoding").is_none());
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stalls_gives_its_place_back() {
+    let server = with_items(large_items(), |config| {
+        config.limits.streams_max = 4;
+        config.limits.stall_seconds = 2;
+    })
+    .await;
+    let endpoint = Channel::from_shared(server.address.clone()).expect("an address");
+    let connected = endpoint.initial_stream_window_size(65_535_u32).connect().await;
+    let mut client = CatalogServiceClient::new(connected.expect("connects"));
+    let mut exports = Vec::new();
+    for _ in 0..2 {
+        let begun = client.export_items(v1::ExportItemsRequest::default()).await;
+        exports.push(begun.expect("there is a place").into_inner());
+    }
+    let nothing = || tokio_stream::iter(Vec::<v1::UpsertItemsRequest>::new());
+    let refused = client.upsert_items(nothing()).await.expect_err("this connection has its streams");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    // Both are still open, and nobody reads them.
+    let again = async { while client.upsert_items(nothing()).await.is_err() {} };
+    timeout(Duration::from_secs(20), again).await.expect("there is a place again");
+    for mut export in exports {
+        let end = loop {
+            match export.message().await {
+                Ok(Some(_)) => {}
+                end => break end,
+            }
+        };
+        assert_eq!(end.expect_err("it was given up").code(), Code::DeadlineExceeded);
+    }
     server.finish().await;
 }

@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::connections::Peer;
 use super::inflow::{Counted, Inflow, Pace};
-use super::places::Places;
+use super::places::{Places, Taken};
 use super::record::{Record, Recorded};
 use super::roles::{Needs, needs};
 use super::tokens::{Token, Tokens};
@@ -89,7 +89,7 @@ impl Gate {
         let peer = request.extensions().get::<Peer>();
         if let Some(Needs { roles: [], lasts }) = needs {
             if lasts {
-                record.permits = places(&self.watchers, peer, None, true)?;
+                record.places.fill(places(&self.watchers, peer, None, true)?);
             }
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl Gate {
             let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
             return Err(Error::Forbidden { roles: names.join(" or ") });
         }
-        record.permits = places(&self.in_flight, peer, token.as_deref(), lasts)?;
+        record.places.fill(places(&self.in_flight, peer, token.as_deref(), lasts)?);
         if is_compressed(request.headers()) {
             record.room.reserve_message()?;
         }
@@ -137,7 +137,7 @@ impl Gate {
             slow: self.slow,
             lasts: found.is_some_and(|needs| needs.lasts),
             code: None,
-            permits: Vec::new(),
+            places: Taken::default(),
             room: self.inflow.request(),
             traces: self.traces.clone().map(|traces| (traces, Traces::parent(request.headers()))),
         };
@@ -155,6 +155,7 @@ impl Gate {
                 }
                 let pace = Pace { lasts: record.lasts, stall: self.stall };
                 request.extensions_mut().insert(record.room.clone());
+                request.extensions_mut().insert(record.places.clone());
                 let request = request.map(|body| Body::new(Counted::new(body, record.room.clone(), pace)));
                 let deadline = time_left(request.headers());
                 let stages = record.stages.clone();

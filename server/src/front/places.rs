@@ -5,7 +5,7 @@
 
 use crate::config::Limits;
 use crate::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The places of whoever bounds its requests: the server, a connection, or a token.
@@ -43,6 +43,30 @@ impl Places {
         places.clone().try_acquire_owned().map_err(|_| {
             Error::Exhausted(format!("{whose} has as many {what} in flight as it may; try again in a moment"))
         })
+    }
+}
+
+/// The places that a request has taken. They are given back with the last copy, or when they are told to be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Taken(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
+
+impl Taken {
+    /// Those of a request; one that has not passed the gate has none.
+    pub(crate) fn of<T>(request: &tonic::Request<T>) -> Self {
+        request.extensions().get::<Self>().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn fill(&self, places: Vec<OwnedSemaphorePermit>) {
+        *self.lock() = places;
+    }
+
+    /// Gives them back although the request is not over: nothing is done for it any more.
+    pub(crate) fn give_back(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<OwnedSemaphorePermit>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The record of a request: counted and logged once, when its last byte has gone or its caller has.
 
 use super::inflow::Room;
+use super::places::Taken;
 use super::traces::{Parent, Traces};
 use crate::metrics::Metrics;
 use crate::stages::Stages;
@@ -9,7 +10,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Code;
 use tonic::codegen::http::HeaderMap;
 
@@ -29,7 +29,7 @@ pub(super) struct Record {
     /// `None` until it is known; a request that ends without is one whose caller left.
     pub(super) code: Option<Code>,
     /// Given back when the request is over, as is what its message takes.
-    pub(super) permits: Vec<OwnedSemaphorePermit>,
+    pub(super) places: Taken,
     pub(super) room: Room,
     /// Where its spans go, and what they lie below.
     pub(super) traces: Option<(Arc<Traces>, Parent)>,

@@ -13,9 +13,12 @@ const CHUNK: usize = 1 << 20;
 impl AdminService for Services {
     type BackupStream = Answers<v1::BackupResponse>;
 
-    async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+    async fn backup(
+        &self,
+        request: Request<v1::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
         // A caller that has stalled is given up: a store that must be opened anew waits for the backup's end.
-        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
+        let (outgoing, answers) = Outgoing::new(&request, self.core.config.limits.stall());
         let core = self.core.clone();
         tokio::task::spawn_blocking(move || {
             let mut chunk = Vec::new();

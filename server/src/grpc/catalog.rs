@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::front::{Held, Room};
 use crate::search::{check_filters, list};
 use crate::stages::carried;
-use crate::store::Moment;
+use crate::store::{Moment, StoreError};
 use lapel_heads::{PhotoLimits, photo_format};
 use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
@@ -158,12 +158,12 @@ impl CatalogService for Services {
         &self,
         request: Request<v1::ExportItemsRequest>,
     ) -> Result<Response<Self::ExportItemsStream>, Status> {
-        let v1::ExportItemsRequest { after, no_images } = request.into_inner();
-        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
         let (snapshot, moment) = self.core.moment().await?;
+        let (outgoing, answers) = Outgoing::new(&request, self.core.config.limits.stall());
+        let v1::ExportItemsRequest { after, no_images } = request.into_inner();
         let limits = self.core.config.photo_limits();
         tokio::task::spawn_blocking(move || {
-            let images = (!no_images).then_some((&moment, limits));
+            let images = (!no_images).then_some((moment.as_ref(), limits));
             let items = snapshot.items();
             let sent = items
                 .after(&after)
@@ -211,11 +211,11 @@ fn stats(snapshot: &Snapshot) -> v1::CatalogStatsResponse {
 fn export(
     snapshot: &Snapshot,
     (slot, item): (Slot, &Item),
-    images: Option<(&Moment, PhotoLimits)>,
+    images: Option<(Option<&Moment>, PhotoLimits)>,
 ) -> Result<v1::ExportItemsResponse, Error> {
     let (mut image, mut content_type) = (Vec::new(), String::new());
     if let Some((moment, limits)) = images.filter(|_| item.record.has_image()) {
-        image = moment.image(&item.id)?;
+        image = moment.ok_or(StoreError::Reopening)?.image(&item.id)?;
         content_type = photo_format(&image, limits).map(|f| f.to_mime_type().to_owned()).unwrap_or_default();
     }
     let signature = |column: &Column| {

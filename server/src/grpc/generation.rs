@@ -34,8 +34,8 @@ impl GenerationService for Services {
         request: Request<v1::WatchGenerationRequest>,
     ) -> Result<Response<Self::WatchGenerationStream>, Status> {
         let core = self.core.clone();
-        let fingerprint = core.model_status(&request.into_inner().backbone)?.fingerprint;
-        let (outgoing, answers) = Outgoing::new(core.config.limits.stall());
+        let fingerprint = core.model_status(&request.get_ref().backbone)?.fingerprint;
+        let (outgoing, answers) = Outgoing::new(&request, core.config.limits.stall());
         tokio::spawn(async move {
             let watched = watch_until_settled(&core, &fingerprint, &outgoing).await;
             outgoing.end(watched);

@@ -65,10 +65,10 @@ impl HeadService for Services {
         &self,
         request: Request<v1::WatchHeadRequest>,
     ) -> Result<Response<Self::WatchHeadStream>, Status> {
-        let v1::WatchHeadRequest { name, version } = request.into_inner();
-        let changes = self.core.registry.watch(&name, version)?;
+        let v1::WatchHeadRequest { name, version } = request.get_ref();
+        let changes = self.core.registry.watch(name, *version)?;
+        let (outgoing, answers) = Outgoing::new(&request, self.core.config.limits.stall());
         let stopping = self.core.stopping.clone();
-        let (outgoing, answers) = Outgoing::new(self.core.config.limits.stall());
         tokio::spawn(async move {
             let watched = watch_until_settled(changes, &outgoing, &stopping).await;
             outgoing.end(watched);

@@ -26,7 +26,7 @@ impl From<Error> for Status {
             tracing::error!(error = %with_sources(&error), "a request failed");
         }
         let mut details = ErrorDetails::new();
-        details.set_error_info(reason, DOMAIN, HashMap::<String, String>::new());
+        details.set_error_info(reason, DOMAIN, facts(&error));
         if let Error::Invalid(violations) = &error {
             details.set_bad_request(BadRequest::new(fields(violations)).field_violations);
         }
@@ -59,6 +59,17 @@ fn fields(violations: &[Violation]) -> Vec<FieldViolation> {
         fields.push(FieldViolation::new(field, description));
     }
     fields
+}
+
+/// What a program may want to know of an error beside its reason.
+fn facts(error: &Error) -> HashMap<String, String> {
+    match error {
+        Error::NotFound { what, name, .. } => {
+            let name = within(name, VIOLATION_BYTES);
+            HashMap::from([("what".to_owned(), (*what).to_owned()), ("name".to_owned(), name)])
+        }
+        _ => HashMap::new(),
+    }
 }
 
 /// What is said of a stream of items that cannot go on: at which message (the first is 1), and what became of those
@@ -242,6 +253,14 @@ mod tests {
             assert_eq!(details.retry_info().is_some(), retry);
             assert!(!status.message().contains("secret"), "paths stay in the log");
         }
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_to_programs_too() {
+        let details = Status::from(Error::not_found("head", "colour")).get_error_details();
+        let info = details.error_info().expect("a reason");
+        let fact = |name: &str| info.metadata.get(name).map(String::as_str);
+        assert_eq!((fact("what"), fact("name")), (Some("head"), Some("colour")));
     }
 
     #[test]

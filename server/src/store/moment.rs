@@ -13,7 +13,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Reopening`], or when the database fails.
     pub fn moment(&self) -> Result<Moment, StoreError> {
-        let Ok(database) = self.database.try_read() else { return Err(StoreError::Reopening) };
+        let database = self.database()?;
         let database = database.as_ref().ok_or(StoreError::Reopening)?;
         guarded(|| Ok(Moment(database.begin_read()?)))
     }
