@@ -29,7 +29,7 @@ impl<T> Queue<T> {
 }
 
 /// The stream that a service answers with.
-pub(super) struct Answers<T>(Queue<T>);
+pub struct Answers<T>(Queue<T>);
 
 impl<T> Stream for Answers<T> {
     type Item = Message<T>;
