@@ -13,6 +13,16 @@ impl Prototypes {
     /// `range` gives the part of a row in which an attribute's prototypes live; attributes without one have none.
     #[must_use]
     pub fn of(training: &Labelled<'_>, range: impl Fn(usize) -> Option<Range<usize>>) -> Self {
+        Self::weighted(training, range, |_, _, _| 1.0)
+    }
+
+    /// As [`Prototypes::of`], each picture by a weight of attribute, label and its part of the row.
+    #[must_use]
+    pub fn weighted(
+        training: &Labelled<'_>,
+        range: impl Fn(usize) -> Option<Range<usize>>,
+        weight: impl Fn(usize, usize, &[f32]) -> f32,
+    ) -> Self {
         let attribute = |(at, attribute): (usize, &lapel_heads::Attribute)| {
             let Some(range) = range(at) else { return vec![None; attribute.labels.len()] };
             let mut sums = vec![vec![0.0f32; range.len()]; attribute.labels.len()];
@@ -20,8 +30,9 @@ impl Prototypes {
             for (picture, labels) in training.labels.iter().enumerate() {
                 if let Some(label) = labels[at] {
                     let row = &training.signatures.row(picture)[range.clone()];
+                    let weight = weight(at, usize::from(label), row);
                     for (sum, value) in sums[usize::from(label)].iter_mut().zip(row) {
-                        *sum += value;
+                        *sum += weight * value;
                     }
                     counts[usize::from(label)] += 1;
                 }

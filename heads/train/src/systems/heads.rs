@@ -4,7 +4,7 @@ use super::fitted::Prototypes;
 use super::signatures::normalise;
 use super::{Change, Labelled, Query, QueryPart, Searcher, Signatures, System};
 use crate::Prepared;
-use lapel_heads::Head;
+use lapel_heads::{Head, Manifest, SignatureKind, probabilities, prototype_weight};
 use std::sync::Arc;
 
 /// Heads, each with a part of the signature of its own. A changed label's prototype takes the place of the query's
@@ -41,7 +41,14 @@ impl System for HeadSystem {
         let owners: Vec<Option<usize>> =
             training.attributes.iter().map(|a| owner_of(&self.heads, &a.name)).collect();
         let range = |at: usize| owners[at].map(|head| training.signatures.range(head));
-        let prototypes = Prototypes::of(&training, range);
+        // As the server has them.
+        let weight = |attribute: usize, label: usize, signature: &[f32]| {
+            let manifest = owners[attribute].map(|head| self.heads[head].manifest());
+            let probe = manifest.filter(|manifest| manifest.signature == SignatureKind::Probabilities);
+            let share = |m: &Manifest| probabilities(signature, m.exponent).get(label).copied();
+            probe.and_then(share).map_or(1.0, prototype_weight)
+        };
+        let prototypes = Prototypes::weighted(&training, range, weight);
         Ok(Box::new(Fitted { heads: &self.heads, owners, prototypes, layout: training.signatures }))
     }
 }

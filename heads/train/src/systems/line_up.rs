@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 /// Dropout and weight decay that each head chooses from.
 const HEAD_SETTINGS: [(f32, f64); 4] = [(0.2, 5e-4), (0.5, 5e-4), (0.2, 5e-3), (0.5, 5e-3)];
-/// Lapel's signatures here are the roots of probabilities.
-const EXPONENT: f32 = 0.5;
+/// Lapel's signatures are probabilities to this power, as in the shipped bundles, where it is chosen with the weights.
+const EXPONENT: f32 = 1.0;
 /// Rate and margin that each manipulator chooses from.
 const MANIPULATOR_SETTINGS: [(f64, f64); 4] = [(0.02, 0.2), (0.1, 0.2), (0.02, 0.5), (0.1, 0.5)];
 
