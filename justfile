@@ -12,6 +12,11 @@ demo *ARGS:
 test:
     cargo test --release --workspace
 
+# Test the built server by a Python client with default options, made from proto/ (about a minute); ARGS go to pytest.
+python *ARGS:
+    cargo build --release --bin lapel-server
+    tests/python/run {{ARGS}}
+
 # Everything the gate runs.
 ci:
     bash .ci/run

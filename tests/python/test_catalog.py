@@ -1,0 +1,87 @@
+"""CatalogService: items written, read, listed, counted, exported, deleted."""
+
+import grpc
+import photos
+import pytest
+from protocol import like, v1
+from refusals import refused
+
+
+@pytest.fixture
+def own(client):
+    """An item of the test's own."""
+    item = v1.UpsertItemsRequest(id="own", image=photos.DRESS, labels={"category": "dress"})
+    client.store(item)
+    yield item
+    client.catalog.DeleteItems(v1.DeleteItemsRequest(ids=["own"]))
+
+
+def test_an_item_comes_back_as_it_was_sent(client, own):
+    item = client.catalog.GetItem(v1.GetItemRequest(id="own")).item
+    assert (dict(item.labels), item.has_image) == ({"category": "dress"}, True)
+    image = client.catalog.GetItemImage(v1.GetItemImageRequest(id="own"))
+    assert (image.image, image.content_type) == (own.image, "image/jpeg")
+
+
+def test_a_refused_item_does_not_touch_the_others(client, own):
+    torn = v1.UpsertItemsRequest(id="torn", image=own.image[:1000])
+    relabelled = v1.UpsertItemsRequest(id="own", labels={"category": "skirt"}, labels_only=True)
+    results = client.catalog.UpsertItems(iter([torn, relabelled])).results
+    assert [result.id for result in results] == ["torn", "own"]
+    assert results[0].error.reason == "BAD_IMAGE" and results[1].replaced
+    assert client.catalog.GetItem(v1.GetItemRequest(id="own")).item.labels["category"] == "skirt"
+
+
+def test_a_repeated_request_changes_nothing(client, own):
+    request = v1.DeleteItemsRequest(ids=["own", "nothing"], request_id="a-request")
+    first = client.catalog.DeleteItems(request)
+    assert (first.deleted, list(first.not_found)) == (1, ["nothing"])
+    client.store(own)
+    client.catalog.DeleteItems(request)
+    client.catalog.GetItem(v1.GetItemRequest(id="own"))
+
+
+def test_pages_are_together_all_items(client, items):
+    listed, token = [], ""
+    while True:
+        page = client.catalog.ListItems(v1.ListItemsRequest(page_size=20, page_token=token))
+        listed += [item.id for item in page.items]
+        token = page.next_page_token
+        if not token:
+            break
+    assert listed == sorted(item.id for item in items)
+
+
+def test_filters_let_pass_what_has_the_label(client, items):
+    wanted = v1.LabelFilter(attribute="category", labels=["dress", "skirt"])
+    listed = client.catalog.ListItems(v1.ListItemsRequest(filters=[wanted])).items
+    assert [item.id for item in listed] == sorted(i.id for i in items if i.labels["category"] in wanted.labels)
+    answer = client.search.Search(like(items[0].id, k=100, filters=[wanted]))
+    assert {result.item_id for result in answer.results} == {item.id for item in listed}
+
+
+def test_items_are_counted(client, items):
+    stats = client.catalog.CatalogStats(v1.CatalogStatsRequest())
+    assert stats.items == len(items)
+    assert sum(stats.labels["category"].counts.values()) == len(items)
+
+
+def test_an_export_has_everything(client, items):
+    exported = client.exported()
+    assert list(exported) == sorted(item.id for item in items)
+    for item in items:
+        one = exported[item.id]
+        assert (one.image, dict(one.item.labels)) == (item.image, dict(item.labels))
+        assert {signature.head for signature in one.signatures} == set(one.item.heads)
+
+
+def test_an_export_goes_on_where_it_was_cut_off(client, items):
+    ids = sorted(item.id for item in items)
+    rest = client.catalog.ExportItems(v1.ExportItemsRequest(after=ids[9], no_images=True))
+    assert [(one.item.id, one.image) for one in rest] == [(item_id, b"") for item_id in ids[10:]]
+
+
+def test_what_is_not_there_is_not_found(client):
+    not_found = grpc.StatusCode.NOT_FOUND, "NOT_FOUND"
+    refused(lambda: client.catalog.GetItem(v1.GetItemRequest(id="nothing")), *not_found)
+    refused(lambda: client.catalog.GetItemImage(v1.GetItemImageRequest(id="nothing")), *not_found)
