@@ -9,8 +9,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from protocol import like, v1
 
 #: Fewer than a connection has places for (limits.requests_per_connection_max, half of limits.streams_max, the pictures
-#: of limits.query_images_max), and so many times that all of the server's would be taken.
-AT_ONCE, TIMES = 25, 4
+#: of limits.query_images_max), and so many times that all of them would be taken.
+AT_ONCE, TIMES = 25, 6
+#: More streams, one after the other, than the server has places for.
+STREAMS = 75
 #: Until places must be free again; much longer than it takes.
 SECONDS = 10
 
@@ -67,7 +69,7 @@ def test_long_answers_are_given_up(client, stream):
         "export": lambda: client.catalog.ExportItems(v1.ExportItemsRequest()),
         "backup": lambda: client.admin.Backup(v1.BackupRequest()),
     }[stream]
-    for _ in range(TIMES * AT_ONCE):
+    for _ in range(STREAMS):
         answers = begin()
         next(answers)
         answers.cancel()
@@ -77,7 +79,7 @@ def test_long_answers_are_given_up(client, stream):
 
 def test_watches_are_given_up(client):
     health = health_pb2_grpc.HealthStub(client.channel)
-    for _ in range(TIMES * AT_ONCE):
+    for _ in range(STREAMS):
         changes = health.Watch(health_pb2.HealthCheckRequest())
         next(changes)
         changes.cancel()
