@@ -24,5 +24,5 @@ pub(super) async fn visit(server: Target, number: u64) -> End {
     let patience = Duration::from_millis(20 + number * 37 % 300);
     let mut client = SearchServiceClient::new(server.channel);
     let search = client.search(by_image(server.photo.to_vec(), 1));
-    timeout(patience, search).await.map_or(End::Left, End::of)
+    timeout(patience, search).await.map_or(End::Left, |answer| End::of(&answer))
 }

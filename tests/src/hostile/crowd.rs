@@ -110,7 +110,7 @@ pub(super) enum End {
 
 impl End {
     /// That of a call.
-    pub(super) fn of<T>(answer: Result<T, tonic::Status>) -> Self {
+    pub(super) fn of<T>(answer: &Result<T, tonic::Status>) -> Self {
         if answer.is_ok() { Self::Answered } else { Self::Refused }
     }
 }

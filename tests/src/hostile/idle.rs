@@ -14,5 +14,5 @@ pub(super) async fn visit(server: Target) -> End {
     let image = vec![7; KEPT];
     let item = v1::UpsertItemsRequest { id: "stranger".into(), image, ..v1::UpsertItemsRequest::default() };
     let items = stream::iter([item]).chain(stream::pending());
-    End::of(CatalogServiceClient::new(server.channel).upsert_items(items).await)
+    End::of(&CatalogServiceClient::new(server.channel).upsert_items(items).await)
 }

@@ -25,7 +25,7 @@ pub(super) async fn visit(server: Target, number: u64) -> End {
 }
 
 async fn search(server: Target, request: SearchRequest) -> End {
-    End::of(SearchServiceClient::new(server.channel).search(request).await)
+    End::of(&SearchServiceClient::new(server.channel).search(request).await)
 }
 
 /// Says something on a connection of its own, and stays until the server closes it.

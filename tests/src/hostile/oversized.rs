@@ -19,10 +19,10 @@ pub(super) async fn visit(server: Target, number: u64) -> End {
             let begun = stream::iter([message(u32::MAX / 2, &[])]);
             call_with(server.channel, "Search", begun.chain(stream::pending())).await
         }
-        1 => End::of(client.search(by_image(vec![0; BYTES], 1)).await),
+        1 => End::of(&client.search(by_image(vec![0; BYTES], 1)).await),
         _ => {
             let mut client = client.send_compressed(CompressionEncoding::Gzip);
-            End::of(client.search(by_image(vec![0; BYTES], 1)).await)
+            End::of(&client.search(by_image(vec![0; BYTES], 1)).await)
         }
     }
 }
