@@ -105,6 +105,12 @@ bench-backfill *ARGS:
 soak *ARGS:
     cargo run --release -p lapel-tests --bin lapel-soak -- {{ARGS}}
 
+# Strangers of every kind beside a steady load of good searches, for an hour (--seconds): none of these fails, their p99 at most
+# doubles, memory stays within its bound, and ten seconds after the strangers have left everything is as before.
+hostile *ARGS:
+    cargo build --release -p lapel-tests --bins
+    target/release/lapel-hostile {{ARGS}}
+
 # Coverage-guided fuzzing of everything that is read from outside (SECONDS: for each target). Needs `cargo install
 # cargo-fuzz`; what it finds of interest is kept in fuzz/found, what it breaks in fuzz/artifacts.
 fuzz SECONDS="600" TARGETS="image bundle requests config dataset":

@@ -2,6 +2,7 @@
 
 use lapel_client::Client;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ pub struct ChildServer {
     child: Child,
     /// Where it listens.
     pub address: String,
+    /// Where its probes are, if they were asked for.
+    pub probes: Option<SocketAddr>,
     /// A connection to it.
     pub client: Client,
 }
@@ -37,10 +40,18 @@ impl ChildServer {
             .spawn()
             .expect("a child process");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut addresses =
-            lines.map_while(Result::ok).filter_map(|l| Some(l.split_once("LISTENING ")?.1.to_owned()));
-        let address = addresses.next().expect("the child listens");
-        Self { client: Client::connect(&address).await.expect("connects"), address, child }
+        let (mut address, mut probes) = (None, None);
+        for line in lines.map_while(Result::ok) {
+            if let Some((_, told)) = line.split_once("PROBES ") {
+                probes = Some(told.parse().expect("an address"));
+            }
+            address = line.split_once("LISTENING ").map(|(_, told)| told.to_owned());
+            if address.is_some() {
+                break;
+            }
+        }
+        let address = address.expect("the child listens");
+        Self { client: Client::connect(&address).await.expect("connects"), address, probes, child }
     }
 
     /// Its process.

@@ -1,6 +1,7 @@
 //! What the behaviour tests share: a real server a test, on port 0, in its own folder.
 
 mod child;
+pub mod hostile;
 pub mod model;
 pub mod photos;
 pub mod probes;

@@ -26,7 +26,7 @@ const TOLD: [(&str, f64); 11] = [
 /// Calibration error of a head at most.
 const CALIBRATION_ERROR: f64 = 0.06;
 /// Shares of the first five results after one edit: the asked label, the query's category, both.
-const EDITS: [f64; 3] = [0.72, 0.71, 0.51];
+const EDITS: [f64; 3] = [0.80, 0.64, 0.53];
 /// Photos that are recomposed.
 const RECOMPOSED: usize = 120;
 /// Percent of the labels still shown that a recomposition may cost, in the mean over the attributes.

@@ -31,6 +31,12 @@ struct Options {
     /// Bytes of the feature cache.
     #[arg(long, default_value_t = 0)]
     features: usize,
+    /// Have probes, on a free port.
+    #[arg(long)]
+    probes: bool,
+    /// Seconds that a caller may stand still; as configured where none are given.
+    #[arg(long)]
+    stall_seconds: Option<u32>,
 }
 
 /// Counts steps once it is armed.
@@ -64,8 +70,15 @@ async fn main() {
         config.store.cache_bytes = lapel_server::ByteSize(mib << 20);
     }
     config.features.budget_bytes = lapel_server::ByteSize(options.features);
+    config.operation.probes = options.probes.then_some(([127, 0, 0, 1], 0).into());
+    if let Some(seconds) = options.stall_seconds {
+        config.limits.stall_seconds = seconds;
+    }
     let hook = Arc::new(Abort::default());
     let server = Server::start_on(config, Disk::watched(hook.clone())).await.expect("starts");
+    if let Some(probes) = server.probes_address() {
+        println!("PROBES {probes}");
+    }
     println!("LISTENING http://{}", server.address());
     hook.left.store(options.abort_at.unwrap_or(0), Ordering::SeqCst);
     server.serve(std::future::pending()).await.expect("serves");

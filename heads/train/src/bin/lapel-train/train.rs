@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How much the asked label counts in the choice of weights beside what is kept; the front is in docs/figures.md.
-const EMPHASIS: f64 = 0.5;
+const EMPHASIS: f64 = 0.375;
 /// The power of probabilities in signatures where nothing is chosen: their roots.
 const USUAL: f32 = 0.5;
 /// Powers of probabilities that signatures are tried with.
 const EXPONENTS: [f32; 4] = [0.35, 0.5, 0.7, 1.0];
 /// Emphases of the front that is drawn.
-const FRONT: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+const FRONT: [f64; 6] = [0.0, 0.25, 0.375, 0.5, 0.75, 1.0];
 /// Photos that weights are chosen on.
 const CHOSEN_ON: usize = 1400;
 /// Edits that weights are chosen by.

@@ -1,0 +1,22 @@
+//! Behaviour of a real server over gRPC: one binary, since each takes a minute to compile and link. `cargo test --release -p
+//! lapel-tests --test server NAME` runs the tests of one module.
+
+mod answers;
+mod bad_input;
+mod bounds;
+mod caches;
+mod describe;
+mod durability;
+mod fault;
+mod generations;
+mod heads;
+mod health;
+mod profiles;
+mod real_clothes;
+mod recovery;
+mod search;
+mod security;
+mod strangers;
+mod traces;
+mod transformers;
+mod versions;
