@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from protocol import like, v1
 
 #: Fewer than a connection has places for (limits.requests_per_connection_max, half of limits.streams_max, the pictures
-#: of limits.query_images_max), and so many times that all of them would be taken.
+#: of limits.query_images_max), and so many times that all places for calls would be taken.
 AT_ONCE, TIMES = 25, 6
 #: More streams, one after the other, than the server has places for.
 STREAMS = 75
@@ -59,7 +59,7 @@ def test_large_photos_are_given_up(client):
 
 
 def test_uploads_are_given_up(client, items, standing):
-    for _ in range(TIMES):
+    for _ in range(STREAMS // AT_ONCE):
         assert given_up(client, lambda: client.catalog.UpsertItems.future(standing(items[0]))) == AT_ONCE
 
 
