@@ -14,6 +14,7 @@ mod write;
 pub use heads::Registration;
 pub use models::{GenerationFiles, ModelStatus, Models};
 pub use open::OpenError;
+pub(crate) use write::ID_LEN_MAX;
 pub use write::{NewItem, RequestId, Scope, Upserted};
 
 use crate::caches::Caches;

@@ -5,7 +5,7 @@ mod keys;
 pub(crate) use keys::{before, key_of, subject_and_name};
 
 use crate::config::Limits;
-use crate::core::{RequestId, now_ms};
+use crate::core::{ID_LEN_MAX, RequestId, now_ms};
 use crate::error::Error;
 use crate::store::{ProfileRecord, ProfileVersion, RequestKey, Store};
 use lapel_heads::is_name;
@@ -42,6 +42,10 @@ impl Profiles<'_> {
                 "picked_ids",
                 format!("{} items are given; at most {most} are kept", picked_ids.len()),
             ));
+        }
+        if let Some(at) = picked_ids.iter().position(|id| id.len() > ID_LEN_MAX) {
+            let field = format!("picked_ids[{at}]");
+            return Err(Error::invalid(field, format!("an item's id has at most {ID_LEN_MAX} bytes")));
         }
         if weights.is_empty() || weights.values().all(|w| *w == 0.0) {
             return Err(Error::invalid("weights", "give at least one head a weight above zero"));
@@ -160,5 +164,7 @@ mod tests {
         assert!(store.profile("ann").expect("read").is_none());
         assert!(matches!(profiles.save("", weights(1.0), vec![], none), Err(Error::Invalid(_))));
         assert!(matches!(profiles.save("x", weights(0.0), vec![], none), Err(Error::Invalid(_))));
+        let long = vec!["i".repeat(ID_LEN_MAX + 1)];
+        assert!(matches!(profiles.save("x", weights(1.0), long, none), Err(Error::Invalid(_))));
     }
 }

@@ -183,14 +183,19 @@ impl Server {
         let follow = reporter.clone();
         self.core.tasks.spawn(async move {
             let mut timer = tokio::time::interval(HEALTH_EVERY);
+            let mut told = true;
             loop {
                 tokio::select! {
                     _ = timer.tick() => {}
                     () = stopping.cancelled() => return,
                 }
                 let healthy = core.is_healthy();
-                report(&follow, if healthy { ServingStatus::Serving } else { ServingStatus::NotServing })
-                    .await;
+                // Whoever watches hears of each report.
+                if healthy != told {
+                    told = healthy;
+                    report(&follow, if healthy { ServingStatus::Serving } else { ServingStatus::NotServing })
+                        .await;
+                }
             }
         });
         let stopping = self.core.stopping.clone();

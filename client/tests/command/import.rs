@@ -52,6 +52,25 @@ async fn one_bad_photo_is_reported_and_a_second_run_goes_on_where_the_first_ende
 }
 
 #[tokio::test]
+async fn a_photo_that_is_too_large_for_a_message_is_refused_alone() {
+    let (server, folder) = (server().await, tempfile::tempdir().expect("folder"));
+    let shop = folder.path().join("shop");
+    for name in ["a.jpg", "c.jpg"] {
+        put(&shop, name);
+    }
+    std::fs::write(shop.join("b.jpg"), vec![0xff; 13 << 20]).expect("written");
+    let report = folder.path().join("report.jsonl");
+    let (shop, report_text) = (shop.to_str().expect("UTF-8"), report.to_str().expect("UTF-8"));
+    let run = lapel(&server.address, &["items", "import", shop, "--report", report_text]).await;
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    assert!(run.out.contains("refused 1") && run.err.contains("1 of 3 items were refused"), "{}", run.out);
+    let told = std::fs::read_to_string(&report).expect("a report");
+    assert_eq!(told.lines().filter(|line| line.contains("\"stored\":true")).count(), 2, "{told}");
+    assert_eq!(ids(&mut server.client().await).await, ["a", "c"]);
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn photos_of_one_name_in_several_folders_are_all_kept() {
     let (server, folder) = (server().await, tempfile::tempdir().expect("folder"));
     for name in ["summer/000.jpg", "summer/001.jpg", "winter/000.jpg", "winter/._000.jpg"] {

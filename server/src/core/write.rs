@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 /// Longest id, in bytes.
-const ID_LEN_MAX: usize = 256;
+pub(crate) const ID_LEN_MAX: usize = 256;
 /// Items of waiting writes that are committed together.
 const GROUP_MAX: usize = 4096;
 

@@ -5,9 +5,13 @@ use crate::report::Report;
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_client::{Client, v1};
+use tonic_types::StatusExt as _;
 
-/// Items a stream.
+/// Items a stream, and bytes of their images from which on it is sent.
 const STREAM: usize = 256;
+const STREAM_BYTES: usize = 32 << 20;
+/// Reasons of a server that could not read a message of a stream: the item is to blame, and not the stream.
+const UNREADABLE: [&str; 2] = ["MESSAGE_UNREADABLE", "MESSAGE_TOO_LARGE"];
 /// Refusals that are shown; a report has them all.
 const SHOWN_MAX: usize = 50;
 
@@ -16,6 +20,8 @@ pub(crate) struct Upload<'a> {
     client: &'a mut Client,
     report: Option<Report>,
     batch: Vec<v1::UpsertItemsRequest>,
+    /// Bytes of the batch's images.
+    bytes: usize,
     results: Vec<v1::UpsertResult>,
     /// Items that an earlier run stored.
     skipped: usize,
@@ -30,7 +36,7 @@ impl<'a> Upload<'a> {
             ProgressStyle::with_template("importing {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}")?;
         let bar = ProgressBar::new(total as u64).with_style(style);
         let (batch, results) = (Vec::new(), Vec::new());
-        Ok(Self { client, report, batch, results, skipped: 0, total, bar })
+        Ok(Self { client, report, batch, bytes: 0, results, skipped: 0, total, bar })
     }
 
     /// Leaves an item out that an earlier run stored, and says whether it did.
@@ -44,8 +50,10 @@ impl<'a> Upload<'a> {
 
     /// Adds an item, and sends a stream when there are enough.
     pub(crate) async fn add(&mut self, item: v1::UpsertItemsRequest) -> anyhow::Result<()> {
+        self.bytes += item.image.len();
         self.batch.push(item);
-        if self.batch.len() == STREAM { self.flush().await } else { Ok(()) }
+        let is_full = self.batch.len() == STREAM || self.bytes >= STREAM_BYTES;
+        if is_full { self.flush().await } else { Ok(()) }
     }
 
     /// Notes an item, or what should have become one, that cannot be sent.
@@ -60,11 +68,29 @@ impl<'a> Upload<'a> {
 
     /// Sends what was added.
     pub(crate) async fn flush(&mut self) -> anyhow::Result<()> {
-        if self.batch.is_empty() {
-            return Ok(());
+        self.bytes = 0;
+        let mut items = std::mem::take(&mut self.batch);
+        while !items.is_empty() {
+            let status = match self.client.upsert(items.clone()).await {
+                Ok(results) => return self.note(results),
+                Err(status) => status,
+            };
+            let Some(at) = unreadable(&status).filter(|at| *at < items.len()) else {
+                return Err(status.into());
+            };
+            let rest = items.split_off(at + 1);
+            let to_blame = items.pop();
+            // Those before it are stored; sent again, each is told by itself.
+            if !items.is_empty() {
+                let results = self.client.upsert(items).await?;
+                self.note(results)?;
+            }
+            if let Some(item) = to_blame {
+                self.refuse(item.id, status.message().to_owned())?;
+            }
+            items = rest;
         }
-        let results = self.client.upsert(std::mem::take(&mut self.batch)).await?;
-        self.note(results)
+        Ok(())
     }
 
     fn note(&mut self, results: Vec<v1::UpsertResult>) -> anyhow::Result<()> {
@@ -102,6 +128,15 @@ impl<'a> Upload<'a> {
         }
         Ok(())
     }
+}
+
+/// The place, from 0, of the item of a stream that the server could not read; `None` where something else is amiss.
+fn unreadable(status: &tonic::Status) -> Option<usize> {
+    let details = status.get_error_details();
+    let info = details.error_info()?;
+    let message: usize = info.metadata.get("message")?.parse().ok()?;
+    let place = message.checked_sub(1)?;
+    UNREADABLE.contains(&info.reason.as_str()).then_some(place)
 }
 
 fn tell(results: &[v1::UpsertResult], skipped: usize) -> anyhow::Result<()> {
