@@ -84,7 +84,7 @@ fn a_mask_that_is_not_whole_is_refused() {
     };
     for name in ["mask.out.weight", "mask._conv_stem.weight", "mask._blocks.4._project_conv.bias"] {
         let error = without(name);
-        let missing = |e: &ViewsError| matches!(e, ViewsError::Network(BackboneFault::MissingTensor { .. }));
+        let missing = |e: &ViewsError| matches!(e, ViewsError::Mask(BackboneFault::MissingTensor { .. }));
         assert!(error.as_ref().is_some_and(missing), "{name}: {error:?}");
     }
     let mut odd = manifest.clone();
