@@ -145,7 +145,7 @@ fn tensors_that_are_not_the_networks_are_refused_by_name() {
         let bytes = Views::to_bytes(&manifest(config(kind)), &nan).expect("written");
         assert!(matches!(
             load_backbone(&bytes).err(),
-            Some(BackboneError::Views(ViewsError::Damaged { .. }))
+            Some(BackboneError::Views(ViewsError::Network(BackboneFault::NotFinite { .. })))
         ));
         // A position table that is no square's.
         let mut oblong = sound;
