@@ -130,7 +130,8 @@ fn uniform_weights_are_equation_4() {
 
 #[test]
 fn one_head_goes_to_its_index_and_agrees_with_the_scan() {
-    let s = snapshot(3000, |_, _| false);
+    // No more than there are different vectors: where the last result has an equal, the index gives way to a scan.
+    let s = snapshot(1000, |_, _| false);
     let one = SearchSpec { plan: Some(PlanKind::Hnsw), ..spec(named(&[("pattern", 1.0)], true), 10) };
     let before = search(&s, view(9), &one, &planner()).expect("answers");
     assert_eq!(before.plan.kind, PlanKind::ExactScan, "an index that is behind is not used");
@@ -140,23 +141,17 @@ fn one_head_goes_to_its_index_and_agrees_with_the_scan() {
         .follow(s.column("pattern").expect("active"), &|| false)
         .expect("built");
     let exact = SearchSpec { plan: Some(PlanKind::ExactScan), ..one.clone() };
-    let one_more = SearchSpec { k: 11, ..exact.clone() };
-    let (mut found, mut wanted, mut indexed) = (0, 0, 0);
+    let (mut found, mut wanted) = (0, 0);
     for seed in 0..40 {
         let by_index = search(&s, view(seed), &one, &planner()).expect("answers");
         let by_scan = search(&s, view(seed), &exact, &planner()).expect("answers");
-        assert_eq!(by_scan.plan.kind, PlanKind::ExactScan);
-        // The numbers behind these vectors repeat; where the last result has an equal, the index gives way to a scan.
-        let more = search(&s, view(seed), &one_more, &planner()).expect("answers").matches;
-        let tied = more[9].distance >= more[10].distance;
-        assert!(by_index.plan.kind == PlanKind::Hnsw || tied, "seed {seed}");
-        indexed += usize::from(by_index.plan.kind == PlanKind::Hnsw);
+        assert_eq!((by_index.plan.kind, by_scan.plan.kind), (PlanKind::Hnsw, PlanKind::ExactScan));
         wanted += by_scan.matches.len();
         let last = by_scan.matches.last().expect("ten").distance;
         let hit = |m: &&Match| m.distance <= last + 1e-6;
         found += by_index.matches.iter().filter(hit).count();
     }
-    assert!(found * 100 >= wanted * 98 && indexed > 0, "{found} of {wanted}, {indexed} by the index");
+    assert!(found * 100 >= wanted * 98, "{found} of {wanted}");
 }
 
 #[test]
