@@ -47,7 +47,7 @@ pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, SignatureKind, is_name
 pub use mask::{MaskHead, MaskLayers, MaskManifest, Odds, between};
 pub use parts::extract_parts;
 pub use photo::{Canvas, Content, Photo, PhotoError, PhotoLimits, photo_format, photo_pixels};
-pub use prototype::{SignatureSum, prototype_weight};
+pub use prototype::SignatureSum;
 pub use region::{Parts, PartsCase, Rect, Region};
 pub use roi::{pool_region, pooled_len};
 pub use shipped::{ALEXNET_FILE, BACKBONE_FILE, EXTRACT_PARTS_FILE, alexnet_folder, shipped_folder};

@@ -8,7 +8,7 @@ use anyhow::Context;
 use candle_core::{Device, Tensor};
 use lapel_heads::{
     Attribute, Bundle, FORMAT, FeatureLayout, HeadKind, Manifest, Region, SignatureKind, SignatureSum,
-    Weights, prototype_weight, store_prototypes,
+    Weights, store_prototypes,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -276,21 +276,22 @@ impl Probe {
             (format!("classifier.{name}.bias"), Weights { shape: vec![count], data: bias }),
         ]);
         let mut bundle = Bundle { manifest, tensors };
-        let sums = self.prototype_sums(exponent);
+        let sums = self.prototype_sums(&bundle.manifest);
         store_prototypes(&mut bundle, &HashMap::from([(name.clone(), sums)]));
         Ok(bundle)
     }
 
     /// Signatures by label: held-out ones, which are as those of photos to come, and where there are few all.
-    fn prototype_sums(&self, exponent: f32) -> Vec<SignatureSum> {
+    fn prototype_sums(&self, manifest: &Manifest) -> Vec<SignatureSum> {
         let count = self.attribute.labels.len();
         let mut sums = vec![SignatureSum::new(count); count];
         let mut add = |rows: &[Vec<f32>], wanted: &dyn Fn(usize) -> bool| {
             let mut added = vec![0; count];
             for (row, label) in rows.iter().zip(&self.labels) {
                 let label = label.map(usize::from).filter(|label| !row.is_empty() && wanted(*label));
-                if let (Some(label), Ok(signature)) = (label, signature(row, exponent)) {
-                    sums[label].add_weighted(signature.values(), prototype_weight(row[label]));
+                if let (Some(label), Ok(signature)) = (label, signature(row, manifest.exponent)) {
+                    let weight = manifest.prototype_weight(label, signature.values());
+                    sums[label].add_weighted(signature.values(), weight);
                     added[label] += 1;
                 }
             }
@@ -436,7 +437,12 @@ mod tests {
         let (accuracy, _) = probe.held_out_accuracy();
         assert!(accuracy > 0.6, "{accuracy}");
         // Held out are labels 0 and, wrongly labelled, 1: the prototype of 1 has the others' help.
-        let sums = probe.prototype_sums(0.5);
+        let manifest = Manifest {
+            signature: SignatureKind::Probabilities,
+            exponent: 0.5,
+            ..Manifest::external("mood", 2, vec![attribute()])
+        };
+        let sums = probe.prototype_sums(&manifest);
         assert!(sums.iter().all(|sum| sum.mean().iter().any(|v| *v > 0.0)), "every label has a prototype");
     }
 
