@@ -292,6 +292,10 @@ impl Backbone for Views {
         }
     }
 
+    fn tells_garments(&self) -> bool {
+        self.mask.is_some()
+    }
+
     fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
         let views = self.manifest.views.len();
         let colours = || batch.par_iter().map(|canvas| palette::colours(canvas)).collect::<Vec<_>>();
