@@ -162,16 +162,7 @@ pub fn fit_probe(
         }
         Ok(held_out)
     };
-    // The best adjustment of logits, with its score.
-    let adjusted = |held_out: &[Vec<f32>]| {
-        let score = |favoured: f32| {
-            let told = |row: &[f32]| argmax(row.iter().zip(&logs).map(|(logit, log)| logit - favoured * log));
-            let (accuracy, balanced) = accuracy(&examined, |photo| told(&held_out[photo]), count);
-            accuracy + BALANCED * balanced
-        };
-        let all = ADJUSTMENTS.map(|favoured| (score(favoured), favoured));
-        all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0.0))
-    };
+    let adjusted = |held_out: &[Vec<f32>]| best_adjustment(held_out, &logs, &examined);
     let mut tried = Vec::with_capacity(DECAYS.len());
     for decay in DECAYS {
         tried.push((adjusted(&held_out(&alone, decay)?).0, decay));
@@ -201,6 +192,18 @@ pub fn fit_probe(
         told.iter().zip(rows).for_each(|(at, row)| probe.learnt[pictures.photo[*at]] = row);
     }
     Ok(probe)
+}
+
+/// The best of [`ADJUSTMENTS`] for held-out logits, with its score before it; `logs` are the logarithms of the labels'
+/// frequencies.
+fn best_adjustment(held_out: &[Vec<f32>], logs: &[f32], examined: &[Option<u16>]) -> (f64, f32) {
+    let score = |favoured: f32| {
+        let told = |row: &[f32]| argmax(row.iter().zip(logs).map(|(logit, log)| logit - favoured * log));
+        let (accuracy, balanced) = accuracy(examined, |photo| told(&held_out[photo]), logs.len());
+        accuracy + BALANCED * balanced
+    };
+    let all = ADJUSTMENTS.map(|favoured| (score(favoured), favoured));
+    all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0.0))
 }
 
 fn fit_rows(

@@ -34,6 +34,8 @@ const KEPT: f64 = 0.995;
 const SMOOTHED: f32 = 0.1;
 /// Share of the inputs of the light heads that are left out at each step.
 const DROPPED: f32 = 0.2;
+/// Photos that are looked at together after an epoch.
+const EXAM_BATCH: usize = 16;
 /// Steps, in epochs, over which the rate rises.
 const WARM_UP: f64 = 0.5;
 
@@ -266,6 +268,23 @@ impl Tuner<'_> {
         Ok(f64::from(loss.to_scalar::<f32>()?))
     }
 
+    /// Logits of photos on their canvases, by the means of what is learnt.
+    fn logits(
+        &self,
+        (means, tensors): (&HashMap<String, Tensor>, &BTreeMap<String, Weights>),
+        canvases: &[Canvas],
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        let views = Views::new(self.manifest.clone(), &self.tensors(means, tensors)?)?;
+        let (weight, bias) = (&means["lights.weight"], &means["lights.bias"]);
+        let mut logits = Vec::with_capacity(canvases.len());
+        for canvases in canvases.chunks(EXAM_BATCH) {
+            let rows = views.forward(&canvases.iter().collect::<Vec<_>>())?;
+            let rows = self.lights.inputs(&rows)?.matmul(&weight.t()?)?.broadcast_add(bias)?;
+            logits.extend(rows.to_vec2::<f32>()?);
+        }
+        Ok(logits)
+    }
+
     /// All tensors of the network by running means of its weights.
     fn tensors(
         &self,
@@ -332,16 +351,9 @@ pub fn tune(
     let variables = tuner.trained.variables().into_iter().chain(tuner.lights.variables()).collect();
     let mut adam = Adam::new(variables, WEIGHT_DECAY, KEPT)?;
     let steps = taught.len() / settings.batch;
-    let mut done = 0;
-    if checkpoint.exists() {
-        let mut resume = || -> anyhow::Result<usize> {
-            let state = candle_core::safetensors::load(checkpoint, &Device::Cpu)?;
-            adam.restore(&state)?;
-            Ok(state.get("epochs").context("the checkpoint lacks epochs")?.to_scalar::<u32>()? as usize)
-        };
-        let named = || format!("{} cannot be gone on from; delete it to begin anew", checkpoint.display());
-        done = resume().with_context(named)?;
-    }
+    let done = resume(&mut adam, checkpoint).with_context(|| {
+        format!("{} cannot be gone on from; delete it to begin anew", checkpoint.display())
+    })?;
     for epoch in done..settings.epochs {
         let mut rng = ChaCha8Rng::seed_from_u64(settings.seed ^ (epoch as u64 + 1) << 20);
         let mut order: Vec<usize> = (0..taught.len()).collect();
@@ -353,14 +365,7 @@ pub fn tune(
             told(epoch * steps + step + 1, settings.epochs * steps, None);
         }
         let means = adam.means()?;
-        let views = Views::new(manifest.clone(), &tuner.tensors(&means, tensors)?)?;
-        let mut logits = Vec::with_capacity(exam_canvases.len());
-        let (weight, bias) = (&means["lights.weight"], &means["lights.bias"]);
-        for canvases in exam_canvases.chunks(16) {
-            let rows = views.forward(&canvases.iter().collect::<Vec<_>>())?;
-            let rows = tuner.lights.inputs(&rows)?.matmul(&weight.t()?)?.broadcast_add(bias)?;
-            logits.extend(rows.to_vec2::<f32>()?);
-        }
+        let logits = tuner.logits((&means, tensors), &exam_canvases)?;
         let mut state = adam.state()?;
         state.insert("epochs".into(), Tensor::new(epoch as u32 + 1, &Device::Cpu)?);
         let unfinished = checkpoint.with_extension("part");
@@ -371,6 +376,16 @@ pub fn tune(
         told((epoch + 1) * steps, settings.epochs * steps, Some(told_of));
     }
     tuner.tensors(&adam.means()?, tensors)
+}
+
+/// Takes up what a checkpoint holds, and gives the epochs behind it: none where there is no checkpoint.
+fn resume(adam: &mut Adam, checkpoint: &Path) -> anyhow::Result<usize> {
+    if !checkpoint.exists() {
+        return Ok(0);
+    }
+    let state = candle_core::safetensors::load(checkpoint, &Device::Cpu)?;
+    adam.restore(&state)?;
+    Ok(state.get("epochs").context("the checkpoint lacks epochs")?.to_scalar::<u32>()? as usize)
 }
 
 impl TuneSettings {
