@@ -5,18 +5,20 @@
 //! probes are fitted anew on what it then gives. Some photos are set aside and never taught
 //! ([`TablePhoto::is_set_aside`]); probes learn from them how sure they may be.
 
+mod lessons;
+
 use super::draws::Draw;
-use super::fit::{Scaling, accuracy, argmax};
-use super::model::numbers;
+use super::fit::Scaling;
 use super::softmax::{Linear, Rows, fit};
 use super::table::TablePhoto;
 use crate::{Adam, Tape, TrainableInverted};
 use anyhow::Context;
-use candle_core::{D, Device, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use lapel_heads::{
     Attribute, Backbone, BackboneManifest, Canvas, InvertedResidual, Map, NetworkKind, Square, Tap, Views,
     Weights, cloth_colours,
 };
+use lessons::Lessons;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -30,8 +32,6 @@ const START_DECAY: f64 = 1e-4;
 const WEIGHT_DECAY: f64 = 0.02;
 /// Share of the running mean of the weights that a step keeps.
 const KEPT: f64 = 0.995;
-/// Share of a label's certainty that is spread over all of the attribute's: photos are sometimes labelled wrongly.
-const SMOOTHED: f32 = 0.1;
 /// Share of the inputs of the light heads that are left out at each step.
 const DROPPED: f32 = 0.2;
 /// Photos that are looked at together after an epoch.
@@ -65,78 +65,6 @@ pub struct Epoch {
     pub loss: f64,
     /// Mean accuracy and balanced accuracy over the attributes, of the photos that are set aside.
     pub set_aside: (f64, f64),
-}
-
-/// Photos with the attributes that are learnt from them.
-struct Lessons<'a> {
-    photos: Vec<&'a TablePhoto>,
-    attributes: &'a [Attribute],
-    /// By attribute, then by photo.
-    labels: Vec<Vec<Option<u16>>>,
-}
-
-impl<'a> Lessons<'a> {
-    fn new(photos: Vec<&'a TablePhoto>, attributes: &'a [Attribute]) -> Self {
-        let owned: Vec<TablePhoto> = photos.iter().map(|photo| (*photo).clone()).collect();
-        let labels = attributes.iter().map(|attribute| numbers(attribute, &owned)).collect();
-        Self { photos, attributes, labels }
-    }
-
-    fn outputs(&self) -> usize {
-        self.attributes.iter().map(|attribute| attribute.labels.len()).sum()
-    }
-
-    /// What logits `[rows, outputs]` of pictures of photos ought to say, as shares that sum to one for each attribute
-    /// over all rows that show it.
-    fn targets(&self, rows: &[(usize, Draw)]) -> candle_core::Result<Tensor> {
-        let outputs = self.outputs();
-        let mut targets = vec![0.0f32; rows.len() * outputs];
-        let mut first = 0;
-        for (attribute, labels) in self.attributes.iter().zip(&self.labels) {
-            let count = attribute.labels.len();
-            let label = |(photo, draw): &(usize, Draw)| {
-                labels[*photo].filter(|_| draw.shows(&attribute.name)).map(usize::from)
-            };
-            let known = rows.iter().filter_map(label).count().max(1) as f32;
-            for (row, shown) in rows.iter().enumerate() {
-                let Some(label) = label(shown) else { continue };
-                let to = &mut targets[row * outputs + first..][..count];
-                to.fill(SMOOTHED / count as f32 / known);
-                to[label] += (1.0 - SMOOTHED) / known;
-            }
-            first += count;
-        }
-        Tensor::from_vec(targets, (rows.len(), outputs), &Device::Cpu)
-    }
-
-    /// Cross entropy of logits, summed over the attributes.
-    fn loss(&self, logits: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
-        let mut first = 0;
-        let mut parts = Vec::with_capacity(self.attributes.len());
-        for attribute in self.attributes {
-            let count = attribute.labels.len();
-            let logs =
-                candle_nn::ops::log_softmax(&logits.narrow(1, first, count)?.contiguous()?, D::Minus1)?;
-            parts.push((logs * targets.narrow(1, first, count)?)?.sum_all()?.neg()?);
-            first += count;
-        }
-        Tensor::stack(&parts, 0)?.sum_all()
-    }
-
-    /// Mean accuracy and balanced accuracy over the attributes, by logits of each photo.
-    fn accuracy(&self, logits: &[Vec<f32>]) -> (f64, f64) {
-        let mut first = 0;
-        let mut sums = (0.0, 0.0);
-        for (attribute, labels) in self.attributes.iter().zip(&self.labels) {
-            let count = attribute.labels.len();
-            let told = |photo: usize| argmax(logits[photo][first..first + count].iter().copied());
-            let (plain, balanced) = accuracy(labels, told, count);
-            sums = (sums.0 + plain, sums.1 + balanced);
-            first += count;
-        }
-        let count = self.attributes.len().max(1) as f64;
-        (sums.0 / count, sums.1 / count)
-    }
 }
 
 /// The light heads: one linear layer on scaled features for all labels of all attributes.
