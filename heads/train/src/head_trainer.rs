@@ -58,7 +58,7 @@ pub fn train_head(
     data: HeadData<'_>,
     fingerprint: &str,
     (schedule, checkpoints): (&Schedule, &Path),
-    mut told: impl FnMut(Progress),
+    mut progress: impl FnMut(Progress),
 ) -> Result<Trained, TrainError> {
     let mut run = Run::new(recipe, data, schedule)?;
     let path = checkpoints.join(format!("{}-{}.safetensors", recipe.name, run.key(fingerprint)));
@@ -72,7 +72,7 @@ pub fn train_head(
             run.record.score = validation;
             run.record.best = run.sgd.weights()?;
         }
-        told(Progress { epoch: epoch + 1, epochs, loss, validation: Some(validation) });
+        progress(Progress { epoch: epoch + 1, epochs, loss, validation: Some(validation) });
         run.record.save(run.sgd.state(), &path, epoch + 1)?;
     }
     run.sgd.set(&run.record.best)?;

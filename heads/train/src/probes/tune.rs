@@ -246,7 +246,7 @@ pub fn tune(
     attributes: &[Attribute],
     settings: &TuneSettings,
     checkpoint: &Path,
-    mut told: impl FnMut(usize, usize, Option<Epoch>),
+    mut progress: impl FnMut(usize, usize, Option<Epoch>),
 ) -> anyhow::Result<BTreeMap<String, Weights>> {
     let (aside, taught): (Vec<usize>, Vec<usize>) =
         (0..photos.len()).partition(|at| photos[*at].is_set_aside());
@@ -290,7 +290,7 @@ pub fn tune(
         for (step, rows) in order.chunks_exact(settings.batch).enumerate() {
             let at = epoch as f64 + step as f64 / steps as f64;
             loss += tuner.step(rows, &mut rng, epoch as u8, &mut adam, settings.rate_at(at))?;
-            told(epoch * steps + step + 1, settings.epochs * steps, None);
+            progress(epoch * steps + step + 1, settings.epochs * steps, None);
         }
         let means = adam.means()?;
         let logits = tuner.logits((&means, tensors), &exam_canvases)?;
@@ -301,7 +301,7 @@ pub fn tune(
         fs_err::rename(&unfinished, checkpoint)?;
         let set_aside = exam.accuracy(&logits);
         let told_of = Epoch { number: epoch + 1, loss: loss / steps as f64, set_aside };
-        told((epoch + 1) * steps, settings.epochs * steps, Some(told_of));
+        progress((epoch + 1) * steps, settings.epochs * steps, Some(told_of));
     }
     tuner.tensors(&adam.means()?, tensors)
 }
