@@ -59,6 +59,7 @@ pub use view::{Square, View};
 pub use backbone::inverted;
 pub use backbone::{CONV5, LAYERS as BACKBONE_LAYERS, VisionTransformer, cloth_colours, plain_conv5};
 pub use embedder::case_of;
-pub use head::{probabilities, store_prototypes};
+pub use head::store_prototypes;
 pub use parts::Silhouette;
 pub use roi::crop_matrix;
+pub use signature::probabilities;

@@ -1,8 +1,7 @@
 //! Prototypes: the paper's generic representation of a label (section 4.6).
 
-use crate::head::probabilities;
 use crate::manifest::{Manifest, SignatureKind};
-use crate::signature::Signature;
+use crate::signature::{Signature, probabilities};
 
 /// What one stands for in a sum: 2^36 leaves room for a hundred million unit signatures in 64 bits.
 const ONE: f64 = (1u64 << 36) as f64;

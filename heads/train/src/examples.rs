@@ -157,7 +157,8 @@ mod tests {
         };
         let (first, second, same) = (photo("1", b"one"), photo("2", b"two"), photo("3", b"one"));
         let sources = [first.clone(), second.clone(), first, Source::Render(1, 2), same, second];
-        let example = |(at, source)| Example { source, variant: at as u64 / 2, labels: Labels::new() };
+        let example =
+            |(at, source): (usize, Source)| Example { source, variant: at as u64 / 2, labels: Labels::new() };
         let examples: Vec<Example> = sources.into_iter().enumerate().map(example).collect();
         let each: Vec<String> = examples.iter().map(|e| e.key().expect("read")).collect();
         assert_eq!(Example::keys(&examples).expect("read"), each);
