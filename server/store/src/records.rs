@@ -1,6 +1,5 @@
 //! What the tables hold, encoded with postcard.
 
-use lapel_heads::{Labels, PartsCase};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -20,6 +19,20 @@ impl ContentId {
     }
 }
 
+/// Labels by attribute.
+pub type Labels = BTreeMap<String, String>;
+
+/// The case of "Extract Parts?" that was seen in an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoredPartsCase {
+    /// Lower-body clothing.
+    LowerBody,
+    /// Upper-body clothing with sleeves.
+    Sleeved,
+    /// Sleeveless upper-body clothing.
+    Sleeveless,
+}
+
 /// An item, without its image and signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemRecord {
@@ -28,7 +41,7 @@ pub struct ItemRecord {
     /// The stored image; `None` where there is none.
     pub image: Option<ContentId>,
     /// The case of "Extract Parts?" seen in its image.
-    pub parts_case: Option<PartsCase>,
+    pub parts_case: Option<StoredPartsCase>,
     /// When it was written, milliseconds since 1970.
     pub updated_ms: u64,
 }

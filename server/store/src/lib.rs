@@ -26,8 +26,8 @@ pub use moment::Moment;
 pub use opening::compact;
 pub use profiles::RequestKey;
 pub use records::{
-    ContentId, HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt,
-    StoredState,
+    ContentId, HeadRecord, ItemRecord, Labels, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt,
+    StoredPartsCase, StoredState,
 };
 pub use walk::Damage;
 

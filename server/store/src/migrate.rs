@@ -2,10 +2,9 @@
 
 use super::sealed::{decode, encode, seal};
 use super::{
-    ABOUT, BUNDLES, ContentId, FORMAT, HEADS, HeadRecord, IMAGES, ITEMS, ItemRecord, PROFILES, SIGNATURES,
-    StoreError, StoredState, TABLES, set_number,
+    ABOUT, BUNDLES, ContentId, FORMAT, HEADS, HeadRecord, IMAGES, ITEMS, ItemRecord, Labels, PROFILES,
+    SIGNATURES, StoreError, StoredPartsCase, StoredState, TABLES, set_number,
 };
-use lapel_heads::{Labels, PartsCase};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -17,7 +16,7 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 struct ItemRecord1 {
     labels: Labels,
     has_image: bool,
-    parts_case: Option<PartsCase>,
+    parts_case: Option<StoredPartsCase>,
     updated_ms: u64,
 }
 

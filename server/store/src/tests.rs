@@ -1,11 +1,14 @@
 mod reopening;
 
 use super::*;
-use crate::testing::store_in;
-use lapel_heads::Labels;
 use proptest::prelude::*;
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom, Write};
+
+/// A store in a folder.
+fn store_in(folder: &Path) -> StoreConfig {
+    StoreConfig { folder: folder.to_owned(), cache_bytes: 1 << 20, receipts_max: 3, disk: Disk::default() }
+}
 
 fn record() -> ItemRecord {
     ItemRecord {
