@@ -5,12 +5,14 @@
 //! or put together from two is refused.
 
 use super::disk::Disk;
-use super::sealed::unseal;
-use super::{ABOUT, FILE, FORMAT, Store, StoreError, StoreHealth, decode, guarded, lock};
-use redb::{Database, ReadableTable, TableDefinition, TableHandle};
+use super::sealed::{encode, unseal};
+use super::walk::Damage;
+use super::{ABOUT, FILE, FORMAT, Store, StoreError, StoreHealth, decode, guarded, lock, walk};
+use redb::{Database, TableDefinition, TableHandle};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"LAPELBAK";
@@ -34,6 +36,8 @@ pub struct BackupSummary {
     pub records: u64,
     /// Items among them.
     pub items: u64,
+    /// Records that were damaged when it was written, and are not in it.
+    pub damaged: u64,
 }
 
 /// Why a backup cannot be restored.
@@ -95,10 +99,11 @@ fn framed(frame: &Frame<'_>) -> Vec<u8> {
 
 impl Store {
     /// Hands a backup of this moment to `take`, piece by piece; writes go on meanwhile. Records that are damaged are
-    /// refused: a backup is whole or fails. It ends when the store fails, which could not be opened anew before.
+    /// passed over and counted in the summary: the rest is worth the more. It ends when the store fails, which could not
+    /// be opened anew before.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`], [`StoreError::Reopening`], or what `take` returns.
+    /// [`StoreError::Reopening`], or what `take` returns.
     pub fn backup<E: From<StoreError>>(
         &self,
         mut take: impl FnMut(Vec<u8>) -> Result<(), E>,
@@ -115,17 +120,36 @@ impl Store {
             }
             let names: Vec<String> = transaction.list_tables()?.map(|t| t.name().to_owned()).collect();
             for name in names {
-                let table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
-                for entry in table.iter()? {
-                    let (key, sealed) = entry?;
-                    let (key, sealed) = (key.value(), sealed.value());
+                let definition = TableDefinition::<&str, &[u8]>::new(&name);
+                let table = match guarded(|| Ok(transaction.open_table(definition)?)) {
+                    Ok(table) => table,
+                    Err(error) if error.is_damage() => {
+                        tracing::error!(table = name, %error, "a table is not in the backup");
+                        sum.summary.damaged += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                let mut goes_on = true;
+                let damage = walk(&table, &name, |key, sealed| {
+                    // What is open has today's format, be its number damaged meanwhile.
+                    let format = encode(ABOUT.name(), "format", &FORMAT);
+                    let sealed =
+                        if (name.as_str(), key) == (ABOUT.name(), "format") { &format } else { sealed };
                     unseal(&name, key, sealed)?;
                     let frame = framed(&Frame::Record { table: &name, key, sealed });
                     sum.add(&name, &frame[8..]);
-                    if !give(frame) {
-                        return Ok(None);
-                    }
+                    goes_on = give(frame);
+                    Ok(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                })?;
+                if !goes_on {
+                    return Ok(None);
                 }
+                if !damage.is_none() {
+                    let Damage { records, lost } = &damage;
+                    tracing::error!(?records, lost, "damaged records are not in the backup");
+                }
+                sum.summary.damaged += damage.records.len() as u64 + damage.lost;
             }
             let (summary, sha256) = sum.end();
             let done = give(framed(&Frame::End { records: summary.records, sha256 }));

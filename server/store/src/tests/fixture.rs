@@ -42,14 +42,15 @@ fn head(version: u32, state: StoredState) -> HeadRecord {
 }
 
 /// Three items, two versions of a head, a model, two profiles with earlier versions, a receipt of every kind.
-fn fill(store: &Store) {
+pub fn fill(store: &Store) {
     let model = ModelRecord {
         state: StoredState::Active,
         promotes_itself: true,
         heads: vec!["style-1".into()],
         registered_ms: 3,
     };
-    let receipt = |id: &str, outcome| Receipt { request_id: id.into(), request: request(), outcome };
+    let asked = RequestHash { request: request(), message: request() };
+    let receipt = |id: &str, outcome| Receipt { request_id: id.into(), request: asked, outcome };
     store
         .change_heads(&HeadChange {
             heads: vec![
@@ -75,12 +76,10 @@ fn fill(store: &Store) {
     assert!(store.prepare(&items, &["style-1".to_owned()], &receipts).commit(|| true).expect("written"));
     for (name, request_id) in [("ann", "profile"), ("\u{1f}shop\u{1f}zoe", "")] {
         for weight in 1..=3u32 {
-            let key = RequestKey { id: if weight == 3 { request_id } else { "" }, request: request() };
-            let saved = store.change_profile::<StoreError>(name, key, |old, _| {
-                let earlier = old.map(|old| [old.earlier, vec![old.current]].concat()).unwrap_or_default();
-                let (version, current) = (u64::from(weight), version(f64::from(weight)));
-                Ok(Some(ProfileRecord { version, current, earlier }))
-            });
+            let key = RequestKey { id: if weight == 3 { request_id } else { "" }, request: asked };
+            let change = ProfileChange::Save { version: version(f64::from(weight)), undo_max: 20 };
+            let keys = ProfileKeys { own: name, unowned: None };
+            let saved = store.change_profile::<StoreError>(keys, key, |_, _| Ok(change));
             saved.expect("written");
         }
     }
