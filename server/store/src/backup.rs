@@ -8,7 +8,7 @@ use super::disk::Disk;
 use super::sealed::{encode, unseal};
 use super::walk::Damage;
 use super::{ABOUT, FILE, FORMAT, Store, StoreError, StoreHealth, decode, guarded, lock, walk};
-use redb::{Database, TableDefinition, TableHandle};
+use redb::{Database, ReadTransaction, TableDefinition, TableHandle};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
@@ -120,36 +120,9 @@ impl Store {
             }
             let names: Vec<String> = transaction.list_tables()?.map(|t| t.name().to_owned()).collect();
             for name in names {
-                let definition = TableDefinition::<&str, &[u8]>::new(&name);
-                let table = match guarded(|| Ok(transaction.open_table(definition)?)) {
-                    Ok(table) => table,
-                    Err(error) if error.is_damage() => {
-                        tracing::error!(table = name, %error, "a table is not in the backup");
-                        sum.summary.damaged += 1;
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                };
-                let mut goes_on = true;
-                let damage = walk(&table, &name, |key, sealed| {
-                    // What is open has today's format, be its number damaged meanwhile.
-                    let format = encode(ABOUT.name(), "format", &FORMAT);
-                    let sealed =
-                        if (name.as_str(), key) == (ABOUT.name(), "format") { &format } else { sealed };
-                    unseal(&name, key, sealed)?;
-                    let frame = framed(&Frame::Record { table: &name, key, sealed });
-                    sum.add(&name, &frame[8..]);
-                    goes_on = give(frame);
-                    Ok(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-                })?;
-                if !goes_on {
+                if !back_up(transaction, &name, &mut sum, &mut give)? {
                     return Ok(None);
                 }
-                if !damage.is_none() {
-                    let Damage { records, lost } = &damage;
-                    tracing::error!(?records, lost, "damaged records are not in the backup");
-                }
-                sum.summary.damaged += damage.records.len() as u64 + damage.lost;
             }
             let (summary, sha256) = sum.end();
             let done = give(framed(&Frame::End { records: summary.records, sha256 }));
@@ -161,6 +134,43 @@ impl Store {
             (None, None) => Err(StoreError::Reopening.into()),
         }
     }
+}
+
+/// Gives the records of a table; those that are damaged are counted. False once none are taken any more.
+fn back_up(
+    transaction: &ReadTransaction,
+    name: &str,
+    sum: &mut Sum,
+    give: &mut impl FnMut(Vec<u8>) -> bool,
+) -> Result<bool, StoreError> {
+    let definition = TableDefinition::<&str, &[u8]>::new(name);
+    let table = match guarded(|| Ok(transaction.open_table(definition)?)) {
+        Ok(table) => table,
+        Err(error) if error.is_damage() => {
+            tracing::error!(table = name, %error, "a table is not in the backup");
+            sum.summary.damaged += 1;
+            return Ok(true);
+        }
+        Err(error) => return Err(error),
+    };
+    // What is open has today's format, be its number damaged meanwhile.
+    let format = encode(ABOUT.name(), "format", &FORMAT);
+    let mut goes_on = true;
+    let damage = walk(&table, name, |key, sealed| {
+        let is_format = (name, key) == (ABOUT.name(), "format");
+        let sealed = if is_format { format.as_slice() } else { sealed };
+        unseal(name, key, sealed)?;
+        let frame = framed(&Frame::Record { table: name, key, sealed });
+        sum.add(name, &frame[8..]);
+        goes_on = give(frame);
+        Ok(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    if !damage.is_none() {
+        let Damage { records, lost } = &damage;
+        tracing::error!(?records, lost, "damaged records are not in the backup");
+    }
+    sum.summary.damaged += damage.records.len() as u64 + damage.lost;
+    Ok(goes_on)
 }
 
 /// Reads the frames of a backup.

@@ -36,7 +36,7 @@ pub use walk::Damage;
 use formats::FORMAT;
 use health::Health;
 use opening::{create_if_absent, lock, open_database};
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 use sealed::{decode, encode};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,7 +1,7 @@
 //! Profiles, their versions, and whose they are.
 
 use super::*;
-use redb::ReadableTableMetadata;
+use redb::{ReadableTable, ReadableTableMetadata};
 use std::collections::BTreeMap;
 
 const NONE: RequestKey<'_> = RequestKey { id: "", request: RequestHash::NONE };
