@@ -36,7 +36,7 @@ pub struct BackupSummary {
     pub records: u64,
     /// Items among them.
     pub items: u64,
-    /// Records that were damaged when it was written, and are not in it.
+    /// Records that were damaged when it was written, and are not in it. A restored file does not tell of them.
     pub damaged: u64,
 }
 

@@ -28,7 +28,7 @@ fn overwrite(folder: &Path, table: &str, key: &str, bytes: &[u8]) {
 
 /// Tables and keys of all records of a catalogue that nobody has open.
 fn all_records(folder: &Path) -> Vec<(String, String)> {
-    use redb::TableHandle;
+    use redb::{ReadableTable, TableHandle};
     let database = Database::open(folder.join(FILE)).expect("opens");
     let transaction = database.begin_read().expect("begun");
     let mut found = Vec::new();

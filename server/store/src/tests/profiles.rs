@@ -1,7 +1,7 @@
 //! Profiles, their versions, and whose they are.
 
 use super::*;
-use redb::{ReadableTable, ReadableTableMetadata};
+use redb::ReadableTableMetadata;
 use std::collections::BTreeMap;
 
 const NONE: RequestKey<'_> = RequestKey { id: "", request: RequestHash::NONE };
