@@ -2,6 +2,7 @@
 
 pub mod bench;
 mod caches;
+mod cases;
 mod catalogue;
 mod codes;
 mod config;
@@ -22,9 +23,10 @@ mod profiles;
 mod search;
 mod serve;
 mod stages;
-mod store;
 #[cfg(test)]
 mod testing;
+
+pub(crate) use lapel_store as store;
 
 pub use config::{
     AccessConfig, ByteSize, Config, ConfigError, FeatureConfig, Limits, ModelConfig, SearchConfig,

@@ -7,12 +7,15 @@ pub(crate) use keys::{before, key_of, subject_and_name};
 use crate::config::Limits;
 use crate::core::{ID_LEN_MAX, RequestId, now_ms};
 use crate::error::Error;
-use crate::store::{ProfileRecord, ProfileVersion, RequestKey, Store};
+use crate::store::{
+    ProfileChange, ProfileKeys, ProfileRecord, ProfileVersion, RequestKey, Store, StoreError,
+};
 use lapel_heads::is_name;
 use std::collections::BTreeMap;
 
 /// Changes of the saved profiles. Each blocks for a write to the disk; its `name` is a key (`keys.rs`): a name, after its
-/// subject where it has one.
+/// subject where it has one. A profile that is nobody's, since it was saved before there were subjects, becomes that of the
+/// first subject that saves or undoes it.
 pub struct Profiles<'a> {
     pub(crate) store: &'a Store,
     pub(crate) limits: &'a Limits,
@@ -52,21 +55,17 @@ impl Profiles<'_> {
         }
         let saved = ProfileVersion { weights, picked_ids, saved_ms: now_ms() };
         self.change(name, request, |old, count| match old {
-            None if count >= self.limits.profiles_max as u64 => {
+            Ok(None) if count >= self.limits.profiles_max as u64 => {
                 Err(Error::Exhausted(format!("there are {count} profiles already; delete one first")))
             }
-            None => Ok(ProfileRecord { version: 1, current: saved, earlier: Vec::new() }),
-            Some(old)
+            Ok(Some(old))
                 if old.current.weights == saved.weights && old.current.picked_ids == saved.picked_ids =>
             {
-                Ok(old)
+                Ok(ProfileChange::Keep)
             }
-            Some(mut old) => {
-                old.earlier.push(std::mem::replace(&mut old.current, saved));
-                let surplus = old.earlier.len().saturating_sub(self.limits.profile_undo_max);
-                old.earlier.drain(..surplus);
-                old.version += 1;
-                Ok(old)
+            // What is damaged is mended by a save.
+            Ok(_) | Err(_) => {
+                Ok(ProfileChange::Save { version: saved, undo_max: self.limits.profile_undo_max })
             }
         })
     }
@@ -77,7 +76,7 @@ impl Profiles<'_> {
     /// [`Error::NotFound`]; [`Error::Precondition`] when there is no earlier version or another is current.
     pub fn undo(&self, name: &str, version: u64, request: &RequestId) -> Result<ProfileRecord, Error> {
         self.change(name, request, |old, _| {
-            let mut old = old.ok_or_else(|| not_found(name))?;
+            let old = old?.ok_or_else(|| not_found(name))?;
             let name = subject_and_name(name).1;
             if version != 0 && version != old.version {
                 return Err(Error::Precondition {
@@ -85,12 +84,13 @@ impl Profiles<'_> {
                     message: format!("version {} of profile {name:?} is current, not {version}", old.version),
                 });
             }
-            old.current = old.earlier.pop().ok_or_else(|| Error::Precondition {
-                reason: "NOTHING_TO_UNDO",
-                message: format!("profile {name:?} has no earlier version"),
-            })?;
-            old.version += 1;
-            Ok(old)
+            if old.undo_steps == 0 {
+                return Err(Error::Precondition {
+                    reason: "NOTHING_TO_UNDO",
+                    message: format!("profile {name:?} has no earlier version"),
+                });
+            }
+            Ok(ProfileChange::Undo)
         })
     }
 
@@ -99,24 +99,34 @@ impl Profiles<'_> {
     /// # Errors
     /// [`Error::NotFound`], or when the store fails.
     pub fn delete(&self, name: &str, request: &RequestId) -> Result<(), Error> {
-        let gone = |old: Option<ProfileRecord>, _| old.map(|_| None).ok_or_else(|| not_found(name));
-        self.store.change_profile(name, key(request), gone).map(|_| ())
+        let gone = |old, _| match old {
+            Ok(None) => Err(not_found(name)),
+            Ok(Some(_)) | Err(_) => Ok(ProfileChange::Delete),
+        };
+        self.store.change_profile(keys_of(name), key(request), gone).map(|_| ())
     }
 
     fn change(
         &self,
         name: &str,
         request: &RequestId,
-        change: impl FnOnce(Option<ProfileRecord>, u64) -> Result<ProfileRecord, Error>,
+        decide: impl FnOnce(Result<Option<ProfileRecord>, StoreError>, u64) -> Result<ProfileChange, Error>,
     ) -> Result<ProfileRecord, Error> {
-        let changed =
-            self.store.change_profile(name, key(request), |old, count| change(old, count).map(Some))?;
+        let changed = self.store.change_profile(keys_of(name), key(request), decide)?;
         changed.ok_or_else(|| Error::Internal("a profile was changed and not returned".into()))
     }
 }
 
 fn not_found(key: &str) -> Error {
     Error::not_found("profile", subject_and_name(key).1)
+}
+
+/// A profile's key, and that of the one that is nobody's and has its name.
+fn keys_of(key: &str) -> ProfileKeys<'_> {
+    let (subject, name) = subject_and_name(key);
+    // What is no name could be another's key.
+    let unowned = (!subject.is_empty() && is_name(name)).then_some(name);
+    ProfileKeys { own: key, unowned }
 }
 
 fn key(request: &RequestId) -> RequestKey<'_> {
@@ -126,7 +136,7 @@ fn key(request: &RequestId) -> RequestKey<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ContentId;
+    use crate::store::{ContentId, RequestHash};
     use crate::testing::store_in;
 
     #[test]
@@ -152,13 +162,14 @@ mod tests {
             matches!(profiles.undo("ann", 0, none), Err(Error::Precondition { .. })),
             "only two were kept"
         );
-        let once = &RequestId { id: "r1".into(), request: ContentId::of(b"red") };
+        let asked = |what: &[u8]| RequestHash { request: ContentId::of(what), message: ContentId::of(b"") };
+        let once = &RequestId { id: "r1".into(), request: asked(b"red") };
         let first = profiles.save("ann", weights(7.0), vec![], once).expect("saved");
         profiles.save("ann", weights(8.0), vec![], none).expect("saved");
         let again = profiles.save("ann", weights(7.0), vec![], once).expect("the first outcome");
         assert_eq!((&again, again.version), (&first, first.version), "a repeated request changes nothing");
         assert_eq!(store.profile("ann").expect("read").expect("there").current.weights, weights(8.0));
-        let other = &RequestId { id: "r1".into(), request: ContentId::of(b"blue") };
+        let other = &RequestId { id: "r1".into(), request: asked(b"blue") };
         assert!(profiles.undo("ann", 0, other).is_err(), "the id was used for another request");
         profiles.delete("ann", none).expect("deleted");
         assert!(store.profile("ann").expect("read").is_none());

@@ -140,7 +140,7 @@ impl<'a> Batch<'a> {
         let record = ItemRecord {
             labels,
             image: image.as_deref().map(ContentId::of),
-            parts_case: embedded.parts_case,
+            parts_case: embedded.parts_case.map(crate::cases::stored),
             updated_ms: now_ms(),
         };
         Ok(ItemChange::Put { id, record, image, signatures, replaces })

@@ -7,7 +7,7 @@ use crate::engine::Priority;
 use crate::error::{Error, Violation};
 use crate::heads::Found;
 use crate::stages::{Stage, timed};
-use crate::store::{ContentId, ItemChange, Outcome, Receipt, SignaturesByHead, Store};
+use crate::store::{ContentId, ItemChange, Outcome, Receipt, RequestHash, SignaturesByHead, Store};
 use futures_util::future::join_all;
 use lapel_heads::{Features, Head, Labels, PartsCase, Signature, is_name};
 use std::sync::{Arc, PoisonError, mpsc};
@@ -25,14 +25,14 @@ pub struct RequestId {
     /// The caller's id.
     pub id: String,
     /// What is asked for, so that an id that is used twice is found.
-    pub request: ContentId,
+    pub request: RequestHash,
 }
 
 impl RequestId {
     /// A request without an id: it is carried out as often as it comes.
     #[must_use]
     pub fn none() -> Self {
-        Self { id: String::new(), request: ContentId([0; 16]) }
+        Self { id: String::new(), request: RequestHash::NONE }
     }
 
     pub(crate) fn receipt(&self, outcome: Outcome) -> Option<Receipt> {

@@ -23,7 +23,8 @@ impl AdminService for Services {
         tokio::task::spawn_blocking(move || {
             let mut chunk = Vec::new();
             let send = |chunk: &mut Vec<u8>| {
-                outgoing.send_blocking(v1::BackupResponse { chunk: std::mem::take(chunk) })
+                outgoing
+                    .send_blocking(v1::BackupResponse { chunk: std::mem::take(chunk), damaged_records: 0 })
             };
             let written = core.backup(|bytes| {
                 bytes.chunks(CHUNK).try_for_each(|piece| {
@@ -34,9 +35,12 @@ impl AdminService for Services {
                     Ok(())
                 })
             });
-            let sent = written.and_then(|summary| send(&mut chunk).map(|()| summary));
+            let sent = written.and_then(|summary| {
+                let last = v1::BackupResponse { chunk, damaged_records: summary.damaged };
+                outgoing.send_blocking(last).map(|()| summary)
+            });
             outgoing.end(sent.map(|summary| {
-                tracing::info!(summary.items, summary.records, "backup sent");
+                tracing::info!(summary.items, summary.records, summary.damaged, "backup sent");
             }));
         });
         Ok(Response::new(answers))

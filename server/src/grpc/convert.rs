@@ -10,7 +10,7 @@ use crate::search::{
     EditsMet, Explanation, HeadWeight, LabelFilter, Manipulation, ManipulationEffect, Match, Outcome, Plan,
     PlanKind, SearchAnswer, Weighting,
 };
-use crate::store::ContentId;
+use crate::store::{ContentId, RequestHash};
 use lapel_heads::{HeadKind, Parts, Rect};
 use lapel_proto::v1;
 use prost_types::Timestamp;
@@ -227,11 +227,20 @@ pub(super) fn request_id<M: prost::Message>(
     id: &str,
     message: &M,
 ) -> Result<RequestId, Error> {
-    if id.is_empty() { Ok(RequestId::none()) } else { request_id_of(method, id, &message.encode_to_vec()) }
+    if id.is_empty() {
+        Ok(RequestId::none())
+    } else {
+        request_id_of(method, b"", id, &message.encode_to_vec())
+    }
 }
 
-/// As [`request_id`], for a request that is identified by some bytes.
-pub(super) fn request_id_of(method: &'static str, id: &str, request: &[u8]) -> Result<RequestId, Error> {
+/// As [`request_id`], for a request that is identified by some bytes; `scope` tells apart who may ask for the same.
+pub(super) fn request_id_of(
+    method: &'static str,
+    scope: &[u8],
+    id: &str,
+    message: &[u8],
+) -> Result<RequestId, Error> {
     if id.is_empty() {
         return Ok(RequestId::none());
     }
@@ -240,8 +249,10 @@ pub(super) fn request_id_of(method: &'static str, id: &str, request: &[u8]) -> R
         return Err(Error::invalid("request_id", wanted));
     }
     // Messages of several methods have the same fields, so their bytes alone could mean any of them.
-    let request = [method.as_bytes(), b"\0".as_slice(), request].concat();
-    Ok(RequestId { id: id.to_owned(), request: ContentId::of(&request) })
+    let request = ContentId::of(&[method.as_bytes(), b"\0".as_slice(), scope, message].concat());
+    // Receipts of older catalogues may be of the message alone.
+    let request = RequestHash { request, message: ContentId::of(message) };
+    Ok(RequestId { id: id.to_owned(), request })
 }
 
 /// A head's or a model's state, and why it failed.

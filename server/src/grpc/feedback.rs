@@ -33,7 +33,7 @@ impl FeedbackService for Services {
         let id = request_id("SaveProfile", &caller, &request.request_id, &request)?;
         let v1::SaveProfileRequest { name, weights, picked_ids, .. } = request;
         let weights = head_weights(&self.core.snapshot(), &weights)?;
-        let key = self.profile_key(&caller, name).await?;
+        let key = key_of(caller.subject.as_deref(), &name);
         let (core, saved) = (self.core.clone(), key.clone());
         let record =
             tokio::task::spawn_blocking(move || core.profiles().save(&saved, weights, picked_ids, &id)).await;
@@ -82,7 +82,7 @@ impl FeedbackService for Services {
         let request = request.into_inner();
         let id = request_id("UndoProfile", &caller, &request.request_id, &request)?;
         let v1::UndoProfileRequest { name, version, .. } = request;
-        let key = self.profile_key(&caller, name).await?;
+        let key = key_of(caller.subject.as_deref(), &name);
         let (core, undone) = (self.core.clone(), key.clone());
         let record = tokio::task::spawn_blocking(move || core.profiles().undo(&undone, version, &id)).await;
         let record = record.map_err(Error::from)??;
@@ -96,7 +96,7 @@ impl FeedbackService for Services {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let id = request_id("DeleteProfile", &caller, &request.request_id, &request)?;
-        let (core, key) = (self.core.clone(), self.profile_key(&caller, request.name).await?);
+        let (core, key) = (self.core.clone(), key_of(caller.subject.as_deref(), &request.name));
         tokio::task::spawn_blocking(move || core.profiles().delete(&key, &id))
             .await
             .map_err(Error::from)??;
@@ -105,7 +105,8 @@ impl FeedbackService for Services {
 }
 
 impl Services {
-    /// The key of the profile that a caller means by a name: its own, or else one that is nobody's, where there is one.
+    /// The key of the profile that a caller reads by a name: its own, or else one that is nobody's, where there is one. What
+    /// changes goes to its own.
     pub(super) async fn profile_key(&self, caller: &Caller, name: String) -> Result<String, Error> {
         let own = key_of(caller.subject.as_deref(), &name);
         // Other keys are not names, so that none of another subject can be asked for.
@@ -181,8 +182,8 @@ fn request_id<M: Message>(
     message: &M,
 ) -> Result<RequestId, Error> {
     let subject = caller.subject.as_deref().unwrap_or_default();
-    let request = [subject.as_bytes(), b"\0".as_slice(), message.encode_to_vec().as_slice()].concat();
-    convert::request_id_of(method, id, &request)
+    let subject = [subject.as_bytes(), b"\0".as_slice()].concat();
+    convert::request_id_of(method, &subject, id, &message.encode_to_vec())
 }
 
 fn profile(key: &str, record: ProfileRecord) -> v1::Profile {
@@ -194,6 +195,6 @@ fn profile(key: &str, record: ProfileRecord) -> v1::Profile {
         weights: record.current.weights,
         picked_ids: record.current.picked_ids,
         update_time: convert::timestamp(record.current.saved_ms),
-        undo_steps: record.earlier.len() as u32,
+        undo_steps: record.undo_steps,
     }
 }

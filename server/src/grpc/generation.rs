@@ -179,7 +179,7 @@ impl Services {
                 return Err(Error::invalid("header.file", format!("the {name} is missing")).into());
             }
         }
-        let request = convert::request_id_of("BuildGeneration", &id, announced.join(",").as_bytes())?;
+        let request = convert::request_id_of("BuildGeneration", b"", &id, announced.join(",").as_bytes())?;
         Ok((files, hold, request, held))
     }
 }

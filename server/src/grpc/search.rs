@@ -156,7 +156,7 @@ impl Services {
                 };
                 let signatures =
                     snapshot.columns().iter().map(|c| c.get(slot).map(Cow::into_owned)).collect();
-                (signatures, parts, record.and_then(|r| r.parts_case))
+                (signatures, parts, record.and_then(|r| r.parts_case).map(crate::cases::of))
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),
         };

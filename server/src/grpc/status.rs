@@ -143,7 +143,7 @@ fn store_text(error: &StoreError) -> String {
             format!("what is stored of {key:?} in {table} is damaged; write it again, or restore a backup")
         }
         error if error.is_full() => {
-            "the catalogue's disk is full; make room, then repeat the request with the same request_id".to_owned()
+            "the catalogue's disk is full; make room, then send it again (with its request_id, where it had one)".to_owned()
         }
         StoreError::Reopening | StoreError::Database(_) => {
             "the catalogue's store failed and is being opened anew; repeat the request with the same request_id"

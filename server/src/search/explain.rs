@@ -97,7 +97,12 @@ impl Wanted {
         let predicted = |attribute: &str| {
             let column = snapshot.column_of_attribute(attribute)?;
             let head = column.head();
-            seen(head, head.manifest().attribute(attribute)?, &column.get(slot)?, record?.parts_case)
+            seen(
+                head,
+                head.manifest().attribute(attribute)?,
+                &column.get(slot)?,
+                record?.parts_case.map(crate::cases::of),
+            )
         };
         let compare = |wanted: &WantedAttribute| {
             let label = stored.and_then(|labels| labels.get(&wanted.name)).cloned();

@@ -38,7 +38,7 @@ pub fn view_of_item(snapshot: &Snapshot, id: &str) -> Result<QueryView, Error> {
     let mut view = QueryView { labels: item.record.labels.clone(), ..QueryView::default() };
     for column in snapshot.columns() {
         if let Some(signature) = column.get(slot) {
-            view.add(column.head(), &signature, item.record.parts_case);
+            view.add(column.head(), &signature, item.record.parts_case.map(crate::cases::of));
         }
     }
     Ok(view)

@@ -92,3 +92,58 @@ async fn nobody_sees_or_changes_the_profiles_of_others() {
     assert_eq!(listed(operator, true).await, Ok(all));
     server.finish().await;
 }
+
+/// The names of a subject's profiles, as its token lists them.
+async fn names(client: &mut Client) -> Vec<String> {
+    listed(client, false).await.expect("listed").into_iter().map(|(_, name)| name).collect()
+}
+
+#[tokio::test]
+async fn a_profile_from_before_tokens_belongs_to_the_first_that_saves_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (data, path) = (folder.path().join("data"), folder.path().join("tokens.toml"));
+    let mut open = TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.data = data.clone();
+    })
+    .await;
+    let mut client = open.client().await;
+    for weight in [1.0, 2.0] {
+        save(&mut client, "ann", weight, "").await.expect("saved");
+    }
+    save(&mut client, "zoe", 9.0, "").await.expect("saved");
+    open.stop().await;
+    let secrets = write_tokens(&path);
+    let server = TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.data = data.clone();
+        config.access.tokens = Some(path.clone());
+    })
+    .await;
+    let mut clients = Vec::new();
+    for secret in secrets {
+        let access = Access { token: Some(secret), ..Access::default() };
+        clients.push(Client::connect_with(&server.address, &access).await.expect("connects"));
+    }
+    let [shop, web, other, operator] = clients.as_mut_slice() else { panic!("four tokens") };
+    assert_eq!(weight(shop, "ann").await, Ok(2.0), "it is nobody's, and everybody's");
+    assert_eq!(weight(other, "ann").await, Ok(2.0));
+    assert_eq!(names(shop).await, [""; 0]);
+    assert_eq!(save(shop, "ann", 3.0, "").await, Ok(3), "the next version of what it read");
+    assert_eq!(names(web).await, ["ann"], "what the subject saved is the subject's");
+    assert_eq!(weight(web, "ann").await, Ok(3.0));
+    assert_eq!(weight(other, "ann").await, Err(Code::NotFound), "and nobody else's");
+    let undo = v1::UndoProfileRequest { name: "ann".into(), ..Default::default() };
+    let undone = web.feedback.undo_profile(undo).await.expect("undone").into_inner();
+    let undone = undone.profile.expect("told");
+    assert_eq!((undone.weights["collar"], undone.undo_steps, undone.subject.as_str()), (2.0, 1, "shop"));
+    assert_eq!(save(other, "ann", 5.0, "").await, Ok(1), "another ann");
+    let named = |subject: &str, name: &str| (subject.to_owned(), name.to_owned());
+    let all = vec![named("other", "ann"), named("shop", "ann"), named("", "zoe")];
+    assert_eq!(listed(operator, true).await, Ok(all));
+    let delete = v1::DeleteProfileRequest { name: "ann".into(), ..Default::default() };
+    shop.feedback.delete_profile(delete).await.expect("deleted");
+    assert_eq!(weight(shop, "ann").await, Err(Code::NotFound), "nothing comes back from behind it");
+    server.finish().await;
+    open.finish().await;
+}

@@ -20,10 +20,11 @@ pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Resul
     let mut file = std::io::BufWriter::new(fs_err::File::create(&unfinished)?);
     let style = ProgressStyle::with_template("backing up {spinner} {bytes} {elapsed} ({bytes_per_sec})")?;
     let bar = ProgressBar::new_spinner().with_style(style);
-    let mut bytes = 0u64;
+    let (mut bytes, mut damaged) = (0u64, 0);
     let written: anyhow::Result<()> = async {
         while let Some(piece) = pieces.message().await? {
             bytes += piece.chunk.len() as u64;
+            damaged += piece.damaged_records;
             bar.set_position(bytes);
             file.write_all(&piece.chunk)?;
         }
@@ -41,5 +42,12 @@ pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Resul
     output::say(format!(
         "wrote {} ({bytes} bytes); restore it with: lapel-server --data FOLDER restore {0}",
         options.file.display()
-    ))
+    ))?;
+    if damaged > 0 {
+        anyhow::bail!(
+            "{damaged} records are damaged on the server's disk and not in the backup: keep the backup before it, too \
+             (`lapel items stats` names damaged items; written again, they are whole)"
+        );
+    }
+    Ok(())
 }

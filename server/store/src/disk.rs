@@ -45,7 +45,7 @@ impl Disk {
         Self { hook: Some(hook) }
     }
 
-    pub(crate) fn step(&self, step: Step) -> io::Result<()> {
+    fn step(&self, step: Step) -> io::Result<()> {
         self.hook.as_ref().map_or(Ok(()), |hook| hook.before(step))
     }
 
@@ -65,7 +65,7 @@ impl Disk {
     ///
     /// # Errors
     /// Those of the file system; the old file is as it was then.
-    pub(crate) fn write_file(
+    pub fn write_file(
         &self,
         path: &Path,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -82,11 +82,7 @@ impl Disk {
     ///
     /// # Errors
     /// As [`Disk::write_file`].
-    pub(crate) fn write_through(
-        &self,
-        path: &Path,
-        fill: impl FnOnce(&Path) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub fn write_through(&self, path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
         let unfinished = Path::new(&unfinished);

@@ -1,24 +1,11 @@
-//! What the tables hold, encoded with postcard.
+//! Format 2: sealed values, versions of heads, models, receipts. A profile is one record with all of its versions.
 
-use lapel_heads::{Labels, PartsCase};
+use super::super::sealed::{decode, encode};
+use super::{StoreError, rewrite, three};
+use crate::values::{ContentId, Labels, StoredPartsCase};
+use redb::{TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-
-/// The first half of the SHA-256 of some content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ContentId(pub [u8; 16]);
-
-impl ContentId {
-    /// The id of some bytes.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        let digest: [u8; 32] = Sha256::digest(bytes).into();
-        let mut half = [0; 16];
-        half.copy_from_slice(&digest[..16]);
-        Self(half)
-    }
-}
 
 /// An item, without its image and signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +15,7 @@ pub struct ItemRecord {
     /// The stored image; `None` where there is none.
     pub image: Option<ContentId>,
     /// The case of "Extract Parts?" seen in its image.
-    pub parts_case: Option<PartsCase>,
+    pub parts_case: Option<StoredPartsCase>,
     /// When it was written, milliseconds since 1970.
     pub updated_ms: u64,
 }
@@ -101,39 +88,66 @@ pub struct ProfileVersion {
     pub saved_ms: u64,
 }
 
-/// A profile with the versions that undo can go back to, the latest last.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProfileRecord {
-    /// Counts up with every save and undo.
-    pub version: u64,
-    /// What it holds now.
-    pub current: ProfileVersion,
-    /// Earlier versions.
-    pub earlier: Vec<ProfileVersion>,
+#[derive(Deserialize)]
+struct ProfileRecord {
+    version: u64,
+    current: ProfileVersion,
+    earlier: Vec<ProfileVersion>,
 }
 
-/// What a mutation led to, kept under the caller's request id.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// An item was stored; whether it was there before.
+#[derive(Deserialize)]
+enum Outcome {
     Upserted(bool),
-    /// Items were deleted; these ids did not exist.
     Deleted(Vec<String>),
-    /// A profile was changed; `None`: deleted.
     Profile(Option<ProfileRecord>),
-    /// A version of a head was registered or moved on.
     Head(String, u32),
-    /// A model was stored or moved on, by its backbone's fingerprint.
     Model(String),
 }
 
-/// The proof that a request was carried out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Receipt {
-    /// The caller's id of the request.
-    pub request_id: String,
-    /// What was asked for, so that an id that is used twice is found.
-    pub request: ContentId,
-    /// What it led to.
-    pub outcome: Outcome,
+#[derive(Deserialize)]
+struct Kept {
+    request: ContentId,
+    outcome: Outcome,
+}
+
+/// To format 3: versions of profiles get keys of their own, and receipts say what their hash is of.
+pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let definition = TableDefinition::<&str, &[u8]>::new("profile_versions");
+    let mut versions = transaction.open_table(definition)?;
+    rewrite(transaction, "profiles", |key, value| {
+        let ProfileRecord { version, current, earlier } = decode("profiles", key, value)?;
+        let mut places = Vec::new();
+        for (place, version) in (0..).zip(earlier.iter().chain([&current])) {
+            let at = three::version_key(key, place);
+            versions.insert(at.as_str(), encode("profile_versions", &at, version).as_slice())?;
+            places.push(place);
+        }
+        Ok(encode("profiles", key, &three::ProfileEntry { version, places }))
+    })?;
+    rewrite(transaction, "receipts", |id, value| {
+        let Kept { request, outcome } = decode("receipts", id, value)?;
+        // The message was hashed alone at first, and with its method later.
+        let kept = three::Kept { request, names_method: false, outcome: three::Outcome::from(outcome) };
+        Ok(encode("receipts", id, &kept))
+    })?;
+    // Receipts are numbered by the last one that is there.
+    transaction.open_table(TableDefinition::<&str, &[u8]>::new("about"))?.remove("receipts")?;
+    Ok(())
+}
+
+impl From<Outcome> for three::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        let profile = |ProfileRecord { version, current, earlier }| three::ProfileRecord {
+            version,
+            current,
+            undo_steps: earlier.len() as u32,
+        };
+        match outcome {
+            Outcome::Upserted(replaced) => Self::Upserted(replaced),
+            Outcome::Deleted(missing) => Self::Deleted(missing),
+            Outcome::Profile(record) => Self::Profile(record.map(profile)),
+            Outcome::Head(name, version) => Self::Head(name, version),
+            Outcome::Model(fingerprint) => Self::Model(fingerprint),
+        }
+    }
 }

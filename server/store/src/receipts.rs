@@ -1,31 +1,30 @@
 //! Receipts: what requests with an id led to, so that a repeated one is answered and not carried out again.
 
+use super::formats::three::Kept;
 use super::sealed::{decode, encode};
-use super::{ContentId, Outcome, RECEIPT_ORDER, RECEIPTS, Receipt, Store, StoreError, number, set_number};
+use super::{Outcome, RECEIPT_ORDER, RECEIPTS, Receipt, RequestHash, Store, StoreError};
 use redb::{ReadableTable, ReadableTableMetadata, TableHandle, WriteTransaction};
-use serde::{Deserialize, Serialize};
-
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    request: ContentId,
-    outcome: Outcome,
-}
 
 /// Keeps a receipt in the transaction of what it is a receipt of; the oldest beyond `most` are forgotten.
 pub(super) fn keep(transaction: &WriteTransaction, receipt: &Receipt, most: u64) -> Result<(), StoreError> {
-    let number_now = number(transaction, "receipts")? + 1;
-    set_number(transaction, "receipts", number_now)?;
     let mut receipts = transaction.open_table(RECEIPTS)?;
     let mut order = transaction.open_table(RECEIPT_ORDER)?;
     let id = receipt.request_id.as_str();
-    let kept = Kept { request: receipt.request, outcome: receipt.outcome.clone() };
+    let outcome = receipt.outcome.clone();
+    let kept = Kept { request: receipt.request.request, names_method: true, outcome };
     receipts.insert(id, encode(RECEIPTS.name(), id, &kept).as_slice())?;
-    let place = format!("{number_now:020}");
+    let last = order.last()?.and_then(|(place, _)| place.value().parse::<u64>().ok());
+    let place = format!("{:020}", last.unwrap_or(0) + 1);
     order.insert(place.as_str(), encode(RECEIPT_ORDER.name(), &place, &id).as_slice())?;
     while order.len()? > most.max(1) {
         let Some((place, sealed)) = order.pop_first()? else { break };
-        let id: String = decode(RECEIPT_ORDER.name(), place.value(), sealed.value())?;
-        receipts.remove(id.as_str())?;
+        // Where it cannot be read its receipt stays, which is better than no receipt any more for anybody.
+        match decode::<String>(RECEIPT_ORDER.name(), place.value(), sealed.value()) {
+            Ok(id) => {
+                receipts.remove(id.as_str())?;
+            }
+            Err(error) => tracing::error!(%error, "a receipt is kept for good"),
+        }
     }
     Ok(())
 }
@@ -34,7 +33,7 @@ pub(super) fn keep(transaction: &WriteTransaction, receipt: &Receipt, most: u64)
 pub(super) fn find(
     transaction: &WriteTransaction,
     request_id: &str,
-    request: ContentId,
+    request: RequestHash,
 ) -> Result<Option<Outcome>, StoreError> {
     if request_id.is_empty() {
         return Ok(None);
@@ -44,9 +43,10 @@ pub(super) fn find(
     found.map(|sealed| same(request_id, request, sealed.value())).transpose()
 }
 
-fn same(request_id: &str, request: ContentId, sealed: &[u8]) -> Result<Outcome, StoreError> {
+fn same(request_id: &str, request: RequestHash, sealed: &[u8]) -> Result<Outcome, StoreError> {
     let kept: Kept = decode(RECEIPTS.name(), request_id, sealed)?;
-    if kept.request == request { Ok(kept.outcome) } else { Err(StoreError::RequestId(request_id.to_owned())) }
+    let is_same = kept.request == request.request || (!kept.names_method && kept.request == request.message);
+    if is_same { Ok(kept.outcome) } else { Err(StoreError::RequestId(request_id.to_owned())) }
 }
 
 impl Store {
@@ -58,14 +58,14 @@ impl Store {
     #[allow(clippy::type_complexity)]
     pub fn outcomes(
         &self,
-        requests: &[(&str, ContentId)],
+        requests: &[(&str, RequestHash)],
     ) -> Result<Vec<Result<Option<Outcome>, StoreError>>, StoreError> {
         if requests.iter().all(|(id, _)| id.is_empty()) {
             return Ok(requests.iter().map(|_| Ok(None)).collect());
         }
         self.read(|transaction| {
             let table = transaction.open_table(RECEIPTS)?;
-            let one = |(id, request): &(&str, ContentId)| {
+            let one = |(id, request): &(&str, RequestHash)| {
                 let found = if id.is_empty() { None } else { table.get(*id)? };
                 Ok(found.map(|sealed| same(id, *request, sealed.value())).transpose())
             };

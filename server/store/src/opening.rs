@@ -2,7 +2,7 @@
 //! opens it later takes the file that is there.
 
 use super::health::Health;
-use super::{Disk, FILE, Store, StoreConfig, StoreError, guarded, migrate};
+use super::{Disk, FILE, Store, StoreConfig, StoreError, formats, guarded};
 use redb::Database;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -84,7 +84,7 @@ fn open_file(
             }
             other => other.into(),
         })?;
-        migrate::bring_up(&database)?;
+        formats::bring_up(&database)?;
         Ok(database)
     })
 }

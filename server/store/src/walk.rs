@@ -2,6 +2,7 @@
 
 use super::{StoreError, guarded};
 use redb::ReadableTable;
+use std::ops::ControlFlow;
 
 /// What a walk over a table could not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,25 +27,28 @@ impl Damage {
     }
 }
 
-/// Hands every record of a table to `take`, which says whether it is sound. Pages that cannot be read are passed by:
+/// Hands every record of a table to `take`, which says whether it is sound, and whether the walk goes on. Pages that cannot be read are passed by:
 /// the walk then comes from the other end.
 pub(super) fn walk(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     name: &str,
-    mut take: impl FnMut(&str, &[u8]) -> Result<(), StoreError>,
+    mut take: impl FnMut(&str, &[u8]) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<Damage, StoreError> {
     let wanted = guarded(|| Ok(table.len()?)).unwrap_or(0);
     let (mut seen, mut damage) = (0, Damage::default());
     let mut visit = |key: &str, value: &[u8], damage: &mut Damage| {
-        if take(key, value).is_err() {
+        take(key, value).unwrap_or_else(|_| {
             damage.records.push((name.to_owned(), key.to_owned()));
-        }
+            ControlFlow::Continue(())
+        })
     };
     let mut last = String::new();
     let forward = guarded(|| {
         for entry in table.iter()? {
             let (key, value) = entry?;
-            visit(key.value(), value.value(), &mut damage);
+            if visit(key.value(), value.value(), &mut damage).is_break() {
+                return Ok(());
+            }
             seen += 1;
             last.clear();
             last.push_str(key.value());
@@ -59,7 +63,9 @@ pub(super) fn walk(
             if seen > 0 && key.value() <= last.as_str() {
                 break;
             }
-            visit(key.value(), value.value(), &mut damage);
+            if visit(key.value(), value.value(), &mut damage).is_break() {
+                break;
+            }
             seen += 1;
         }
         Ok(())

@@ -5,6 +5,7 @@ use super::sealed::{decode, encode, seal, unseal};
 use super::{Damage, IMAGES, ITEMS, ItemRecord, Receipt, SIGNATURES, Store, StoreError, walk};
 use redb::{ReadTransaction, TableDefinition, TableHandle, WriteTransaction};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// One change of the catalogue.
 #[derive(Clone, Debug)]
@@ -168,7 +169,7 @@ impl Store {
                     return Err(StoreError::damaged(&name, id));
                 }
                 use_signature(id, values);
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             })
         })
     }
@@ -193,7 +194,7 @@ impl Store {
             let mut all = Vec::new();
             let damage = walk(&table, definition.name(), |key, value| {
                 all.push((key.to_owned(), decode(definition.name(), key, value)?));
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             })?;
             Ok((all, damage))
         })

@@ -5,16 +5,17 @@
 
 mod backup;
 mod disk;
+mod formats;
 mod heads;
 mod health;
 mod items;
-mod migrate;
 mod moment;
 mod opening;
 mod profiles;
 mod receipts;
 mod records;
 mod sealed;
+mod values;
 mod walk;
 
 pub use backup::{BackupError, BackupSummary, restore};
@@ -24,16 +25,18 @@ pub use health::StoreHealth;
 pub use items::{ItemChange, SignatureChange, SignaturesByHead};
 pub use moment::Moment;
 pub use opening::compact;
-pub use profiles::RequestKey;
+pub use profiles::{ProfileChange, ProfileKeys, RequestKey};
 pub use records::{
-    ContentId, HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt,
+    HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt, RequestHash,
     StoredState,
 };
+pub use values::{ContentId, Labels, StoredPartsCase};
 pub use walk::Damage;
 
+use formats::FORMAT;
 use health::Health;
 use opening::{create_if_absent, lock, open_database};
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 use sealed::{decode, encode};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,8 +44,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use walk::walk;
 
-/// Version of the tables' layout. 1: values without checksums, heads without versions; it is brought up when opened.
-const FORMAT: u64 = 2;
 /// What to do about a catalogue that cannot be read.
 const RESTORE: &str = "restore a backup into an empty folder (`lapel-server --data FOLDER restore BACKUP`), \
     or move the file away to begin with an empty catalogue";
@@ -50,7 +51,7 @@ const RESTORE: &str = "restore a backup into an empty folder (`lapel-server --da
 const FILE: &str = "catalogue.redb";
 
 type Table = TableDefinition<'static, &'static str, &'static [u8]>;
-/// Numbers about the catalogue: `format`, `generation`, `receipts`.
+/// Numbers about the catalogue: `format`, `generation`.
 const ABOUT: Table = TableDefinition::new("about");
 const ITEMS: Table = TableDefinition::new("items");
 const IMAGES: Table = TableDefinition::new("images");
@@ -58,11 +59,15 @@ const HEADS: Table = TableDefinition::new("heads");
 const MODELS: Table = TableDefinition::new("models");
 /// Files of heads and models, by head key, and by model with `/backbone` or `/extract_parts`.
 const BUNDLES: Table = TableDefinition::new("bundles");
+/// By profile: where its versions are.
 const PROFILES: Table = TableDefinition::new("profiles");
+/// By profile and place.
+const PROFILE_VERSIONS: Table = TableDefinition::new("profile_versions");
 const RECEIPTS: Table = TableDefinition::new("receipts");
 /// Request ids by the order in which they came, as 20 digits.
 const RECEIPT_ORDER: Table = TableDefinition::new("receipt_order");
-const TABLES: [Table; 9] = [ABOUT, ITEMS, IMAGES, HEADS, MODELS, BUNDLES, PROFILES, RECEIPTS, RECEIPT_ORDER];
+const TABLES: [Table; 10] =
+    [ABOUT, ITEMS, IMAGES, HEADS, MODELS, BUNDLES, PROFILES, PROFILE_VERSIONS, RECEIPTS, RECEIPT_ORDER];
 /// Prefix of the signature tables: one a head's key, so that dropping a head touches no other.
 const SIGNATURES: &str = "signatures/";
 
@@ -89,7 +94,10 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// Written by another version of the program.
-    #[error("the catalogue has format {found}; this program reads formats up to {FORMAT}")]
+    #[error(
+        "the catalogue has format {found}; this program reads formats up to {FORMAT}: start the newer program again, or \
+         restore the backup that was made before the upgrade into an empty folder"
+    )]
     Format {
         /// Format on disk.
         found: u64,
@@ -300,19 +308,18 @@ impl Store {
         }
     }
 
-    /// The last generation written.
+    /// The last generation written; 0 where none was, or where its record is damaged: the next change writes it anew.
     ///
     /// # Errors
     /// When the database fails.
     pub fn generation(&self) -> Result<u64, StoreError> {
-        self.about("generation")
-    }
-
-    fn about(&self, name: &str) -> Result<u64, StoreError> {
-        self.read(|transaction| match transaction.open_table(ABOUT)?.get(name)? {
-            Some(value) => decode("about", name, value.value()),
-            None => Ok(0),
-        })
+        match self.record(ABOUT, "generation") {
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(%error, "generations are counted from 0 again");
+                Ok(0)
+            }
+            found => Ok(found?.unwrap_or(0)),
+        }
     }
 
     fn record<T: serde::de::DeserializeOwned>(
@@ -332,13 +339,6 @@ impl Store {
 fn guarded<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|_| Err(StoreError::Unreadable("the database library gave up".into())))
-}
-
-fn number(transaction: &WriteTransaction, name: &str) -> Result<u64, StoreError> {
-    match transaction.open_table(ABOUT)?.get(name)? {
-        Some(value) => decode("about", name, value.value()),
-        None => Ok(0),
-    }
 }
 
 fn set_number(transaction: &WriteTransaction, name: &str, number: u64) -> Result<(), StoreError> {

@@ -5,12 +5,14 @@
 //! or put together from two is refused.
 
 use super::disk::Disk;
-use super::sealed::unseal;
-use super::{ABOUT, FILE, FORMAT, Store, StoreError, StoreHealth, decode, guarded, lock};
-use redb::{Database, ReadableTable, TableDefinition, TableHandle};
+use super::sealed::{encode, unseal};
+use super::walk::Damage;
+use super::{ABOUT, FILE, FORMAT, Store, StoreError, StoreHealth, decode, guarded, lock, walk};
+use redb::{Database, ReadTransaction, TableDefinition, TableHandle};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"LAPELBAK";
@@ -34,6 +36,8 @@ pub struct BackupSummary {
     pub records: u64,
     /// Items among them.
     pub items: u64,
+    /// Records that were damaged when it was written, and are not in it. A restored file does not tell of them.
+    pub damaged: u64,
 }
 
 /// Why a backup cannot be restored.
@@ -95,10 +99,11 @@ fn framed(frame: &Frame<'_>) -> Vec<u8> {
 
 impl Store {
     /// Hands a backup of this moment to `take`, piece by piece; writes go on meanwhile. Records that are damaged are
-    /// refused: a backup is whole or fails. It ends when the store fails, which could not be opened anew before.
+    /// passed over and counted in the summary: the rest is worth the more. It ends when the store fails, which could not
+    /// be opened anew before.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`], [`StoreError::Reopening`], or what `take` returns.
+    /// [`StoreError::Reopening`], or what `take` returns.
     pub fn backup<E: From<StoreError>>(
         &self,
         mut take: impl FnMut(Vec<u8>) -> Result<(), E>,
@@ -115,16 +120,8 @@ impl Store {
             }
             let names: Vec<String> = transaction.list_tables()?.map(|t| t.name().to_owned()).collect();
             for name in names {
-                let table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
-                for entry in table.iter()? {
-                    let (key, sealed) = entry?;
-                    let (key, sealed) = (key.value(), sealed.value());
-                    unseal(&name, key, sealed)?;
-                    let frame = framed(&Frame::Record { table: &name, key, sealed });
-                    sum.add(&name, &frame[8..]);
-                    if !give(frame) {
-                        return Ok(None);
-                    }
+                if !back_up(transaction, &name, &mut sum, &mut give)? {
+                    return Ok(None);
                 }
             }
             let (summary, sha256) = sum.end();
@@ -137,6 +134,43 @@ impl Store {
             (None, None) => Err(StoreError::Reopening.into()),
         }
     }
+}
+
+/// Gives the records of a table; those that are damaged are counted. False once none are taken any more.
+fn back_up(
+    transaction: &ReadTransaction,
+    name: &str,
+    sum: &mut Sum,
+    give: &mut impl FnMut(Vec<u8>) -> bool,
+) -> Result<bool, StoreError> {
+    let definition = TableDefinition::<&str, &[u8]>::new(name);
+    let table = match guarded(|| Ok(transaction.open_table(definition)?)) {
+        Ok(table) => table,
+        Err(error) if error.is_damage() => {
+            tracing::error!(table = name, %error, "a table is not in the backup");
+            sum.summary.damaged += 1;
+            return Ok(true);
+        }
+        Err(error) => return Err(error),
+    };
+    // What is open has today's format, be its number damaged meanwhile.
+    let format = encode(ABOUT.name(), "format", &FORMAT);
+    let mut goes_on = true;
+    let damage = walk(&table, name, |key, sealed| {
+        let is_format = (name, key) == (ABOUT.name(), "format");
+        let sealed = if is_format { format.as_slice() } else { sealed };
+        unseal(name, key, sealed)?;
+        let frame = framed(&Frame::Record { table: name, key, sealed });
+        sum.add(name, &frame[8..]);
+        goes_on = give(frame);
+        Ok(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    if !damage.is_none() {
+        let Damage { records, lost } = &damage;
+        tracing::error!(?records, lost, "damaged records are not in the backup");
+    }
+    sum.summary.damaged += damage.records.len() as u64 + damage.lost;
+    Ok(goes_on)
 }
 
 /// Reads the frames of a backup.

@@ -1,0 +1,150 @@
+//! Formats of the tables, and the steps from each to the next.
+//!
+//! A format's records are frozen: what changes becomes a new struct in the module of the next format, with a step that
+//! writes it. `STEPS` run from the format that is found to today's, in one transaction. A record that cannot be read is
+//! passed over, told in the log, and stays damaged for whoever asks for it; it never stops a start.
+//!
+//! To change the format: write the fixture of today's (`tests/fixture.rs`), add a module and a step, and tell in
+//! `docs/upgrade.md` what changes.
+
+mod one;
+pub(super) mod three;
+pub(super) mod two;
+
+use super::sealed::{decode, unseal};
+use super::{ABOUT, StoreError, TABLES, guarded, set_number, walk};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
+use std::ops::ControlFlow;
+
+/// Brings the tables from one format to the next.
+type Upgrade = fn(&WriteTransaction) -> Result<(), StoreError>;
+
+/// The steps: the first from format 1 to 2.
+const STEPS: [Upgrade; 2] = [one::upgrade, two::upgrade];
+/// Version of the tables' layout.
+pub(super) const FORMAT: u64 = STEPS.len() as u64 + 1;
+/// For each format from 2 on, a table that the ones before it have not: it tells the format where its number is damaged.
+const MARKS: [&str; STEPS.len()] = ["about", "profile_versions"];
+
+/// Makes the tables of a new database, brings an older one up to date, and refuses a newer one.
+pub(super) fn bring_up(database: &Database) -> Result<(), StoreError> {
+    let (from, is_told) = match found(database)? {
+        Found::Nothing => (FORMAT, false),
+        Found::Told(format) => (format, true),
+        Found::Guessed(format) => (format, false),
+    };
+    if from == FORMAT && is_told {
+        return Ok(());
+    }
+    let steps = from.checked_sub(1).and_then(|at| STEPS.get(usize::try_from(at).ok()?..));
+    let steps = steps.ok_or(StoreError::Format { found: from })?;
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    for (format, upgrade) in (from..).zip(steps) {
+        tracing::info!("bringing the catalogue from format {format} to format {}", format + 1);
+        upgrade(&transaction)?;
+    }
+    for table in TABLES {
+        transaction.open_table(table)?;
+    }
+    set_number(&transaction, "format", FORMAT)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+enum Found {
+    /// A new database.
+    Nothing,
+    /// The format that it says it has.
+    Told(u64),
+    /// The number is damaged; this is the format by the tables that are there.
+    Guessed(u64),
+}
+
+fn found(database: &Database) -> Result<Found, StoreError> {
+    let reading = database.begin_read()?;
+    let names: Vec<String> = reading.list_tables()?.map(|table| table.name().to_owned()).collect();
+    let there = |name: &str| names.iter().any(|n| n == name);
+    if there(one::META.name()) {
+        let told = reading.open_table(one::META)?.get("format")?.map(|value| value.value());
+        return Ok(Found::Told(told.unwrap_or(1)));
+    }
+    if !there(ABOUT.name()) {
+        return Ok(Found::Nothing);
+    }
+    let told = guarded(|| match reading.open_table(ABOUT)?.get("format")? {
+        Some(value) => decode(ABOUT.name(), "format", value.value()),
+        None => Err(StoreError::damaged(ABOUT.name(), "format")),
+    });
+    match told {
+        Ok(format) => Ok(Found::Told(format)),
+        Err(error) if error.is_damage() => {
+            let format = 1 + MARKS.iter().take_while(|name| there(name)).count() as u64;
+            tracing::error!(%error, format, "the format is told by the tables that are there");
+            Ok(Found::Guessed(format))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces every value of a table, one at a time; `new` gives the new value, sealed.
+fn rewrite(
+    transaction: &WriteTransaction,
+    name: &str,
+    mut new: impl FnMut(&str, &[u8]) -> Result<Vec<u8>, StoreError>,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(name))?;
+    let mut keys = Vec::new();
+    let lost = walk(&table, name, |key, _| {
+        keys.push(key.to_owned());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if lost.lost > 0 {
+        tracing::error!(table = name, lost.lost, "records on damaged pages stay as they are");
+    }
+    for key in keys {
+        let value = guarded(|| match table.get(key.as_str())? {
+            Some(old) => match new(&key, old.value()) {
+                Err(error) if error.is_damage() => Ok((spoiled(name, &key, old.value()), Some(error))),
+                new => Ok((new?, None)),
+            },
+            None => Err(StoreError::damaged(name, &key)),
+        });
+        match value {
+            Ok((value, damage)) => {
+                table.insert(key.as_str(), value.as_slice())?;
+                if let Some(error) = damage {
+                    tracing::error!(%error, "it stays as it is");
+                }
+            }
+            Err(error) if error.is_damage() => tracing::error!(%error, "it stays as it is"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A value that could not be read, as it is. With a sound seal it could be taken for a record of the next format, so the
+/// seal is broken.
+fn spoiled(table: &str, key: &str, value: &[u8]) -> Vec<u8> {
+    let mut value = value.to_vec();
+    if unseal(table, key, &value).is_ok()
+        && let Some(last) = value.last_mut()
+    {
+        *last ^= 0xff;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PROFILE_VERSIONS;
+
+    #[test]
+    fn each_format_has_a_table_of_its_own() {
+        let names: Vec<&str> = TABLES.iter().map(TableHandle::name).collect();
+        assert!(MARKS.iter().all(|mark| names.contains(mark)), "{MARKS:?} of {names:?}");
+        assert_eq!(MARKS.last(), Some(&PROFILE_VERSIONS.name()));
+    }
+}
