@@ -12,10 +12,10 @@ mod tests;
 
 use crate::SearchConfig;
 use crate::catalogue::{Precision, Snapshot};
-use crate::kernels::Level;
 use crate::search::{PlanKind, Planner};
 use anyhow::ensure;
 pub use generate::{Generator, Sample, Shape};
+use lapel_search::Instructions;
 pub use regimes::WeightKind;
 
 use measure::{Outcome, Regime, measure, percentile, regimes, shared_p50, solve, throughput};
@@ -172,7 +172,7 @@ fn throughputs(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
 }
 
 fn levels(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
-    for level in Level::available() {
+    for level in Instructions::available() {
         let outcomes = measure(snapshot, &Planner { level, ..*planner }, regimes, None);
         let all = report::all_ms(&outcomes);
         let worst = outcomes.iter().map(|o| o.recall_10).fold(1.0, f64::min);

@@ -6,8 +6,8 @@
 //! is behind is found and built anew.
 
 use crate::catalogue::{BLOCK, Column, Slot, Snapshot};
-use crate::codes::Codec;
 use crate::store::Disk;
+use lapel_search::codes::Codec;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};

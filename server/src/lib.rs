@@ -3,7 +3,6 @@
 pub mod bench;
 mod caches;
 mod catalogue;
-mod codes;
 mod config;
 mod core;
 pub mod demo;
@@ -14,7 +13,6 @@ mod feedback;
 mod front;
 mod grpc;
 mod heads;
-mod kernels;
 mod metrics;
 mod model;
 mod probes;

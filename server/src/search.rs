@@ -1,7 +1,6 @@
 //! Search: from a query with edits and weights to ranked items with reasons (section 4.6, Eq. 4 and 6).
 
 mod allowed;
-mod cost;
 mod explain;
 mod filter;
 mod hnsw;
@@ -11,7 +10,6 @@ mod plan;
 mod query;
 mod rescore;
 mod scan;
-mod stop;
 mod weights;
 
 pub use explain::{EditsMet, Explanation, Outcome};

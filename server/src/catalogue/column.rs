@@ -1,13 +1,13 @@
 //! Everything about one head: exact signatures by slot, their codes, prototypes, index.
 
-use super::block::{ColumnBlock, Precision};
-use super::items::{Item, Slot};
+use super::Items;
+use super::items::Item;
 use super::prototypes::Prototypes;
-use super::{BLOCK, Items};
-use crate::codes::Codec;
-use crate::kernels::Rows;
 use crate::search::Hnsw;
 use lapel_heads::{Head, HeadKind, SignatureSum};
+use lapel_search::codes::Codec;
+use lapel_search::kernels::Rows;
+use lapel_search::{BLOCK, ColumnBlock, Precision, Slot};
 use std::borrow::Cow;
 use std::sync::Arc;
 

@@ -1,17 +1,14 @@
 //! Items by slot, by id and by label.
 
-use super::BLOCK;
-use crate::kernels::{Bits, GROUP, GROUPS};
 use crate::store::{ItemChange, ItemRecord};
 use imbl::OrdMap;
 use lapel_heads::Labels;
+use lapel_search::kernels::{Bits, GROUP, GROUPS};
+use lapel_search::{BLOCK, Slot};
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
-
-/// Position of an item in every column.
-pub type Slot = u32;
 
 /// An item in memory.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,12 +1,13 @@
 //! One consistent state of the catalogue.
 
 use super::column::Column;
-use super::items::{Item, Items, Slot};
+use super::items::{Item, Items};
 use crate::error::Error;
 use crate::model::Model;
 use crate::store::{ItemChange, ItemRecord, SignatureChange, StoreError};
 use imbl::OrdSet;
 use lapel_heads::Head;
+use lapel_search::Slot;
 use rayon::prelude::*;
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use super::SearchSpec;
 use super::filter::passing;
 use crate::catalogue::{BLOCK, Items, Slot, Snapshot};
-use crate::kernels::{Bits, GROUP, GROUPS};
+use lapel_search::kernels::{Bits, GROUP, GROUPS};
 use roaring::RoaringBitmap;
 
 /// The slots that a search may return.

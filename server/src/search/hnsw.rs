@@ -5,7 +5,7 @@
 
 use crate::caches::signature_hash;
 use crate::catalogue::{BLOCK, Column, ColumnBlock, Slot};
-use crate::kernels::{self, Level};
+use lapel_search::{Instructions, kernels};
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
@@ -238,8 +238,9 @@ fn tune(index: &Index, column: &Column) -> Option<f64> {
     let slots = (column.blocks().len() * BLOCK) as Slot;
     let spread = (0..slots).step_by((slots as usize / MEASURED).max(1));
     let queries: Vec<_> = spread.filter_map(|slot| Some(column.get(slot)?.into_owned())).collect();
-    let squared =
-        |query: &[f32], slot: Slot| Some(kernels::squared_distance(Level::best(), query, column.row(slot)?));
+    let squared = |query: &[f32], slot: Slot| {
+        Some(kernels::squared_distance(Instructions::best(), query, column.row(slot)?))
+    };
     let last = |query: &Vec<f32>| {
         let mut all: Vec<f32> = (0..slots).filter_map(|slot| squared(query, slot)).collect();
         let at = MEASURED_K.min(all.len()).checked_sub(1)?;

@@ -2,12 +2,13 @@
 
 use super::IsAbandoned;
 use super::allowed::Allowed;
-use super::cost::{Costs, Work};
 use super::rescore::{MISSES_DEFAULT, heavy, rescore};
 use super::scan::{self, Best, BlockEstimates, Estimates, Hit};
 use super::weights::QueryTerm;
 use crate::config::SearchConfig;
-use crate::kernels::{GROUPS, Level, Tables};
+use lapel_search::Instructions;
+use lapel_search::kernels::{GROUPS, Tables};
+use lapel_search::{Costs, Work};
 use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
@@ -42,7 +43,7 @@ pub struct Planner {
     /// What the parts of a scan cost.
     pub costs: Costs,
     /// The instructions that the scans use.
-    pub level: Level,
+    pub level: Instructions,
     /// Results that a scan of codes may miss on average, as a share of k.
     pub misses: f64,
     /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
@@ -55,7 +56,7 @@ impl Planner {
     pub fn new(config: &SearchConfig) -> Self {
         Self {
             costs: Costs::of_this_machine(),
-            level: Level::best(),
+            level: Instructions::best(),
             misses: MISSES_DEFAULT,
             prototype_items_min: config.prototype_items_min,
         }
@@ -292,7 +293,7 @@ impl Scan<'_, '_> {
 }
 
 /// Block by block, so that what one query has read is still in the cache for the next.
-fn pass(mut scans: Vec<Scan<'_, '_>>, level: Level, is_abandoned: IsAbandoned<'_>) {
+fn pass(mut scans: Vec<Scan<'_, '_>>, level: Instructions, is_abandoned: IsAbandoned<'_>) {
     let blocks = scans.iter().map(|scan| scan.out.len()).max().unwrap_or(0);
     for at in 0..blocks {
         if is_abandoned() {

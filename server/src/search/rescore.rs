@@ -3,13 +3,11 @@
 
 use super::plan::{Planner, Query};
 use super::scan::{Best, Estimates, Hit, score};
-use super::stop::{Lesson, Progress, StopRule};
 use super::weights::QueryTerm;
 use crate::catalogue::Slot;
-use crate::kernels::{self, Level};
+use lapel_search::{FIRST_MIN, Lesson, Progress, StopRule};
+use lapel_search::{Instructions, kernels};
 
-/// Candidates looked at first; more follow where they are needed.
-const FIRST_MIN: usize = 256;
 /// Share of the weight that an item's signatures must carry for the error bar to learn from it.
 const COMPLETE_SHARE: f64 = 0.7;
 /// Candidates after which it learns from all: there are few others.
@@ -26,11 +24,6 @@ const AHEAD: usize = 4;
 /// Heads of at least this share of the largest weight are heavy: their rows are fetched ahead and scored first, and
 /// for most candidates that is enough to give them up.
 const HEAVY_SHARE: f64 = 0.25;
-
-/// About how many candidates an answer of `k` needs.
-pub(super) fn candidates(k: u64) -> u64 {
-    FIRST_MIN as u64 + 2 * k
-}
 
 /// Scores candidates of one query.
 struct Rescorer<'q, 'a> {
@@ -133,7 +126,7 @@ fn bound(estimates: &Estimates, count: usize) -> f32 {
 }
 
 /// Slots whose finite estimate lies above the range's start and up to its end, by slot.
-fn collect(level: Level, estimates: &Estimates, range: (f32, f32)) -> Vec<(f32, Slot)> {
+fn collect(level: Instructions, estimates: &Estimates, range: (f32, f32)) -> Vec<(f32, Slot)> {
     let mut found = Vec::new();
     let bounds = (range.0, range.1.min(f32::MAX));
     let sums = estimates.sums.as_flattened().as_chunks::<{ kernels::GROUP }>().0;

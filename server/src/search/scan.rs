@@ -4,7 +4,8 @@ use super::IsAbandoned;
 use super::allowed::Allowed;
 use super::weights::QueryTerm;
 use crate::catalogue::{BLOCK, Items, Slot};
-use crate::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Level, Sums, Tables};
+use lapel_search::Instructions;
+use lapel_search::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Sums, Tables};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -95,7 +96,7 @@ pub(super) fn exact<'a>(
     terms: &[QueryTerm<'_>],
     allowed: &Allowed<'a>,
     range: std::ops::Range<usize>,
-    level: Level,
+    level: Instructions,
     k: usize,
     is_abandoned: IsAbandoned<'_>,
 ) -> Vec<Hit<'a>> {
@@ -129,7 +130,13 @@ pub(super) fn exact<'a>(
 }
 
 /// Adds a head's exact terms to the sums of one group.
-fn add_exact(term: &QueryTerm<'_>, number: usize, group: usize, level: Level, sums: &mut [f32; GROUP]) {
+fn add_exact(
+    term: &QueryTerm<'_>,
+    number: usize,
+    group: usize,
+    level: Instructions,
+    sums: &mut [f32; GROUP],
+) {
     let weight = term.weight as f32;
     let exact = ExactTerm { query: &term.vector, weight, missing: weight * term.expected };
     let block = term.column.block(number);
@@ -194,7 +201,7 @@ pub(super) fn estimate(
     terms: &CodedTerms<'_, '_>,
     number: usize,
     allowed: &Bits,
-    level: Level,
+    level: Instructions,
     out: &mut BlockEstimates<'_>,
 ) {
     let BlockEstimates { sums, minima, heavy, heavy_sums } = out;

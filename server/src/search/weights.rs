@@ -4,8 +4,9 @@ use super::manipulate::ManipulationEffect;
 use super::query::{QueryView, unknown_head};
 use crate::catalogue::{Column, Slot, Snapshot};
 use crate::error::{Error, Violation};
-use crate::kernels::{self, Level, Tables};
 use lapel_heads::Head;
+use lapel_search::Instructions;
+use lapel_search::kernels::{self, Tables};
 use std::collections::BTreeMap;
 
 /// How much each head counts.
@@ -77,7 +78,7 @@ impl QueryTerm<'_> {
 
     /// The distance of the item in a slot: the expected one when it has no signature.
     pub(super) fn distance(&self, slot: Slot) -> f32 {
-        let squared = |row| kernels::squared_distance(Level::best(), &self.vector, row);
+        let squared = |row| kernels::squared_distance(Instructions::best(), &self.vector, row);
         self.column.row(slot).map_or(self.expected, |row| squared(row).sqrt())
     }
 

@@ -362,7 +362,8 @@ fn nearest_gain(gains: &[f32; GAINS], length: f32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{BLOCK, GROUPS, Level, add_estimates};
+    use crate::Instructions;
+    use crate::kernels::{self, BLOCK, GROUPS, Rows, add_estimates};
     use rand::prelude::*;
 
     /// Unit vectors around a few centres.
@@ -388,7 +389,14 @@ mod tests {
         }
         let all = [u64::MAX; GROUPS];
         let mut sums = [0.0; BLOCK];
-        add_estimates(Level::Portable, &codec.tables(query, 1.0, 9.0), &codes, (&all, &all), &[], &mut sums);
+        add_estimates(
+            Instructions::Portable,
+            &codec.tables(query, 1.0, 9.0),
+            &codes,
+            (&all, &all),
+            &[],
+            &mut sums,
+        );
         sums.to_vec()
     }
 
@@ -400,7 +408,9 @@ mod tests {
             let query = clustered(1, dim, dim as u64);
             let estimates = estimates(&codec, &signatures, &query);
             let pairs = signatures.chunks_exact(dim).zip(&estimates);
-            let error = pairs.map(|(row, e)| (lapel_heads::distance(&query, row) - e).powi(2)).sum::<f32>();
+            let distance =
+                |row| kernels::squared_distance(Instructions::Portable, &query, Rows::F32(row)).sqrt();
+            let error = pairs.map(|(row, e)| (distance(row) - e).powi(2)).sum::<f32>();
             let error = (error / BLOCK as f32).sqrt();
             assert!(error < 0.1, "dim {dim}: {error}");
         }
