@@ -9,8 +9,8 @@ mod items;
 mod prototypes;
 mod snapshot;
 
-pub use column::Column;
+pub use column::{Column, LoadingColumn};
 pub use items::{Item, Items};
-pub use lapel_search::{BLOCK, ColumnBlock, Precision, Slot};
+pub use lapel_search::{BLOCK, Precision, Slot};
 pub use prototypes::LabelPrototype;
-pub use snapshot::{Computing, Snapshot};
+pub use snapshot::{Computing, NoItem, Snapshot};

@@ -22,21 +22,21 @@ pub struct Costs {
 
 /// What a plan has to read.
 #[derive(Clone, Copy, Debug)]
-pub struct Work {
+pub(crate) struct Work {
     /// Items that may be returned.
-    pub allowed: u64,
+    pub(crate) allowed: u64,
     /// Groups of 64 slots that hold at least one of them, at most.
-    pub groups: u64,
+    pub(crate) groups: u64,
     /// Heads in play.
-    pub heads: u64,
+    pub(crate) heads: u64,
     /// Sum of their dimensions.
-    pub numbers: u64,
+    pub(crate) numbers: u64,
     /// Results wanted.
-    pub k: u64,
+    pub(crate) k: u64,
 }
 
 /// Candidates that are scored first after a scan of codes; more follow where they are needed.
-pub const FIRST_MIN: usize = 256;
+pub(crate) const FIRST_MIN: usize = 256;
 /// Results from which on an index must keep more candidates than it does anyway.
 const WIDER_FROM: f64 = 256.0;
 const DIM: usize = 64;
@@ -106,14 +106,14 @@ impl Costs {
     }
 
     /// The exact scan: wanted rows in full, one after the other where most of a group is wanted.
-    pub fn exact(&self, work: &Work) -> f64 {
+    pub(crate) fn exact(&self, work: &Work) -> f64 {
         let dense = work.groups as f64 * GROUP as f64 * work.numbers as f64 * self.exact_number;
         let sparse = (work.allowed * work.heads) as f64 * self.random_row;
         dense.min(sparse)
     }
 
     /// The compressed scan: every code of the wanted groups, then the candidates in full.
-    pub fn codes(&self, work: &Work) -> f64 {
+    pub(crate) fn codes(&self, work: &Work) -> f64 {
         let residual_codes = work.groups as f64 * GROUP as f64 * work.numbers as f64 / 4.0;
         let candidates = candidates(work.k).min(work.allowed) * work.heads;
         residual_codes * self.residual_code
@@ -122,7 +122,7 @@ impl Costs {
     }
 
     /// One head's index, of which a search for a few takes `search_ns`: its candidates in full.
-    pub fn hnsw(&self, work: &Work, search_ns: f64) -> f64 {
+    pub(crate) fn hnsw(&self, work: &Work, search_ns: f64) -> f64 {
         let wider = (work.k as f64 / WIDER_FROM).max(1.0);
         search_ns * wider + work.k as f64 * self.random_row
     }

@@ -154,8 +154,11 @@ impl Services {
                     Some(image) => Some(self.core.parts(&snapshot, image).await?),
                     None => None,
                 };
-                let signatures =
-                    snapshot.columns().iter().map(|c| c.get(slot).map(Cow::into_owned)).collect();
+                let signatures = snapshot
+                    .columns()
+                    .iter()
+                    .map(|c| snapshot.signature(c, slot).map(Cow::into_owned))
+                    .collect();
                 (signatures, parts, record.and_then(|r| r.parts_case))
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),

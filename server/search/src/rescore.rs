@@ -1,12 +1,11 @@
 //! From estimates to exact answers: candidates are scored in the order of their estimates, until the rule that learns
 //! from them says that no better one is to be expected.
 
-use super::plan::{Planner, Query};
-use super::scan::{Best, Estimates, Hit, score};
-use super::weights::QueryTerm;
-use crate::catalogue::Slot;
-use lapel_search::{FIRST_MIN, Lesson, Progress, StopRule};
-use lapel_search::{Instructions, kernels};
+use crate::cost::FIRST_MIN;
+use crate::scan::{Best, Estimates, Hit, score};
+use crate::stop::{Lesson, Progress, StopRule};
+use crate::terms::{BoundTerm, Query};
+use crate::{Instructions, Slot, Tuning, kernels};
 
 /// Share of the weight that an item's signatures must carry for the error bar to learn from it.
 const COMPLETE_SHARE: f64 = 0.7;
@@ -14,9 +13,6 @@ const COMPLETE_SHARE: f64 = 0.7;
 const COMPLETE_MAX: u64 = 2048;
 /// After the first, one in so many is scored in full to keep the error bar honest; the others are given up early.
 const SAMPLED: usize = 8;
-/// Results that may be missing from an answer on average, as a share of k, were the errors normal and alike. They have
-/// longer tails, since signatures of looser labels are coded worse: at 0.0005 about 0.002 were missed of a million.
-pub(super) const MISSES_DEFAULT: f64 = 0.00005;
 /// How many times more candidates each further round looks at.
 const GROWTH: usize = 4;
 /// How far ahead rows are fetched.
@@ -27,7 +23,7 @@ const HEAVY_SHARE: f64 = 0.25;
 
 /// Scores candidates of one query.
 struct Rescorer<'q, 'a> {
-    terms: &'q [QueryTerm<'a>],
+    terms: &'q [BoundTerm<'a>],
     estimates: &'q Estimates,
     best: Best<'a>,
     scored: u64,
@@ -73,28 +69,24 @@ impl Rescorer<'_, '_> {
 }
 
 /// How many of the terms, heaviest first, are worth an exact look before the others.
-pub(super) fn heavy(terms: &[QueryTerm<'_>]) -> usize {
+pub(crate) fn heavy(terms: &[BoundTerm<'_>]) -> usize {
     terms.iter().take_while(|t| t.weight >= HEAVY_SHARE * terms[0].weight).count()
 }
 
 /// The best of a query by the exact formula, and how many items were scored for it.
-pub(super) fn rescore<'a>(
-    query: &Query<'a>,
-    estimates: &Estimates,
-    planner: &Planner,
-) -> (Vec<Hit<'a>>, u64) {
+pub(crate) fn rescore<'a>(query: &Query<'a>, estimates: &Estimates, tuning: &Tuning) -> (Vec<Hit<'a>>, u64) {
     let k = query.k;
     let mut rescorer = Rescorer {
         terms: &query.terms,
         estimates,
         best: Best::new(k, query.allowed.catalogue()),
         scored: 0,
-        rule: StopRule::new(planner.misses * k as f64),
+        rule: StopRule::new(tuning.misses * k as f64),
     };
     let mut take = FIRST_MIN.max(2 * k);
     let mut range = (f32::NEG_INFINITY, bound(estimates, take));
     loop {
-        let mut candidates = collect(planner.level, estimates, range);
+        let mut candidates = collect(tuning.instructions, estimates, range);
         if rescorer.rule.is_learning() {
             // What is learned from should come from where the answer is.
             candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
