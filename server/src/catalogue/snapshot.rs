@@ -11,7 +11,6 @@ use lapel_search::{
     SignaturesError, Slot,
 };
 use rayon::prelude::*;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -98,7 +97,7 @@ impl Snapshot {
 
     /// The signature in a slot under a column.
     #[cfg(test)]
-    pub fn signature(&self, column: &Column, slot: Slot) -> Option<Cow<'_, [f32]>> {
+    pub fn signature(&self, column: &Column, slot: Slot) -> Option<std::borrow::Cow<'_, [f32]>> {
         self.signatures.column(column.key())?.get(slot)
     }
 

@@ -5,9 +5,7 @@ use super::query::{QueryView, unknown_head};
 use crate::catalogue::Snapshot;
 use crate::error::{Error, Violation};
 use lapel_heads::Head;
-use lapel_search::Instructions;
 use lapel_search::SearchTerm;
-use lapel_search::kernels::{self, Tables};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
