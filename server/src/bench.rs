@@ -12,10 +12,10 @@ mod tests;
 
 use crate::SearchConfig;
 use crate::catalogue::{Precision, Snapshot};
-use crate::kernels::Level;
 use crate::search::{PlanKind, Planner};
 use anyhow::ensure;
 pub use generate::{Generator, Sample, Shape};
+use lapel_search::{Instructions, SignatureColumn, Tuning};
 pub use regimes::WeightKind;
 
 use measure::{Outcome, Regime, measure, percentile, regimes, shared_p50, solve, throughput};
@@ -138,11 +138,11 @@ fn in_process(options: &Options, generator: &Generator) -> anyhow::Result<Report
     let start = Instant::now();
     set::code(&mut snapshot);
     println!("trained and coded in {:.1} s", start.elapsed().as_secs_f64());
-    let bytes: usize = snapshot.columns().iter().map(crate::catalogue::Column::code_bytes).sum();
+    let bytes: usize = snapshot.signatures().columns().iter().map(SignatureColumn::code_bytes).sum();
     println!("codes: {:.2} bytes an item and head", bytes as f64 / (shape.items * shape.heads) as f64);
     set::add_a_head(&mut snapshot, generator)?;
     let planner = Planner::new(&SearchConfig::default());
-    println!("kernels: {:?}; measured at start: {:?}", planner.level, planner.costs);
+    println!("kernels: {:?}; measured at start: {:?}", planner.tuning.instructions, planner.tuning.costs);
 
     let mut regimes = regimes(generator, &snapshot, options.queries);
     solve(&snapshot, &planner, &mut regimes, None);
@@ -172,8 +172,9 @@ fn throughputs(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
 }
 
 fn levels(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
-    for level in Level::available() {
-        let outcomes = measure(snapshot, &Planner { level, ..*planner }, regimes, None);
+    for level in Instructions::available() {
+        let planner = Planner { tuning: Tuning { instructions: level, ..planner.tuning }, ..*planner };
+        let outcomes = measure(snapshot, &planner, regimes, None);
         let all = report::all_ms(&outcomes);
         let worst = outcomes.iter().map(|o| o.recall_10).fold(1.0, f64::min);
         println!(
@@ -187,16 +188,20 @@ fn levels(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
 /// What the regimes reach with error bars of several lengths, by the share of misses allowed.
 fn curve(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) -> Vec<(f64, Vec<Outcome>)> {
     let allowed = [0.3, 0.1, 0.03, 0.01, 0.002, 0.0005, 0.00005];
-    allowed.map(|misses| (misses, measure(snapshot, &Planner { misses, ..*planner }, regimes, None))).into()
+    let of = |misses| {
+        let planner = Planner { tuning: Tuning { misses, ..planner.tuning }, ..*planner };
+        (misses, measure(snapshot, &planner, regimes, None))
+    };
+    allowed.map(of).into()
 }
 
 /// One head alone: its index, the scan of its codes, and the exact scan of its column.
 fn hnsw(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) -> anyhow::Result<()> {
-    let Some(column) = snapshot.columns().first() else { return Ok(()) };
+    let Some(column) = snapshot.signatures().columns().first() else { return Ok(()) };
     let start = Instant::now();
-    column.index().follow(column, &|| false)?;
+    column.follow_index(&|| false)?;
     println!("HNSW of one head built in {:.1} s on one thread", start.elapsed().as_secs_f64());
-    let head = column.head().name();
+    let head = &**column.key();
     for plan in [PlanKind::ExactScan, PlanKind::CodeScan, PlanKind::Hnsw] {
         let (recall, p50, p99) = measure::one_head(snapshot, planner, regimes, head, Some(plan));
         println!("one head by {plan:?}: recall@10 {recall:.4}, p50 {p50:.3} ms, p99 {p99:.3} ms");

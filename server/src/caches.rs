@@ -5,9 +5,10 @@
 //! the store: slots say where an item lay, and an index says of every slot which signature it holds, so that an index that
 //! is behind is found and built anew.
 
-use crate::catalogue::{BLOCK, Column, Slot, Snapshot};
-use crate::codes::Codec;
+use crate::catalogue::{BLOCK, Slot, Snapshot};
 use crate::store::Disk;
+use lapel_search::SignatureColumn;
+use lapel_search::codes::Codec;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
@@ -67,21 +68,21 @@ impl Caches {
 
     /// Lets a column's empty index take over the one on disk; false where there is none that is sound.
     #[must_use]
-    pub fn restore_index(&self, column: &Column) -> bool {
+    pub fn restore_index(&self, column: &SignatureColumn) -> bool {
         let cached: Option<CachedColumn> = read(&self.path(column.key(), "column"));
         let Some(index) = cached.and_then(|c| c.index) else { return false };
         let path = self.path(column.key(), "index");
         if checksum(&path).ok() != Some((index.file_bytes, index.file_crc32)) {
-            tracing::warn!(head = column.head().name(), "the cached index is damaged; it is built anew");
+            tracing::warn!(column = &**column.key(), "the cached index is damaged; it is built anew");
             return false;
         }
-        match column.index().restore(column, &path, &index.signatures) {
+        match column.restore_index(&path, &index.signatures) {
             Ok(()) => {
-                tracing::info!(head = column.head().name(), "index taken over");
+                tracing::info!(column = &**column.key(), "index taken over");
                 true
             }
             Err(error) => {
-                tracing::warn!(head = column.head().name(), %error, "the cached index cannot be used; it is built anew");
+                tracing::warn!(column = &**column.key(), %error, "the cached index cannot be used; it is built anew");
                 false
             }
         }
@@ -99,7 +100,7 @@ impl Caches {
         ids.truncate(items.live().max().map_or(0, |last| last as usize + 1));
         self.write(&self.folder.join("slots"), &ids)?;
         let mut wanted = vec![self.folder.join("slots")];
-        for column in snapshot.all_columns() {
+        for column in snapshot.signature_columns() {
             let files = [self.path(column.key(), "column"), self.path(column.key(), "index")];
             let index = self.save_index(column, &files[1])?;
             self.write(&files[0], &CachedColumn { codec: column.codec().map(|c| (**c).clone()), index })?;
@@ -114,13 +115,13 @@ impl Caches {
         Ok(())
     }
 
-    fn save_index(&self, column: &Column, path: &Path) -> io::Result<Option<CachedIndex>> {
-        if column.index().is_empty() {
+    fn save_index(&self, column: &SignatureColumn, path: &Path) -> io::Result<Option<CachedIndex>> {
+        if column.is_index_empty() {
             return Ok(None);
         }
         let mut saved = None;
         self.disk.write_through(path, |unfinished| {
-            saved = column.index().save(unfinished)?;
+            saved = column.save_index(unfinished)?;
             Ok(())
         })?;
         let Some(signatures) = saved else { return Ok(None) };
@@ -163,13 +164,4 @@ fn checksum(path: &Path) -> io::Result<(u64, u32)> {
         sum.update(&buffer[..read]);
         bytes += read as u64;
     }
-}
-
-/// Tells a signature from others; never 0.
-pub(crate) fn signature_hash(signature: &[f32]) -> u32 {
-    let mut sum = crc32fast::Hasher::new();
-    for value in signature {
-        sum.update(&value.to_le_bytes());
-    }
-    sum.finalize().max(1)
 }

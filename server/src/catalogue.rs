@@ -4,17 +4,13 @@
 //! copies the blocks it touches and publishes a new [`Snapshot`], so that a query never waits for a writer and
 //! never sees half a change.
 
-mod block;
 mod column;
 mod items;
 mod prototypes;
 mod snapshot;
 
-pub use block::{ColumnBlock, Precision};
-pub use column::Column;
-pub use items::{Item, Items, Slot};
+pub use column::{Column, LoadingColumn};
+pub use items::{Item, Items};
+pub use lapel_search::{BLOCK, Precision, Slot};
 pub use prototypes::LabelPrototype;
-pub use snapshot::{Computing, Snapshot};
-
-/// Slots a block, a multiple of 64.
-pub const BLOCK: usize = 1024;
+pub use snapshot::{Computing, NoItem, Snapshot};

@@ -1,9 +1,11 @@
 //! What can go wrong with a request, in words for the caller.
 
+use crate::catalogue::NoItem;
 use crate::engine::EngineError;
 use crate::model::ModelError;
 use crate::store::StoreError;
 use lapel_heads::{BundleError, PhotoError, SignatureError};
+use lapel_search::SignaturesError;
 use std::sync::Arc;
 
 /// One fault of a request's field.
@@ -130,6 +132,26 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))
+    }
+}
+
+impl From<NoItem> for Error {
+    fn from(error: NoItem) -> Self {
+        match error {
+            NoItem::Unknown(id) => Self::not_found("item", id),
+            NoItem::Damaged(key) => StoreError::Damaged { table: "items".into(), key }.into(),
+        }
+    }
+}
+
+impl From<SignaturesError> for Error {
+    fn from(error: SignaturesError) -> Self {
+        match error {
+            // What a query names is looked up in the same snapshot before.
+            SignaturesError::UnknownColumn(_)
+            | SignaturesError::Dimension { .. }
+            | SignaturesError::NoTerms => Self::Internal(error.to_string()),
+        }
     }
 }
 

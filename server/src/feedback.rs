@@ -1,9 +1,10 @@
 //! Relevance feedback: weights from picked items (Eq. 5).
 
-use crate::catalogue::{Slot, Snapshot};
+use crate::catalogue::{Column, Item, Snapshot};
 use crate::error::Error;
 use crate::search::QueryView;
 use lapel_heads::{Signature, distance, personalised_weights};
+use lapel_search::ItemRows;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What picks say.
@@ -15,78 +16,91 @@ pub struct Feedback {
     pub pair_distances: BTreeMap<String, f64>,
 }
 
-/// Finds the picked items.
-///
-/// # Errors
-/// [`Error::Invalid`] without picks, with too many or one twice; [`Error::NotFound`] for an unknown id.
-pub fn picked_slots(snapshot: &Snapshot, ids: &[String], picks_max: usize) -> Result<Vec<Slot>, Error> {
-    if ids.is_empty() || ids.len() > picks_max {
-        return Err(Error::invalid(
-            "picked_ids",
-            format!("{} items are picked; 1 to {picks_max} are wanted", ids.len()),
-        ));
-    }
-    if let Some(twice) = ids.iter().enumerate().find(|(at, id)| ids[..*at].contains(id)) {
-        return Err(Error::invalid("picked_ids", format!("{:?} is picked twice", twice.1)));
-    }
-    let slot = |id: &String| snapshot.slot(id);
-    ids.iter().map(slot).collect()
+/// Picked items and their signatures under the active heads.
+pub struct Picks<'a> {
+    columns: &'a [Column],
+    items: Vec<&'a Item>,
+    /// By item and column.
+    signatures: ItemRows<'a>,
 }
 
-/// Eq. 5 over the picks; [`personalised_weights`] is the formula.
-///
-/// A pair in which an item lacks the head's signature is left out and the sum scaled up to all pairs; a head
-/// with no whole pair says nothing and gets the mean weight.
-#[must_use]
-pub fn feedback(snapshot: &Snapshot, picks: &[Slot]) -> Feedback {
-    let pairs = (picks.len() * picks.len().saturating_sub(1) / 2) as f64;
-    let mut sums = BTreeMap::new();
-    for column in snapshot.columns() {
-        let present: Vec<_> = picks.iter().filter_map(|slot| column.get(*slot)).collect();
-        let known = (present.len() * present.len().saturating_sub(1) / 2) as f64;
-        let mut sum = 0.0;
-        for (at, a) in present.iter().enumerate() {
-            sum += present[at + 1..].iter().map(|b| f64::from(distance(a, b))).sum::<f64>();
+impl<'a> Picks<'a> {
+    /// Finds the picked items.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without picks, with too many or one twice; [`Error::NotFound`] for an unknown id.
+    pub fn find(snapshot: &'a Snapshot, ids: &[String], picks_max: usize) -> Result<Self, Error> {
+        if ids.is_empty() || ids.len() > picks_max {
+            return Err(Error::invalid(
+                "picked_ids",
+                format!("{} items are picked; 1 to {picks_max} are wanted", ids.len()),
+            ));
         }
-        let name = column.head().name().to_owned();
-        sums.insert(name, (known > 0.0).then(|| sum * pairs / known));
+        if let Some(twice) = ids.iter().enumerate().find(|(at, id)| ids[..*at].contains(id)) {
+            return Err(Error::invalid("picked_ids", format!("{:?} is picked twice", twice.1)));
+        }
+        let item = |id: &String| snapshot.item(id).map(|item| &**item);
+        let items = ids.iter().map(item).collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        Ok(Self { columns: snapshot.columns(), items, signatures: snapshot.active_signatures(&ids)? })
     }
-    let pair_distances = sums.iter().map(|(head, sum)| (head.clone(), sum.unwrap_or(0.0))).collect();
-    if picks.len() < 2 {
-        return Feedback { weights: None, pair_distances };
-    }
-    let known: Vec<Option<f64>> = sums.values().copied().collect();
-    let weights = sums.keys().cloned().zip(personalised_weights(&known)).collect();
-    Feedback { weights: Some(weights), pair_distances }
-}
 
-/// The view of several items: the normalised mean of their signatures, and the labels that all of them share.
-#[must_use]
-pub fn view_of_picks(snapshot: &Snapshot, picks: &[Slot]) -> QueryView {
-    let mut view = QueryView::default();
-    for column in snapshot.columns() {
-        let present: Vec<_> = picks.iter().filter_map(|slot| column.get(*slot)).collect();
-        let mut sum = vec![0.0; column.head().dim()];
-        for signature in &present {
-            sum.iter_mut().zip(signature.iter()).for_each(|(s, v)| *s += v);
-        }
-        if let Ok(mean) = Signature::new(sum) {
-            view.vectors.insert(column.head().name().to_owned(), mean.into_values());
-        }
+    /// The signatures under a column, of those that have one.
+    fn under(&self, at: usize) -> Vec<&[f32]> {
+        self.signatures.iter().filter_map(|row| row.get(at)?.as_deref()).collect()
     }
-    let labels = |slot: &Slot| {
-        let item = snapshot.items().get(*slot)?;
-        Some(item.record.labels.clone().into_iter().collect::<BTreeSet<_>>())
-    };
-    let shared = picks.iter().filter_map(labels).reduce(|a, b| &a & &b);
-    view.labels = shared.unwrap_or_default().into_iter().collect();
-    view
+
+    /// Eq. 5 over the picks; [`personalised_weights`] is the formula.
+    ///
+    /// A pair in which an item lacks the head's signature is left out and the sum scaled up to all pairs; a head
+    /// with no whole pair says nothing and gets the mean weight.
+    #[must_use]
+    pub fn feedback(&self) -> Feedback {
+        let picks = self.items.len();
+        let pairs = (picks * picks.saturating_sub(1) / 2) as f64;
+        let mut sums = BTreeMap::new();
+        for (at, column) in self.columns.iter().enumerate() {
+            let present = self.under(at);
+            let known = (present.len() * present.len().saturating_sub(1) / 2) as f64;
+            let mut sum = 0.0;
+            for (at, a) in present.iter().enumerate() {
+                sum += present[at + 1..].iter().map(|b| f64::from(distance(a, b))).sum::<f64>();
+            }
+            let name = column.head().name().to_owned();
+            sums.insert(name, (known > 0.0).then(|| sum * pairs / known));
+        }
+        let pair_distances = sums.iter().map(|(head, sum)| (head.clone(), sum.unwrap_or(0.0))).collect();
+        if picks < 2 {
+            return Feedback { weights: None, pair_distances };
+        }
+        let known: Vec<Option<f64>> = sums.values().copied().collect();
+        let weights = sums.keys().cloned().zip(personalised_weights(&known)).collect();
+        Feedback { weights: Some(weights), pair_distances }
+    }
+
+    /// The view of several items: the normalised mean of their signatures, and the labels that all of them share.
+    #[must_use]
+    pub fn view(&self) -> QueryView {
+        let mut view = QueryView::default();
+        for (at, column) in self.columns.iter().enumerate() {
+            let mut sum = vec![0.0; column.head().dim()];
+            for signature in self.under(at) {
+                sum.iter_mut().zip(signature).for_each(|(s, v)| *s += v);
+            }
+            if let Ok(mean) = Signature::new(sum) {
+                view.vectors.insert(column.head().name().to_owned(), mean.into_values());
+            }
+        }
+        let labels = |item: &&Item| item.record.labels.clone().into_iter().collect::<BTreeSet<_>>();
+        let shared = self.items.iter().map(labels).reduce(|a, b| &a & &b);
+        view.labels = shared.unwrap_or_default().into_iter().collect();
+        view
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::Column;
     use crate::catalogue::Precision;
     use crate::store::{ItemChange, ItemRecord};
     use crate::testing::external_head;
@@ -120,8 +134,8 @@ mod tests {
             ("b", [Some(0.11), Some(2.0)]),
             ("c", [Some(0.12), Some(4.0)]),
         ]);
-        let picks = picked_slots(&s, &["a".into(), "b".into(), "c".into()], 10).expect("there");
-        let found = feedback(&s, &picks);
+        let picks = Picks::find(&s, &["a".into(), "b".into(), "c".into()], 10).expect("there");
+        let found = picks.feedback();
         let weights = found.weights.expect("three picks");
         assert!((weights.values().sum::<f64>() - 2.0).abs() < 1e-9);
         assert!(weights["color"] > 1.9 && weights["shape"] < 0.1, "{weights:?}");
@@ -132,16 +146,17 @@ mod tests {
     #[test]
     fn one_pick_gives_no_weights_and_missing_signatures_stay_neutral() {
         let s = snapshot(&[("a", [Some(0.0), None]), ("b", [Some(1.0), None])]);
-        assert_eq!(feedback(&s, &[0]).weights, None);
-        let weights = feedback(&s, &[0, 1]).weights.expect("two picks");
+        let picked = |ids: &[String]| Picks::find(&s, ids, 10).expect("there").feedback().weights;
+        assert_eq!(picked(&["a".into()]), None);
+        let weights = picked(&["a".into(), "b".into()]).expect("two picks");
         assert!((weights["shape"] - 1.0).abs() < 1e-9 && (weights["color"] - 1.0).abs() < 1e-9);
     }
 
     #[test]
     fn bad_picks_are_refused() {
         let s = snapshot(&[("a", [Some(0.0), None])]);
-        assert!(matches!(picked_slots(&s, &[], 5), Err(Error::Invalid(_))));
-        assert!(matches!(picked_slots(&s, &["a".into(), "a".into()], 5), Err(Error::Invalid(_))));
-        assert!(matches!(picked_slots(&s, &["z".into()], 5), Err(Error::NotFound { .. })));
+        assert!(matches!(Picks::find(&s, &[], 5), Err(Error::Invalid(_))));
+        assert!(matches!(Picks::find(&s, &["a".into(), "a".into()], 5), Err(Error::Invalid(_))));
+        assert!(matches!(Picks::find(&s, &["z".into()], 5), Err(Error::NotFound { .. })));
     }
 }

@@ -1,35 +1,42 @@
 //! Search: from a query with edits and weights to ranked items with reasons (section 4.6, Eq. 4 and 6).
 
-mod allowed;
-mod cost;
 mod explain;
 mod filter;
-mod hnsw;
-mod list;
 mod manipulate;
-mod plan;
 mod query;
-mod rescore;
-mod scan;
-mod stop;
 mod weights;
 
 pub use explain::{EditsMet, Explanation, Outcome};
-pub use filter::{LabelFilter, check_filters};
-pub use hnsw::{FollowError, Hnsw};
-pub use list::list;
+pub use filter::{LabelFilter, checked_filter};
+pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Manipulation, ManipulationEffect};
-pub use plan::{Plan, PlanKind, Planner};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
 pub use weights::{HeadWeight, Weighting, head_weights};
 
-use crate::catalogue::{Slot, Snapshot};
+use crate::catalogue::{Item, Slot, Snapshot};
+use crate::config::SearchConfig;
 use crate::error::Error;
-use allowed::Allowed;
 use explain::Wanted;
-use plan::Query;
+use lapel_search::{Budget, IsAbandoned, SignatureAnswer, SignatureQuery, Signatures, Tuning};
 use std::collections::BTreeMap;
 use weights::QueryTerm;
+
+/// How searches are planned and run.
+#[derive(Clone, Copy, Debug)]
+pub struct Planner {
+    /// How local columns are searched.
+    pub tuning: Tuning,
+    /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
+    pub prototype_items_min: u64,
+}
+
+impl Planner {
+    /// The planner of this machine.
+    #[must_use]
+    pub fn new(config: &SearchConfig) -> Self {
+        Self { tuning: Tuning::of_this_machine(), prototype_items_min: config.prototype_items_min }
+    }
+}
 
 /// What to search for, besides the query itself.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +92,7 @@ pub struct SearchAnswer {
 /// # Errors
 /// As [`search_batch`], of what does not depend on the query.
 pub fn check_names(snapshot: &Snapshot, spec: &SearchSpec, planner: &Planner) -> Result<(), Error> {
-    check_filters(snapshot, &spec.filters)?;
+    checked_filter(snapshot, &spec.filters)?;
     let items_min = planner.prototype_items_min;
     manipulate::apply(snapshot, &mut QueryView::default(), &spec.manipulations, items_min)?;
     if let Weighting::Named { by_name, .. } = &spec.weighting {
@@ -93,9 +100,6 @@ pub fn check_names(snapshot: &Snapshot, spec: &SearchSpec, planner: &Planner) ->
     }
     Ok(())
 }
-
-/// Asked by a search at every block: whether nobody waits for its answers any more. Once it is so, it stays so.
-pub type IsAbandoned<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// Searches a snapshot with several queries, which share the pass over memory where they can; one answer a query,
 /// in their order. `threads` are those that may be used, one or two. A search that is abandoned ends at the next block,
@@ -114,76 +118,85 @@ pub fn search_batch(
     let prepared: Vec<_> = queries
         .into_iter()
         .map(|(view, spec)| {
-            let (query, rest) = prepare(snapshot, view, &spec, planner)?;
+            let (query, rest) = prepare(snapshot, view, spec, planner)?;
             ready.push(query);
             Ok(rest)
         })
         .collect();
-    let mut found = plan::run(&ready, planner, threads, is_abandoned).into_iter().zip(&ready);
-    let answer = |prepared: Result<Prepared, Error>| {
+    let signatures: &dyn Signatures = snapshot.signatures();
+    let budget = Budget { tuning: &planner.tuning, threads, is_abandoned };
+    let mut found = signatures.search(&ready, &budget).into_iter();
+    let answer = |prepared: Result<AnswerContext, Error>| {
         let prepared = prepared?;
-        let ((hits, plan), query) =
-            found.next().ok_or_else(|| Error::Internal("a search without an answer".into()))?;
-        Ok(prepared.answer(snapshot, &query.terms, hits, plan))
+        let found = found.next().ok_or_else(|| Error::Internal("a search without an answer".into()))?;
+        prepared.answer(snapshot, signatures, found?)
     };
     prepared.into_iter().map(answer).collect()
 }
 
 /// What an answer needs besides its hits.
-struct Prepared {
+struct AnswerContext {
+    terms: Vec<QueryTerm>,
     wanted: Wanted,
     effects: Vec<ManipulationEffect>,
     items_with_all_labels: u64,
     explain: bool,
 }
 
-fn prepare<'a>(
-    snapshot: &'a Snapshot,
+fn prepare(
+    snapshot: &Snapshot,
     mut view: QueryView,
-    spec: &SearchSpec,
+    spec: SearchSpec,
     planner: &Planner,
-) -> Result<(Query<'a>, Prepared), Error> {
-    if spec.k == 0 {
+) -> Result<(SignatureQuery, AnswerContext), Error> {
+    let SearchSpec { manipulations, weighting, filters, exclude, k, explain, plan } = spec;
+    if k == 0 {
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
     }
-    check_filters(snapshot, &spec.filters)?;
-    let effects = manipulate::apply(snapshot, &mut view, &spec.manipulations, planner.prototype_items_min)?;
-    let terms = weights::terms(snapshot, &view, (&spec.weighting, &effects))?;
-    let allowed = Allowed::new(snapshot, spec);
-    let prepared = Prepared {
-        wanted: Wanted::new(snapshot, &view, &spec.manipulations),
-        items_with_all_labels: manipulate::items_with_all(snapshot, &spec.manipulations),
+    let filter = checked_filter(snapshot, &filters)?;
+    let effects = manipulate::apply(snapshot, &mut view, &manipulations, planner.prototype_items_min)?;
+    let terms = weights::terms(snapshot, &view, (&weighting, &effects))?;
+    let prepared = AnswerContext {
+        wanted: Wanted::new(snapshot, &view, &manipulations, explain),
+        items_with_all_labels: manipulate::items_with_all(snapshot, &manipulations),
+        terms,
         effects,
-        explain: spec.explain,
+        explain,
     };
-    Ok((Query { terms, allowed, k: spec.k, wanted: spec.plan }, prepared))
+    let terms = prepared.terms.iter().map(|term| term.term.clone()).collect();
+    Ok((SignatureQuery { terms, filter, exclude, k, plan, with_terms: explain }, prepared))
 }
 
-impl Prepared {
+impl AnswerContext {
     fn answer(
         self,
         snapshot: &Snapshot,
-        terms: &[QueryTerm<'_>],
-        hits: Vec<scan::Hit<'_>>,
-        plan: Plan,
-    ) -> SearchAnswer {
-        let matches = hits.into_iter().map(|hit| {
-            let attributes = self.wanted.compare(snapshot, hit.slot);
-            Match {
-                slot: hit.slot,
-                distance: hit.distance,
-                edits_met: EditsMet::of(&attributes),
-                explanation: self.explain.then(|| explain::explain(terms, hit.slot, attributes)),
-            }
+        signatures: &dyn Signatures,
+        found: SignatureAnswer,
+    ) -> Result<SearchAnswer, Error> {
+        let SignatureAnswer { hits, plan } = found;
+        // An engine of its own may know an item that this snapshot does not.
+        let there = hits.into_iter().filter_map(|hit| {
+            let slot = snapshot.items().slot(&hit.id)?;
+            Some((hit, slot, &**snapshot.items().get(slot)?))
         });
-        SearchAnswer {
+        let there: Vec<_> = there.collect();
+        let items: Vec<&Item> = there.iter().map(|(_, _, item)| *item).collect();
+        let compared = self.wanted.compare(signatures, &items)?;
+        let matches = there.into_iter().zip(compared).map(|((hit, slot, _), attributes)| Match {
+            slot,
+            distance: hit.distance,
+            edits_met: EditsMet::of(&attributes),
+            explanation: self.explain.then(|| explain::explain(&self.terms, &hit.terms, attributes)),
+        });
+        Ok(SearchAnswer {
             matches: matches.collect(),
-            weights: terms.iter().map(|t| (t.column.head().name().to_owned(), t.weight)).collect(),
-            head_weights: terms.iter().map(QueryTerm::head_weight).collect(),
+            weights: self.terms.iter().map(|t| (t.head.name().to_owned(), t.term.weight)).collect(),
+            head_weights: self.terms.iter().map(QueryTerm::head_weight).collect(),
             items_with_all_labels: self.items_with_all_labels,
             effects: self.effects,
             plan,
-        }
+        })
     }
 }
 

@@ -87,7 +87,8 @@ pub(super) fn regimes(generator: &Generator, snapshot: &Snapshot, count: usize) 
                 if at % 2 == 0 {
                     let slot = rng.random_range(0..shape.items) as u32;
                     for column in snapshot.columns() {
-                        if let Some(own) = column.get(slot) {
+                        let stored = snapshot.signatures().column(column.key());
+                        if let Some(own) = stored.and_then(|stored| stored.get(slot)) {
                             vectors.insert(column.head().name().to_owned(), own.into_owned());
                         }
                     }

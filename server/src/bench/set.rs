@@ -86,7 +86,7 @@ fn put(at: usize, drawn: usize, sample: Sample) -> ItemChange {
 
 /// Codes every column that wants it.
 pub(super) fn code(snapshot: &mut Snapshot) {
-    for column in snapshot.columns().to_vec() {
+    for column in snapshot.signatures().columns().to_vec() {
         if column.wants_coding(1) {
             let coded = column.coded();
             snapshot.adopt_codes(&column, &coded);
@@ -120,7 +120,8 @@ pub(super) fn add_a_head(snapshot: &mut Snapshot, generator: &Generator) -> anyh
     let shape = generator.shape();
     let given: Vec<_> = (0..shape.items as Slot)
         .filter_map(|slot| {
-            Some((slot, snapshot.columns()[0].get((slot + 1) % shape.items as Slot)?.into_owned()))
+            let next = (slot + 1) % shape.items as Slot;
+            Some((slot, snapshot.signatures().columns().first()?.get(next)?.into_owned()))
         })
         .collect();
     let start = std::time::Instant::now();

@@ -27,7 +27,7 @@ fn every_regime_finds_the_true_best_by_codes() {
         let mut snapshot = set::catalogue(&generator, Precision::F32).expect("made");
         set::code(&mut snapshot);
         let mut planner = Planner::new(&SearchConfig::default());
-        (planner.costs.exact_number, planner.costs.random_row) = (1e6, 1e3);
+        (planner.tuning.costs.exact_number, planner.tuning.costs.random_row) = (1e6, 1e3);
         let mut regimes = regimes(&generator, &snapshot, 20);
         solve(&snapshot, &planner, &mut regimes, None);
         let outcomes = measure(&snapshot, &planner, &regimes, None);

@@ -1,13 +1,17 @@
 //! One consistent state of the catalogue.
 
-use super::column::Column;
-use super::items::{Item, Items, Slot};
-use crate::error::Error;
+use super::column::{Column, LoadingColumn};
+use super::items::{Item, Items, Records, Write, placed};
 use crate::model::Model;
-use crate::store::{ItemChange, ItemRecord, SignatureChange, StoreError};
+use crate::store::{ItemChange, ItemRecord, SignatureChange};
 use imbl::OrdSet;
-use lapel_heads::Head;
+use lapel_heads::{Head, HeadKind};
+use lapel_search::{
+    Change, ItemIndex, ItemRows, LocalSignatures, NewSignatures, SignatureColumn, Signatures,
+    SignaturesError, Slot,
+};
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The heads that compute signatures of a new picture on one model.
@@ -24,7 +28,9 @@ pub struct Computing {
 pub struct Snapshot {
     /// Number of the set of backbone and active heads that answers come from.
     pub generation: u64,
-    items: Items,
+    records: Records,
+    /// Ids and labels of the items, and their signatures in a column a head.
+    signatures: LocalSignatures,
     /// Ids of items whose record is damaged.
     damaged: OrdSet<String>,
     /// Records on damaged pages.
@@ -50,21 +56,68 @@ impl Snapshot {
 
     /// The items.
     #[must_use]
-    pub fn items(&self) -> &Items {
-        &self.items
+    pub fn items(&self) -> Items<'_> {
+        Items { index: self.signatures.items(), records: &self.records }
     }
 
     /// The slot of an id.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`StoreError::Damaged`] where there was an item that cannot be read.
-    pub fn slot(&self, id: &str) -> Result<Slot, Error> {
-        self.items.slot(id).ok_or_else(|| {
-            if self.damaged.contains(id) {
-                return StoreError::Damaged { table: "items".into(), key: id.to_owned() }.into();
-            }
-            Error::not_found("item", id)
+    /// [`NoItem`].
+    pub fn slot(&self, id: &str) -> Result<Slot, NoItem> {
+        self.items().slot(id).ok_or_else(|| {
+            let id = id.to_owned();
+            if self.damaged.contains(&id) { NoItem::Damaged(id) } else { NoItem::Unknown(id) }
         })
+    }
+
+    /// The item of an id.
+    ///
+    /// # Errors
+    /// [`NoItem`].
+    pub fn item(&self, id: &str) -> Result<&Arc<Item>, NoItem> {
+        let slot = self.slot(id)?;
+        self.items().get(slot).ok_or_else(|| NoItem::Unknown(id.to_owned()))
+    }
+
+    /// The signatures of the items, as a search asks for them.
+    #[must_use]
+    pub fn signatures(&self) -> &LocalSignatures {
+        &self.signatures
+    }
+
+    /// The signatures of items under the active heads, in the order of [`Snapshot::columns`].
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn active_signatures(&self, ids: &[&str]) -> Result<ItemRows<'_>, SignaturesError> {
+        let columns: Vec<&str> = self.active.iter().map(|column| &**column.key()).collect();
+        self.signatures.rows(ids, &columns)
+    }
+
+    /// The signature in a slot under a column.
+    #[cfg(test)]
+    pub fn signature(&self, column: &Column, slot: Slot) -> Option<std::borrow::Cow<'_, [f32]>> {
+        self.signatures.column(column.key())?.get(slot)
+    }
+
+    /// Whether an item has a signature under a column.
+    #[must_use]
+    pub fn has_signature(&self, column: &Column, slot: Slot) -> bool {
+        self.signatures.column(column.key()).is_some_and(|column| column.has(slot))
+    }
+
+    /// Slots whose item lacks a signature that the server could compute: it has an image.
+    #[must_use]
+    pub fn computable(&self, column: &Column) -> Vec<Slot> {
+        if column.head().manifest().kind == HeadKind::External {
+            return Vec::new();
+        }
+        let items = self.items();
+        let lacks = |slot: &Slot| {
+            !self.has_signature(column, *slot) && items.get(*slot).is_some_and(|item| item.record.has_image())
+        };
+        items.live().iter().filter(lacks).collect()
     }
 
     /// Ids of items whose record is damaged, and records on damaged pages.
@@ -120,8 +173,9 @@ impl Snapshot {
         self.active.iter().chain(&self.reserve)
     }
 
-    fn all_columns_mut(&mut self) -> impl Iterator<Item = &mut Column> {
-        self.active.iter_mut().chain(&mut self.reserve)
+    /// The signatures of all columns, those of active heads first.
+    pub fn signature_columns(&self) -> impl Iterator<Item = &SignatureColumn> {
+        self.all_columns().filter_map(|column| self.signatures.column(column.key()))
     }
 
     /// The active heads, in the order of [`Snapshot::columns`].
@@ -186,11 +240,13 @@ impl Snapshot {
 
     /// Puts items in before there is any column, into the slots that they had where those are known.
     pub fn load_items(&mut self, items: Vec<(String, ItemRecord)>, slots: &[Option<String>]) {
-        self.items.load(items, slots);
+        let items = placed(items, slots);
+        let known = items.iter().map(|item| item.as_ref().map(|item| (item.id.clone(), &item.record.labels)));
+        self.signatures.load_items(ItemIndex::of(known));
+        self.records = Records::of(items);
     }
 
-    /// Applies changes in their order; an item that is put has the signatures given, and no other. Columns are
-    /// independent, and are written side by side.
+    /// Applies changes in their order; an item that is put has the signatures given, and no other.
     pub fn apply(&mut self, changes: &[ItemChange]) {
         for change in changes {
             if !self.damaged.is_empty()
@@ -199,37 +255,60 @@ impl Snapshot {
                 self.damaged.remove(change.id());
             }
         }
-        let place = |change| self.items.apply(change);
-        let writes: Vec<_> = changes.iter().map(place).collect();
+        let (writes, last) = self.writes(changes);
+        for slot in last.keys().filter_map(|id| self.signatures.items().slot(id)) {
+            self.records.set(slot, None);
+        }
+        let replaced = self.signatures.write(&writes.iter().map(search_change).collect::<Vec<_>>());
+        for item in last.into_values().flatten() {
+            if let Some(slot) = self.signatures.items().slot(&item.id) {
+                self.records.set(slot, Some(item));
+            }
+        }
         let columns: Vec<&mut Column> = self.active.iter_mut().chain(&mut self.reserve).collect();
         columns.into_par_iter().for_each(|column| {
-            for (change, write) in changes.iter().zip(&writes) {
-                let Some(write) = write else { continue };
-                let (old, new) = (write.old.as_ref(), write.new.as_ref());
-                match change.signature(column.key()) {
-                    SignatureChange::Becomes(signature) => column.set(write.slot, (old, new), signature),
-                    SignatureChange::Stays => column.relabel(write.slot, old, new),
-                }
+            let Some(replaced) = replaced.iter().find(|replaced| replaced.column == *column.key()) else {
+                return;
+            };
+            for (write, before) in writes.iter().zip(&replaced.signatures) {
+                let items = (write.old.as_ref(), write.new.as_ref());
+                column.follow(items, before.as_deref(), write.change.signature(column.key()));
             }
         });
     }
 
+    /// What changes do to their items, each on the state that those before it lead to, and what every item is in the end.
+    fn writes<'a>(&self, changes: &'a [ItemChange]) -> (Vec<Write<'a>>, HashMap<&'a str, Option<Arc<Item>>>) {
+        let (mut writes, mut last) = (Vec::with_capacity(changes.len()), HashMap::new());
+        for change in changes {
+            let id = change.id();
+            let stored = || self.items().of_id(id).cloned();
+            let old = last.get(id).cloned().unwrap_or_else(stored);
+            let Some(write) = Write::of(change, old) else { continue };
+            last.insert(id, write.new.clone());
+            writes.push(write);
+        }
+        (writes, last)
+    }
+
     /// Adds a signature of one head to the item in a slot, if it is still the same item.
     pub fn add_signature(&mut self, key: &str, (slot, item): (Slot, &Arc<Item>), signature: &[f32]) -> bool {
-        let same = self.items.get(slot).is_some_and(|now| Arc::ptr_eq(now, item));
-        match self.all_columns_mut().find(|c| &**c.key() == key) {
-            Some(column) if same => {
-                column.set(slot, (Some(item), Some(item)), Some(signature));
+        let same = self.records.get(slot).is_some_and(|now| Arc::ptr_eq(now, item));
+        let columns = &mut self.active.iter_mut().chain(&mut self.reserve);
+        match columns.find(|column| same && &**column.key() == key) {
+            Some(column) => {
+                let before = self.signatures.sign(key, slot, signature).flatten();
+                let change = SignatureChange::Becomes(Some(signature));
+                column.follow((Some(item), Some(item)), before.as_deref(), change);
                 true
             }
-            Some(_) | None => false,
+            None => false,
         }
     }
 
     /// Takes over codes that were made from `before`, an earlier state of a column; false when the column is gone.
-    pub fn adopt_codes(&mut self, before: &Column, coded: &Column) -> bool {
-        let column = self.all_columns_mut().find(|column| column.key() == before.key());
-        column.map(|column| column.adopt(before, coded)).is_some()
+    pub fn adopt_codes(&mut self, before: &SignatureColumn, coded: &SignatureColumn) -> bool {
+        self.signatures.adopt_codes(before, coded)
     }
 
     /// Moves up to `most` items from the last slots into free ones before them, and gives back the memory behind the
@@ -237,18 +316,27 @@ impl Snapshot {
     pub fn compact(&mut self, most: usize) -> usize {
         let mut moved = 0;
         while moved < most
-            && let Some((from, to)) = self.items.shift_last()
+            && let Some((from, to)) = self.signatures.items().gap()
+            && let Some(item) = self.records.get(from).cloned()
         {
-            self.all_columns_mut().for_each(|column| column.shift(from, to));
+            self.signatures.shift((from, to), &item.record.labels);
+            self.records.set(from, None);
+            self.records.set(to, Some(item));
             moved += 1;
         }
-        let blocks = self.items.truncate();
-        self.all_columns_mut().for_each(|column| column.truncate(blocks));
+        self.records.truncate(self.signatures.truncate());
         moved
     }
 
-    /// Adds a column that no query reads yet.
+    /// Adds an empty column that no query reads yet.
     pub fn add_reserve(&mut self, column: Column) {
+        self.add_loaded(LoadingColumn::new(column));
+    }
+
+    /// Adds a column with its signatures that no query reads yet.
+    pub fn add_loaded(&mut self, column: LoadingColumn) {
+        let (column, signatures) = column.into_parts();
+        self.signatures.add_column(signatures);
         self.reserve.push(column);
         self.list_computing();
     }
@@ -274,6 +362,7 @@ impl Snapshot {
         let before = self.active.len();
         self.active.retain(|c| &**c.key() != key);
         self.reserve.retain(|c| &**c.key() != key);
+        self.signatures.drop_column(key);
         self.list_active();
         self.list_computing();
         if self.active.len() < before {
@@ -282,160 +371,28 @@ impl Snapshot {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalogue::{BLOCK, Precision};
-    use crate::store::ItemRecord;
-    use crate::testing::external_head;
-    use lapel_heads::{Labels, Signature, SignatureSum};
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    fn labels(label: u8) -> Labels {
-        if label == 0 { Labels::new() } else { Labels::from([("style".into(), format!("s{label}"))]) }
-    }
-
-    fn put(id: &str, label: u8, signatures: Vec<(String, Vec<f32>)>) -> ItemChange {
-        let record = ItemRecord { labels: labels(label), image: None, parts_case: None, updated_ms: 0 };
-        ItemChange::Put { id: id.into(), record, image: None, signatures, replaces: true }
-    }
-
-    fn delete(id: &str) -> ItemChange {
-        ItemChange::Delete { id: id.into() }
-    }
-
-    fn vector(angle: f32) -> Vec<f32> {
-        vec![angle.cos(), angle.sin()]
-    }
-
-    proptest! {
-        /// Random writes against a plain map, with compaction now and then: items, labels, signatures, sums and
-        /// prototypes agree, the sums bit for bit.
-        #[test]
-        fn snapshots_agree_with_a_plain_map(
-            writes in proptest::collection::vec((0u8..30, 0u8..6, proptest::option::of(0f32..6.2)), 1..200)
-        ) {
-            let mut snapshot = Snapshot::default();
-            snapshot.add_reserve(Column::new("k", external_head("style", 2, &["s1", "s2"]), Precision::F32));
-            snapshot.activate("k");
-            let mut model: BTreeMap<String, (u8, Option<f32>)> = BTreeMap::new();
-            for (id, label, angle) in writes {
-                let id = format!("i{id}");
-                if label == 3 {
-                    prop_assert_eq!(snapshot.items().slot(&id).is_some(), model.remove(&id).is_some());
-                    snapshot.apply(&[delete(&id)]);
-                    continue;
-                }
-                if label == 4 {
-                    snapshot.compact(3);
-                    continue;
-                }
-                if label == 5 {
-                    // Its labels change, and nothing else.
-                    let record = ItemRecord { labels: labels(1), image: None, parts_case: None, updated_ms: 1 };
-                    snapshot.apply(&[ItemChange::Label { id: id.clone(), record }]);
-                    if let Some(there) = model.get_mut(&id) {
-                        there.0 = 1;
-                    }
-                    continue;
-                }
-                let signatures: Vec<_> = angle.iter().map(|a| ("k".to_owned(), vector(*a))).collect();
-                snapshot.apply(&[put(&id, label, signatures)]);
-                model.insert(id, (label, angle));
-            }
-            let column = &snapshot.columns()[0];
-            prop_assert_eq!(snapshot.items().len(), model.len());
-            prop_assert_eq!(snapshot.items().live().len() as usize, model.len());
-            prop_assert_eq!(column.count() as usize, model.values().filter(|m| m.1.is_some()).count());
-            for (id, (label, angle)) in &model {
-                let slot = snapshot.items().slot(id).expect("there");
-                prop_assert_eq!(&snapshot.items().get(slot).expect("there").record.labels, &labels(*label));
-                prop_assert_eq!(column.get(slot).map(std::borrow::Cow::into_owned), angle.map(vector));
-            }
-            for label in [1u8, 2] {
-                let name = format!("s{label}");
-                let members: Vec<_> = model.values().filter(|m| m.0 == label).collect();
-                let carried = snapshot.items().with_label("style", &name).map_or(0, |b| b.len());
-                prop_assert_eq!(carried as usize, members.len());
-                let sum = column.prototypes().sum("style", &name).expect("a known label");
-                let wanted: Vec<_> = members.iter().filter_map(|m| m.1).collect();
-                prop_assert_eq!(sum.count() as usize, wanted.len());
-                let mut anew = SignatureSum::new(2);
-                wanted.iter().for_each(|angle| anew.add(&vector(*angle)));
-                prop_assert_eq!(sum, &anew);
-            }
-        }
-    }
-
-    #[test]
-    fn compaction_gives_back_what_deleted_items_took() {
-        let mut snapshot = Snapshot::default();
-        snapshot.add_reserve(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));
-        snapshot.activate("k");
-        let count = 4 * BLOCK;
-        for i in 0..count {
-            snapshot.apply(&[put(&format!("{i:05}"), 1, vec![("k".into(), vector(i as f32))])]);
-        }
-        let kept = |i: &usize| i.is_multiple_of(10);
-        for i in (0..count).filter(|i| !kept(i)) {
-            snapshot.apply(&[delete(&format!("{i:05}"))]);
-        }
-        let before = snapshot.clone();
-        while snapshot.compact(64) == 64 {}
-        assert_eq!((before.items().blocks(), snapshot.items().blocks()), (4, 1));
-        assert_eq!(snapshot.columns()[0].blocks().len(), 1);
-        assert_eq!(snapshot.items().free(), 0);
-        for state in [&before, &snapshot] {
-            for i in (0..count).filter(kept) {
-                let slot = state.items().slot(&format!("{i:05}")).expect("there");
-                assert_eq!(state.columns()[0].get(slot).as_deref(), Some(vector(i as f32).as_slice()));
-            }
-        }
-        let sum = |s: &Snapshot| s.columns()[0].prototypes().sum("style", "s1").cloned();
-        assert_eq!(sum(&before), sum(&snapshot));
-        assert_eq!(snapshot.items().with_label("style", "s1").map(|b| b.len()), Some(count as u64 / 10 + 1));
-    }
-
-    #[test]
-    fn an_older_snapshot_does_not_change() {
-        let mut snapshot = Snapshot::default();
-        snapshot.add_reserve(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));
-        snapshot.activate("k");
-        for i in 0..BLOCK + 5 {
-            snapshot.apply(&[put(&format!("{i}"), 1, vec![("k".into(), vector(0.1))])]);
-        }
-        let old = snapshot.clone();
-        snapshot.apply(&[delete("7")]);
-        snapshot.apply(&[put("8", 0, vec![("k".into(), vector(1.0))])]);
-        let slot = old.items().slot("8").expect("there");
-        assert!(old.items().slot("7").is_some() && snapshot.items().slot("7").is_none());
-        assert_eq!(old.columns()[0].get(slot).as_deref(), Some(vector(0.1).as_slice()));
-        assert_eq!(snapshot.columns()[0].get(slot).as_deref(), Some(vector(1.0).as_slice()));
-    }
-
-    #[test]
-    fn activation_leaves_the_computing_heads_as_they_are() {
-        let mut snapshot = Snapshot::default();
-        snapshot.add_reserve(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));
-        let before = snapshot.computing().clone();
-        snapshot.activate("k");
-        assert!(Arc::ptr_eq(&before, snapshot.computing()));
-        assert_eq!(snapshot.heads().len(), 1);
-    }
-
-    #[test]
-    fn the_expected_distance_is_the_root_mean_square() {
-        let mut snapshot = Snapshot::default();
-        snapshot.add_reserve(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));
-        snapshot.activate("k");
-        let angles = [0.1f32, 0.9, 2.0, 4.0];
-        for (i, angle) in angles.iter().enumerate() {
-            snapshot.apply(&[put(&format!("{i}"), 0, vec![("k".into(), vector(*angle))])]);
-        }
-        let query = Signature::new(vector(1.3)).expect("unit");
-        let squares = angles.iter().map(|a| lapel_heads::distance(query.values(), &vector(*a)).powi(2));
-        let wanted = (squares.sum::<f32>() / angles.len() as f32).sqrt();
-        assert!((snapshot.columns()[0].expected_distance(query.values()) - wanted).abs() < 1e-5);
-    }
+/// A change as the search takes it.
+fn search_change<'a>(write: &'a Write<'_>) -> Change<'a> {
+    let signatures = match write.change {
+        ItemChange::Put { signatures, .. } => NewSignatures::Only(signatures),
+        ItemChange::Sign { signatures, .. } => NewSignatures::Also(signatures),
+        ItemChange::Label { .. } => NewSignatures::Also(&[]),
+        ItemChange::Delete { .. } => NewSignatures::Only(&[]),
+    };
+    let labels = |item: &'a Option<Arc<Item>>| item.as_ref().map(|item| &item.record.labels);
+    Change { id: &write.id, before: labels(&write.old), after: labels(&write.new), signatures }
 }
+
+/// Why an id leads to no item.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoItem {
+    /// There is none.
+    #[error("there is no item {0:?}")]
+    Unknown(String),
+    /// There was one, and its record cannot be read any more.
+    #[error("the record of item {0:?} is damaged")]
+    Damaged(String),
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@
 //! equals its column a scan does.
 
 use super::Core;
-use crate::catalogue::{BLOCK, Column, Snapshot};
-use crate::search::FollowError;
+use crate::catalogue::{BLOCK, Snapshot};
+use lapel_search::{FollowError, SignatureColumn};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -57,7 +57,7 @@ async fn keep_compact(core: Arc<Core>, mut changes: watch::Receiver<()>) {
 async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
     while !core.stopping.is_cancelled() {
         let snapshot = core.snapshot();
-        let wanting = snapshot.all_columns().find(|c| c.wants_coding(CODED_MIN)).cloned();
+        let wanting = snapshot.signature_columns().find(|c| c.wants_coding(CODED_MIN)).cloned();
         drop(snapshot);
         let Some(before) = wanting else {
             if next_change(&core, &mut changes).await { continue } else { return }
@@ -65,7 +65,7 @@ async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
         let (column, caches) = (before.clone(), core.caches.clone());
         let code = move || {
             // The codec it had before the server was started does as well as a new one, and is there at once.
-            let cached = || caches.codec(column.key(), column.head().dim());
+            let cached = || caches.codec(column.key(), column.dim());
             match if column.codec().is_none() { cached() } else { None } {
                 Some(codec) => column.coded_by(codec),
                 None => column.coded(),
@@ -74,12 +74,12 @@ async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
         match tokio::task::spawn_blocking(code).await {
             Ok(coded) => {
                 core.adopt_codes(&before, &coded).await;
-                if !core.snapshot().all_columns().any(|c| c.wants_coding(CODED_MIN)) {
+                if !core.snapshot().signature_columns().any(|c| c.wants_coding(CODED_MIN)) {
                     core.save_caches().await;
                 }
             }
             Err(error) => {
-                tracing::error!(head = before.head().name(), %error, "coding failed; queries scan in full");
+                tracing::error!(column = &**before.key(), %error, "coding failed; queries scan in full");
                 return;
             }
         }
@@ -90,20 +90,21 @@ async fn keep_indexed(core: Arc<Core>, mut changes: watch::Receiver<()>) {
     while !core.stopping.is_cancelled() {
         let snapshot = core.snapshot();
         let items_min = core.config.search.hnsw_items_min;
-        let is_behind = |c: &&Column| c.count() >= items_min && !c.index().is_current(c);
-        let behind: Vec<_> = snapshot.columns().iter().filter(is_behind).cloned().collect();
+        let is_behind = |c: &&SignatureColumn| c.count() >= items_min && !c.is_indexed();
+        let active = snapshot.columns().iter().filter_map(|c| snapshot.signatures().column(c.key()));
+        let behind: Vec<_> = active.filter(is_behind).cloned().collect();
         drop(snapshot);
         let (mut failed, mut built) = (false, false);
         let nothing_to_do = behind.is_empty();
         for column in behind {
-            let (name, stopping) = (column.head().name().to_owned(), core.stopping.clone());
+            let (name, stopping) = (column.key().clone(), core.stopping.clone());
             let caches = core.caches.clone();
-            let is_new = column.index().is_empty();
+            let is_new = column.is_index_empty();
             let follow = move || {
                 if is_new && caches.restore_index(&column) {
                     return Ok(false);
                 }
-                column.index().follow(&column, &|| stopping.is_cancelled()).map(|()| is_new)
+                column.follow_index(&|| stopping.is_cancelled()).map(|()| is_new)
             };
             match tokio::task::spawn_blocking(follow).await {
                 Ok(Ok(anew)) => built |= anew,
@@ -111,14 +112,14 @@ async fn keep_indexed(core: Arc<Core>, mut changes: watch::Receiver<()>) {
                 Ok(Err(FollowError::Index(error))) => {
                     failed = true;
                     tracing::error!(
-                        head = name,
+                        column = &*name,
                         error,
                         "the index failed; it is rebuilt, queries scan meanwhile"
                     );
                 }
                 Err(error) => {
                     failed = true;
-                    tracing::error!(head = name, %error, "the index failed; queries scan");
+                    tracing::error!(column = &*name, %error, "the index failed; queries scan");
                 }
             }
         }
@@ -156,12 +157,12 @@ async fn is_quiet(core: &Core, changes: &mut watch::Receiver<()>) -> bool {
 
 impl Core {
     /// Publishes codes that were made from an earlier state of a column; what was written since is coded here.
-    async fn adopt_codes(&self, before: &Column, coded: &Column) {
+    async fn adopt_codes(&self, before: &SignatureColumn, coded: &SignatureColumn) {
         let _writer = self.writer.lock().await;
         let mut next = Snapshot::clone(&self.snapshot());
         if next.adopt_codes(before, coded) {
             self.publish(next);
-            tracing::info!(head = before.head().name(), signatures = before.count(), "signatures coded");
+            tracing::info!(column = &**before.key(), signatures = before.count(), "signatures coded");
         }
     }
 }

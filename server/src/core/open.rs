@@ -3,7 +3,7 @@
 use super::models::file_keys;
 use super::{Core, ModelStatus, Models, Registration, SEARCHES_MAX, mend};
 use crate::caches::Caches;
-use crate::catalogue::{Column, Precision, Snapshot};
+use crate::catalogue::{Column, LoadingColumn, Precision, Snapshot};
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
 use crate::error::Error;
@@ -215,10 +215,12 @@ pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> 
     for (status, loaded) in alive.iter().zip(columns) {
         let Some((column, lost)) = loaded else { continue };
         damage.add(lost);
-        if status.state != HeadState::Backfilling && !column.computable(snapshot.items()).is_empty() {
+        snapshot.add_loaded(column);
+        let column = snapshot.column_of_key(&status.key);
+        let is_lacking = column.is_some_and(|column| !snapshot.computable(column).is_empty());
+        if status.state != HeadState::Backfilling && is_lacking {
             lacking.push(status.key.clone());
         }
-        snapshot.add_reserve(column);
         if status.state == HeadState::Active {
             snapshot.activate(&status.key);
         }
@@ -247,9 +249,10 @@ fn load_column(
     snapshot: &Snapshot,
     status: &HeadStatus,
     precision: Precision,
-) -> Result<Option<(Column, Damage)>, StoreError> {
+) -> Result<Option<(LoadingColumn, Damage)>, StoreError> {
     let Some(head) = &status.head else { return Ok(None) };
-    let mut column = Column::new(&status.key, head.clone(), precision).of_version(status.version);
+    let column = Column::new(&status.key, head.clone(), precision).of_version(status.version);
+    let mut column = LoadingColumn::new(column);
     let items = snapshot.items();
     let damage = store.signatures(&status.key, head.dim(), |id, values| column.load(items, id, &values))?;
     Ok(Some((column, damage)))

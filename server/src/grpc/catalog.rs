@@ -3,11 +3,11 @@
 use super::outgoing::{Answers, Outgoing};
 use super::status::cut_short;
 use super::{Services, convert, paging};
-use crate::catalogue::{Column, Item, Slot, Snapshot};
+use crate::catalogue::{Item, Snapshot};
 use crate::core::{NewItem, Scope, Upserted};
 use crate::error::Error;
 use crate::front::{Held, Room};
-use crate::search::{check_filters, list};
+use crate::search::checked_filter;
 use crate::stages::carried;
 use crate::store::{Moment, StoreError};
 use lapel_heads::{PhotoLimits, photo_format};
@@ -88,7 +88,7 @@ impl CatalogService for Services {
     ) -> Result<Response<v1::GetItemResponse>, Status> {
         let id = request.into_inner().id;
         let snapshot = self.core.snapshot();
-        let item = snapshot.items().get(snapshot.slot(&id)?).ok_or_else(|| Error::not_found("item", id))?;
+        let item = snapshot.item(&id).map_err(Error::from)?;
         Ok(Response::new(v1::GetItemResponse { item: Some(convert::item(&snapshot, item)) }))
     }
 
@@ -141,11 +141,9 @@ impl CatalogService for Services {
         }
         let (snapshot, filters) = (self.core.snapshot(), convert::filters(filters));
         let page = self.core.in_turn(move || {
-            check_filters(&snapshot, &filters)?;
-            let items = snapshot.items();
-            let found = list(items, &filters, &page_token, size + 1).into_iter();
-            let found: Vec<v1::Item> =
-                found.filter_map(|slot| Some(convert::item(&snapshot, items.get(slot)?))).collect();
+            let filter = checked_filter(&snapshot, &filters)?;
+            let found = snapshot.items().list(&filter, &page_token, size + 1).into_iter();
+            let found: Vec<v1::Item> = found.map(|item| convert::item(&snapshot, item)).collect();
             let (items, next_page_token) = paging::cut(found, size, |item| item.id.clone());
             Ok::<_, Error>(v1::ListItemsResponse { items, next_page_token })
         });
@@ -167,7 +165,7 @@ impl CatalogService for Services {
             let items = snapshot.items();
             let sent = items
                 .after(&after)
-                .filter_map(|slot| Some((slot, items.get(slot)?.as_ref())))
+                .filter_map(|slot| items.get(slot))
                 .try_for_each(|item| outgoing.send_blocking(export(&snapshot, item, images)?));
             outgoing.end(sent);
         });
@@ -210,7 +208,7 @@ fn stats(snapshot: &Snapshot) -> v1::CatalogStatsResponse {
 /// An item with its signatures, and its image where images are wanted.
 fn export(
     snapshot: &Snapshot,
-    (slot, item): (Slot, &Item),
+    item: &Item,
     images: Option<(Option<&Moment>, PhotoLimits)>,
 ) -> Result<v1::ExportItemsResponse, Error> {
     let (mut image, mut content_type) = (Vec::new(), String::new());
@@ -218,15 +216,15 @@ fn export(
         image = moment.ok_or(StoreError::Reopening)?.image(&item.id)?;
         content_type = photo_format(&image, limits).map(|f| f.to_mime_type().to_owned()).unwrap_or_default();
     }
-    let signature = |column: &Column| {
-        let values = column.get(slot)?.into_owned();
-        Some(v1::Signature { head: column.head().name().to_owned(), values })
-    };
+    let rows = snapshot.active_signatures(&[&item.id])?.into_iter().flatten();
+    let signatures = snapshot.columns().iter().zip(rows).filter_map(|(column, values)| {
+        Some(v1::Signature { head: column.head().name().to_owned(), values: values?.into_owned() })
+    });
     Ok(v1::ExportItemsResponse {
         item: Some(convert::item(snapshot, item)),
         content_type,
         image,
-        signatures: snapshot.columns().iter().filter_map(signature).collect(),
+        signatures: signatures.collect(),
     })
 }
 

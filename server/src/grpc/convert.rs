@@ -96,7 +96,7 @@ pub(super) fn timestamp(ms: u64) -> Option<Timestamp> {
 
 pub(super) fn item(snapshot: &Snapshot, item: &Item) -> v1::Item {
     let slot = snapshot.items().slot(&item.id);
-    let has = |c: &&crate::catalogue::Column| slot.is_some_and(|slot| c.has(slot));
+    let has = |c: &&crate::catalogue::Column| slot.is_some_and(|slot| snapshot.has_signature(c, slot));
     v1::Item {
         id: item.id.to_string(),
         labels: item.record.labels.clone(),

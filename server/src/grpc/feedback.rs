@@ -3,7 +3,7 @@
 use super::{Services, convert, paging};
 use crate::core::RequestId;
 use crate::error::Error;
-use crate::feedback::{feedback, picked_slots, view_of_picks};
+use crate::feedback::Picks;
 use crate::front::{Caller, Role};
 use crate::profiles::{before, key_of, subject_and_name};
 use crate::search::{SearchSpec, Weighting, head_weights, view_of_item};
@@ -133,8 +133,8 @@ impl Services {
             return Err(Error::Invalid(violations));
         }
         let snapshot = self.core.snapshot();
-        let picks = picked_slots(&snapshot, &request.picked_ids, limits.picks_max)?;
-        let found = feedback(&snapshot, &picks);
+        let picks = Picks::find(&snapshot, &request.picked_ids, limits.picks_max)?;
+        let found = picks.feedback();
         let weighting = match &found.weights {
             // As they are: they may become a profile, which an edit multiplies when it is used.
             Some(weights) => Weighting::Named { by_name: weights.clone(), only_named: false },
@@ -148,7 +148,7 @@ impl Services {
         } else if request.query.is_some() {
             self.core.view(&snapshot, convert::query_source(request.query)?).await?
         } else {
-            view_of_picks(&snapshot, &picks)
+            picks.view()
         };
         // Also without results to show, the weights are those that a search would use.
         let spec = SearchSpec {

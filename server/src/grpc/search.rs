@@ -146,17 +146,16 @@ impl Services {
                 (values.collect::<Vec<_>>(), Some(parts), Some(parts.case))
             }
             Some(describe_request::Source::ItemId(id)) => {
-                let slot = snapshot.slot(&id)?;
-                let record = snapshot.items().get(slot).map(|i| &i.record);
-                labels = record.map(|r| r.labels.clone()).unwrap_or_default();
+                let record = &snapshot.item(&id)?.record;
+                labels = record.labels.clone();
                 let image = self.core.image(&id).await?;
                 let parts = match image {
                     Some(image) => Some(self.core.parts(&snapshot, image).await?),
                     None => None,
                 };
-                let signatures =
-                    snapshot.columns().iter().map(|c| c.get(slot).map(Cow::into_owned)).collect();
-                (signatures, parts, record.and_then(|r| r.parts_case).map(crate::cases::of))
+                let rows = snapshot.active_signatures(&[&id])?.into_iter().flatten();
+                let signatures = rows.map(|s| s.map(Cow::into_owned)).collect();
+                (signatures, parts, record.parts_case.map(crate::cases::of))
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),
         };

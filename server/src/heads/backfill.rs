@@ -257,7 +257,7 @@ impl Backfill<'_> {
 fn todo(snapshot: &Snapshot, keys: &[String], tried: &Tried) -> Vec<(Slot, Arc<Item>)> {
     let mut slots = BTreeMap::new();
     for column in keys.iter().filter_map(|key| snapshot.column_of_key(key)) {
-        for slot in column.computable(snapshot.items()) {
+        for slot in snapshot.computable(column) {
             let item = snapshot.items().get(slot);
             if let Some(item) = item.filter(|item| !tried.contains_key(&address(item))) {
                 slots.insert(slot, item.clone());

@@ -3,8 +3,12 @@
 use super::manipulate::Manipulation;
 use super::query::{QueryView, seen};
 use super::weights::QueryTerm;
-use crate::catalogue::{Slot, Snapshot};
-use lapel_heads::Region;
+use crate::catalogue::{Item, Snapshot};
+use crate::error::Error;
+use lapel_heads::{Head, Region};
+use lapel_search::{Signatures, TermDistance};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Why an item ranks where it does.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +66,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// What is wanted of each attribute of the active heads.
+/// What is wanted of attributes of the active heads.
 pub(super) struct Wanted {
     attributes: Vec<WantedAttribute>,
 }
@@ -71,42 +75,81 @@ struct WantedAttribute {
     name: String,
     label: Option<String>,
     edited: bool,
+    /// The head that tells it apart, and the key of its column.
+    head: Arc<Head>,
+    column: Arc<str>,
 }
 
+/// An item and the signatures of [`Wanted::columns`].
+type Compared<'a> = (&'a Item, Vec<Option<Cow<'a, [f32]>>>);
+
 impl Wanted {
-    pub(super) fn new(snapshot: &Snapshot, view: &QueryView, manipulations: &[Manipulation]) -> Self {
-        let mut attributes = Vec::new();
-        for column in snapshot.columns() {
-            for attribute in &column.head().manifest().attributes {
-                let edit = manipulations.iter().find(|m| m.attribute == attribute.name);
-                let label = edit.map(|e| &e.label).or_else(|| view.labels.get(&attribute.name)).cloned();
-                attributes.push(WantedAttribute {
-                    name: attribute.name.clone(),
-                    label,
-                    edited: edit.is_some(),
-                });
-            }
-        }
+    /// What is wanted of those attributes that are edited, or of `all`.
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        view: &QueryView,
+        manipulations: &[Manipulation],
+        all: bool,
+    ) -> Self {
+        let known = snapshot.columns().iter().flat_map(|column| &column.head().manifest().attributes);
+        let wanted = known.filter_map(|attribute| {
+            let column = snapshot.column_of_attribute(&attribute.name)?;
+            let edit = manipulations.iter().find(|m| m.attribute == attribute.name);
+            let label = edit.map(|e| &e.label).or_else(|| view.labels.get(&attribute.name)).cloned();
+            let (head, key) = (column.head().clone(), column.key().clone());
+            let name = attribute.name.clone();
+            (all || edit.is_some()).then(|| WantedAttribute {
+                name,
+                label,
+                edited: edit.is_some(),
+                head,
+                column: key,
+            })
+        });
+        let mut attributes: Vec<_> = wanted.collect();
         attributes.sort_by(|a, b| a.name.cmp(&b.name));
         Self { attributes }
     }
 
-    pub(super) fn compare(&self, snapshot: &Snapshot, slot: Slot) -> Vec<AttributeMatch> {
-        let record = snapshot.items().get(slot).map(|item| &item.record);
-        let stored = record.map(|r| &r.labels);
-        let predicted = |attribute: &str| {
-            let column = snapshot.column_of_attribute(attribute)?;
-            let head = column.head();
-            seen(
-                head,
-                head.manifest().attribute(attribute)?,
-                &column.get(slot)?,
-                record?.parts_case.map(crate::cases::of),
-            )
+    /// Columns whose signatures tell the labels that some of the items do not carry.
+    fn columns(&self, items: &[&Item]) -> Vec<&str> {
+        let lacks = |wanted: &&WantedAttribute| {
+            items.iter().any(|item| !item.record.labels.contains_key(&wanted.name))
+        };
+        let mut columns: Vec<&str> = self.attributes.iter().filter(lacks).map(|a| &*a.column).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// Compares items with what is wanted.
+    ///
+    /// # Errors
+    /// When their signatures cannot be read.
+    pub(super) fn compare(
+        &self,
+        signatures: &dyn Signatures,
+        items: &[&Item],
+    ) -> Result<Vec<Vec<AttributeMatch>>, Error> {
+        let columns = self.columns(items);
+        if columns.is_empty() {
+            let one = |item: &&Item| self.compare_one(&columns, &(*item, Vec::new()));
+            return Ok(items.iter().map(one).collect());
+        }
+        let ids: Vec<&str> = items.iter().map(|item| &*item.id).collect();
+        let rows = signatures.rows(&ids, &columns)?;
+        Ok(items.iter().zip(rows).map(|(item, row)| self.compare_one(&columns, &(*item, row))).collect())
+    }
+
+    fn compare_one(&self, columns: &[&str], (item, row): &Compared<'_>) -> Vec<AttributeMatch> {
+        let predicted = |wanted: &WantedAttribute| {
+            let at = columns.iter().position(|key| **key == *wanted.column)?;
+            let attribute = wanted.head.manifest().attribute(&wanted.name)?;
+            seen(&wanted.head, attribute, row.get(at)?.as_deref()?, item.record.parts_case.map(crate::cases::of))
         };
         let compare = |wanted: &WantedAttribute| {
-            let label = stored.and_then(|labels| labels.get(&wanted.name)).cloned();
-            let guessed = if label.is_none() { predicted(&wanted.name) } else { None };
+            let label = item.record.labels.get(&wanted.name).cloned();
+            let guessed = if label.is_none() { predicted(wanted) } else { None };
             let (predicted, unsure) = guessed.as_ref().map_or((false, false), |seen| (true, seen.unsure));
             let found = label.or(guessed.map(|seen| seen.label));
             let outcome = match (&wanted.label, &found) {
@@ -157,15 +200,20 @@ impl EditsMet {
     }
 }
 
-pub(super) fn explain(terms: &[QueryTerm<'_>], slot: Slot, attributes: Vec<AttributeMatch>) -> Explanation {
-    let term = |t: &QueryTerm<'_>| Term {
-        head: t.column.head().name().to_owned(),
-        weight: t.weight,
-        distance: f64::from(t.distance(slot)),
-        missing: !t.column.has(slot),
-        region: t.column.head().manifest().region,
+/// The reason of a hit; `distances` are those of the terms, in their order.
+pub(super) fn explain(
+    terms: &[QueryTerm],
+    distances: &[TermDistance],
+    attributes: Vec<AttributeMatch>,
+) -> Explanation {
+    let term = |(t, found): (&QueryTerm, &TermDistance)| Term {
+        head: t.head.name().to_owned(),
+        weight: t.term.weight,
+        distance: f64::from(found.distance),
+        missing: found.missing,
+        region: t.head.manifest().region,
     };
-    Explanation { terms: terms.iter().map(term).collect(), attributes }
+    Explanation { terms: terms.iter().zip(distances).map(term).collect(), attributes }
 }
 
 #[cfg(test)]

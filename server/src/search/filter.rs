@@ -1,9 +1,9 @@
-//! Conditions on stored labels, and whether what they name exists.
+//! Conditions on stored labels as a request brings them, and whether what they name exists.
 
-use crate::catalogue::{Items, Snapshot};
+use crate::catalogue::Snapshot;
 use crate::error::Error;
 use imbl::OrdMap;
-use roaring::RoaringBitmap;
+use lapel_search::{Condition, Filter};
 use std::collections::BTreeSet;
 
 /// A condition: an item's stored label of the attribute is one of these.
@@ -25,28 +25,24 @@ impl LabelFilter {
     }
 }
 
-/// Slots of the items that pass every filter; `None` without filters, which all items pass.
-#[must_use]
-pub fn passing(items: &Items, filters: &[LabelFilter]) -> Option<RoaringBitmap> {
-    // Labels are those of live items, so whatever carries one is live.
-    let carrying = |filter: &LabelFilter| {
-        let slots = filter.labels.iter().filter_map(|label| items.with_label(&filter.attribute, label));
-        slots.fold(RoaringBitmap::new(), |any, slots| any | slots.as_ref())
-    };
-    filters.iter().map(carrying).reduce(|all, slots| all & slots)
-}
-
-/// Checks that each attribute and label is carried by an item or known to an active head.
+/// The filter that conditions lead to. Each attribute and label is carried by an item or known to an active head, or the
+/// condition allows that it is not.
 ///
 /// # Errors
 /// [`Error::NotFound`] with those that there are.
-pub fn check_filters(snapshot: &Snapshot, filters: &[LabelFilter]) -> Result<(), Error> {
-    filters.iter().filter(|filter| !filter.allow_unknown).try_for_each(|filter| check(snapshot, filter))
+pub fn checked_filter(snapshot: &Snapshot, filters: &[LabelFilter]) -> Result<Filter, Error> {
+    let condition = |filter: &LabelFilter| {
+        let LabelFilter { attribute, labels, allow_unknown } = filter;
+        if !allow_unknown {
+            check(snapshot, attribute, labels)?;
+        }
+        Ok(Condition::Label { attribute: attribute.clone(), any_of: labels.clone() })
+    };
+    Ok(Filter { all: filters.iter().map(condition).collect::<Result<_, Error>>()? })
 }
 
-fn check(snapshot: &Snapshot, filter: &LabelFilter) -> Result<(), Error> {
-    let LabelFilter { attribute, labels, allow_unknown: _ } = filter;
-    let stored = snapshot.items().labels_of(attribute);
+fn check(snapshot: &Snapshot, attribute: &str, labels: &[String]) -> Result<(), Error> {
+    let stored = snapshot.items().label_index().of_attribute(attribute);
     let head = snapshot.column_of_attribute(attribute).map(|column| column.head().manifest());
     let taught = head.and_then(|manifest| manifest.attribute(attribute));
     if stored.is_none() && taught.is_none() {
@@ -54,7 +50,7 @@ fn check(snapshot: &Snapshot, filter: &LabelFilter) -> Result<(), Error> {
         let of_items = snapshot.items().labels().map(|(name, _)| name);
         let all: BTreeSet<&String> = of_heads.map(|known| &known.name).chain(of_items).collect();
         let valid = all.into_iter().cloned().collect();
-        return Err(Error::NotFound { what: "attribute", name: attribute.clone(), valid });
+        return Err(Error::NotFound { what: "attribute", name: attribute.to_owned(), valid });
     }
     let taught = || taught.into_iter().flat_map(|known| &known.labels);
     let is_known = |label: &&String| {

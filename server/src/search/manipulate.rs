@@ -4,7 +4,7 @@ use super::query::QueryView;
 use crate::catalogue::{Column, LabelPrototype, Snapshot};
 use crate::error::Error;
 use lapel_heads::{Signature, distance};
-use roaring::RoaringBitmap;
+use lapel_search::Filter;
 use std::collections::BTreeSet;
 
 /// An edit: this attribute should have that label.
@@ -65,25 +65,25 @@ pub(super) fn apply(
             None => wanted.signature.values().to_vec(),
         };
         view.vectors.insert(head.to_owned(), edited);
-        let carrying = snapshot.items().with_label(&edit.attribute, &edit.label);
+        let carrying = Filter::carrying([(&*edit.attribute, &*edit.label)]);
         effects.push(ManipulationEffect {
             manipulation: edit.clone(),
             head: head.to_owned(),
             prototype_count: wanted.count,
             prototype_from_catalogue: wanted.from_catalogue,
-            items_with_label: carrying.map_or(0, |slots| slots.len()),
+            items_with_label: snapshot.items().count(&carrying),
         });
     }
     Ok(effects)
 }
 
-/// Items that carry every wanted label.
+/// Items that carry every wanted label; 0 where none is wanted.
 pub(super) fn items_with_all(snapshot: &Snapshot, manipulations: &[Manipulation]) -> u64 {
-    let carrying = |edit: &Manipulation| {
-        let slots = snapshot.items().with_label(&edit.attribute, &edit.label);
-        slots.map_or_else(RoaringBitmap::new, |s| s.as_ref().clone())
-    };
-    manipulations.iter().map(carrying).reduce(|a, b| a & b).map_or(0, |all| all.len())
+    if manipulations.is_empty() {
+        return 0;
+    }
+    let wanted = manipulations.iter().map(|edit| (&*edit.attribute, &*edit.label));
+    snapshot.items().count(&Filter::carrying(wanted))
 }
 
 fn column_of<'a>(snapshot: &'a Snapshot, attribute: &str) -> Result<&'a Column, Error> {

@@ -33,11 +33,11 @@ pub fn view_of_embedding(heads: &[Arc<Head>], embedding: &Embedding) -> QueryVie
 /// # Errors
 /// [`Error::NotFound`].
 pub fn view_of_item(snapshot: &Snapshot, id: &str) -> Result<QueryView, Error> {
-    let slot = snapshot.slot(id)?;
-    let item = snapshot.items().get(slot).ok_or_else(|| Error::not_found("item", id))?;
+    let item = snapshot.item(id)?;
     let mut view = QueryView { labels: item.record.labels.clone(), ..QueryView::default() };
-    for column in snapshot.columns() {
-        if let Some(signature) = column.get(slot) {
+    let signatures = snapshot.active_signatures(&[id])?;
+    for (column, signature) in snapshot.columns().iter().zip(signatures.into_iter().flatten()) {
+        if let Some(signature) = signature {
             view.add(column.head(), &signature, item.record.parts_case.map(crate::cases::of));
         }
     }

@@ -2,11 +2,12 @@
 
 use super::manipulate::ManipulationEffect;
 use super::query::{QueryView, unknown_head};
-use crate::catalogue::{Column, Slot, Snapshot};
+use crate::catalogue::Snapshot;
 use crate::error::{Error, Violation};
-use crate::kernels::{self, Level, Tables};
 use lapel_heads::Head;
+use lapel_search::SearchTerm;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How much each head counts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,39 +60,25 @@ pub struct HeadWeight {
 }
 
 /// One head in play.
-pub(super) struct QueryTerm<'a> {
-    pub(super) column: &'a Column,
-    pub(super) vector: Vec<f32>,
-    pub(super) weight: f64,
+pub(super) struct QueryTerm {
+    pub(super) head: Arc<Head>,
     pub(super) origin: WeightOrigin,
-    /// What an item without a signature is scored by.
-    pub(super) expected: f32,
+    /// What is searched for.
+    pub(super) term: SearchTerm,
 }
 
-impl QueryTerm<'_> {
-    /// What the compressed scan needs; `None` when the column has no codes.
-    pub(super) fn tables(&self) -> Option<Tables> {
-        let codec = self.column.codec()?;
-        Some(codec.tables(&self.vector, self.weight as f32, self.expected))
-    }
-
-    /// The distance of the item in a slot: the expected one when it has no signature.
-    pub(super) fn distance(&self, slot: Slot) -> f32 {
-        let squared = |row| kernels::squared_distance(Level::best(), &self.vector, row);
-        self.column.row(slot).map_or(self.expected, |row| squared(row).sqrt())
-    }
-
+impl QueryTerm {
     pub(super) fn head_weight(&self) -> HeadWeight {
-        HeadWeight { head: self.column.head().name().to_owned(), weight: self.weight, origin: self.origin }
+        HeadWeight { head: self.head.name().to_owned(), weight: self.term.weight, origin: self.origin }
     }
 }
 
 /// The heads in play, heaviest first, so that a scan can give an item up early.
-pub(super) fn terms<'a>(
-    snapshot: &'a Snapshot,
+pub(super) fn terms(
+    snapshot: &Snapshot,
     view: &QueryView,
     (weighting, effects): (&Weighting, &[ManipulationEffect]),
-) -> Result<Vec<QueryTerm<'a>>, Error> {
+) -> Result<Vec<QueryTerm>, Error> {
     let given = Given::new(snapshot, weighting)?;
     let mut terms = Vec::new();
     for column in snapshot.columns() {
@@ -111,7 +98,8 @@ pub(super) fn terms<'a>(
         let weight = (origin.given.unwrap_or(origin.own) * origin.factor).min(f64::MAX);
         if weight > 0.0 {
             let expected = column.expected_distance(vector);
-            terms.push(QueryTerm { column, vector: vector.clone(), weight, origin, expected });
+            let term = SearchTerm { column: column.key().clone(), vector: vector.clone(), weight, expected };
+            terms.push(QueryTerm { head: head.clone(), origin, term });
         }
     }
     if terms.is_empty() {
@@ -121,24 +109,24 @@ pub(super) fn terms<'a>(
         ));
     }
     // Scaled by the largest first: the sum of finite weights may not be.
-    let largest = terms.iter().map(|t| t.weight).fold(0.0, f64::max);
-    let total: f64 = terms.iter().map(|t| t.weight / largest).sum();
+    let largest = terms.iter().map(|t| t.term.weight).fold(0.0, f64::max);
+    let total: f64 = terms.iter().map(|t| t.term.weight / largest).sum();
     let count = terms.len() as f64;
-    for term in &mut terms {
+    for QueryTerm { term, .. } in &mut terms {
         term.weight = term.weight / largest / total * count;
     }
-    terms.retain(|t| t.weight > 0.0);
+    terms.retain(|t| t.term.weight > 0.0);
     check_edits(&terms, &given, effects)?;
-    terms.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    terms.sort_by(|a, b| b.term.weight.total_cmp(&a.term.weight));
     Ok(terms)
 }
 
 /// An edit of a head that weighs nothing would be told as done and do nothing.
-fn check_edits(terms: &[QueryTerm<'_>], given: &Given, effects: &[ManipulationEffect]) -> Result<(), Error> {
+fn check_edits(terms: &[QueryTerm], given: &Given, effects: &[ManipulationEffect]) -> Result<(), Error> {
     let mut violations = Vec::new();
     for (at, effect) in effects.iter().enumerate() {
         let ManipulationEffect { head, manipulation, .. } = effect;
-        if terms.iter().any(|term| term.column.head().name() == head) {
+        if terms.iter().any(|term| term.head.name() == head) {
             continue;
         }
         let attribute = &manipulation.attribute;

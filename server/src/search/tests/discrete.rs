@@ -157,8 +157,8 @@ fn equal_distances_come_in_the_order_of_their_ids_in_every_plan() {
     renewed.apply(&(0..1000).rev().map(|i| again(3 * i)).collect::<Vec<_>>());
     let catalogues = [coded(3000, signature), coded_in_order((0..3000).rev(), signature), renewed];
     for s in &catalogues {
-        let column = s.column("color").expect("active");
-        column.index().follow(column, &|| false).expect("built");
+        let column = held(s, "color");
+        column.follow_index(&|| false).expect("built");
     }
     for (weighting, k) in [(Weighting::Own, 70), (named(&[("color", 1.0)], true), 100)] {
         let mut first: Option<Vec<(u64, String)>> = None;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::catalogue::Precision;
+use crate::catalogue::{Column, Precision};
 use crate::search::Manipulation;
 use crate::testing::network_head;
 use lapel_heads::{Attribute, Manifest};
@@ -52,12 +52,12 @@ fn weigh(weighting: &Weighting, edited: Option<&str>) -> Result<BTreeMap<String,
     };
     let effects: Vec<_> = edited.map(effect).into_iter().collect();
     let terms = terms(&snapshot, &view, (weighting, &effects))?;
-    let sum: f64 = terms.iter().map(|t| t.weight).sum();
+    let sum: f64 = terms.iter().map(|t| t.term.weight).sum();
     assert!((sum - terms.len() as f64).abs() < 1e-9, "weights sum to the heads in play");
     for pair in terms.windows(2) {
-        assert!(pair[0].weight >= pair[1].weight, "heaviest first");
+        assert!(pair[0].term.weight >= pair[1].term.weight, "heaviest first");
     }
-    Ok(terms.iter().map(|t| (t.column.head().name().to_owned(), t.head_weight())).collect())
+    Ok(terms.iter().map(|t| (t.head.name().to_owned(), t.head_weight())).collect())
 }
 
 fn by_name(weights: &[(&str, f64)]) -> BTreeMap<String, f64> {

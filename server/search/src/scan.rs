@@ -1,21 +1,21 @@
 //! One pass over the blocks: D = sum of w_v * |q_v - r_v| of every item that passes, from codes or in full.
 
-use super::IsAbandoned;
-use super::allowed::Allowed;
-use super::weights::QueryTerm;
-use crate::catalogue::{BLOCK, Items, Slot};
-use crate::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Level, Sums, Tables};
+use crate::allowed::Allowed;
+use crate::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Sums, Tables};
+use crate::terms::BoundTerm;
+use crate::{BLOCK, Instructions, IsAbandoned, ItemIndex, Slot};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 /// An item and its distance; ordered by distance, then id: slots come and go with restarts and restores.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hit<'a> {
+pub(crate) struct Hit<'a> {
     /// The item's slot.
-    pub slot: Slot,
+    pub(crate) slot: Slot,
     /// Sum of weight times distance.
-    pub distance: f64,
-    id: &'a str,
+    pub(crate) distance: f64,
+    pub(crate) id: &'a Arc<str>,
 }
 
 impl Eq for Hit<'_> {}
@@ -33,19 +33,19 @@ impl PartialOrd for Hit<'_> {
 }
 
 /// The k best hits so far.
-pub(super) struct Best<'a> {
+pub(crate) struct Best<'a> {
     k: usize,
-    items: &'a Items,
+    items: &'a ItemIndex,
     heap: BinaryHeap<Hit<'a>>,
 }
 
 impl<'a> Best<'a> {
-    pub(super) fn new(k: usize, items: &'a Items) -> Self {
+    pub(crate) fn new(k: usize, items: &'a ItemIndex) -> Self {
         Self { k, items, heap: BinaryHeap::with_capacity(k + 1) }
     }
 
     /// The distance that a hit must not exceed; infinite until there are k.
-    pub(super) fn limit(&self) -> f64 {
+    pub(crate) fn limit(&self) -> f64 {
         if self.heap.len() < self.k {
             f64::INFINITY
         } else {
@@ -54,27 +54,27 @@ impl<'a> Best<'a> {
     }
 
     /// Takes the item of a slot in, where it is one of the best.
-    pub(super) fn push(&mut self, slot: Slot, distance: f64) {
+    pub(crate) fn push(&mut self, slot: Slot, distance: f64) {
         // Ids lie far apart in memory, so only those of good hits are looked at.
         if distance > self.limit() {
             return;
         }
-        let Some(item) = self.items.get(slot) else { return };
-        self.heap.push(Hit { slot, distance, id: &item.id });
+        let Some(id) = self.items.id(slot) else { return };
+        self.heap.push(Hit { slot, distance, id });
         if self.heap.len() > self.k {
             self.heap.pop();
         }
     }
 
     /// Best first.
-    pub(super) fn into_hits(self) -> Vec<Hit<'a>> {
+    pub(crate) fn into_hits(self) -> Vec<Hit<'a>> {
         self.heap.into_sorted_vec()
     }
 }
 
 /// The distance of the item in a slot, on top of the sum `from` of the terms before; `None` once it exceeds `limit`. Every
 /// plan adds the same terms in the same order, so that a distance is the same to the last bit.
-pub(super) fn score(terms: &[QueryTerm<'_>], slot: Slot, from: f64, limit: f64) -> Option<f64> {
+pub(crate) fn score(terms: &[BoundTerm<'_>], slot: Slot, from: f64, limit: f64) -> Option<f64> {
     let mut sum = from;
     for term in terms {
         sum += term.weight * f64::from(term.distance(slot));
@@ -91,11 +91,11 @@ const ROUNDING: f32 = 1e-5;
 const DENSE_MIN: u32 = 16;
 
 /// The `k` best of the blocks in `range`, by the exact formula; of those looked at, once the search is abandoned.
-pub(super) fn exact<'a>(
-    terms: &[QueryTerm<'_>],
+pub(crate) fn exact<'a>(
+    terms: &[BoundTerm<'_>],
     allowed: &Allowed<'a>,
     range: std::ops::Range<usize>,
-    level: Level,
+    level: Instructions,
     k: usize,
     is_abandoned: IsAbandoned<'_>,
 ) -> Vec<Hit<'a>> {
@@ -129,9 +129,15 @@ pub(super) fn exact<'a>(
 }
 
 /// Adds a head's exact terms to the sums of one group.
-fn add_exact(term: &QueryTerm<'_>, number: usize, group: usize, level: Level, sums: &mut [f32; GROUP]) {
+fn add_exact(
+    term: &BoundTerm<'_>,
+    number: usize,
+    group: usize,
+    level: Instructions,
+    sums: &mut [f32; GROUP],
+) {
     let weight = term.weight as f32;
-    let exact = ExactTerm { query: &term.vector, weight, missing: weight * term.expected };
+    let exact = ExactTerm { query: term.vector, weight, missing: weight * term.expected };
     let block = term.column.block(number);
     match block.and_then(|block| Some((block.rows(group)?, block.present()[group]))) {
         Some((rows, present)) => kernels::add_distances(level, &exact, rows, present, sums),
@@ -141,19 +147,19 @@ fn add_exact(term: &QueryTerm<'_>, number: usize, group: usize, level: Level, su
 
 /// Estimated distances of every slot: infinite where it may not be returned.
 #[derive(Default)]
-pub(super) struct Estimates {
+pub(crate) struct Estimates {
     /// By slot.
-    pub(super) sums: Vec<Sums>,
+    pub(crate) sums: Vec<Sums>,
     /// The least of each group.
-    pub(super) minima: Vec<[f32; GROUPS]>,
+    pub(crate) minima: Vec<[f32; GROUPS]>,
     /// How many of the terms are heavy.
-    pub(super) heavy: usize,
+    pub(crate) heavy: usize,
     /// By slot, what the heavy terms add; empty when all terms are heavy.
     heavy_sums: Vec<Sums>,
 }
 
 /// One block of estimates.
-pub(super) struct BlockEstimates<'e> {
+pub(crate) struct BlockEstimates<'e> {
     sums: &'e mut Sums,
     minima: &'e mut [f32; GROUPS],
     heavy: usize,
@@ -162,7 +168,7 @@ pub(super) struct BlockEstimates<'e> {
 
 impl Estimates {
     /// Makes room for a search in which `heavy` of `all` terms are heavy.
-    pub(super) fn prepare(&mut self, blocks: usize, heavy: usize, all: usize) {
+    pub(crate) fn prepare(&mut self, blocks: usize, heavy: usize, all: usize) {
         self.sums.resize(blocks, [0.0; BLOCK]);
         self.minima.resize(blocks, [0.0; GROUPS]);
         self.heavy_sums.resize(if heavy < all { blocks } else { 0 }, [0.0; BLOCK]);
@@ -170,13 +176,13 @@ impl Estimates {
     }
 
     /// What the heavy terms add to the estimate of a slot.
-    pub(super) fn heavy_sum(&self, slot: Slot, estimate: f32) -> f32 {
+    pub(crate) fn heavy_sum(&self, slot: Slot, estimate: f32) -> f32 {
         let block = self.heavy_sums.get(slot as usize / BLOCK);
         block.map_or(estimate, |sums| sums[slot as usize % BLOCK])
     }
 
     /// The blocks, to be filled.
-    pub(super) fn blocks(&mut self) -> Vec<BlockEstimates<'_>> {
+    pub(crate) fn blocks(&mut self) -> Vec<BlockEstimates<'_>> {
         let heavy = self.heavy;
         let mut heavy_sums = self.heavy_sums.iter_mut();
         let blocks = self.sums.iter_mut().zip(&mut self.minima);
@@ -187,14 +193,14 @@ impl Estimates {
 }
 
 /// A query's terms with what the kernels need of each; `None` for a column without codes, which is read in full.
-pub(super) type CodedTerms<'q, 'a> = [(&'q QueryTerm<'a>, Option<Tables>)];
+pub(crate) type CodedTerms<'q, 'a> = [(&'q BoundTerm<'a>, Option<Tables>)];
 
 /// Estimates one block.
-pub(super) fn estimate(
+pub(crate) fn estimate(
     terms: &CodedTerms<'_, '_>,
     number: usize,
     allowed: &Bits,
-    level: Level,
+    level: Instructions,
     out: &mut BlockEstimates<'_>,
 ) {
     let BlockEstimates { sums, minima, heavy, heavy_sums } = out;

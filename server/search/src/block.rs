@@ -1,12 +1,14 @@
 //! The signatures of one block of slots: exact ones by group, and their codes.
 
-use super::BLOCK;
 use crate::codes::Codec;
-use crate::kernels::{Bits, GROUP, GROUPS, Rows};
+use crate::kernels::{BLOCK, Bits, GROUP, GROUPS, Rows};
 use half::f16;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// Position of an item in every column.
+pub type Slot = u32;
 
 /// How exact signatures are kept in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -21,7 +23,7 @@ pub enum Precision {
 
 impl Precision {
     /// The signature as it will be read back, so that sums and prototypes forget exactly what they took in.
-    pub(super) fn rounded(self, signature: &[f32]) -> Cow<'_, [f32]> {
+    pub fn rounded(self, signature: &[f32]) -> Cow<'_, [f32]> {
         match self {
             Self::F32 => Cow::Borrowed(signature),
             Self::F16 => signature.iter().map(|v| f16::from_f32(*v).to_f32()).collect(),
@@ -49,7 +51,7 @@ pub struct ColumnBlock {
 
 impl ColumnBlock {
     /// An empty block, with codes when the column has a codec.
-    pub(super) fn new(codec: Option<&Codec>) -> Self {
+    pub fn new(codec: Option<&Codec>) -> Self {
         let codes = codec.map_or_else(Vec::new, |codec| vec![0; codec.group_bytes() * GROUPS]);
         Self { groups: std::array::from_fn(|_| None), present: [0; GROUPS], codes }
     }
@@ -75,11 +77,16 @@ impl ColumnBlock {
         })
     }
 
+    /// Whether a position of the block has a signature.
+    #[must_use]
+    pub fn has(&self, at: usize) -> bool {
+        self.present[at / GROUP] >> (at % GROUP) & 1 == 1
+    }
+
     /// The exact row at a position of the block.
     #[must_use]
     pub fn row(&self, at: usize, dim: usize) -> Option<Rows<'_>> {
-        let is_there = self.present[at / GROUP] >> (at % GROUP) & 1 == 1;
-        Some(self.rows(at / GROUP).filter(|_| is_there)?.row(at % GROUP, dim))
+        Some(self.rows(at / GROUP).filter(|_| self.has(at))?.row(at % GROUP, dim))
     }
 
     /// The signature at a position of the block.
@@ -92,7 +99,7 @@ impl ColumnBlock {
     }
 
     /// Replaces what a position holds; returns the coding error of a coded signature.
-    pub(super) fn set(
+    pub fn set(
         &mut self,
         at: usize,
         signature: Option<&[f32]>,
@@ -128,7 +135,7 @@ impl ColumnBlock {
 
     /// The same block coded by another codec.
     #[must_use]
-    pub(super) fn recoded(&self, codec: &Codec) -> Self {
+    pub fn recoded(&self, codec: &Codec) -> Self {
         let bytes = codec.group_bytes();
         let mut codes = vec![0; bytes * GROUPS];
         for at in 0..BLOCK {

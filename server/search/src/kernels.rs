@@ -11,10 +11,11 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
-pub use crate::catalogue::BLOCK;
+use crate::Instructions;
 use half::f16;
-pub use lapel_heads::Level;
 
+/// Slots a block, a multiple of [`GROUP`].
+pub const BLOCK: usize = 1024;
 /// Items whose codes lie together: as many as a 64-byte register has bytes.
 pub const GROUP: usize = 64;
 /// Groups a block.
@@ -85,7 +86,7 @@ pub struct ExactTerm<'a> {
 /// Adds one head's estimated terms to the sums of a block; `codes` are its groups one after the other. Groups of
 /// which no item is `wanted` are left as they are.
 pub fn add_estimates(
-    level: Level,
+    level: Instructions,
     tables: &Tables,
     codes: &[u8],
     (present, wanted): (&Bits, &Bits),
@@ -104,9 +105,9 @@ pub fn add_estimates(
             (_, _) if *wanted == 0 => {}
             (_, 0) => sums.iter_mut().for_each(|s| *s += tables.missing),
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, present) => avx512::estimates(tables, codes, present, sums),
+            (Instructions::Avx512, present) => avx512::estimates(tables, codes, present, sums),
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx2, present) => avx2::estimates(tables, codes, present, sums),
+            (Instructions::Avx2, present) => avx2::estimates(tables, codes, present, sums),
             (_, present) => portable::estimates(tables, codes, present, sums),
         }
     }
@@ -120,7 +121,7 @@ pub fn group_bytes(subs: usize) -> usize {
 
 /// Adds one head's exact terms to the sums of a group.
 pub fn add_distances(
-    level: Level,
+    level: Instructions,
     term: &ExactTerm<'_>,
     rows: Rows<'_>,
     present: u64,
@@ -128,55 +129,55 @@ pub fn add_distances(
 ) {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::distances(term, rows, present, sums),
+        Instructions::Avx512 => avx512::distances(term, rows, present, sums),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => avx2::distances(term, rows, present, sums),
+        Instructions::Avx2 => avx2::distances(term, rows, present, sums),
         _ => portable::distances(term, rows, present, sums),
     }
 }
 
 /// Squared Euclidean distance of a query to one stored row.
 #[must_use]
-pub fn squared_distance(level: Level, query: &[f32], row: Rows<'_>) -> f32 {
+pub fn squared_distance(level: Instructions, query: &[f32], row: Rows<'_>) -> f32 {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::squared_distance(query, row),
+        Instructions::Avx512 => avx512::squared_distance(query, row),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => avx2::squared_distance(query, row),
+        Instructions::Avx2 => avx2::squared_distance(query, row),
         _ => portable::squared_distance(query, row),
     }
 }
 
 /// Products of a vector with the columns of a `[vector.len(), out.len()]` matrix.
-pub fn products(level: Level, vector: &[f32], matrix: &[f32], out: &mut [f32]) {
+pub fn products(level: Instructions, vector: &[f32], matrix: &[f32], out: &mut [f32]) {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::products(vector, matrix, out),
+        Instructions::Avx512 => avx512::products(vector, matrix, out),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => avx2::products(vector, matrix, out),
+        Instructions::Avx2 => avx2::products(vector, matrix, out),
         _ => portable::products(vector, matrix, out),
     }
 }
 
 /// Sets the sums of items that are not allowed to infinity, and writes the least of each group.
-pub fn finish(level: Level, allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
+pub fn finish(level: Instructions, allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::finish(allowed, sums, minima),
+        Instructions::Avx512 => avx512::finish(allowed, sums, minima),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => avx2::finish(allowed, sums, minima),
+        Instructions::Avx2 => avx2::finish(allowed, sums, minima),
         _ => portable::finish(allowed, sums, minima),
     }
 }
 
 /// Which sums of a group are above the first bound and at most the second.
 #[must_use]
-pub fn between(level: Level, sums: &[f32; GROUP], bounds: (f32, f32)) -> u64 {
+pub fn between(level: Instructions, sums: &[f32; GROUP], bounds: (f32, f32)) -> u64 {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::between(sums, bounds),
+        Instructions::Avx512 => avx512::between(sums, bounds),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => avx2::between(sums, bounds),
+        Instructions::Avx2 => avx2::between(sums, bounds),
         _ => portable::between(sums, bounds),
     }
 }

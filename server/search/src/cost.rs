@@ -1,8 +1,8 @@
 //! What the parts of a scan cost on this machine, measured once, and the estimates that plans are chosen by.
 
-use super::rescore;
+use crate::Instructions;
 use crate::codes::Codec;
-use crate::kernels::{self, BLOCK, ExactTerm, GROUP, GROUPS, Level, Rows, Sums};
+use crate::kernels::{self, BLOCK, ExactTerm, GROUP, GROUPS, Rows, Sums};
 use std::hint::black_box;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -22,19 +22,21 @@ pub struct Costs {
 
 /// What a plan has to read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Work {
+pub(crate) struct Work {
     /// Items that may be returned.
-    pub(super) allowed: u64,
+    pub(crate) allowed: u64,
     /// Groups of 64 slots that hold at least one of them, at most.
-    pub(super) groups: u64,
+    pub(crate) groups: u64,
     /// Heads in play.
-    pub(super) heads: u64,
+    pub(crate) heads: u64,
     /// Sum of their dimensions.
-    pub(super) numbers: u64,
+    pub(crate) numbers: u64,
     /// Results wanted.
-    pub(super) k: u64,
+    pub(crate) k: u64,
 }
 
+/// Candidates that are scored first after a scan of codes; more follow where they are needed.
+pub(crate) const FIRST_MIN: usize = 256;
 /// Results from which on an index must keep more candidates than it does anyway.
 const WIDER_FROM: f64 = 256.0;
 const DIM: usize = 64;
@@ -47,15 +49,20 @@ const RANDOM_SHARE: usize = 64;
 /// The fastest of so many passes counts; others were disturbed.
 const PASSES: usize = 4;
 
+/// About how many candidates an answer of `k` needs.
+fn candidates(k: u64) -> u64 {
+    FIRST_MIN as u64 + 2 * k
+}
+
 impl Costs {
     /// Measured on first use, in about 100 milliseconds, for the best kernels of this processor.
     #[must_use]
     pub fn of_this_machine() -> Self {
         static COSTS: OnceLock<Costs> = OnceLock::new();
-        *COSTS.get_or_init(|| Self::measure(Level::best()))
+        *COSTS.get_or_init(|| Self::measure(Instructions::best()))
     }
 
-    fn measure(level: Level) -> Self {
+    fn measure(level: Instructions) -> Self {
         let rows: Vec<f32> = (0..ROWS * DIM).map(|i| (i % 251) as f32 / 2000.0).collect();
         let query = &rows[7..7 + DIM];
         let term = ExactTerm { query, weight: 1.0, missing: 0.0 };
@@ -99,23 +106,23 @@ impl Costs {
     }
 
     /// The exact scan: wanted rows in full, one after the other where most of a group is wanted.
-    pub(super) fn exact(&self, work: &Work) -> f64 {
+    pub(crate) fn exact(&self, work: &Work) -> f64 {
         let dense = work.groups as f64 * GROUP as f64 * work.numbers as f64 * self.exact_number;
         let sparse = (work.allowed * work.heads) as f64 * self.random_row;
         dense.min(sparse)
     }
 
     /// The compressed scan: every code of the wanted groups, then the candidates in full.
-    pub(super) fn codes(&self, work: &Work) -> f64 {
+    pub(crate) fn codes(&self, work: &Work) -> f64 {
         let residual_codes = work.groups as f64 * GROUP as f64 * work.numbers as f64 / 4.0;
-        let candidates = rescore::candidates(work.k).min(work.allowed) * work.heads;
+        let candidates = candidates(work.k).min(work.allowed) * work.heads;
         residual_codes * self.residual_code
             + candidates as f64 * self.random_row
             + work.heads as f64 * self.tables
     }
 
     /// One head's index, of which a search for a few takes `search_ns`: its candidates in full.
-    pub(super) fn hnsw(&self, work: &Work, search_ns: f64) -> f64 {
+    pub(crate) fn hnsw(&self, work: &Work, search_ns: f64) -> f64 {
         let wider = (work.k as f64 / WIDER_FROM).max(1.0);
         search_ns * wider + work.k as f64 * self.random_row
     }

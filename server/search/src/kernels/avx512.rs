@@ -1,7 +1,7 @@
 //! The kernels in AVX-512 F and BW.
 #![allow(
     unsafe_code,
-    reason = "intrinsics that read and write memory, and calls that need the processor's word"
+    reason = "intrinsics that read and write memory, and calls of functions that only some processors can run"
 )]
 
 use super::{Bits, CELLS, ExactTerm, GROUP, GROUPS, Rows, Sums, Tables, portable};
@@ -11,7 +11,7 @@ use std::arch::x86_64::*;
 /// Runs `$call`, a function compiled for AVX-512.
 macro_rules! on_avx512 {
     ($call:expr) => {
-        // SAFETY: this module's functions are called for `Level::Avx512` alone, which exists only where the
+        // SAFETY: this module's functions are called for `Instructions::Avx512` alone, which exists only where the
         // processor said that it has AVX-512 F and BW.
         unsafe { $call }
     };

@@ -12,22 +12,22 @@ const SEEN_MIN: usize = 128;
 
 /// What is learned from a candidate that was scored in full.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lesson {
+pub(crate) struct Lesson {
     /// Its estimated distance.
-    pub(super) estimate: f32,
+    pub(crate) estimate: f32,
     /// The heavy heads' exact terms and the others' estimate; `None` where all heads are heavy.
-    pub(super) refined: Option<f64>,
+    pub(crate) refined: Option<f64>,
     /// Its distance.
-    pub(super) distance: f64,
+    pub(crate) distance: f64,
 }
 
 /// How far the search has come.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// The distance that a result must not exceed; infinite until there are k.
-    pub(super) limit: f64,
+    pub(crate) limit: f64,
     /// Candidates looked at.
-    pub(super) scored: u64,
+    pub(crate) scored: u64,
 }
 
 /// Says from which estimate on no candidate needs to be looked at.
@@ -35,7 +35,7 @@ pub(super) struct Progress {
 /// - It never stops before there are k results and enough different pairs.
 /// - What was seen before changes nothing.
 /// - A larger limit never stops earlier.
-pub(super) struct StopRule {
+pub(crate) struct StopRule {
     /// Results that may be missing on average.
     misses: f64,
     /// The bits of the pairs that were learned from.
@@ -50,7 +50,7 @@ pub(super) struct StopRule {
 
 impl StopRule {
     /// A rule by which `misses` results may be missing on average, were the errors normal and alike.
-    pub(super) fn new(misses: f64) -> Self {
+    pub(crate) fn new(misses: f64) -> Self {
         Self {
             misses,
             seen: HashSet::new(),
@@ -62,12 +62,12 @@ impl StopRule {
     }
 
     /// Whether the error bar still has to learn.
-    pub(super) fn is_learning(&self) -> bool {
+    pub(crate) fn is_learning(&self) -> bool {
         self.seen.len() < SEEN_MIN
     }
 
     /// Learns from a candidate, and from how far the search has come with it.
-    pub(super) fn learn(&mut self, lesson: Lesson, progress: Progress) {
+    pub(crate) fn learn(&mut self, lesson: Lesson, progress: Progress) {
         let Lesson { estimate, refined, distance } = lesson;
         if self.seen.insert((estimate.to_bits(), distance.to_bits())) {
             self.bar.add(f64::from(estimate), distance);
@@ -83,12 +83,12 @@ impl StopRule {
     }
 
     /// The estimate behind which nothing better is to be expected; never NaN.
-    pub(super) fn stop_at(&self) -> f32 {
+    pub(crate) fn stop_at(&self) -> f32 {
         self.stop_at
     }
 
     /// Whether a candidate of this refined estimate is not worth its light heads.
-    pub(super) fn gives_up(&self, refined: f64, progress: Progress) -> bool {
+    pub(crate) fn gives_up(&self, refined: f64, progress: Progress) -> bool {
         let deviations = self.deviations(progress.scored);
         self.refined_line.as_ref().is_some_and(|line| line.least(refined, deviations) > progress.limit)
     }

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
-fn others() -> Vec<Level> {
-    Level::available().into_iter().filter(|level| *level != Level::Portable).collect()
+fn others() -> Vec<Instructions> {
+    Instructions::available().into_iter().filter(|level| *level != Instructions::Portable).collect()
 }
 
 fn floats(rng: &mut ChaCha8Rng, count: usize, scale: f32) -> Vec<f32> {
@@ -62,7 +62,7 @@ proptest! {
             add_estimates(level, &tables, &codes, (&present, &wanted), &[], &mut sums);
             sums
         };
-        let portable = run(Level::Portable);
+        let portable = run(Instructions::Portable);
         for level in others() {
             // The reciprocal square roots have 12 bits and more.
             close(&run(level), &portable, 1e-3)?;
@@ -84,9 +84,9 @@ proptest! {
                 sums
             };
             for level in others() {
-                close(&run(level), &run(Level::Portable), 1e-5)?;
+                close(&run(level), &run(Instructions::Portable), 1e-5)?;
                 let one = squared_distance(level, &query, rows.row(3, dim));
-                close(&[one], &[squared_distance(Level::Portable, &query, rows.row(3, dim))], 1e-5)?;
+                close(&[one], &[squared_distance(Instructions::Portable, &query, rows.row(3, dim))], 1e-5)?;
             }
         }
     }
@@ -101,9 +101,9 @@ proptest! {
             out
         };
         for level in others() {
-            close(&run(level), &run(Level::Portable), 1e-5)?;
+            close(&run(level), &run(Instructions::Portable), 1e-5)?;
         }
-        for (column, found) in run(Level::Portable).iter().enumerate() {
+        for (column, found) in run(Instructions::Portable).iter().enumerate() {
             let by_hand: f32 = (0..rows).map(|row| vector[row] * matrix[row * columns + column]).sum();
             prop_assert!((found - by_hand).abs() < 1e-4);
         }
@@ -122,7 +122,7 @@ proptest! {
             (sums, minima, between(level, group, (-0.3, 0.4)))
         };
         for level in others() {
-            prop_assert_eq!(run(level), run(Level::Portable));
+            prop_assert_eq!(run(level), run(Instructions::Portable));
         }
     }
 }
@@ -131,7 +131,7 @@ proptest! {
 fn bounds_are_exclusive_and_inclusive() {
     let mut sums = [9.0; GROUP];
     (sums[0], sums[1], sums[2], sums[63]) = (1.0, 2.0, 3.0, 2.5);
-    for level in Level::available() {
+    for level in Instructions::available() {
         assert_eq!(between(level, &sums, (1.0, 3.0)), 0b110 | 1 << 63, "{level:?}");
     }
 }

@@ -1,82 +1,23 @@
-//! The plan of a search: one head's index, a scan of the codes, or the exact scan.
+//! The plan of a search: one column's index, a scan of the codes, or the exact scan.
 
-use super::IsAbandoned;
-use super::allowed::Allowed;
-use super::cost::{Costs, Work};
-use super::rescore::{MISSES_DEFAULT, heavy, rescore};
-use super::scan::{self, Best, BlockEstimates, Estimates, Hit};
-use super::weights::QueryTerm;
-use crate::config::SearchConfig;
-use crate::kernels::{GROUPS, Level, Tables};
+use crate::cost::Work;
+use crate::kernels::{GROUPS, Tables};
+use crate::rescore::{heavy, rescore};
+use crate::scan::{self, Best, BlockEstimates, Estimates, Hit};
+use crate::terms::{BoundTerm, Query};
+use crate::{Budget, Instructions, IsAbandoned, Plan, PlanKind, Tuning};
 use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
-
-/// The plans there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlanKind {
-    /// Every item that passes is scored by the exact formula.
-    ExactScan,
-    /// Every item that passes is estimated from its codes; the best estimates are scored exactly.
-    CodeScan,
-    /// One head's index gives candidates, which are scored exactly.
-    Hnsw,
-}
-
-/// How an answer was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// The plan that ran.
-    pub kind: PlanKind,
-    /// Items looked at.
-    pub scanned: u64,
-    /// Items rescored exactly after a coarser step.
-    pub rescored: u64,
-    /// Items scored by the rule for missing signatures.
-    pub missing: u64,
-}
-
-/// How searches are planned and run.
-#[derive(Clone, Copy, Debug)]
-pub struct Planner {
-    /// What the parts of a scan cost.
-    pub costs: Costs,
-    /// The instructions that the scans use.
-    pub level: Level,
-    /// Results that a scan of codes may miss on average, as a share of k.
-    pub misses: f64,
-    /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
-    pub prototype_items_min: u64,
-}
-
-impl Planner {
-    /// The planner of this machine.
-    #[must_use]
-    pub fn new(config: &SearchConfig) -> Self {
-        Self {
-            costs: Costs::of_this_machine(),
-            level: Level::best(),
-            misses: MISSES_DEFAULT,
-            prototype_items_min: config.prototype_items_min,
-        }
-    }
-}
-
-/// A query that is ready to run.
-pub(super) struct Query<'a> {
-    /// Heaviest first.
-    pub(super) terms: Vec<QueryTerm<'a>>,
-    pub(super) allowed: Allowed<'a>,
-    pub(super) k: usize,
-    /// The plan that the caller asks for.
-    pub(super) wanted: Option<PlanKind>,
-}
 
 /// Estimated work, in nanoseconds, from which on a scan is shared between two threads: starting one costs about 30
 /// microseconds.
 const SHARED_NS_MIN: f64 = 200_000.0;
 /// Queries that share one pass over the codes: their estimates, 4 bytes a slot each, are in memory together.
 const PASS_QUERIES_MAX: usize = 8;
+/// Blocks that one query scans before the next does: their codes, 11 bytes for 64 numbers of a slot, fit the farther
+/// cache of one core.
+const TILE: usize = 8;
 
 impl<'a> Query<'a> {
     fn work(&self) -> Work {
@@ -95,15 +36,15 @@ impl<'a> Query<'a> {
     }
 
     /// The cheapest of the plans that can run, or the one that was asked for if it can; `without` has been tried in vain.
-    fn choose(&self, planner: &Planner, without: Option<PlanKind>) -> (PlanKind, f64) {
+    fn choose(&self, tuning: &Tuning, without: Option<PlanKind>) -> (PlanKind, f64) {
         let work = self.work();
-        let index = self.terms[0].column.index().search_ns().filter(|_| {
+        let index = self.terms[0].column.index_search_ns().filter(|_| {
             self.terms.len() == 1 && !self.allowed.is_filtered() && self.k <= work.allowed as usize
         });
         let plans = [
-            (PlanKind::ExactScan, Some(planner.costs.exact(&work))),
-            (PlanKind::CodeScan, self.is_coded().then(|| planner.costs.codes(&work))),
-            (PlanKind::Hnsw, index.map(|ns| planner.costs.hnsw(&work, ns))),
+            (PlanKind::ExactScan, Some(tuning.costs.exact(&work))),
+            (PlanKind::CodeScan, self.is_coded().then(|| tuning.costs.codes(&work))),
+            (PlanKind::Hnsw, index.map(|ns| tuning.costs.hnsw(&work, ns))),
         ];
         let possible = plans.into_iter().filter(|(kind, _)| Some(*kind) != without);
         let possible = possible.filter_map(|(kind, ns)| Some((kind, ns?)));
@@ -119,7 +60,7 @@ impl<'a> Query<'a> {
         let term = &self.terms[0];
         // One more tells whether the last has equals.
         let wanted = self.k + 1 + self.allowed.excluded();
-        let candidates = term.column.index().nearest(term.column, &term.vector, wanted)?;
+        let candidates = term.column.nearest(term.vector, wanted)?;
         let mut best = Best::new(self.k + 1, self.allowed.catalogue());
         for slot in candidates.iter().filter(|slot| self.allowed.contains(**slot)) {
             let distance = scan::score(&self.terms, *slot, 0.0, f64::INFINITY)?;
@@ -138,15 +79,19 @@ impl<'a> Query<'a> {
         Some((hits, Plan { kind: PlanKind::Hnsw, scanned, rescored: scanned, missing: 0 }))
     }
 
-    fn by_exact_scan(
-        &self,
-        planner: &Planner,
-        threads: usize,
-        is_abandoned: IsAbandoned<'_>,
-    ) -> (Vec<Hit<'a>>, Plan) {
+    fn by_exact_scan(&self, budget: &Budget<'_>) -> (Vec<Hit<'a>>, Plan) {
         let blocks = self.allowed.blocks();
-        let run = |range| scan::exact(&self.terms, &self.allowed, range, planner.level, self.k, is_abandoned);
-        let hits = if threads > 1 && planner.costs.exact(&self.work()) >= SHARED_NS_MIN {
+        let run = |range| {
+            scan::exact(
+                &self.terms,
+                &self.allowed,
+                range,
+                budget.tuning.instructions,
+                self.k,
+                budget.is_abandoned,
+            )
+        };
+        let hits = if budget.threads > 1 && budget.tuning.costs.exact(&self.work()) >= SHARED_NS_MIN {
             let (first, second) = on_two_threads(|| run(0..blocks / 2), || run(blocks / 2..blocks));
             let mut best = Best::new(self.k, self.allowed.catalogue());
             let both = first.into_iter().chain(second.into_iter().flatten());
@@ -162,7 +107,7 @@ impl<'a> Query<'a> {
         Plan { kind, scanned: self.allowed.count(), rescored, missing: self.missing() }
     }
 
-    /// How many of the allowed items lack a signature of a head in play.
+    /// How many of the allowed items lack a signature of a column in play.
     fn missing(&self) -> u64 {
         // Complete columns, the usual case, need no second look.
         if self.terms.iter().all(|term| term.column.count() == self.allowed.items()) {
@@ -182,33 +127,28 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Runs queries of one snapshot; those that scan codes share the pass over memory. `threads` are those that may be
-/// used, one or two.
-pub(super) fn run<'a>(
-    queries: &[Query<'a>],
-    planner: &Planner,
-    threads: usize,
-    is_abandoned: IsAbandoned<'_>,
-) -> Vec<(Vec<Hit<'a>>, Plan)> {
+/// Runs queries over the same items; those that scan codes share the pass over memory.
+pub(crate) fn run<'a>(queries: &[Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hit<'a>>, Plan)> {
+    let tuning = budget.tuning;
     let mut answers: Vec<Option<(Vec<Hit<'a>>, Plan)>> = queries.iter().map(|_| None).collect();
     let mut scans = Vec::new();
     for (at, (query, answer)) in queries.iter().zip(&mut answers).enumerate() {
-        let (mut kind, mut ns) = query.choose(planner, None);
+        let (mut kind, mut ns) = query.choose(tuning, None);
         if kind == PlanKind::Hnsw {
             *answer = query.by_index();
-            (kind, ns) = query.choose(planner, Some(PlanKind::Hnsw));
+            (kind, ns) = query.choose(tuning, Some(PlanKind::Hnsw));
         }
         if answer.is_none() && kind == PlanKind::CodeScan {
             scans.push((at, query, ns));
         } else if answer.is_none() {
-            *answer = Some(query.by_exact_scan(planner, threads, is_abandoned));
+            *answer = Some(query.by_exact_scan(budget));
         }
     }
     for pass in scans.chunks(PASS_QUERIES_MAX) {
         let queries: Vec<_> = pass.iter().map(|(_, query, _)| *query).collect();
         let ns: f64 = pass.iter().map(|(_, _, ns)| ns).sum();
-        let threads = if ns >= SHARED_NS_MIN { threads } else { 1 };
-        let found = by_codes(&queries, planner, threads, is_abandoned);
+        let threads = if ns >= SHARED_NS_MIN { budget.threads } else { 1 };
+        let found = by_codes(&queries, &Budget { threads, ..*budget });
         for ((at, query, _), (hits, rescored)) in pass.iter().zip(found) {
             answers[*at] = Some((hits, query.plan(PlanKind::CodeScan, rescored)));
         }
@@ -222,12 +162,8 @@ thread_local! {
 }
 
 /// Scans the codes once for all queries, then rescores each.
-fn by_codes<'a>(
-    queries: &[&Query<'a>],
-    planner: &Planner,
-    threads: usize,
-    is_abandoned: IsAbandoned<'_>,
-) -> Vec<(Vec<Hit<'a>>, u64)> {
+fn by_codes<'a>(queries: &[&Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hit<'a>>, u64)> {
+    let Budget { tuning, threads, is_abandoned } = *budget;
     ESTIMATES.with_borrow_mut(|pool| {
         pool.resize_with(queries.len().max(pool.len()), Estimates::default);
         let mut first = Vec::with_capacity(queries.len());
@@ -238,15 +174,15 @@ fn by_codes<'a>(
         }
         if threads > 1 {
             let second: Vec<_> = first.iter_mut().map(Scan::split).collect();
-            let level = planner.level;
+            let level = tuning.instructions;
             on_two_threads(|| pass(first, level, is_abandoned), || pass(second, level, is_abandoned));
         } else {
-            pass(first, planner.level, is_abandoned);
+            pass(first, tuning.instructions, is_abandoned);
         }
         let rescored = queries.iter().zip(pool.iter()).map(|(query, estimates)| match is_abandoned() {
             // A pass that was cut off leaves estimates of another search.
             true => (Vec::new(), 0),
-            false => rescore(query, estimates, planner),
+            false => rescore(query, estimates, tuning),
         });
         let answers = rescored.collect();
         // What a batch needed beyond a single search is given back.
@@ -276,7 +212,7 @@ fn on_two_threads<T: Send>(first: impl FnOnce() -> T, second: impl FnOnce() -> T
 /// One query's part of a pass.
 struct Scan<'q, 'a> {
     query: &'q Query<'a>,
-    coded: Vec<(&'q QueryTerm<'a>, Option<Tables>)>,
+    coded: Vec<(&'q BoundTerm<'a>, Option<Tables>)>,
     out: Vec<BlockEstimates<'q>>,
     /// The number of the first block of `out`.
     from: usize,
@@ -291,15 +227,16 @@ impl Scan<'_, '_> {
     }
 }
 
-/// Block by block, so that what one query has read is still in the cache for the next.
-fn pass(mut scans: Vec<Scan<'_, '_>>, level: Level, is_abandoned: IsAbandoned<'_>) {
+/// Tile by tile: what one query has read of a tile is still in the farther cache for the next, and a query's tables stay
+/// in the nearer one for all blocks of a tile.
+fn pass(mut scans: Vec<Scan<'_, '_>>, level: Instructions, is_abandoned: IsAbandoned<'_>) {
     let blocks = scans.iter().map(|scan| scan.out.len()).max().unwrap_or(0);
-    for at in 0..blocks {
+    for first in (0..blocks).step_by(TILE) {
         if is_abandoned() {
             return;
         }
         for scan in &mut scans {
-            if let Some(out) = scan.out.get_mut(at) {
+            for (at, out) in scan.out.iter_mut().enumerate().skip(first).take(TILE) {
                 let number = scan.from + at;
                 scan::estimate(&scan.coded, number, &scan.query.allowed.block(number), level, out);
             }

@@ -1,6 +1,7 @@
 //! Lloyd's k-means on small vectors, from a seed.
 
-use crate::kernels::{self, Level};
+use crate::Instructions;
+use crate::kernels;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Centroids {
     pub(super) count: usize,
     /// Of this machine, not of the one that wrote it.
-    #[serde(skip, default = "Level::best")]
-    level: Level,
+    #[serde(skip, default = "Instructions::best")]
+    level: Instructions,
     /// `[dim, count]`.
     values: Vec<f32>,
     /// Half the squared length of each.
@@ -28,7 +29,7 @@ impl Centroids {
             }
         }
         let halves = rows.iter().map(|row| row.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
-        Self { count, level: Level::best(), values, halves }
+        Self { count, level: Instructions::best(), values, halves }
     }
 
     /// Whether there are `count` finite centroids of dimension `dim`, as there are after reading a file.

@@ -1,14 +1,12 @@
 //! The slots that a search may return: live, past the filters, not excluded.
 
-use super::SearchSpec;
-use super::filter::passing;
-use crate::catalogue::{BLOCK, Items, Slot, Snapshot};
 use crate::kernels::{Bits, GROUP, GROUPS};
+use crate::{BLOCK, Filter, ItemIndex, Slot};
 use roaring::RoaringBitmap;
 
 /// The slots that a search may return.
-pub(super) struct Allowed<'a> {
-    items: &'a Items,
+pub(crate) struct Allowed<'a> {
+    items: &'a ItemIndex,
     /// By block, when there is a filter; otherwise every live slot passes.
     passing: Option<Vec<Bits>>,
     excluded: Vec<Slot>,
@@ -16,12 +14,10 @@ pub(super) struct Allowed<'a> {
 }
 
 impl<'a> Allowed<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, spec: &SearchSpec) -> Self {
-        let items = snapshot.items();
-        let passing = passing(items, &spec.filters);
+    pub(crate) fn new(items: &'a ItemIndex, filter: &Filter, exclude: &[String]) -> Self {
+        let passing = items.passing(filter);
         let passes = |slot: &Slot| passing.as_ref().is_none_or(|passing| passing.contains(*slot));
-        let mut excluded: Vec<Slot> =
-            spec.exclude.iter().filter_map(|id| items.slot(id)).filter(passes).collect();
+        let mut excluded: Vec<Slot> = exclude.iter().filter_map(|id| items.slot(id)).filter(passes).collect();
         excluded.sort_unstable();
         excluded.dedup();
         let count = passing.as_ref().map_or(items.len() as u64, RoaringBitmap::len) - excluded.len() as u64;
@@ -29,43 +25,43 @@ impl<'a> Allowed<'a> {
     }
 
     /// How many there are.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// Whether labels keep items out.
-    pub(super) fn is_filtered(&self) -> bool {
+    pub(crate) fn is_filtered(&self) -> bool {
         self.passing.is_some()
     }
 
     /// How many are left out by name.
-    pub(super) fn excluded(&self) -> usize {
+    pub(crate) fn excluded(&self) -> usize {
         self.excluded.len()
     }
 
     /// The items of the catalogue, allowed or not.
-    pub(super) fn catalogue(&self) -> &'a Items {
+    pub(crate) fn catalogue(&self) -> &'a ItemIndex {
         self.items
     }
 
     /// How many items the catalogue has, allowed or not.
-    pub(super) fn items(&self) -> u64 {
+    pub(crate) fn items(&self) -> u64 {
         self.items.len() as u64
     }
 
     /// Blocks that there are.
-    pub(super) fn blocks(&self) -> usize {
+    pub(crate) fn blocks(&self) -> usize {
         self.items.blocks()
     }
 
     /// Whether a slot is one of them.
-    pub(super) fn contains(&self, slot: Slot) -> bool {
+    pub(crate) fn contains(&self, slot: Slot) -> bool {
         let at = slot as usize % BLOCK;
         self.block(slot as usize / BLOCK)[at / GROUP] >> (at % GROUP) & 1 == 1
     }
 
     /// Those of a block.
-    pub(super) fn block(&self, number: usize) -> Bits {
+    pub(crate) fn block(&self, number: usize) -> Bits {
         let mut bits = match &self.passing {
             None => self.items.live_bits(number),
             Some(passing) => passing.get(number).copied().unwrap_or([0; GROUPS]),

@@ -3,16 +3,17 @@
 //! The index follows the column in the background. Until it has caught up, and while it is being written,
 //! searches are told so and scan instead: an answer never comes from a stale index.
 
-use crate::caches::signature_hash;
-use crate::catalogue::{BLOCK, Column, ColumnBlock, Slot};
-use crate::kernels::{self, Level};
+use crate::block::ColumnBlock;
+use crate::kernels::Rows;
+use crate::{BLOCK, Instructions, Slot, kernels};
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 
 /// Threads that may search at once; usearch fails beyond what was reserved, so callers are bounded below it.
-pub(super) const SEARCH_THREADS_MAX: usize = 64;
+const SEARCH_THREADS_MAX: usize = 64;
 
 /// Candidates a search keeps (its ef), or the number asked for where that is more: at first; an index that misses too
 /// much with that is given more.
@@ -23,8 +24,16 @@ const EXPANSION_SEARCH_MAX: usize = 4096;
 /// are found more easily than others.
 const RECALL_MIN: f64 = 0.99;
 
+/// What an index is about: a column's signatures and the number of writes that led to them.
+#[derive(Clone, Copy)]
+pub(crate) struct Indexed<'a> {
+    pub(crate) blocks: &'a [Arc<ColumnBlock>],
+    pub(crate) version: u64,
+    pub(crate) count: u64,
+}
+
 /// An HNSW index over the signatures of one column, keyed by slot.
-pub struct Hnsw {
+pub(crate) struct Hnsw {
     dim: usize,
     state: RwLock<State>,
 }
@@ -66,18 +75,26 @@ impl FollowError {
     }
 }
 
+impl<'a> Indexed<'a> {
+    fn row(self, slot: Slot, dim: usize) -> Option<Rows<'a>> {
+        self.blocks.get(slot as usize / BLOCK)?.row(slot as usize % BLOCK, dim)
+    }
+
+    fn get(self, slot: Slot, dim: usize) -> Option<Cow<'a, [f32]>> {
+        self.blocks.get(slot as usize / BLOCK)?.get(slot as usize % BLOCK, dim)
+    }
+}
+
 impl Hnsw {
     /// An empty index for signatures of dimension `dim`.
-    #[must_use]
-    pub fn new(dim: usize) -> Self {
+    pub(crate) fn new(dim: usize) -> Self {
         Self { dim, state: RwLock::new(State { version: Some(0), ..State::default() }) }
     }
 
     /// Slots of about the `count` nearest signatures; `None` when the index does not equal `column` right now.
-    #[must_use]
-    pub fn nearest(&self, column: &Column, query: &[f32], count: usize) -> Option<Vec<u32>> {
+    pub(crate) fn nearest(&self, column: Indexed<'_>, query: &[f32], count: usize) -> Option<Vec<u32>> {
         let state = self.state.try_read().ok()?;
-        let index = state.index.as_ref().filter(|_| state.version == Some(column.version()))?;
+        let index = state.index.as_ref().filter(|_| state.version == Some(column.version))?;
         if query.len() != self.dim || query.iter().any(|v| !v.is_finite()) {
             return None;
         }
@@ -86,26 +103,28 @@ impl Hnsw {
     }
 
     /// Nanoseconds that a search takes; `None` while there is no index.
-    #[must_use]
-    pub fn search_ns(&self) -> Option<f64> {
+    pub(crate) fn search_ns(&self) -> Option<f64> {
         self.state.try_read().ok()?.search_ns
     }
 
     /// Whether the index equals the column.
-    #[must_use]
-    pub fn is_current(&self, column: &Column) -> bool {
-        self.state.try_read().is_ok_and(|state| state.version == Some(column.version()))
+    pub(crate) fn is_current(&self, column: Indexed<'_>) -> bool {
+        self.state.try_read().is_ok_and(|state| state.version == Some(column.version))
     }
 
     /// Brings the index up to `column` by comparing blocks; called in the background, one caller at a time.
     ///
     /// # Errors
     /// [`FollowError`]; it is then rebuilt by the next call, and not used until then.
-    pub fn follow(&self, column: &Column, is_stopping: &dyn Fn() -> bool) -> Result<(), FollowError> {
+    pub(crate) fn follow(
+        &self,
+        column: Indexed<'_>,
+        is_stopping: &dyn Fn() -> bool,
+    ) -> Result<(), FollowError> {
         let Ok(mut state) = self.state.write() else {
             return Err(FollowError::Index("a poisoned lock".into()));
         };
-        if state.version == Some(column.version()) {
+        if state.version == Some(column.version) {
             return Ok(());
         }
         if state.version.take().is_none() {
@@ -115,14 +134,14 @@ impl Hnsw {
             Some(index) => index,
             None => Index::new(&options(self.dim)).map_err(FollowError::index)?,
         };
-        let capacity = (column.blocks().len() * BLOCK).next_power_of_two() * 2;
+        let capacity = (column.blocks.len() * BLOCK).next_power_of_two() * 2;
         if index.capacity() < capacity {
             index
                 .reserve_capacity_and_threads(capacity, SEARCH_THREADS_MAX + 1)
                 .map_err(FollowError::index)?;
         }
         let mut changed = state.changed;
-        for (number, block) in column.blocks().iter().enumerate() {
+        for (number, block) in column.blocks.iter().enumerate() {
             if is_stopping() {
                 return Err(FollowError::Stopped);
             }
@@ -132,14 +151,14 @@ impl Hnsw {
             }
         }
         // Measuring takes many passes over the column, and a few writes change nothing that it would find.
-        if changed * TUNED_SHARE >= column.count() {
+        if changed * TUNED_SHARE >= column.count {
             state.search_ns = tune(&index, column);
             changed = 0;
         }
         state.changed = changed;
         state.index = Some(index);
-        state.blocks = column.blocks().to_vec();
-        state.version = Some(column.version());
+        state.blocks = column.blocks.to_vec();
+        state.version = Some(column.version);
         Ok(())
     }
 
@@ -148,7 +167,7 @@ impl Hnsw {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn save(&self, path: &Path) -> std::io::Result<Option<Vec<u32>>> {
+    pub(crate) fn save(&self, path: &Path) -> std::io::Result<Option<Vec<u32>>> {
         let Ok(state) = self.state.read() else { return Ok(None) };
         let Some(index) = state.index.as_ref().filter(|_| state.version.is_some()) else { return Ok(None) };
         index.save(&path.to_string_lossy()).map_err(std::io::Error::other)?;
@@ -164,36 +183,40 @@ impl Hnsw {
     ///
     /// # Errors
     /// [`FollowError::Index`]; this index is empty then.
-    pub fn restore(&self, column: &Column, path: &Path, hashes: &[u32]) -> Result<(), FollowError> {
+    pub(crate) fn restore(
+        &self,
+        column: Indexed<'_>,
+        path: &Path,
+        hashes: &[u32],
+    ) -> Result<(), FollowError> {
         let Ok(mut state) = self.state.write() else {
             return Err(FollowError::Index("a poisoned lock".into()));
         };
         *state = State::default();
         let index = Index::new(&options(self.dim)).map_err(FollowError::index)?;
         index.load(&path.to_string_lossy()).map_err(FollowError::index)?;
-        let capacity = ((column.blocks().len() * BLOCK).next_power_of_two() * 2).max(index.size());
+        let capacity = ((column.blocks.len() * BLOCK).next_power_of_two() * 2).max(index.size());
         index.reserve_capacity_and_threads(capacity, SEARCH_THREADS_MAX + 1).map_err(FollowError::index)?;
         let wanted = hashes.iter().filter(|hash| **hash != 0).count();
         if index.dimensions() != self.dim || index.size() != wanted {
             return Err(FollowError::Index(format!("{} signatures where {wanted} were noted", index.size())));
         }
         // Patching an index that was read from a file lost items in tests, so one that is behind is built anew.
-        for slot in 0..hashes.len().max(column.blocks().len() * BLOCK) {
-            let now = column.get(slot as Slot).as_deref().map_or(0, signature_hash);
+        for slot in 0..hashes.len().max(column.blocks.len() * BLOCK) {
+            let now = column.get(slot as Slot, self.dim).as_deref().map_or(0, signature_hash);
             if hashes.get(slot).copied().unwrap_or(0) != now {
                 return Err(FollowError::Index("it is behind its column".into()));
             }
         }
         state.search_ns = tune(&index, column);
         state.index = Some(index);
-        state.blocks = column.blocks().to_vec();
-        state.version = Some(column.version());
+        state.blocks = column.blocks.to_vec();
+        state.version = Some(column.version);
         Ok(())
     }
 
     /// Whether nothing has been indexed yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.state.try_read().is_ok_and(|state| state.index.is_none())
     }
 
@@ -225,8 +248,7 @@ impl Hnsw {
     }
 
     /// Signatures that changed since it was last tuned.
-    #[cfg(test)]
-    pub(super) fn changed(&self) -> u64 {
+    pub(crate) fn changed(&self) -> u64 {
         self.state.read().map_or(u64::MAX, |state| state.changed)
     }
 }
@@ -234,12 +256,14 @@ impl Hnsw {
 /// Gives the index the expansion that it needs, and returns the nanoseconds that a search then takes; `None` when no
 /// expansion is enough. The queries are signatures spread over the column. The caller holds the lock exclusively: an
 /// expansion must not change under a search.
-fn tune(index: &Index, column: &Column) -> Option<f64> {
-    let slots = (column.blocks().len() * BLOCK) as Slot;
+fn tune(index: &Index, column: Indexed<'_>) -> Option<f64> {
+    let dim = index.dimensions();
+    let slots = (column.blocks.len() * BLOCK) as Slot;
     let spread = (0..slots).step_by((slots as usize / MEASURED).max(1));
-    let queries: Vec<_> = spread.filter_map(|slot| Some(column.get(slot)?.into_owned())).collect();
-    let squared =
-        |query: &[f32], slot: Slot| Some(kernels::squared_distance(Level::best(), query, column.row(slot)?));
+    let queries: Vec<_> = spread.filter_map(|slot| Some(column.get(slot, dim)?.into_owned())).collect();
+    let squared = |query: &[f32], slot: Slot| {
+        Some(kernels::squared_distance(Instructions::best(), query, column.row(slot, dim)?))
+    };
     let last = |query: &Vec<f32>| {
         let mut all: Vec<f32> = (0..slots).filter_map(|slot| squared(query, slot)).collect();
         let at = MEASURED_K.min(all.len()).checked_sub(1)?;
@@ -264,6 +288,15 @@ fn tune(index: &Index, column: &Column) -> Option<f64> {
         expansion *= 2;
     }
     None
+}
+
+/// Tells a signature from others; never 0.
+fn signature_hash(signature: &[f32]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    for value in signature {
+        sum.update(&value.to_le_bytes());
+    }
+    sum.finalize().max(1)
 }
 
 fn options(dim: usize) -> IndexOptions {

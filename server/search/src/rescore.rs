@@ -1,24 +1,18 @@
 //! From estimates to exact answers: candidates are scored in the order of their estimates, until the rule that learns
 //! from them says that no better one is to be expected.
 
-use super::plan::{Planner, Query};
-use super::scan::{Best, Estimates, Hit, score};
-use super::stop::{Lesson, Progress, StopRule};
-use super::weights::QueryTerm;
-use crate::catalogue::Slot;
-use crate::kernels::{self, Level};
+use crate::cost::FIRST_MIN;
+use crate::scan::{Best, Estimates, Hit, score};
+use crate::stop::{Lesson, Progress, StopRule};
+use crate::terms::{BoundTerm, Query};
+use crate::{Instructions, Slot, Tuning, kernels};
 
-/// Candidates looked at first; more follow where they are needed.
-const FIRST_MIN: usize = 256;
 /// Share of the weight that an item's signatures must carry for the error bar to learn from it.
 const COMPLETE_SHARE: f64 = 0.7;
 /// Candidates after which it learns from all: there are few others.
 const COMPLETE_MAX: u64 = 2048;
 /// After the first, one in so many is scored in full to keep the error bar honest; the others are given up early.
 const SAMPLED: usize = 8;
-/// Results that may be missing from an answer on average, as a share of k, were the errors normal and alike. They have
-/// longer tails, since signatures of looser labels are coded worse: at 0.0005 about 0.002 were missed of a million.
-pub(super) const MISSES_DEFAULT: f64 = 0.00005;
 /// How many times more candidates each further round looks at.
 const GROWTH: usize = 4;
 /// How far ahead rows are fetched.
@@ -27,14 +21,9 @@ const AHEAD: usize = 4;
 /// for most candidates that is enough to give them up.
 const HEAVY_SHARE: f64 = 0.25;
 
-/// About how many candidates an answer of `k` needs.
-pub(super) fn candidates(k: u64) -> u64 {
-    FIRST_MIN as u64 + 2 * k
-}
-
 /// Scores candidates of one query.
 struct Rescorer<'q, 'a> {
-    terms: &'q [QueryTerm<'a>],
+    terms: &'q [BoundTerm<'a>],
     estimates: &'q Estimates,
     best: Best<'a>,
     scored: u64,
@@ -80,28 +69,24 @@ impl Rescorer<'_, '_> {
 }
 
 /// How many of the terms, heaviest first, are worth an exact look before the others.
-pub(super) fn heavy(terms: &[QueryTerm<'_>]) -> usize {
+pub(crate) fn heavy(terms: &[BoundTerm<'_>]) -> usize {
     terms.iter().take_while(|t| t.weight >= HEAVY_SHARE * terms[0].weight).count()
 }
 
 /// The best of a query by the exact formula, and how many items were scored for it.
-pub(super) fn rescore<'a>(
-    query: &Query<'a>,
-    estimates: &Estimates,
-    planner: &Planner,
-) -> (Vec<Hit<'a>>, u64) {
+pub(crate) fn rescore<'a>(query: &Query<'a>, estimates: &Estimates, tuning: &Tuning) -> (Vec<Hit<'a>>, u64) {
     let k = query.k;
     let mut rescorer = Rescorer {
         terms: &query.terms,
         estimates,
         best: Best::new(k, query.allowed.catalogue()),
         scored: 0,
-        rule: StopRule::new(planner.misses * k as f64),
+        rule: StopRule::new(tuning.misses * k as f64),
     };
     let mut take = FIRST_MIN.max(2 * k);
     let mut range = (f32::NEG_INFINITY, bound(estimates, take));
     loop {
-        let mut candidates = collect(planner.level, estimates, range);
+        let mut candidates = collect(tuning.instructions, estimates, range);
         if rescorer.rule.is_learning() {
             // What is learned from should come from where the answer is.
             candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -133,7 +118,7 @@ fn bound(estimates: &Estimates, count: usize) -> f32 {
 }
 
 /// Slots whose finite estimate lies above the range's start and up to its end, by slot.
-fn collect(level: Level, estimates: &Estimates, range: (f32, f32)) -> Vec<(f32, Slot)> {
+fn collect(level: Instructions, estimates: &Estimates, range: (f32, f32)) -> Vec<(f32, Slot)> {
     let mut found = Vec::new();
     let bounds = (range.0, range.1.min(f32::MAX));
     let sums = estimates.sums.as_flattened().as_chunks::<{ kernels::GROUP }>().0;

@@ -14,7 +14,7 @@ const LINE: usize = 64;
 /// Runs `$call`, a function compiled for AVX2.
 macro_rules! on_avx2 {
     ($call:expr) => {
-        // SAFETY: this module's functions are called for `Level::Avx2` alone, which exists only where the
+        // SAFETY: this module's functions are called for `Instructions::Avx2` alone, which exists only where the
         // processor said that it has AVX2, FMA and F16C.
         unsafe { $call }
     };

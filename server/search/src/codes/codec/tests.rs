@@ -1,0 +1,89 @@
+use super::*;
+use crate::Instructions;
+use crate::kernels::{self, BLOCK, GROUPS, Rows, add_estimates};
+use rand::prelude::*;
+
+/// Unit vectors around a few centres.
+fn clustered(count: usize, dim: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = |scale: f32| (0..dim).map(|_| scale * (rng.random::<f32>() - 0.5)).collect::<Vec<_>>();
+    let centres: Vec<Vec<f32>> = (0..6).map(|_| draw(2.0)).collect();
+    let mut all = Vec::new();
+    for at in 0..count {
+        let noise = draw(0.8);
+        let row: Vec<f32> = centres[at % 6].iter().zip(noise).map(|(c, n)| c + n).collect();
+        let long = length(&row);
+        all.extend(row.iter().map(|v| v / long));
+    }
+    all
+}
+
+fn estimates(codec: &Codec, signatures: &[f32], query: &[f32]) -> Vec<f32> {
+    let bytes = codec.group_bytes();
+    let mut codes = vec![0; bytes * GROUPS];
+    for (at, signature) in signatures.chunks_exact(codec.dim()).take(BLOCK).enumerate() {
+        codec.encode(signature, &mut codes[at / GROUP * bytes..][..bytes], at % GROUP);
+    }
+    let all = [u64::MAX; GROUPS];
+    let mut sums = [0.0; BLOCK];
+    add_estimates(
+        Instructions::Portable,
+        &codec.tables(query, 1.0, 9.0),
+        &codes,
+        (&all, &all),
+        &[],
+        &mut sums,
+    );
+    sums.to_vec()
+}
+
+#[test]
+fn estimates_follow_true_distances() {
+    for dim in [2, 7, 16, 64, 100] {
+        let signatures = clustered(BLOCK, dim, dim as u64);
+        let codec = Codec::train(&signatures, dim, BLOCK as u64);
+        let query = clustered(1, dim, dim as u64);
+        let estimates = estimates(&codec, &signatures, &query);
+        let pairs = signatures.chunks_exact(dim).zip(&estimates);
+        let distance = |row| kernels::squared_distance(Instructions::Portable, &query, Rows::F32(row)).sqrt();
+        let error = pairs.map(|(row, e)| (distance(row) - e).powi(2)).sum::<f32>();
+        let error = (error / BLOCK as f32).sqrt();
+        assert!(error < 0.1, "dim {dim}: {error}");
+    }
+}
+
+#[test]
+fn a_twin_is_estimated_near() {
+    let signatures = clustered(BLOCK, 64, 3);
+    let codec = Codec::train(&signatures, 64, BLOCK as u64);
+    for at in [5, 100, 1000] {
+        let estimates = estimates(&codec, &signatures, &signatures[at * 64..][..64]);
+        let least = estimates.iter().copied().fold(f32::INFINITY, f32::min);
+        assert!(estimates[at] <= least + 1e-6, "{} {least}", estimates[at]);
+    }
+}
+
+#[test]
+fn odd_samples_train_a_codec() {
+    let same = [0.6, 0.8].repeat(50);
+    for (sample, dim) in [(&[][..], 3), (&same, 2), (&same[..2], 2), (&[1.0], 1)] {
+        let codec = Codec::train(sample, dim, 1);
+        let mut group = vec![0; codec.group_bytes()];
+        let error = codec.encode(&vec![0.3; dim], &mut group, 63);
+        assert!(error.is_finite() && codec.error().is_finite());
+        let tables = codec.tables(&vec![0.3; dim], 1.0, 1.0);
+        assert!(tables.cells.iter().chain(&tables.gains).all(|v| v.is_finite()) && tables.offset.is_finite());
+    }
+}
+
+#[test]
+fn the_same_sample_gives_the_same_codec() {
+    let signatures = clustered(500, 16, 8);
+    assert_eq!(Codec::train(&signatures, 16, 500), Codec::train(&signatures, 16, 500));
+}
+
+#[test]
+fn sixty_four_numbers_take_eleven_bytes() {
+    let codec = Codec::train(&clustered(100, 64, 1), 64, 100);
+    assert_eq!(codec.group_bytes(), 11 * GROUP);
+}

@@ -1,0 +1,231 @@
+//! Ids and labels by slot: what local columns know of items.
+
+use crate::kernels::{Bits, GROUP, GROUPS};
+use crate::{BLOCK, Condition, Filter, ItemLabels, LabelIndex, Slot};
+use imbl::OrdMap;
+use roaring::RoaringBitmap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Where no more than one item in so many passes, sorting those is faster than walking over all.
+const SPARSE: u64 = 16;
+
+/// The ids of one block of slots.
+#[derive(Clone)]
+struct IdBlock {
+    ids: Vec<Option<Arc<str>>>,
+    live: Bits,
+}
+
+impl IdBlock {
+    fn set(&mut self, at: usize, id: Option<Arc<str>>) {
+        let bit = 1 << (at % GROUP);
+        if id.is_some() {
+            self.live[at / GROUP] |= bit;
+        } else {
+            self.live[at / GROUP] &= !bit;
+        }
+        self.ids[at] = id;
+    }
+}
+
+/// Ids by slot, slots by id and by label. Cloning is cheap: blocks, maps and bitmaps are shared until they are written.
+#[derive(Clone, Default)]
+pub struct ItemIndex {
+    blocks: Vec<Arc<IdBlock>>,
+    by_id: OrdMap<Arc<str>, Slot>,
+    live: Arc<RoaringBitmap>,
+    free: Arc<RoaringBitmap>,
+    labels: LabelIndex,
+}
+
+impl ItemIndex {
+    /// Number of items.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Slots that hold an item.
+    #[must_use]
+    pub fn live(&self) -> &RoaringBitmap {
+        &self.live
+    }
+
+    /// Number of blocks; every slot lies in one.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The slots of a block that hold an item.
+    #[must_use]
+    pub fn live_bits(&self, block: usize) -> Bits {
+        self.blocks.get(block).map_or([0; GROUPS], |block| block.live)
+    }
+
+    /// The id of the item in a slot.
+    #[must_use]
+    pub fn id(&self, slot: Slot) -> Option<&Arc<str>> {
+        self.blocks.get(slot as usize / BLOCK)?.ids.get(slot as usize % BLOCK)?.as_ref()
+    }
+
+    /// The slot of an id.
+    #[must_use]
+    pub fn slot(&self, id: &str) -> Option<Slot> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Slots of the items whose ids come after `after`, by id.
+    pub fn after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = Slot> + 'a {
+        self.by_id.range::<_, str>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, slot)| *slot)
+    }
+
+    /// The index of labels.
+    #[must_use]
+    pub fn labels(&self) -> &LabelIndex {
+        &self.labels
+    }
+
+    /// Slots of the items that pass; `None` where all do.
+    #[must_use]
+    pub fn passing(&self, filter: &Filter) -> Option<RoaringBitmap> {
+        filter.all.iter().map(|condition| self.meeting(condition)).reduce(|all, slots| all & slots)
+    }
+
+    /// Slots of the items that meet a condition. Whatever carries a label is live.
+    fn meeting(&self, condition: &Condition) -> RoaringBitmap {
+        match condition {
+            Condition::Label { attribute, any_of } => self.labels.carrying_any(attribute, any_of),
+        }
+    }
+
+    /// How many items pass.
+    #[must_use]
+    pub fn count(&self, filter: &Filter) -> u64 {
+        self.passing(filter).map_or(self.len() as u64, |slots| slots.len())
+    }
+
+    /// Slots of the first `most` items that pass and whose ids come after `after`, by id.
+    #[must_use]
+    pub fn list(&self, filter: &Filter, after: &str, most: usize) -> Vec<Slot> {
+        let Some(passing) = self.passing(filter) else { return self.after(after).take(most).collect() };
+        if passing.len() > self.len() as u64 / SPARSE {
+            return self.after(after).filter(|slot| passing.contains(*slot)).take(most).collect();
+        }
+        let id = |slot: Slot| Some((&**self.id(slot)?, slot));
+        let mut found: Vec<(&str, Slot)> =
+            passing.iter().filter_map(id).filter(|(id, _)| *id > after).collect();
+        found.sort_unstable();
+        found.into_iter().take(most).map(|(_, slot)| slot).collect()
+    }
+
+    /// Slots without an item.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.free.len()
+    }
+
+    /// The index of these items, by slot.
+    #[must_use]
+    pub fn of<'a>(items: impl Iterator<Item = Option<(Arc<str>, &'a ItemLabels)>>) -> Self {
+        let mut index = Self::default();
+        let (mut live, mut free) = (RoaringBitmap::new(), RoaringBitmap::new());
+        let mut labels = Vec::new();
+        for (slot, item) in items.enumerate() {
+            index.make_room(slot as Slot);
+            let Some((id, of_item)) = item else {
+                free.insert(slot as Slot);
+                continue;
+            };
+            live.insert(slot as Slot);
+            labels.push((slot as Slot, of_item));
+            index.by_id.insert(id.clone(), slot as Slot);
+            index.set(slot as Slot, Some(id));
+        }
+        index.labels = LabelIndex::of(labels.into_iter());
+        (index.live, index.free) = (Arc::new(live), Arc::new(free));
+        index
+    }
+
+    /// Puts an item into its slot, the one it had before or a free one, and returns the slot.
+    pub(crate) fn put(&mut self, id: &Arc<str>, before: Option<&ItemLabels>, after: &ItemLabels) -> Slot {
+        let known = self.slot(id);
+        let slot = known.unwrap_or_else(|| self.take_free());
+        self.labels.replace(slot, before, Some(after));
+        if known.is_none() {
+            self.make_room(slot);
+            self.by_id.insert(id.clone(), slot);
+            Arc::make_mut(&mut self.live).insert(slot);
+            self.set(slot, Some(id.clone()));
+        }
+        slot
+    }
+
+    /// Empties the slot of an id and returns it.
+    pub(crate) fn remove(&mut self, id: &str, before: Option<&ItemLabels>) -> Option<Slot> {
+        let slot = self.by_id.remove(id)?;
+        self.labels.replace(slot, before, None);
+        Arc::make_mut(&mut self.live).remove(slot);
+        Arc::make_mut(&mut self.free).insert(slot);
+        self.set(slot, None);
+        Some(slot)
+    }
+
+    /// The last slot that holds an item and the first free one before it, where there is one.
+    #[must_use]
+    pub fn gap(&self) -> Option<(Slot, Slot)> {
+        let (from, to) = (self.live.max()?, self.free.min()?);
+        (to < from).then_some((from, to))
+    }
+
+    /// Moves the item of a slot, which has these labels, to a free one.
+    pub(crate) fn shift(&mut self, (from, to): (Slot, Slot), labels: &ItemLabels) {
+        let Some(id) = self.id(from).cloned() else { return };
+        self.labels.replace(from, Some(labels), None);
+        self.labels.replace(to, None, Some(labels));
+        self.set(from, None);
+        self.set(to, Some(id.clone()));
+        self.by_id.insert(id, to);
+        let (live, free) = (Arc::make_mut(&mut self.live), Arc::make_mut(&mut self.free));
+        live.remove(from);
+        live.insert(to);
+        free.remove(to);
+        free.insert(from);
+    }
+
+    /// Drops the blocks behind the last item and returns how many are left.
+    pub(crate) fn truncate(&mut self) -> usize {
+        let slots = self.live.max().map_or(0, |last| last + 1);
+        let blocks = (slots as usize).div_ceil(BLOCK);
+        self.blocks.truncate(blocks);
+        Arc::make_mut(&mut self.free).remove_range(slots..);
+        blocks
+    }
+
+    fn take_free(&mut self) -> Slot {
+        if let Some(slot) = self.free.min() {
+            Arc::make_mut(&mut self.free).remove(slot);
+            return slot;
+        }
+        self.live.max().map_or(0, |last| last + 1)
+    }
+
+    fn make_room(&mut self, slot: Slot) {
+        while self.blocks.len() <= slot as usize / BLOCK {
+            self.blocks.push(Arc::new(IdBlock { ids: vec![None; BLOCK], live: [0; GROUPS] }));
+        }
+    }
+
+    fn set(&mut self, slot: Slot, id: Option<Arc<str>>) {
+        if let Some(block) = self.blocks.get_mut(slot as usize / BLOCK) {
+            Arc::make_mut(block).set(slot as usize % BLOCK, id);
+        }
+    }
+}

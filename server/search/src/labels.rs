@@ -1,0 +1,86 @@
+//! The secondary index of labels: which slots carry a label.
+
+use crate::Slot;
+use imbl::OrdMap;
+use roaring::RoaringBitmap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// An item's labels by attribute.
+pub type ItemLabels = BTreeMap<String, String>;
+/// Labels of one attribute and the slots that carry them.
+pub type LabelSlots = OrdMap<String, Arc<RoaringBitmap>>;
+
+/// Slots by attribute and label. Cloning is cheap; bitmaps are shared until they are written.
+#[derive(Clone, Default)]
+pub struct LabelIndex {
+    by_attribute: OrdMap<String, LabelSlots>,
+}
+
+impl LabelIndex {
+    /// The index of many items at once: one bitmap after the other is written, not one item after the other.
+    pub(crate) fn of<'a>(items: impl Iterator<Item = (Slot, &'a ItemLabels)>) -> Self {
+        let mut gathered: HashMap<&str, HashMap<&str, RoaringBitmap>> = HashMap::new();
+        for (slot, labels) in items {
+            for (attribute, label) in labels {
+                gathered.entry(attribute).or_default().entry(label).or_default().insert(slot);
+            }
+        }
+        let shared = |(label, slots): (&str, RoaringBitmap)| (label.to_owned(), Arc::new(slots));
+        let of_attribute = |(attribute, by_label): (&str, HashMap<&str, RoaringBitmap>)| {
+            (attribute.to_owned(), by_label.into_iter().map(shared).collect::<LabelSlots>())
+        };
+        Self { by_attribute: gathered.into_iter().map(of_attribute).collect() }
+    }
+
+    /// The one place that changes the index: the item in a slot had the labels `before` and has those of `after`.
+    pub(crate) fn replace(&mut self, slot: Slot, before: Option<&ItemLabels>, after: Option<&ItemLabels>) {
+        let differs = |other: Option<&ItemLabels>, (attribute, label): (&String, &String)| {
+            other.and_then(|labels| labels.get(attribute)) != Some(label)
+        };
+        for (attribute, label) in before.into_iter().flatten().filter(|entry| differs(after, *entry)) {
+            self.remove(slot, attribute, label);
+        }
+        for (attribute, label) in after.into_iter().flatten().filter(|entry| differs(before, *entry)) {
+            let of_attribute = self.by_attribute.entry(attribute.clone()).or_default();
+            Arc::make_mut(of_attribute.entry(label.clone()).or_default()).insert(slot);
+        }
+    }
+
+    /// A label that nothing carries is forgotten, and so is an attribute without labels.
+    fn remove(&mut self, slot: Slot, attribute: &str, label: &str) {
+        let Some(of_attribute) = self.by_attribute.get_mut(attribute) else { return };
+        if let Some(slots) = of_attribute.get_mut(label) {
+            Arc::make_mut(slots).remove(slot);
+            if slots.is_empty() {
+                of_attribute.remove(label);
+            }
+        }
+        if of_attribute.is_empty() {
+            self.by_attribute.remove(attribute);
+        }
+    }
+
+    /// Slots of the items that carry a label; `None` where none does.
+    #[must_use]
+    pub fn carrying(&self, attribute: &str, label: &str) -> Option<&RoaringBitmap> {
+        self.by_attribute.get(attribute)?.get(label).map(|slots| &**slots)
+    }
+
+    /// Labels of an attribute and the slots that carry them; `None` where no item has a label of it.
+    #[must_use]
+    pub fn of_attribute(&self, attribute: &str) -> Option<&LabelSlots> {
+        self.by_attribute.get(attribute)
+    }
+
+    /// Attributes, their labels and the slots that carry them.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &LabelSlots)> {
+        self.by_attribute.iter()
+    }
+
+    /// Slots of the items that carry one of these labels.
+    pub(crate) fn carrying_any(&self, attribute: &str, labels: &[String]) -> RoaringBitmap {
+        let carrying = labels.iter().filter_map(|label| self.carrying(attribute, label));
+        carrying.fold(RoaringBitmap::new(), |any, slots| any | slots)
+    }
+}

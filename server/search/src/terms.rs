@@ -1,0 +1,49 @@
+//! A query beside the columns and items that it is about.
+
+use crate::allowed::Allowed;
+use crate::kernels::{self, Tables};
+use crate::{Instructions, PlanKind, SearchTerm, SignatureColumn, Slot, TermDistance};
+
+/// A query that is ready to run.
+pub(crate) struct Query<'a> {
+    /// Heaviest first.
+    pub(crate) terms: Vec<BoundTerm<'a>>,
+    pub(crate) allowed: Allowed<'a>,
+    pub(crate) k: usize,
+    /// The plan that the caller asks for.
+    pub(crate) wanted: Option<PlanKind>,
+}
+
+/// One column in play.
+#[derive(Clone, Copy)]
+pub(crate) struct BoundTerm<'a> {
+    pub(crate) column: &'a SignatureColumn,
+    pub(crate) vector: &'a [f32],
+    pub(crate) weight: f64,
+    /// What an item without a signature is scored by.
+    pub(crate) expected: f32,
+}
+
+impl<'a> BoundTerm<'a> {
+    pub(crate) fn new(column: &'a SignatureColumn, term: &'a SearchTerm) -> Self {
+        let SearchTerm { column: _, vector, weight, expected } = term;
+        Self { column, vector, weight: *weight, expected: *expected }
+    }
+
+    /// What the compressed scan needs; `None` when the column has no codes.
+    pub(crate) fn tables(&self) -> Option<Tables> {
+        let codec = self.column.codec()?;
+        Some(codec.tables(self.vector, self.weight as f32, self.expected))
+    }
+
+    /// The distance of the item in a slot: the expected one when it has no signature.
+    pub(crate) fn distance(&self, slot: Slot) -> f32 {
+        let squared = |row| kernels::squared_distance(Instructions::best(), self.vector, row);
+        self.column.row(slot).map_or(self.expected, |row| squared(row).sqrt())
+    }
+
+    /// The term as a hit has it.
+    pub(crate) fn term_distance(&self, slot: Slot) -> TermDistance {
+        TermDistance { distance: self.distance(slot), missing: !self.column.has(slot) }
+    }
+}
