@@ -1,11 +1,11 @@
 //! Writes of items: checked, embedded, committed together with others that wait, then published.
 
 use super::Core;
+use super::backfill::Found;
 use super::batch::Batch;
 use crate::catalogue::{Computing, Snapshot};
 use crate::engine::Priority;
 use crate::error::{Error, Violation};
-use crate::heads::Found;
 use crate::stages::{Stage, timed};
 use crate::store::{ContentId, ItemChange, Outcome, Receipt, SignaturesByHead, Store};
 use futures_util::future::join_all;

@@ -1,11 +1,10 @@
 //! Backfill: signatures of new heads for the items that are there already.
 
-use super::lifecycle::HeadState;
-use super::registry::{Progress, Skip};
-use crate::catalogue::{Computing, Item, Slot, Snapshot};
-use crate::core::Core;
+use super::Core;
+use crate::catalogue::{Column, Computing, Item, Slot, Snapshot};
 use crate::engine::Priority;
 use crate::error::Error;
+use crate::life::{HeadState, HeadStatus, Progress, Purpose, Skip};
 use crate::store::StoreError;
 use futures_util::future::join_all;
 use lapel_heads::{Embedding, Head, Signature};
@@ -17,17 +16,6 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 64;
 /// Before a step that the store refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
-
-/// What a backfill is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Purpose {
-    /// A head, by its key, that then serves or stands by.
-    Head(String),
-    /// A model, by its fingerprint, with all its heads.
-    Model(String),
-    /// Signatures of these heads, by key, that were lost.
-    Heal(Vec<String>),
-}
 
 /// Items that were tried and gave no signature, by address; kept alive, so that no other can take it.
 pub(crate) type Tried = HashMap<usize, (Arc<Item>, Skip)>;
@@ -138,7 +126,7 @@ impl Backfill<'_> {
         match &self.purpose {
             Purpose::Head(key) => Some(key.clone()).into_iter().filter(|k| backfills(k)).collect(),
             Purpose::Model(fingerprint) => {
-                let of_model = |s: &super::HeadStatus| {
+                let of_model = |s: &HeadStatus| {
                     s.state == HeadState::Backfilling && s.backbone.as_ref() == Some(fingerprint)
                 };
                 registry.all().into_iter().filter(of_model).map(|s| s.key).collect()
@@ -149,12 +137,7 @@ impl Backfill<'_> {
 
     async fn finish(&self, tried: &Tried) -> Result<bool, Error> {
         loop {
-            let finished = match &self.purpose {
-                Purpose::Head(key) => self.core.finish_head(key, tried).await,
-                Purpose::Model(fingerprint) => self.core.finish_model(fingerprint, tried).await,
-                Purpose::Heal(_) => return Ok(true),
-            };
-            match finished {
+            match self.core.finish(&self.purpose, tried).await {
                 Err(error) if self.waits_for(&error).await => {}
                 other => return other,
             }
@@ -190,7 +173,7 @@ impl Backfill<'_> {
         // By model: the heads to compute, with their keys.
         let mut groups = Vec::new();
         for model in snapshot.models() {
-            let wanted = |c: &&crate::catalogue::Column| {
+            let wanted = |c: &&Column| {
                 keys.iter().any(|k| **k == **c.key()) && c.head().has_network() && model.is_read_by(c.head())
             };
             let columns: Vec<_> = snapshot.all_columns().filter(wanted).collect();
