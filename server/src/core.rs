@@ -15,11 +15,11 @@ mod turns;
 mod warm;
 mod write;
 
+pub use crate::request::RequestId;
 pub use heads::Registration;
 pub use models::GenerationFiles;
 pub use open::OpenError;
-pub(crate) use write::ID_LEN_MAX;
-pub use write::{NewItem, RequestId, Scope, Upserted};
+pub use write::{NewItem, Scope, Upserted};
 
 use crate::caches::Caches;
 use crate::catalogue::{Computing, Snapshot};
@@ -41,7 +41,6 @@ use lapel_heads::{BundleKey, Embedding, Features};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -337,9 +336,4 @@ impl Core {
         }
         Ok(answers)
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

@@ -19,6 +19,7 @@ mod metrics;
 mod model;
 mod probes;
 mod profiles;
+mod request;
 mod search;
 mod serve;
 mod stages;

@@ -1,12 +1,13 @@
 //! Carrying a change of heads and models out: decided by the pure transition, made durable, published, shown, and then
 //! what follows from it is begun.
 
+use super::Core;
 use super::backfill::{Tried, is_whole, spawn};
-use super::{Core, RequestId, now_ms};
 use crate::catalogue::{Column, Precision, Snapshot};
 use crate::error::Error;
 use crate::life::{Change, Effects, HeadState, Life, Purpose, Step};
 use crate::model::Model;
+use crate::request::{RequestId, now_ms};
 use crate::store::{HeadChange, Outcome};
 use std::sync::Arc;
 

@@ -1,10 +1,11 @@
 //! What callers ask of heads: registered, promoted, rolled back, cancelled, retired.
 
+use super::Core;
 use super::carry::Order;
 use super::warm::warm;
-use super::{Core, RequestId};
 use crate::error::Error;
 use crate::life::{Change, HeadStatus, NewHead};
+use crate::request::RequestId;
 use crate::store::Outcome;
 use lapel_heads::Head;
 use std::sync::Arc;

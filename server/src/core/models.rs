@@ -1,11 +1,12 @@
 //! What callers ask of generations with a backbone of their own: built beside the one that serves, switched, dropped.
 
+use super::Core;
 use super::carry::Order;
 use super::warm::warm;
-use super::{Core, RequestId};
 use crate::error::Error;
 use crate::life::{Change, HeadStatus, ModelStatus, Models, NewModel};
 use crate::model::Model;
+use crate::request::RequestId;
 use crate::store::Outcome;
 use lapel_heads::Head;
 use std::collections::HashSet;

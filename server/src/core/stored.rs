@@ -1,9 +1,10 @@
 //! The models of a catalogue: those that are stored, and the configured one for a catalogue that has none.
 
-use super::{OpenError, now_ms};
+use super::OpenError;
 use crate::config::Config;
 use crate::life::{HeadState, Life, ModelStatus, Models, file_keys};
 use crate::model::Model;
+use crate::request::now_ms;
 use crate::store::{HeadChange, Store, StoreError};
 use lapel_heads::load_backbone;
 use std::path::Path;
