@@ -1,8 +1,8 @@
 //! The running catalogue: the store, the model, and the snapshot that answers come from.
 
+mod apply;
 mod backfill;
 mod batch;
-mod carry;
 mod heads;
 mod index;
 mod load;

@@ -137,7 +137,7 @@ impl Backfill<'_> {
 
     async fn finish(&self, tried: &Tried) -> Result<bool, Error> {
         loop {
-            match self.core.finish(&self.purpose, tried).await {
+            match self.core.finish_backfill(&self.purpose, tried).await {
                 Err(error) if self.waits_for(&error).await => {}
                 other => return other,
             }

@@ -1,7 +1,7 @@
 //! What callers ask of heads: registered, promoted, rolled back, cancelled, retired.
 
 use super::Core;
-use super::carry::Order;
+use super::apply::Order;
 use super::warm::warm;
 use crate::error::Error;
 use crate::life::{Change, HeadStatus, NewHead};
@@ -58,7 +58,7 @@ impl Core {
         let Registration { update, hold, request } = registration;
         let new = NewHead { head, update, hold, heads_max: self.config.limits.heads_max };
         let order = Order { files: vec![bytes], ..Order::new(Change::Register(new), request) };
-        self.follow_of_head(order).await
+        self.change_head(order).await
     }
 
     /// Puts a version on standby in service; 0: the newest.
@@ -71,7 +71,7 @@ impl Core {
         version: u32,
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
-        self.follow_of_head(Order::new(Change::Promote { name, version }, request)).await
+        self.change_head(Order::new(Change::Promote { name, version }, request)).await
     }
 
     /// Puts the version that served before back in service.
@@ -83,7 +83,7 @@ impl Core {
         name: String,
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
-        self.follow_of_head(Order::new(Change::RollBack { name }, request)).await
+        self.change_head(Order::new(Change::RollBack { name }, request)).await
     }
 
     /// Ends a backfill and drops the version it was for.
@@ -95,7 +95,7 @@ impl Core {
         name: String,
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
-        self.follow_of_head(Order::new(Change::Cancel { name }, request)).await
+        self.change_head(Order::new(Change::Cancel { name }, request)).await
     }
 
     /// Takes a head out of service with all its versions, or drops one version, and deletes the data.
@@ -109,17 +109,17 @@ impl Core {
         version: u32,
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
-        self.follow_of_head(Order::new(Change::Retire { name, version }, request)).await
+        self.change_head(Order::new(Change::Retire { name, version }, request)).await
     }
 
     /// Turns a head that cannot go on into a failed one. Where the version before is still there, it serves again. Its
     /// bundle and its signatures are kept until it is retired: one fault must not delete what took hours to compute.
     pub(crate) async fn fail_head(&self, key: &str, reason: &str) {
-        self.suffer(Change::Fail { key: key.to_owned(), reason: reason.to_owned() }).await;
+        self.apply_fault(Change::Fail { key: key.to_owned(), reason: reason.to_owned() }).await;
     }
 
-    async fn follow_of_head(self: &Arc<Self>, order: Order) -> Result<HeadStatus, Error> {
-        match self.follow(order).await? {
+    async fn change_head(self: &Arc<Self>, order: Order) -> Result<HeadStatus, Error> {
+        match self.request_change(order).await? {
             Some(Outcome::Head(name, version)) => self.registry.get(&name, version),
             other => Err(Error::Internal(format!("a change of a head led to {other:?}"))),
         }

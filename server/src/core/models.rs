@@ -1,7 +1,7 @@
 //! What callers ask of generations with a backbone of their own: built beside the one that serves, switched, dropped.
 
 use super::Core;
-use super::carry::Order;
+use super::apply::Order;
 use super::warm::warm;
 use crate::error::Error;
 use crate::life::{Change, HeadStatus, ModelStatus, Models, NewModel};
@@ -90,7 +90,7 @@ impl Core {
         .await??;
         let GenerationFiles { backbone, extract_parts, heads: bundles } = files;
         let new = NewModel { fingerprint: model.fingerprint().to_owned(), heads, hold };
-        self.follow_of_model(Order {
+        self.change_model(Order {
             change: Change::RegisterModel(new),
             request,
             files: bundles.into_iter().chain([backbone, extract_parts]).collect(),
@@ -108,7 +108,7 @@ impl Core {
         fingerprint: String,
         request: RequestId,
     ) -> Result<ModelStatus, Error> {
-        self.follow_of_model(Order::new(Change::Switch { fingerprint }, request)).await
+        self.change_model(Order::new(Change::Switch { fingerprint }, request)).await
     }
 
     /// Drops a model that does not serve, with its heads and their data, that of heads which had failed included.
@@ -120,17 +120,20 @@ impl Core {
         fingerprint: String,
         request: RequestId,
     ) -> Result<ModelStatus, Error> {
-        self.follow_of_model(Order::new(Change::DropModel { fingerprint }, request)).await
+        self.change_model(Order::new(Change::DropModel { fingerprint }, request)).await
     }
 
     /// Turns a model that cannot be built into a failed one; queries never saw it.
     pub(crate) async fn fail_model(&self, fingerprint: &str, reason: &str) {
-        self.suffer(Change::FailModel { fingerprint: fingerprint.to_owned(), reason: reason.to_owned() })
-            .await;
+        self.apply_fault(Change::FailModel {
+            fingerprint: fingerprint.to_owned(),
+            reason: reason.to_owned(),
+        })
+        .await;
     }
 
-    async fn follow_of_model(self: &Arc<Self>, order: Order) -> Result<ModelStatus, Error> {
-        match self.follow(order).await? {
+    async fn change_model(self: &Arc<Self>, order: Order) -> Result<ModelStatus, Error> {
+        match self.request_change(order).await? {
             Some(Outcome::Model(fingerprint)) => self.model_status(&fingerprint),
             other => Err(Error::Internal(format!("a change of a model led to {other:?}"))),
         }

@@ -9,7 +9,7 @@ use crate::store::Outcome;
 use lapel_heads::Head;
 use std::sync::Arc;
 
-fn told(status: &HeadStatus) -> Outcome {
+fn outcome_of(status: &HeadStatus) -> Outcome {
     Outcome::Head(status.name.clone(), status.version)
 }
 
@@ -27,12 +27,12 @@ impl Transition {
         }
         let is_same = |s: &&HeadStatus| s.is_alive() && s.name == head.name() && s.bundle_sha256 == head.id();
         if let Some(there) = self.life.heads().find(is_same) {
-            return Ok(told(there));
+            return Ok(outcome_of(there));
         }
         check_free(&self.life, new)?;
         let status = self.insert(head, !new.hold);
         self.files = vec![status.key.clone()];
-        Ok(told(&status))
+        Ok(outcome_of(&status))
     }
 
     /// The next version of a head's name, which is to be backfilled.
@@ -66,7 +66,7 @@ impl Transition {
                 self.set(&[status.key.clone()], &HeadState::Standby);
             }
         }
-        Ok(told(&status))
+        Ok(outcome_of(&status))
     }
 
     pub(super) fn promote(&mut self, name: &str, version: u32) -> Result<Outcome, Refusal> {
@@ -82,9 +82,9 @@ impl Transition {
             HeadState::Standby if waits(status) => {
                 let status = status.clone();
                 self.serve(&status);
-                Ok(told(&status))
+                Ok(outcome_of(&status))
             }
-            HeadState::Active => Ok(told(status)),
+            HeadState::Active => Ok(outcome_of(status)),
             HeadState::Standby => Err(Refusal::OnOtherBackbone { name, version }),
             state => Err(Refusal::NotOnStandby { name, version, state: state.name() }),
         }
@@ -95,7 +95,7 @@ impl Transition {
         let before = self.served_before(name)?;
         let before = before.ok_or_else(|| Refusal::NothingToRollBack { name: name.to_owned() })?;
         self.serve(&before);
-        Ok(told(&before))
+        Ok(outcome_of(&before))
     }
 
     pub(super) fn cancel(&mut self, name: &str) -> Result<Outcome, Refusal> {
@@ -137,7 +137,7 @@ impl Transition {
         }
         let keys: Vec<String> = going.iter().map(|s| s.key.clone()).collect();
         self.set(&keys, &HeadState::Draining);
-        let last = going.last().map(told);
+        let last = going.last().map(outcome_of);
         last.ok_or_else(|| Refusal::NoHeadInService { name: name.to_owned() })
     }
 
@@ -153,7 +153,7 @@ impl Transition {
                 self.serve(&before);
             }
         }
-        Ok(told(&status))
+        Ok(outcome_of(&status))
     }
 
     /// Lets a version serve in the place of the one that does.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A head that tells one attribute apart, external or on a backbone. Heads of different dimensions have different bundles.
-fn made(name: &str, attribute: &str, backbone: Option<&str>, dim: usize) -> Arc<Head> {
+fn new_head(name: &str, attribute: &str, backbone: Option<&str>, dim: usize) -> Arc<Head> {
     let labels = (0..dim).map(|label| format!("{attribute}{label}")).collect();
     let manifest = Manifest::external(name, dim, vec![Attribute { name: attribute.into(), labels }]);
     match backbone {
@@ -24,7 +24,7 @@ fn made(name: &str, attribute: &str, backbone: Option<&str>, dim: usize) -> Arc<
 }
 
 /// Version 1 of a head.
-fn first(head: &Arc<Head>, state: HeadState) -> HeadStatus {
+fn version_1(head: &Arc<Head>, state: HeadState) -> HeadStatus {
     HeadStatus {
         key: format!("{}-1", head.name()),
         name: head.name().to_owned(),
@@ -59,7 +59,7 @@ fn register(head: &Arc<Head>, update: bool, hold: bool) -> Change {
     Change::Register(NewHead { head: head.clone(), update, hold, heads_max: 64 })
 }
 
-fn carried(life: &Life, change: &Change) -> Step {
+fn stepped(life: &Life, change: &Change) -> Step {
     life.step(change, 9).unwrap_or_else(|refusal| panic!("refused: {refusal}"))
 }
 
@@ -70,100 +70,103 @@ fn states(life: &Life, name: &str) -> Vec<&'static str> {
 
 #[test]
 fn a_head_whose_backbone_was_switched_during_its_backfill_does_not_serve() {
-    let (own, late) = (made("own", "own", Some("m1"), 2), made("late", "late", Some("m1"), 2));
-    let other = made("other", "other", Some("m2"), 2);
+    let (own, late) = (new_head("own", "own", Some("m1"), 2), new_head("late", "late", Some("m1"), 2));
+    let other = new_head("other", "other", Some("m2"), 2);
     let before = life(
         vec![
-            first(&own, HeadState::Active),
-            first(&late, HeadState::Backfilling),
-            first(&other, HeadState::Standby),
+            version_1(&own, HeadState::Active),
+            version_1(&late, HeadState::Backfilling),
+            version_1(&other, HeadState::Standby),
         ],
         vec![model("m1", HeadState::Active, &[]), model("m2", HeadState::Standby, &["other-1"])],
     );
-    let switched = carried(&before, &Change::Switch { fingerprint: "m2".into() }).life;
-    let filled = carried(&switched, &Change::HeadFilled { key: "late-1".into() });
+    let switched = stepped(&before, &Change::Switch { fingerprint: "m2".into() }).life;
+    let filled = stepped(&switched, &Change::HeadFilled { key: "late-1".into() });
     assert_eq!(states(&filled.life, "late"), ["on standby"], "its column is of the other backbone");
     assert!(filled.effects.activate.is_empty() && !filled.effects.serves_anew);
     // Back on its backbone it can be promoted.
-    let back = carried(&filled.life, &Change::Switch { fingerprint: "m1".into() }).life;
+    let back = stepped(&filled.life, &Change::Switch { fingerprint: "m1".into() }).life;
     assert_eq!((states(&back, "own"), states(&back, "late")), (vec!["active"], vec!["on standby"]));
-    let promoted = carried(&back, &Change::Promote { name: "late".into(), version: 0 }).life;
+    let promoted = stepped(&back, &Change::Promote { name: "late".into(), version: 0 }).life;
     assert_eq!(states(&promoted, "late"), ["active"]);
 }
 
 #[test]
 fn an_external_head_shares_no_attribute_with_a_model_that_waits() {
-    let (own, other) = (made("own", "own", Some("m1"), 2), made("other", "mood", Some("m2"), 2));
+    let (own, other) = (new_head("own", "own", Some("m1"), 2), new_head("other", "mood", Some("m2"), 2));
     let before = life(
-        vec![first(&own, HeadState::Active), first(&other, HeadState::Standby)],
+        vec![version_1(&own, HeadState::Active), version_1(&other, HeadState::Standby)],
         vec![model("m1", HeadState::Active, &[]), model("m2", HeadState::Standby, &["other-1"])],
     );
-    let refused = before.step(&register(&made("mood", "mood", None, 2), false, false), 9).err();
+    let refused = before.step(&register(&new_head("mood", "mood", None, 2), false, false), 9).err();
     let wanted = Refusal::AttributeTaken { attribute: "mood".into(), head: "other".into() };
     assert_eq!(refused, Some(wanted), "both would serve once the models are switched");
 }
 
 #[test]
 fn an_external_version_that_serves_stays_when_a_model_brings_its_name() {
-    let (own, named) = (made("own", "own", Some("m1"), 2), made("mood", "mood", Some("m2"), 2));
-    let rest = made("rest", "rest", Some("m2"), 2);
-    let mut external = first(&made("mood", "mood", None, 2), HeadState::Active);
+    let (own, named) = (new_head("own", "own", Some("m1"), 2), new_head("mood", "mood", Some("m2"), 2));
+    let rest = new_head("rest", "rest", Some("m2"), 2);
+    let mut external = version_1(&new_head("mood", "mood", None, 2), HeadState::Active);
     (external.key, external.version) = ("mood-2".into(), 2);
     let before = life(
         vec![
-            first(&own, HeadState::Active),
-            first(&named, HeadState::Standby),
-            first(&rest, HeadState::Standby),
+            version_1(&own, HeadState::Active),
+            version_1(&named, HeadState::Standby),
+            version_1(&rest, HeadState::Standby),
             external,
         ],
         vec![model("m1", HeadState::Active, &[]), model("m2", HeadState::Standby, &["mood-1", "rest-1"])],
     );
-    let step = carried(&before, &Change::Switch { fingerprint: "m2".into() });
+    let step = stepped(&before, &Change::Switch { fingerprint: "m2".into() });
     assert_eq!(states(&step.life, "mood"), ["on standby", "active"]);
     assert_eq!((step.effects.switch.as_deref(), step.effects.activate), (Some("m2"), vec!["rest-1".into()]));
 }
 
 #[test]
 fn a_failed_head_keeps_its_data_until_it_is_retired_and_the_version_before_serves() {
-    let (base, old, new) =
-        (made("base", "base", None, 2), made("h", "h", Some("m1"), 2), made("h", "h", Some("m1"), 3));
-    let mut second = first(&new, HeadState::Active);
+    let (base, old, new) = (
+        new_head("base", "base", None, 2),
+        new_head("h", "h", Some("m1"), 2),
+        new_head("h", "h", Some("m1"), 3),
+    );
+    let mut second = version_1(&new, HeadState::Active);
     (second.key, second.version) = ("h-2".into(), 2);
     let before = life(
-        vec![first(&base, HeadState::Active), first(&old, HeadState::Standby), second],
+        vec![version_1(&base, HeadState::Active), version_1(&old, HeadState::Standby), second],
         vec![model("m1", HeadState::Active, &[])],
     );
-    let failed = carried(&before, &Change::Fail { key: "h-2".into(), reason: "it panicked".into() });
+    let failed = stepped(&before, &Change::Fail { key: "h-2".into(), reason: "it panicked".into() });
     assert_eq!(states(&failed.life, "h"), ["active", "failed"]);
     assert_eq!((failed.effects.activate, failed.effects.drop), (vec!["h-1".into()], vec!["h-2".into()]));
     assert_eq!(failed.effects.delete, Vec::<String>::new(), "it is kept");
     let recorded = failed.effects.heads.iter().find(|(key, _)| key == "h-1").map(|(_, record)| record);
     let recorded = recorded.map(|record| (record.state.clone(), record.served_ms));
     assert_eq!(recorded, Some((StoredState::Active, 9)), "the record tells when it came into service again");
-    let retired = carried(&failed.life, &Change::Retire { name: "h".into(), version: 2 });
+    let retired = stepped(&failed.life, &Change::Retire { name: "h".into(), version: 2 });
     assert_eq!(states(&retired.life, "h"), ["active", "draining"]);
     assert_eq!(retired.effects.delete, ["h-2"]);
 }
 
 #[test]
 fn what_changes_nothing_writes_nothing() {
-    let base = made("base", "base", None, 2);
-    let before = life(vec![first(&base, HeadState::Active)], vec![model("m1", HeadState::Active, &[])]);
+    let base = new_head("base", "base", None, 2);
+    let before = life(vec![version_1(&base, HeadState::Active)], vec![model("m1", HeadState::Active, &[])]);
     for change in [
         register(&base, false, false),
         Change::Promote { name: "base".into(), version: 1 },
         Change::Switch { fingerprint: "m1".into() },
         Change::HeadFilled { key: "base-1".into() },
     ] {
-        let step = carried(&before, &change);
+        let step = stepped(&before, &change);
         assert!(!step.effects.is_durable() && !step.effects.serves_anew);
     }
 }
 
 #[test]
 fn a_change_of_what_is_not_there_is_told_with_what_is() {
-    let base = made("base", "base", None, 2);
-    let before = life(vec![first(&base, HeadState::Active)], vec![model("m1", HeadState::Active, &[])]);
+    let base = new_head("base", "base", None, 2);
+    let before = life(vec![version_1(&base, HeadState::Active)], vec![model("m1", HeadState::Active, &[])]);
     let unknown = |what, name: &str, valid: &[&str]| {
         let valid = valid.iter().map(|v| (*v).to_owned()).collect();
         Some(Refusal::Unknown { what, name: name.to_owned(), valid })
@@ -197,9 +200,9 @@ fn a_change_of_what_is_not_there_is_told_with_what_is() {
 
 #[test]
 fn what_is_shown_follows_the_state_and_keeps_the_progress() {
-    let (base, new) = (made("base", "base", None, 2), made("h", "h", None, 2));
+    let (base, new) = (new_head("base", "base", None, 2), new_head("h", "h", None, 2));
     let before = life(
-        vec![first(&base, HeadState::Active), first(&new, HeadState::Backfilling)],
+        vec![version_1(&base, HeadState::Active), version_1(&new, HeadState::Backfilling)],
         vec![model("m1", HeadState::Active, &[])],
     );
     let registry = Registry::default();
@@ -210,7 +213,7 @@ fn what_is_shown_follows_the_state_and_keeps_the_progress() {
     let progress = Progress { total: 7, done: 3, ..Progress::default() };
     registry.set_progress(&["h-1".to_owned()], &progress);
     of_new.mark_unchanged();
-    let filled = carried(&before, &Change::HeadFilled { key: "h-1".into() }).life;
+    let filled = stepped(&before, &Change::HeadFilled { key: "h-1".into() }).life;
     registry.show(&filled);
     assert!(of_new.has_changed().expect("open") && !of_base.has_changed().expect("open"));
     assert!(!models.has_changed().expect("open"));
@@ -218,7 +221,8 @@ fn what_is_shown_follows_the_state_and_keeps_the_progress() {
     assert_eq!((shown.state, shown.progress, shown.served_ms), (HeadState::Active, progress, 9));
     assert_eq!(registry.life().unfinished(), Vec::<Purpose>::new());
     // What a store that was opened anew does not have is shown no more.
-    registry.show(&life(vec![first(&base, HeadState::Active)], vec![model("m2", HeadState::Active, &[])]));
+    registry
+        .show(&life(vec![version_1(&base, HeadState::Active)], vec![model("m2", HeadState::Active, &[])]));
     assert!(registry.get("h", 0).is_err() && of_new.has_changed().is_err());
     assert!(models.borrow_and_update().contains_key("m2"));
 }

@@ -22,7 +22,7 @@ static HEADS: LazyLock<BTreeMap<Kind, Arc<Head>>> = LazyLock::new(|| {
             for backbone in [None, Some(0), Some(1), Some(2)] {
                 for content in 0..2 {
                     let on = backbone.map(|model| MODELS[model]);
-                    let head = made(NAMES[name], ATTRIBUTES[attribute], on, 2 + content);
+                    let head = new_head(NAMES[name], ATTRIBUTES[attribute], on, 2 + content);
                     heads.insert((name, attribute, backbone, content), head);
                 }
             }
@@ -76,7 +76,7 @@ fn change(life: &Life, (kind, one, two, three, yes): Ask) -> Change {
 
 /// What follows from the effects alone.
 #[derive(Default)]
-struct Followed {
+struct Mirror {
     heads: BTreeMap<String, HeadRecord>,
     models: BTreeMap<String, ModelRecord>,
     /// Columns that queries read, and columns that only writes fill.
@@ -88,7 +88,7 @@ struct Followed {
     deleted: BTreeSet<String>,
 }
 
-impl Followed {
+impl Mirror {
     /// Does what a store and a snapshot do. The life tells the names and the backbones of keys.
     fn follow(&mut self, effects: &Effects, life: &Life) {
         let of = |key: &str| life.of_key(key).expect("known");
@@ -122,7 +122,7 @@ impl Followed {
         self.deleted.extend(effects.delete.iter().cloned());
     }
 
-    /// Compares what was followed with the state.
+    /// Compares what was mirror with the state.
     fn check(&self, life: &Life) {
         let keys = |wanted: &dyn Fn(&HeadStatus) -> bool| -> BTreeSet<String> {
             life.heads().filter(|s| wanted(s)).map(|s| s.key.clone()).collect()
@@ -175,19 +175,19 @@ proptest! {
         asked in proptest::collection::vec((0u8..18, 0usize..64, 0usize..64, 0usize..64, any::<bool>()), 1..120)
     ) {
         let mut now = life(Vec::new(), vec![model("m1", HeadState::Active, &[])]);
-        let mut followed = Followed { serving: "m1".into(), ..Followed::default() };
-        followed.alive.insert("m1".into());
-        followed.models.insert("m1".into(), now.models()["m1"].record());
+        let mut mirror = Mirror { serving: "m1".into(), ..Mirror::default() };
+        mirror.alive.insert("m1".into());
+        mirror.models.insert("m1".into(), now.models()["m1"].record());
         for (at, ask) in asked.into_iter().enumerate() {
             let change = change(&now, ask);
             let Ok(Step { life: next, effects, files, .. }) = now.step(&change, 10 + at as u64) else { continue };
-            let (active, serving) = (followed.active.clone(), followed.serving.clone());
-            followed.follow(&effects, &next);
+            let (active, serving) = (mirror.active.clone(), mirror.serving.clone());
+            mirror.follow(&effects, &next);
             check(&next);
-            followed.check(&next);
-            let is_other = active != followed.active || serving != followed.serving;
+            mirror.check(&next);
+            let is_other = active != mirror.active || serving != mirror.serving;
             prop_assert_eq!(effects.serves_anew, is_other, "a generation is a set of heads on a backbone");
-            prop_assert!(active.is_empty() || !followed.active.is_empty() || change.is_fault());
+            prop_assert!(active.is_empty() || !mirror.active.is_empty() || change.is_fault());
             prop_assert!(effects.add.iter().all(|key| files.contains(key)), "a new head brings its bundle");
             prop_assert!(effects.add_models.len() <= 1 && (effects.switch.is_none() || effects.is_durable()));
             let begun: Vec<_> = effects.backfills.iter().filter(|p| !next.unfinished().contains(p)).collect();

@@ -18,7 +18,7 @@ fn every() -> [HeadState; 6] {
 }
 
 /// What a refusal is for the caller.
-fn refused(refusal: Refusal) -> String {
+fn code_of(refusal: Refusal) -> String {
     match Error::from(refusal) {
         Error::Precondition { reason, .. } => reason.to_owned(),
         Error::Exists(_) => "EXISTS".to_owned(),
@@ -30,8 +30,8 @@ fn refused(refusal: Refusal) -> String {
 
 #[test]
 fn every_state_of_a_head_with_every_change() {
-    let base = made("base", "base", None, 2);
-    let (head, other) = (made("h", "h", Some("m1"), 2), made("h", "h", Some("m1"), 3));
+    let base = new_head("base", "base", None, 2);
+    let (head, other) = (new_head("h", "h", Some("m1"), 2), new_head("h", "h", Some("m1"), 3));
     let named = || "h".to_owned();
     let key = || "h-1".to_owned();
     let changes = [
@@ -60,13 +60,13 @@ fn every_state_of_a_head_with_every_change() {
     ];
     for (state, row) in every().into_iter().zip(&table) {
         let before = life(
-            vec![first(&base, HeadState::Active), first(&head, state.clone())],
+            vec![version_1(&base, HeadState::Active), version_1(&head, state.clone())],
             vec![model("m1", HeadState::Active, &[])],
         );
         for ((name, change), wanted) in changes.iter().zip(row) {
             let found = match before.step(change, 9) {
                 Ok(step) => states(&step.life, "h").join(", "),
-                Err(refusal) => refused(refusal),
+                Err(refusal) => code_of(refusal),
             };
             assert_eq!(found, *wanted, "{state:?} on {name}");
         }
@@ -75,9 +75,9 @@ fn every_state_of_a_head_with_every_change() {
 
 #[test]
 fn every_state_of_a_model_with_every_change() {
-    let (base, own) = (made("base", "base", None, 2), made("own", "own", Some("m1"), 2));
-    let (head, other) = (made("n", "n", Some("m2"), 2), made("o", "o", Some("m2"), 2));
-    let third = made("n", "n", Some("m3"), 2);
+    let (base, own) = (new_head("base", "base", None, 2), new_head("own", "own", Some("m1"), 2));
+    let (head, other) = (new_head("n", "n", Some("m2"), 2), new_head("o", "o", Some("m2"), 2));
+    let third = new_head("n", "n", Some("m3"), 2);
     let build = |fingerprint: &str, head: &Arc<Head>| {
         Change::RegisterModel(NewModel {
             fingerprint: fingerprint.into(),
@@ -122,7 +122,11 @@ fn every_state_of_a_model_with_every_change() {
     for (state, row) in every().into_iter().zip(&table) {
         let serves = if state == HeadState::Active { HeadState::Standby } else { HeadState::Active };
         let before = life(
-            vec![first(&base, HeadState::Active), first(&own, serves.clone()), first(&head, state.clone())],
+            vec![
+                version_1(&base, HeadState::Active),
+                version_1(&own, serves.clone()),
+                version_1(&head, state.clone()),
+            ],
             vec![model("m1", serves, &["own-1"]), model("m2", state.clone(), &["n-1"])],
         );
         for ((name, change), wanted) in changes.iter().zip(row) {
@@ -131,7 +135,7 @@ fn every_state_of_a_model_with_every_change() {
                     let models: Vec<_> = step.life.models().values().map(|m| m.state.name()).collect();
                     format!("{}: {}", models.join(", "), states(&step.life, "n").join(", "))
                 }
-                Err(refusal) => refused(refusal),
+                Err(refusal) => code_of(refusal),
             };
             assert_eq!(found, *wanted, "{state:?} on {name}");
         }
@@ -140,19 +144,20 @@ fn every_state_of_a_model_with_every_change() {
 
 #[test]
 fn what_the_tables_do_not_show_is_refused_as_well() {
-    let (base, own) = (made("base", "base", None, 2), made("own", "own", Some("m1"), 2));
-    let alone = life(vec![first(&base, HeadState::Active)], vec![model("m1", HeadState::Active, &[])]);
+    let (base, own) = (new_head("base", "base", None, 2), new_head("own", "own", Some("m1"), 2));
+    let alone = life(vec![version_1(&base, HeadState::Active)], vec![model("m1", HeadState::Active, &[])]);
     let both = life(
-        vec![first(&base, HeadState::Active), first(&own, HeadState::Standby)],
+        vec![version_1(&base, HeadState::Active), version_1(&own, HeadState::Standby)],
         vec![model("m1", HeadState::Active, &[]), model("m2", HeadState::Standby, &["gone-1"])],
     );
-    let mut updated = first(&made("base", "base", None, 3), HeadState::Standby);
+    let mut updated = version_1(&new_head("base", "base", None, 3), HeadState::Standby);
     (updated.key, updated.version) = ("base-2".into(), 2);
-    let two = life(vec![first(&base, HeadState::Active), updated], vec![model("m1", HeadState::Active, &[])]);
-    let full = NewHead { head: made("x", "x", None, 2), update: false, hold: false, heads_max: 1 };
+    let two =
+        life(vec![version_1(&base, HeadState::Active), updated], vec![model("m1", HeadState::Active, &[])]);
+    let full = NewHead { head: new_head("x", "x", None, 2), update: false, hold: false, heads_max: 1 };
     let on_m2 = |name: &str, attribute: &str| NewModel {
         fingerprint: "m2".into(),
-        heads: vec![made(name, attribute, Some("m2"), 2)],
+        heads: vec![new_head(name, attribute, Some("m2"), 2)],
         hold: true,
     };
     let cases = [
@@ -162,20 +167,20 @@ fn what_the_tables_do_not_show_is_refused_as_well() {
         (
             "another backbone",
             &alone,
-            register(&made("x", "x", Some("m7"), 2), false, false),
+            register(&new_head("x", "x", Some("m7"), 2), false, false),
             "OTHER_BACKBONE",
         ),
-        ("an attribute", &alone, register(&made("x", "base", Some("m1"), 2), false, false), "EXISTS"),
+        ("an attribute", &alone, register(&new_head("x", "base", Some("m1"), 2), false, false), "EXISTS"),
         ("a name of an external head", &alone, Change::RegisterModel(on_m2("base", "x")), "EXISTS"),
         ("an attribute of an external head", &alone, Change::RegisterModel(on_m2("x", "base")), "EXISTS"),
         ("no heads left", &both, Change::Switch { fingerprint: "m2".into() }, "NO_HEADS"),
     ];
     for (case, before, change, wanted) in cases {
-        let found = before.step(&change, 9).err().map(refused);
+        let found = before.step(&change, 9).err().map(code_of);
         assert_eq!(found.as_deref(), Some(wanted), "{case}");
     }
     let building = life(
-        vec![first(&made("n", "n", Some("m2"), 2), HeadState::Failed("x".into()))],
+        vec![version_1(&new_head("n", "n", Some("m2"), 2), HeadState::Failed("x".into()))],
         vec![model("m1", HeadState::Active, &[]), model("m2", HeadState::Backfilling, &["n-1"])],
     );
     let filled = building.step(&Change::ModelFilled { fingerprint: "m2".into() }, 9).err();

@@ -1,5 +1,5 @@
-//! Carrying a change of heads and models out: decided by the pure transition, made durable, published, shown, and then
-//! what follows from it is begun.
+//! Applies changes of heads and models: the pure transition decides, then the change is stored, published and shown, and
+//! its remaining effects are carried out.
 
 use super::Core;
 use super::backfill::{Tried, is_whole, spawn};
@@ -29,9 +29,9 @@ impl Order {
 }
 
 impl Core {
-    /// Carries an order out to its end, whether or not the caller stays, and returns what it led to: what it led to before
-    /// where the request is a repeated one.
-    pub(super) async fn follow(self: &Arc<Self>, order: Order) -> Result<Option<Outcome>, Error> {
+    /// Applies a caller's change, whether or not the caller stays, and returns its outcome. A repeated request returns the
+    /// outcome of the first one.
+    pub(super) async fn request_change(self: &Arc<Self>, order: Order) -> Result<Option<Outcome>, Error> {
         // Nobody waits while the store is opened anew.
         self.check_open()?;
         let core = self.clone();
@@ -40,26 +40,26 @@ impl Core {
             if let Some(done) = core.outcome(&order.request).await? {
                 return Ok(Some(done));
             }
-            let (outcome, backfills) = core.carry_out(order).await?;
+            let (outcome, backfills) = core.apply(order).await?;
             for purpose in backfills {
-                core.begin(purpose).await?;
+                core.start_backfill(purpose).await?;
             }
             Ok(outcome)
         })
         .await?
     }
 
-    /// Shows a fault that was seen, even where it cannot be written down. The store is then opened anew, so that the
-    /// memory follows the disk again, and the fault shows itself again.
-    pub(super) async fn suffer(&self, change: Change) {
+    /// Applies a fault that was seen, even where it cannot be stored. The store is reopened then and the memory read from
+    /// it, and the fault is seen again.
+    pub(super) async fn apply_fault(&self, change: Change) {
         let _writer = self.writer.lock().await;
-        if let Err(error) = self.carry_out(Order::new(change, RequestId::none())).await {
-            tracing::error!(%error, "a fault of a head or a model cannot be followed");
+        if let Err(error) = self.apply(Order::new(change, RequestId::none())).await {
+            tracing::error!(%error, "a fault of a head or a model cannot be applied");
         }
     }
 
     /// Lets a head or a model serve or stand by if every item has been tried; false: some are left to do.
-    pub(crate) async fn finish(&self, purpose: &Purpose, tried: &Tried) -> Result<bool, Error> {
+    pub(crate) async fn finish_backfill(&self, purpose: &Purpose, tried: &Tried) -> Result<bool, Error> {
         let _writer = self.writer.lock().await;
         self.try_finish(purpose, tried).await
     }
@@ -84,12 +84,12 @@ impl Core {
         if !keys.iter().all(|key| is_whole(&snapshot, key, tried)) {
             return Ok(false);
         }
-        self.carry_out(Order::new(change, RequestId::none())).await?;
+        self.apply(Order::new(change, RequestId::none())).await?;
         Ok(true)
     }
 
-    /// Begins a backfill; a head that lacks nothing needs none. The caller holds the writer's lock.
-    async fn begin(self: &Arc<Self>, purpose: Purpose) -> Result<(), Error> {
+    /// Starts a backfill; a head that lacks nothing needs none. The caller holds the writer's lock.
+    async fn start_backfill(self: &Arc<Self>, purpose: Purpose) -> Result<(), Error> {
         let finished = match &purpose {
             Purpose::Head(_) => self.try_finish(&purpose, &Tried::new()).await,
             Purpose::Model(_) | Purpose::Heal(_) => Ok(false),
@@ -100,9 +100,9 @@ impl Core {
         finished.map(drop)
     }
 
-    /// Decides, stores, publishes and shows a change, and deletes what is over. Returns what it led to, and the backfills
-    /// that are to begin. The caller holds the writer's lock.
-    async fn carry_out(&self, order: Order) -> Result<(Option<Outcome>, Vec<Purpose>), Error> {
+    /// Decides, stores, publishes and shows a change, and deletes the data of what has retired. Returns the outcome, and the
+    /// backfills to be started. The caller holds the writer's lock.
+    async fn apply(&self, order: Order) -> Result<(Option<Outcome>, Vec<Purpose>), Error> {
         let Order { change, request, files, model } = order;
         let Step { life, effects, outcome, files: keys } = self.registry.life().step(&change, now_ms())?;
         if !effects.is_durable() {
@@ -120,9 +120,9 @@ impl Core {
             if !change.is_fault() {
                 return Err(error);
             }
-            tracing::error!(%error, "a fault of a head or a model cannot be recorded");
+            tracing::error!(%error, "a fault of a head or a model cannot be stored");
         }
-        tell(&life, &effects.activate, effects.switch.as_deref(), next.generation);
+        log_service(&life, &effects.activate, effects.switch.as_deref(), next.generation);
         self.publish(next);
         self.registry.show(&life);
         effects.drop_models.iter().for_each(|fingerprint| self.forget_features(fingerprint));
@@ -187,7 +187,7 @@ fn next_snapshot(
     Ok(next)
 }
 
-fn tell(life: &Life, activated: &[String], switched: Option<&str>, generation: u64) {
+fn log_service(life: &Life, activated: &[String], switched: Option<&str>, generation: u64) {
     if let Some(backbone) = switched {
         tracing::info!(backbone, generation, "backbone in service");
     }
