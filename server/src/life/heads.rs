@@ -145,11 +145,9 @@ impl Transition {
         let status = self.known(key)?;
         if status.is_alive() {
             self.set(&[status.key.clone()], &HeadState::Failed(reason.to_owned()));
-            let before = match status.state {
-                HeadState::Active => self.served_before(&status.name)?,
-                _ => None,
-            };
-            if let Some(before) = before {
+            if status.state == HeadState::Active
+                && let Some(before) = self.served_before(&status.name)?
+            {
                 self.serve(&before);
             }
         }
@@ -182,7 +180,8 @@ impl Transition {
 fn check_free(life: &Life, new: &NewHead) -> Result<(), Refusal> {
     let head = &new.head;
     let alive: Vec<&HeadStatus> = life.heads().filter(|s| s.is_alive()).collect();
-    let (same_name, others): (Vec<&HeadStatus>, Vec<_>) = alive.iter().partition(|s| s.name == head.name());
+    let (same_name, others): (Vec<&HeadStatus>, Vec<_>) =
+        alive.iter().copied().partition(|s| s.name == head.name());
     if let (Some(there), false) = (same_name.last(), new.update) {
         return Err(Refusal::NameTaken {
             name: there.name.clone(),

@@ -34,9 +34,8 @@ impl Transition {
     pub(super) fn model_filled(&mut self, fingerprint: &str) -> Result<Outcome, Refusal> {
         let model = self.life.model(fingerprint)?.clone();
         if model.state == HeadState::Backfilling {
-            let of_model = self.life.heads_of_model(fingerprint);
-            let mut own = of_model.filter(|s| model.heads.contains(&s.key));
-            if let Some(failed) = own.find(|s| !s.is_alive()) {
+            let has_failed = |s: &&HeadStatus| model.heads.contains(&s.key) && !s.is_alive();
+            if let Some(failed) = self.life.heads_of_model(fingerprint).find(has_failed) {
                 return Err(Refusal::HeadOfBuildFailed { head: failed.name.clone() });
             }
             if model.promotes_itself {

@@ -77,7 +77,8 @@ impl HeadStatus {
     pub fn with_head(mut self, loaded: Result<Arc<Head>, String>) -> Self {
         match loaded {
             Ok(head) => {
-                self.backbone = self.backbone.or_else(|| head.manifest().backbone.clone());
+                let backbone = head.manifest().backbone.clone().filter(|_| head.has_network());
+                self.backbone = self.backbone.or(backbone);
                 self.head = Some(head);
             }
             Err(reason) => self.state = HeadState::Failed(reason),

@@ -122,7 +122,7 @@ impl Mirror {
         self.deleted.extend(effects.delete.iter().cloned());
     }
 
-    /// Compares what was mirror with the state.
+    /// Compares it with the state.
     fn check(&self, life: &Life) {
         let keys = |wanted: &dyn Fn(&HeadStatus) -> bool| -> BTreeSet<String> {
             life.heads().filter(|s| wanted(s)).map(|s| s.key.clone()).collect()
