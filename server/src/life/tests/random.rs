@@ -34,15 +34,19 @@ static HEADS: LazyLock<BTreeMap<Kind, Arc<Head>>> = LazyLock::new(|| {
 /// What is asked for; the numbers choose among what there is.
 type Ask = (u8, usize, usize, usize, bool);
 
-/// One of the keys that there are, or one that there is not.
+/// The key of a head that is alive, or one that there is not.
 fn key(life: &Life, number: usize) -> String {
-    life.heads().nth(number % 8).map_or_else(|| "nobody".to_owned(), |status| status.key.clone())
+    life.heads()
+        .filter(|s| s.is_alive())
+        .nth(number % 8)
+        .map_or_else(|| "nobody".to_owned(), |status| status.key.clone())
 }
 
 fn change(life: &Life, (kind, one, two, three, yes): Ask) -> Change {
     let name = || NAMES[one % NAMES.len()].to_owned();
     let fingerprint = || MODELS[one % MODELS.len()].to_owned();
-    let version = two as u32 % 4;
+    // Mostly whichever version is meant without a number.
+    let version = (two as u32 % 6).saturating_sub(2);
     let head = |name: usize, attribute: usize, backbone: Option<usize>| {
         HEADS[&(name % NAMES.len(), attribute % ATTRIBUTES.len(), backbone, three % 2)].clone()
     };
@@ -64,12 +68,13 @@ fn change(life: &Life, (kind, one, two, three, yes): Ask) -> Change {
         6 | 7 => Change::ModelFilled { fingerprint: fingerprint() },
         8 => Change::Promote { name: name(), version },
         9 => Change::RollBack { name: name() },
-        10 => Change::Cancel { name: name() },
+        10 if three.is_multiple_of(4) => Change::Cancel { name: name() },
+        10 => Change::RollBack { name: name() },
         11 => Change::Retire { name: name(), version },
-        12 => Change::Fail { key: key(life, one), reason: "x".into() },
+        12 if yes => Change::Fail { key: key(life, one), reason: "x".into() },
         13 => Change::Switch { fingerprint: if yes { String::new() } else { fingerprint() } },
         14 => Change::DropModel { fingerprint: fingerprint() },
-        15 => Change::FailModel { fingerprint: fingerprint(), reason: "x".into() },
+        15 if yes => Change::FailModel { fingerprint: fingerprint(), reason: "x".into() },
         _ => Change::Drained,
     }
 }
