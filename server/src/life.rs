@@ -16,7 +16,6 @@ mod tests;
 pub use change::{Change, NewHead, NewModel};
 pub use effects::{Effects, Purpose};
 pub use records::file_keys;
-pub use refusal::Refusal;
 pub use registry::Registry;
 pub use state::HeadState;
 pub use status::{HeadStatus, Life, ModelStatus, Models, Progress, Skip};

@@ -3,9 +3,10 @@
 mod random;
 mod tables;
 
+use super::refusal::Refusal;
 use super::{
-    Change, HeadState, HeadStatus, Life, ModelStatus, Models, NewHead, NewModel, Progress, Purpose, Refusal,
-    Registry, Step,
+    Change, HeadState, HeadStatus, Life, ModelStatus, Models, NewHead, NewModel, Progress, Purpose, Registry,
+    Step,
 };
 use crate::store::StoredState;
 use crate::testing::{head, network_head};
