@@ -94,10 +94,19 @@ impl Core {
             Purpose::Head(_) => self.try_finish(&purpose, &Tried::new()).await,
             Purpose::Model(_) | Purpose::Heal(_) => Ok(false),
         };
-        if !matches!(finished, Ok(true)) {
-            spawn(self, purpose);
+        match finished {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                spawn(self, purpose);
+                Ok(())
+            }
+            // The store is opened anew, and every backfill is resumed then.
+            Err(error @ Error::Store(_)) => Err(error),
+            Err(error) => {
+                spawn(self, purpose);
+                Err(error)
+            }
         }
-        finished.map(drop)
     }
 
     /// Decides, stores, publishes and shows a change, and deletes the data of what has retired. Returns the outcome, and the

@@ -48,7 +48,7 @@ impl Registry {
         drop(heads);
         // Who sees a model settled finds its heads settled too.
         self.models.send_if_modified(|shown| {
-            let is_new = shown != life.models();
+            let is_new = *shown != *life.models();
             if is_new {
                 shown.clone_from(life.models());
             }
