@@ -72,7 +72,8 @@ impl Backfill<'_> {
         loop {
             let keys = self.keys();
             if keys.is_empty() {
-                return Ok(());
+                // Either it is over, or none of its heads could be loaded.
+                return self.finish(&tried).await.map(drop);
             }
             let todo = todo(&self.core.snapshot(), &keys, &tried);
             progress.total = progress.done + todo.len() as u64;
@@ -87,8 +88,11 @@ impl Backfill<'_> {
             // The signatures of one batch are committed while those of the next are computed.
             let mut computed: Vec<Found> = Vec::new();
             for batch in todo.chunks(BATCH).map(Some).chain([None]) {
-                if self.core.stopping.is_cancelled() || self.keys().is_empty() {
+                if self.core.stopping.is_cancelled() {
                     return Ok(());
+                }
+                if self.keys().is_empty() {
+                    break;
                 }
                 let next = async {
                     match batch {

@@ -145,6 +145,12 @@ impl Transition {
         let status = self.known(key)?;
         if status.is_alive() {
             self.set(&[status.key.clone()], &HeadState::Failed(reason.to_owned()));
+            if let Some(backbone) = status.backbone.as_deref().filter(|_| self.life.is_part_of_build(&status))
+            {
+                // A generation is built whole or not at all.
+                let refusal = Refusal::HeadOfBuildFailed { head: status.name.clone() };
+                self.fail_model(backbone, &format!("{refusal}: {reason}"))?;
+            }
             if status.state == HeadState::Active
                 && let Some(before) = self.served_before(&status.name)?
             {

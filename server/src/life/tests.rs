@@ -150,6 +150,33 @@ fn a_failed_head_keeps_its_data_until_it_is_retired_and_the_version_before_serve
 }
 
 #[test]
+fn a_generation_fails_with_the_first_of_its_heads() {
+    let (own, one, two) = (
+        new_head("own", "own", Some("m1"), 2),
+        new_head("a", "a", Some("m2"), 2),
+        new_head("b", "b", Some("m2"), 2),
+    );
+    let before = life(
+        vec![
+            version_1(&own, HeadState::Active),
+            version_1(&one, HeadState::Backfilling),
+            version_1(&two, HeadState::Backfilling),
+        ],
+        vec![
+            model("m1", HeadState::Active, &["own-1"]),
+            model("m2", HeadState::Backfilling, &["a-1", "b-1"]),
+        ],
+    );
+    let step = stepped(&before, &Change::Fail { key: "a-1".into(), reason: "it panicked".into() });
+    let why = "its head \"a\" failed: it panicked".to_owned();
+    assert_eq!(step.life.model("m2").map(|m| m.state.clone()), Ok(HeadState::Failed(why)));
+    assert_eq!((states(&step.life, "a"), states(&step.life, "b")), (vec!["failed"], vec!["failed"]));
+    assert_eq!(step.life.unfinished(), Vec::<Purpose>::new());
+    assert_eq!(step.effects.delete, Vec::<String>::new(), "its data is kept until it is dropped");
+    assert!(!step.effects.serves_anew);
+}
+
+#[test]
 fn what_changes_nothing_writes_nothing() {
     let base = new_head("base", "base", None, 2);
     let before = life(vec![version_1(&base, HeadState::Active)], vec![model("m1", HeadState::Active, &[])]);
