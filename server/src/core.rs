@@ -10,6 +10,7 @@ mod mend;
 mod models;
 mod moment;
 mod open;
+mod open_error;
 mod stored;
 mod turns;
 mod warm;
@@ -18,7 +19,7 @@ mod write;
 pub use crate::request::RequestId;
 pub use heads::Registration;
 pub use models::GenerationFiles;
-pub use open::OpenError;
+pub use open_error::OpenError;
 pub use write::{NewItem, Scope, Upserted};
 
 use crate::caches::Caches;
