@@ -14,9 +14,9 @@ mod step;
 mod tests;
 
 pub use change::{Change, NewHead, NewModel};
-pub use effects::{Effects, Purpose};
+pub use effects::Effects;
 pub use records::file_keys;
 pub use registry::Registry;
 pub use state::HeadState;
-pub use status::{HeadStatus, Life, ModelStatus, Models, Progress, Skip};
+pub use status::{HeadStatus, Life, ModelStatus, Models, Progress, Purpose, Skip};
 pub use step::Step;

@@ -2,19 +2,8 @@
 
 use super::records::file_keys;
 use super::state::HeadState;
-use super::status::{HeadStatus, Life, ModelStatus};
+use super::status::{HeadStatus, Life, ModelStatus, Purpose};
 use crate::store::{HeadRecord, ModelRecord};
-
-/// What a backfill is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// A head, by its key, that then serves or stands by.
-    Head(String),
-    /// A model, by its fingerprint, with all its heads.
-    Model(String),
-    /// Signatures of these heads, by key, that were lost.
-    Heal(Vec<String>),
-}
 
 /// What is to be done so that the store, the snapshot and the disk follow from one state to the next.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,11 +1,21 @@
 //! All heads and models as they are now.
 
-use super::effects::Purpose;
 use super::refusal::Refusal;
 use super::state::HeadState;
 use lapel_heads::Head;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What a backfill is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// A head, by its key, that then serves or stands by.
+    Head(String),
+    /// A model, by its fingerprint, with all its heads.
+    Model(String),
+    /// Signatures of these heads, by key, that were lost.
+    Heal(Vec<String>),
+}
 
 /// Why an item got no signature in a backfill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
