@@ -110,7 +110,7 @@ impl Transition {
         let is_gone = |s: &HeadStatus| matches!(s.state, HeadState::Retired | HeadState::Draining);
         let versions = self.life.versions(name)?.into_iter().filter(|s| !is_gone(s));
         let (going, staying): (Vec<_>, Vec<_>) = versions.partition(|s| match version {
-            // Versions on another backbone go with it.
+            // Versions on another backbone go when that generation is dropped.
             0 => s.is_on(serving) || !s.is_alive(),
             _ => s.version == version,
         });
