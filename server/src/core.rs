@@ -1,21 +1,26 @@
 //! The running catalogue: the store, the model, and the snapshot that answers come from.
 
+mod apply;
+mod backfill;
 mod batch;
 mod heads;
 mod index;
+mod load;
 mod mend;
 mod models;
 mod moment;
 mod open;
+mod open_error;
+mod stored;
 mod turns;
 mod warm;
 mod write;
 
+pub use crate::request::RequestId;
 pub use heads::Registration;
-pub use models::{GenerationFiles, ModelStatus, Models};
-pub use open::OpenError;
-pub(crate) use write::ID_LEN_MAX;
-pub use write::{NewItem, RequestId, Scope, Upserted};
+pub use models::GenerationFiles;
+pub use open_error::OpenError;
+pub use write::{NewItem, Scope, Upserted};
 
 use crate::caches::Caches;
 use crate::catalogue::{Computing, Snapshot};
@@ -23,7 +28,7 @@ use crate::config::Config;
 use crate::engine::{Engine, Priority};
 use crate::error::Error;
 use crate::features::FeatureCache;
-use crate::heads::{Purpose, Registry};
+use crate::life::{Purpose, Registry};
 use crate::model::Model;
 use crate::profiles::{Profiles, subject_and_name};
 use crate::search::{
@@ -35,10 +40,8 @@ use crate::store::{BackupSummary, ContentId, Outcome, ProfileRecord, Store, Stor
 use arc_swap::ArcSwap;
 use lapel_heads::{BundleKey, Embedding, Features};
 use std::collections::HashSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,8 +68,6 @@ pub struct Core {
     pub(crate) registry: Registry,
     /// Bundles that come over the network must be signed by its owner.
     pub(crate) bundle_key: Option<BundleKey>,
-    /// The states of the models, for whoever watches.
-    pub(crate) models: watch::Sender<Models>,
     planner: Planner,
     caches: Caches,
     /// Held while the caches are written.
@@ -120,25 +121,6 @@ impl Core {
             StoreHealth::Open => Ok(()),
             StoreHealth::Failed | StoreHealth::Reopening => Err(StoreError::Reopening.into()),
         }
-    }
-
-    /// Runs a change of the set of heads to its end under the writer's lock, whether or not the caller stays.
-    async fn uninterrupted<T, F>(
-        self: &Arc<Self>,
-        change: impl FnOnce(Arc<Self>) -> F + Send + 'static,
-    ) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
-    {
-        // Nobody waits while the store is opened anew.
-        self.check_open()?;
-        let core = self.clone();
-        tokio::spawn(async move {
-            let _writer = core.writer.lock().await;
-            change(core.clone()).await
-        })
-        .await?
     }
 
     /// The saved profiles, to be changed; they are written to the disk at once.
@@ -360,9 +342,4 @@ impl Core {
         }
         Ok(answers)
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

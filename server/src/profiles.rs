@@ -5,8 +5,8 @@ mod keys;
 pub(crate) use keys::{before, key_of, subject_and_name};
 
 use crate::config::Limits;
-use crate::core::{ID_LEN_MAX, RequestId, now_ms};
 use crate::error::Error;
+use crate::request::{ID_LEN_MAX, RequestId, now_ms};
 use crate::store::{
     ProfileChange, ProfileKeys, ProfileRecord, ProfileVersion, RequestKey, Store, StoreError,
 };

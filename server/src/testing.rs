@@ -40,14 +40,15 @@ pub(crate) fn network_head(manifest: Manifest) -> Arc<Head> {
         tensors.insert(format!("classifier.{name}.weight"), identity());
         tensors.insert(format!("classifier.{name}.bias"), weights(&[dim], vec![0.0; dim]));
     }
-    let backbone = Some("tests/1".to_owned());
+    let backbone = Some(manifest.backbone.clone().unwrap_or_else(|| "tests/1".to_owned()));
     head(&Bundle {
         manifest: Manifest { kind: HeadKind::Network, hidden: dim, backbone, ..manifest },
         tensors,
     })
 }
 
-fn head(bundle: &Bundle) -> Arc<Head> {
+/// The head of a bundle.
+pub(crate) fn head(bundle: &Bundle) -> Arc<Head> {
     let bytes = bundle.to_bytes().expect("written");
     Arc::new(Head::reading(&Bundle::parse(&bytes).expect("read"), Bundle::id(&bytes), INPUTS).expect("sound"))
 }

@@ -1,9 +1,9 @@
 //! What a group of writes comes to: each is worked out on the state that those before it lead to.
 
-use super::now_ms;
-use super::write::{Embedded, NewItem, Outcomes, RequestId, Scope, Upserted};
+use super::write::{Embedded, NewItem, Outcomes, Scope, Upserted};
 use crate::catalogue::{Column, Computing, Snapshot};
 use crate::error::Error;
+use crate::request::{RequestId, now_ms};
 use crate::store::{ContentId, ItemChange, ItemRecord, Outcome, Receipt, Store, StoreError};
 use lapel_heads::{Features, Signature};
 use std::collections::HashMap;

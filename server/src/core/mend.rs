@@ -1,9 +1,10 @@
 //! After a failure: the store is opened anew, and the memory is brought to what is there.
 
 use super::Core;
-use super::open::load;
+use super::backfill::spawn;
+use super::load::load;
 use crate::engine::HeadFailure;
-use crate::heads::{HeadState, Purpose, spawn_backfill};
+use crate::life::Purpose;
 use crate::store::{StoreError, StoreHealth};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +23,8 @@ impl Core {
             load(&core.store, &core.config)
         });
         let loaded = loaded.await.map_err(|e| super::OpenError::Thread(std::io::Error::other(e)))??;
-        self.registry.replace(&loaded.registry);
-        self.models.send_replace(loaded.models);
         self.publish(loaded.snapshot);
+        self.registry.show(&loaded.life);
         if !self.store.opened() {
             return Err(StoreError::Reopening.into());
         }
@@ -74,20 +74,9 @@ pub(super) async fn keep_sound(core: Arc<Core>, mut failures: mpsc::Receiver<Hea
 
 /// Goes on with backfills that were cut off, and computes signatures that were lost.
 pub(super) fn resume(core: &Arc<Core>, lacking: Vec<String>) {
-    let models = core.models();
-    let builds = |fingerprint: &Option<String>| {
-        fingerprint.as_ref().and_then(|f| models.get(f)).is_some_and(|m| m.state == HeadState::Backfilling)
-    };
-    for status in core.registry.all() {
-        if status.state == HeadState::Backfilling && status.is_alive() && !builds(&status.backbone) {
-            spawn_backfill(core, Purpose::Head(status.key));
-        }
-    }
-    for model in models.values().filter(|m| m.state == HeadState::Backfilling) {
-        spawn_backfill(core, Purpose::Model(model.fingerprint.clone()));
-    }
+    core.registry.life().unfinished().into_iter().for_each(|purpose| spawn(core, purpose));
     if !lacking.is_empty() {
         tracing::warn!(heads = ?lacking, "items lack signatures; they are computed anew");
-        spawn_backfill(core, Purpose::Heal(lacking));
+        spawn(core, Purpose::Heal(lacking));
     }
 }

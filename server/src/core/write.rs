@@ -1,45 +1,22 @@
 //! Writes of items: checked, embedded, committed together with others that wait, then published.
 
 use super::Core;
+use super::backfill::Found;
 use super::batch::Batch;
 use crate::catalogue::{Computing, Snapshot};
 use crate::engine::Priority;
 use crate::error::{Error, Violation};
-use crate::heads::Found;
+use crate::request::{ID_LEN_MAX, RequestId};
 use crate::stages::{Stage, timed};
-use crate::store::{ContentId, ItemChange, Outcome, Receipt, RequestHash, SignaturesByHead, Store};
+use crate::store::{ContentId, ItemChange, Receipt, SignaturesByHead, Store};
 use futures_util::future::join_all;
 use lapel_heads::{Features, Head, Labels, PartsCase, Signature, is_name};
 use std::sync::{Arc, PoisonError, mpsc};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-/// Longest id, in bytes.
-pub(crate) const ID_LEN_MAX: usize = 256;
 /// Items of waiting writes that are committed together.
 const GROUP_MAX: usize = 4096;
-
-/// A caller's request: its id, empty where none was given, and what it asks for.
-#[derive(Clone, Debug)]
-pub struct RequestId {
-    /// The caller's id.
-    pub id: String,
-    /// What is asked for, so that an id that is used twice is found.
-    pub request: RequestHash,
-}
-
-impl RequestId {
-    /// A request without an id: it is carried out as often as it comes.
-    #[must_use]
-    pub fn none() -> Self {
-        Self { id: String::new(), request: RequestHash::NONE }
-    }
-
-    pub(crate) fn receipt(&self, outcome: Outcome) -> Option<Receipt> {
-        let receipt = || Receipt { request_id: self.id.clone(), request: self.request, outcome };
-        (!self.id.is_empty()).then(receipt)
-    }
-}
 
 /// What is written of an item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

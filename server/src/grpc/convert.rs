@@ -5,7 +5,7 @@ use crate::catalogue::{Item, Snapshot};
 use crate::config::Limits;
 use crate::core::{QuerySource, RequestId};
 use crate::error::{Error, Violation};
-use crate::heads::{HeadState, HeadStatus, Progress};
+use crate::life::{HeadState, HeadStatus, Progress};
 use crate::search::{
     EditsMet, Explanation, HeadWeight, LabelFilter, Manipulation, ManipulationEffect, Match, Outcome, Plan,
     PlanKind, SearchAnswer, Weighting,
@@ -258,9 +258,6 @@ pub(super) fn request_id_of(
 /// A head's or a model's state, and why it failed.
 pub(super) fn head_state(state: &HeadState) -> (v1::HeadState, &str) {
     match state {
-        HeadState::Registering => (v1::HeadState::Registering, ""),
-        HeadState::Validating => (v1::HeadState::Validating, ""),
-        HeadState::Warming => (v1::HeadState::Warming, ""),
         HeadState::Backfilling => (v1::HeadState::Backfilling, ""),
         HeadState::Standby => (v1::HeadState::Standby, ""),
         HeadState::Active => (v1::HeadState::Active, ""),

@@ -3,10 +3,10 @@
 use super::incoming::Incoming;
 use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert};
-use crate::core::{Core, GenerationFiles, ModelStatus, RequestId};
+use crate::core::{Core, GenerationFiles, RequestId};
 use crate::error::Error;
 use crate::front::{Held, Room};
-use crate::heads::HeadState;
+use crate::life::{HeadState, ModelStatus};
 use lapel_heads::BundleKey;
 use lapel_proto::v1;
 use lapel_proto::v1::build_generation_request::Part;
@@ -190,7 +190,7 @@ async fn watch_until_settled(
     fingerprint: &str,
     outgoing: &Outgoing<v1::WatchGenerationResponse>,
 ) -> Result<(), Error> {
-    let mut states = core.models.subscribe();
+    let mut states = core.registry.watch_models();
     let first = core.heads_of_model(fingerprint).into_iter().next();
     let mut progress = first.map(|s| core.registry.watch(&s.name, s.version)).transpose()?;
     loop {

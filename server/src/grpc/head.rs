@@ -7,7 +7,7 @@ use crate::catalogue::{Column, Snapshot};
 use crate::core::Registration;
 use crate::error::Error;
 use crate::front::{Held, Room};
-use crate::heads::HeadStatus;
+use crate::life::HeadStatus;
 use lapel_heads::Attribute;
 use lapel_proto::v1;
 use lapel_proto::v1::head_service_server::HeadService;

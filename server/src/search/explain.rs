@@ -145,7 +145,12 @@ impl Wanted {
         let predicted = |wanted: &WantedAttribute| {
             let at = columns.iter().position(|key| **key == *wanted.column)?;
             let attribute = wanted.head.manifest().attribute(&wanted.name)?;
-            seen(&wanted.head, attribute, row.get(at)?.as_deref()?, item.record.parts_case.map(crate::cases::of))
+            seen(
+                &wanted.head,
+                attribute,
+                row.get(at)?.as_deref()?,
+                item.record.parts_case.map(crate::cases::of),
+            )
         };
         let compare = |wanted: &WantedAttribute| {
             let label = item.record.labels.get(&wanted.name).cloned();

@@ -6,7 +6,10 @@ use lapel_heads::{
     ALEXNET_FILE, AlexNet, Backbone, Bundle, EXTRACT_PARTS_FILE, alexnet_folder, new_bundle_keys, sign_bundle,
 };
 use lapel_render::render;
-use lapel_tests::{TestServer, by_image, by_item, external_bundle, ingest, item, sport_bundle, watched};
+use lapel_server::Server;
+use lapel_tests::{
+    TestServer, by_image, by_item, config_in, external_bundle, ingest, item, sport_bundle, watched,
+};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -158,6 +161,25 @@ async fn a_head_of_a_generation_that_is_being_built_is_not_retired_alone() {
     assert_eq!(refused.get_error_details().error_info().expect("a reason").reason, "PART_OF_A_BUILD");
     assert_eq!(watched(&mut client).await.state(), v1::HeadState::Standby);
     assert_eq!(listed(&mut client).await, [(v1::HeadState::Active, 7), (v1::HeadState::Standby, 2)]);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_configured_file_that_is_no_backbone_is_refused_although_the_catalogue_has_its_own() {
+    let mut server = TestServer::start_with(|config| config.model.heads.clear()).await;
+    server.stop().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let mut config = config_in(folder.path());
+    config.model.heads.clear();
+    config.data = server.data().to_owned();
+    config.model.backbone = folder.path().join("sport.safetensors");
+    std::fs::write(&config.model.backbone, sport_bundle()).expect("written");
+    let refused = Server::start(config.clone()).await.err().expect("a head is no backbone").to_string();
+    assert!(refused.contains("sport.safetensors") && refused.contains("backbone"), "{refused}");
+    // A restored catalogue needs none.
+    config.model.backbone = folder.path().join("gone.safetensors");
+    let started = Server::start(config).await.expect("the catalogue has its own");
+    started.serve(async {}).await.expect("serves to its end");
     server.finish().await;
 }
 

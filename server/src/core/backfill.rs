@@ -1,11 +1,10 @@
 //! Backfill: signatures of new heads for the items that are there already.
 
-use super::lifecycle::HeadState;
-use super::registry::{Progress, Skip};
-use crate::catalogue::{Computing, Item, Slot, Snapshot};
-use crate::core::Core;
+use super::Core;
+use crate::catalogue::{Column, Computing, Item, Slot, Snapshot};
 use crate::engine::Priority;
 use crate::error::Error;
+use crate::life::{HeadState, HeadStatus, Progress, Purpose, Skip};
 use crate::store::StoreError;
 use futures_util::future::join_all;
 use lapel_heads::{Embedding, Head, Signature};
@@ -17,17 +16,6 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 64;
 /// Before a step that the store refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
-
-/// What a backfill is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Purpose {
-    /// A head, by its key, that then serves or stands by.
-    Head(String),
-    /// A model, by its fingerprint, with all its heads.
-    Model(String),
-    /// Signatures of these heads, by key, that were lost.
-    Heal(Vec<String>),
-}
 
 /// Items that were tried and gave no signature, by address; kept alive, so that no other can take it.
 pub(crate) type Tried = HashMap<usize, (Arc<Item>, Skip)>;
@@ -84,7 +72,8 @@ impl Backfill<'_> {
         loop {
             let keys = self.keys();
             if keys.is_empty() {
-                return Ok(());
+                // Either it is over, or none of its heads could be loaded.
+                return self.finish(&tried).await.map(drop);
             }
             let todo = todo(&self.core.snapshot(), &keys, &tried);
             progress.total = progress.done + todo.len() as u64;
@@ -99,8 +88,11 @@ impl Backfill<'_> {
             // The signatures of one batch are committed while those of the next are computed.
             let mut computed: Vec<Found> = Vec::new();
             for batch in todo.chunks(BATCH).map(Some).chain([None]) {
-                if self.core.stopping.is_cancelled() || self.keys().is_empty() {
+                if self.core.stopping.is_cancelled() {
                     return Ok(());
+                }
+                if self.keys().is_empty() {
+                    break;
                 }
                 let next = async {
                     match batch {
@@ -138,7 +130,7 @@ impl Backfill<'_> {
         match &self.purpose {
             Purpose::Head(key) => Some(key.clone()).into_iter().filter(|k| backfills(k)).collect(),
             Purpose::Model(fingerprint) => {
-                let of_model = |s: &super::HeadStatus| {
+                let of_model = |s: &HeadStatus| {
                     s.state == HeadState::Backfilling && s.backbone.as_ref() == Some(fingerprint)
                 };
                 registry.all().into_iter().filter(of_model).map(|s| s.key).collect()
@@ -149,12 +141,7 @@ impl Backfill<'_> {
 
     async fn finish(&self, tried: &Tried) -> Result<bool, Error> {
         loop {
-            let finished = match &self.purpose {
-                Purpose::Head(key) => self.core.finish_head(key, tried).await,
-                Purpose::Model(fingerprint) => self.core.finish_model(fingerprint, tried).await,
-                Purpose::Heal(_) => return Ok(true),
-            };
-            match finished {
+            match self.core.finish_backfill(&self.purpose, tried).await {
                 Err(error) if self.waits_for(&error).await => {}
                 other => return other,
             }
@@ -190,7 +177,7 @@ impl Backfill<'_> {
         // By model: the heads to compute, with their keys.
         let mut groups = Vec::new();
         for model in snapshot.models() {
-            let wanted = |c: &&crate::catalogue::Column| {
+            let wanted = |c: &&Column| {
                 keys.iter().any(|k| **k == **c.key()) && c.head().has_network() && model.is_read_by(c.head())
             };
             let columns: Vec<_> = snapshot.all_columns().filter(wanted).collect();
