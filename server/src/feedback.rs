@@ -1,7 +1,7 @@
 //! Relevance feedback: weights from picked items (Eq. 5).
 
 use crate::catalogue::{Slot, Snapshot};
-use crate::error::Error;
+use crate::error::{Error, Faults};
 use crate::search::QueryView;
 use lapel_heads::{Signature, distance, personalised_weights};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ pub struct Feedback {
 /// Finds the picked items.
 ///
 /// # Errors
-/// [`Error::Invalid`] without picks, with too many or one twice; [`Error::NotFound`] for an unknown id.
+/// [`Error::Invalid`] without picks, with too many or one twice; [`Error::Faults`] with unknown ids: all at once.
 pub fn picked_slots(snapshot: &Snapshot, ids: &[String], picks_max: usize) -> Result<Vec<Slot>, Error> {
     if ids.is_empty() || ids.len() > picks_max {
         return Err(Error::invalid(
@@ -26,11 +26,17 @@ pub fn picked_slots(snapshot: &Snapshot, ids: &[String], picks_max: usize) -> Re
             format!("{} items are picked; 1 to {picks_max} are wanted", ids.len()),
         ));
     }
-    if let Some(twice) = ids.iter().enumerate().find(|(at, id)| ids[..*at].contains(id)) {
-        return Err(Error::invalid("picked_ids", format!("{:?} is picked twice", twice.1)));
+    let mut faults = Faults::default();
+    let mut slots = Vec::with_capacity(ids.len());
+    for (at, id) in ids.iter().enumerate() {
+        let field = format!("picked_ids[{at}]");
+        if ids[..at].contains(id) {
+            faults.refuse(field, format!("{id:?} is picked twice"));
+        } else {
+            slots.extend(faults.gather(&field, snapshot.slot(id))?);
+        }
     }
-    let slot = |id: &String| snapshot.slot(id);
-    ids.iter().map(slot).collect()
+    faults.end().map(|()| slots)
 }
 
 /// Eq. 5 over the picks; [`personalised_weights`] is the formula.
@@ -142,6 +148,9 @@ mod tests {
         let s = snapshot(&[("a", [Some(0.0), None])]);
         assert!(matches!(picked_slots(&s, &[], 5), Err(Error::Invalid(_))));
         assert!(matches!(picked_slots(&s, &["a".into(), "a".into()], 5), Err(Error::Invalid(_))));
-        assert!(matches!(picked_slots(&s, &["z".into()], 5), Err(Error::NotFound { .. })));
+        let picks = ["z".into(), "a".into(), "a".into(), "y".into()];
+        let Err(Error::Faults(faults)) = picked_slots(&s, &picks, 5) else { panic!("three are refused") };
+        let fields: Vec<&str> = faults.all().iter().map(crate::error::Fault::field).collect();
+        assert_eq!(fields, ["picked_ids[0]", "picked_ids[2]", "picked_ids[3]"]);
     }
 }

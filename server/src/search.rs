@@ -15,10 +15,10 @@ mod stop;
 mod weights;
 
 pub use explain::{EditsMet, Explanation, Outcome};
-pub use filter::{LabelFilter, check_filters};
+pub use filter::{LabelFilter, check_filter, check_filters};
 pub use hnsw::{FollowError, Hnsw};
 pub use list::list;
-pub use manipulate::{Manipulation, ManipulationEffect};
+pub use manipulate::{Edits, Manipulation, ManipulationEffect};
 pub use plan::{Plan, PlanKind, Planner};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
 pub use weights::{HeadWeight, Weighting, head_weights};
@@ -34,8 +34,8 @@ use weights::QueryTerm;
 /// What to search for, besides the query itself.
 #[derive(Clone, Debug, Default)]
 pub struct SearchSpec {
-    /// Edits, at most one an attribute.
-    pub manipulations: Vec<Manipulation>,
+    /// Edits, looked up in the snapshot that is searched.
+    pub edits: Edits,
     /// How much each head counts.
     pub weighting: Weighting,
     /// Conditions on stored labels.
@@ -80,20 +80,6 @@ pub struct SearchAnswer {
     pub plan: Plan,
 }
 
-/// Whether everything that a search names is there, before its photo is embedded for nothing.
-///
-/// # Errors
-/// As [`search_batch`], of what does not depend on the query.
-pub fn check_names(snapshot: &Snapshot, spec: &SearchSpec, planner: &Planner) -> Result<(), Error> {
-    check_filters(snapshot, &spec.filters)?;
-    let items_min = planner.prototype_items_min;
-    manipulate::apply(snapshot, &mut QueryView::default(), &spec.manipulations, items_min)?;
-    if let Weighting::Named { by_name, .. } = &spec.weighting {
-        weights::head_weights(snapshot, by_name)?;
-    }
-    Ok(())
-}
-
 /// Asked by a search at every block: whether nobody waits for its answers any more. Once it is so, it stays so.
 pub type IsAbandoned<'a> = &'a (dyn Fn() -> bool + Sync);
 
@@ -101,8 +87,8 @@ pub type IsAbandoned<'a> = &'a (dyn Fn() -> bool + Sync);
 /// in their order. `threads` are those that may be used, one or two. A search that is abandoned ends at the next block,
 /// and its answers mean nothing.
 ///
-/// The errors are [`Error::NotFound`] for an unknown head, attribute or label, [`Error::Invalid`] for weights that
-/// leave no head in play, [`Error::Precondition`] for a label without a prototype.
+/// The errors are [`Error::Faults`] for unknown heads, attributes and labels, [`Error::Invalid`] for weights that leave
+/// no head in play, [`Error::Precondition`] for a query without the signature of a head that is weighted.
 pub fn search_batch(
     snapshot: &Snapshot,
     queries: Vec<(QueryView, SearchSpec)>,
@@ -147,12 +133,12 @@ fn prepare<'a>(
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
     }
     check_filters(snapshot, &spec.filters)?;
-    let effects = manipulate::apply(snapshot, &mut view, &spec.manipulations, planner.prototype_items_min)?;
+    let effects = spec.edits.apply(snapshot, &mut view, planner.prototype_items_min);
     let terms = weights::terms(snapshot, &view, (&spec.weighting, &effects))?;
     let allowed = Allowed::new(snapshot, spec);
     let prepared = Prepared {
-        wanted: Wanted::new(snapshot, &view, &spec.manipulations),
-        items_with_all_labels: manipulate::items_with_all(snapshot, &spec.manipulations),
+        wanted: Wanted::new(snapshot, &view, &spec.edits),
+        items_with_all_labels: manipulate::items_with_all(snapshot, &spec.edits),
         effects,
         explain: spec.explain,
     };

@@ -1,6 +1,6 @@
 //! Reasons: the terms of a distance, and what became of each wanted label.
 
-use super::manipulate::Manipulation;
+use super::manipulate::Edits;
 use super::query::{QueryView, seen};
 use super::weights::QueryTerm;
 use crate::catalogue::{Slot, Snapshot};
@@ -74,11 +74,11 @@ struct WantedAttribute {
 }
 
 impl Wanted {
-    pub(super) fn new(snapshot: &Snapshot, view: &QueryView, manipulations: &[Manipulation]) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, view: &QueryView, edits: &Edits) -> Self {
         let mut attributes = Vec::new();
         for column in snapshot.columns() {
             for attribute in &column.head().manifest().attributes {
-                let edit = manipulations.iter().find(|m| m.attribute == attribute.name);
+                let edit = edits.manipulations().find(|edit| edit.attribute == attribute.name);
                 let label = edit.map(|e| &e.label).or_else(|| view.labels.get(&attribute.name)).cloned();
                 attributes.push(WantedAttribute {
                     name: attribute.name.clone(),

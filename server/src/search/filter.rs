@@ -1,7 +1,7 @@
 //! Conditions on stored labels, and whether what they name exists.
 
 use crate::catalogue::{Items, Snapshot};
-use crate::error::Error;
+use crate::error::{Error, Faults};
 use imbl::OrdMap;
 use roaring::RoaringBitmap;
 use std::collections::BTreeSet;
@@ -39,13 +39,21 @@ pub fn passing(items: &Items, filters: &[LabelFilter]) -> Option<RoaringBitmap> 
 /// Checks that each attribute and label is carried by an item or known to an active head.
 ///
 /// # Errors
-/// [`Error::NotFound`] with those that there are.
+/// [`Error::Faults`] with all that are not, each with those that there are.
 pub fn check_filters(snapshot: &Snapshot, filters: &[LabelFilter]) -> Result<(), Error> {
-    filters.iter().filter(|filter| !filter.allow_unknown).try_for_each(|filter| check(snapshot, filter))
+    let mut faults = Faults::default();
+    for (at, filter) in filters.iter().enumerate() {
+        check_filter(snapshot, &format!("filters[{at}]"), filter, &mut faults);
+    }
+    faults.end()
 }
 
-fn check(snapshot: &Snapshot, filter: &LabelFilter) -> Result<(), Error> {
-    let LabelFilter { attribute, labels, allow_unknown: _ } = filter;
+/// As [`check_filters`], for the filter at a path.
+pub fn check_filter(snapshot: &Snapshot, path: &str, filter: &LabelFilter, faults: &mut Faults) {
+    let LabelFilter { attribute, labels, allow_unknown } = filter;
+    if *allow_unknown || faults.is_full() {
+        return;
+    }
     let stored = snapshot.items().labels_of(attribute);
     let head = snapshot.column_of_attribute(attribute).map(|column| column.head().manifest());
     let taught = head.and_then(|manifest| manifest.attribute(attribute));
@@ -54,14 +62,22 @@ fn check(snapshot: &Snapshot, filter: &LabelFilter) -> Result<(), Error> {
         let of_items = snapshot.items().labels().map(|(name, _)| name);
         let all: BTreeSet<&String> = of_heads.map(|known| &known.name).chain(of_items).collect();
         let valid = all.into_iter().cloned().collect();
-        return Err(Error::NotFound { what: "attribute", name: attribute.clone(), valid });
+        let unknown = Error::NotFound { what: "attribute", name: attribute.clone(), valid };
+        faults.unmet(format!("{path}.attribute"), unknown);
+        return;
     }
     let taught = || taught.into_iter().flat_map(|known| &known.labels);
-    let is_known = |label: &&String| {
-        stored.is_some_and(|stored| stored.contains_key(*label)) || taught().any(|known| known == *label)
+    let is_known = |label: &String| {
+        stored.is_some_and(|stored| stored.contains_key(label)) || taught().any(|known| known == label)
     };
-    let Some(unknown) = labels.iter().find(|label| !is_known(label)) else { return Ok(()) };
-    let all: BTreeSet<&String> = taught().chain(stored.into_iter().flat_map(OrdMap::keys)).collect();
-    let valid = all.into_iter().cloned().collect();
-    Err(Error::NotFound { what: "label", name: unknown.clone(), valid })
+    let unknown = labels.iter().enumerate().filter(|(_, label)| !is_known(label));
+    for (at, label) in unknown {
+        if faults.is_full() {
+            return;
+        }
+        let all: BTreeSet<&String> = taught().chain(stored.into_iter().flat_map(OrdMap::keys)).collect();
+        let valid = all.into_iter().cloned().collect();
+        let unknown = Error::UnknownLabel { attribute: attribute.clone(), label: label.clone(), valid };
+        faults.unmet(format!("{path}.labels[{at}]"), unknown);
+    }
 }
