@@ -1,7 +1,7 @@
 //! The codec of every method: prost's, with a bound on the fields of a request.
 
 use crate::fields::{FIELDS_MAX, fields_of};
-use prost::bytes::Buf;
+use prost::bytes::{Buf, Bytes};
 use prost::{Message, Name};
 use std::marker::PhantomData;
 use tonic::Status;
@@ -48,17 +48,23 @@ impl<U: Message + Name + Default> Decoder for BoundedDecoder<U> {
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         // A message lies in one piece, which is not copied.
-        let bytes = source.copy_to_bytes(source.remaining());
-        if U::NAME.ends_with("Request") && fields_of(&U::full_name(), &bytes) > FIELDS_MAX {
-            let wanted =
-                format!("a message may have up to {FIELDS_MAX} texts and messages in it; this one has more");
-            return Err(Status::out_of_range(wanted));
-        }
-        // As prost's own codec tells it.
-        U::decode(bytes).map(Some).map_err(|error| Status::internal(error.to_string()))
+        decode(source.copy_to_bytes(source.remaining())).map(Some)
     }
 
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::default()
     }
+}
+
+/// Decodes a message; a request only when it has no more than [`FIELDS_MAX`] fields.
+///
+/// # Errors
+/// OUT_OF_RANGE for more, INTERNAL for bytes that are no message, as prost's own codec has it.
+pub fn decode<M: Message + Name + Default>(bytes: Bytes) -> Result<M, Status> {
+    if M::NAME.ends_with("Request") && fields_of(&M::full_name(), &bytes) > FIELDS_MAX {
+        return Err(Status::out_of_range(format!(
+            "a message may have up to {FIELDS_MAX} texts and messages in it; this one has more"
+        )));
+    }
+    M::decode(bytes).map_err(|error| Status::internal(error.to_string()))
 }

@@ -3,7 +3,7 @@
 mod codec;
 mod fields;
 
-pub use codec::BoundedCodec;
+pub use codec::{BoundedCodec, decode};
 pub use fields::{FIELDS_MAX, fields_of};
 
 /// Version 1 of the protocol; the comments are those of the `.proto` files.

@@ -4,7 +4,7 @@ use super::outgoing::{Answers, Outgoing};
 use super::status::cut_short;
 use super::{Services, asked, convert, paging};
 use crate::catalogue::{Column, Item, Slot, Snapshot};
-use crate::core::{NewItem, RequestId, Scope, Upserted};
+use crate::core::{NewItem, RequestId, Upserted};
 use crate::error::{Error, Faults};
 use crate::front::{Held, Room};
 use crate::search::list;
@@ -13,7 +13,6 @@ use crate::store::{Moment, StoreError};
 use lapel_heads::{PhotoLimits, photo_format};
 use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
-use prost::Message;
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use tokio::task::JoinHandle;
@@ -66,7 +65,7 @@ impl CatalogService for Services {
                 ))
                 .into());
             }
-            let bytes = in_memory(&message);
+            let bytes = convert::in_memory(&message);
             let mut held = room.hold(bytes);
             if held.is_err() {
                 // What this stream itself holds is free again once it is durable.
@@ -227,36 +226,6 @@ fn export(
     })
 }
 
-/// What a message takes in memory, about: its bytes, and a place for each label and signature, which may be empty.
-fn in_memory(message: &v1::UpsertItemsRequest) -> usize {
-    const PLACE: usize = 96;
-    message.encoded_len() + PLACE * (message.labels.len() + message.signatures.len())
-}
-
-/// An item as it came, `once` where its id did not come before in the stream; all its faults at once.
-fn new_item(message: v1::UpsertItemsRequest, once: bool) -> Result<NewItem, Error> {
-    let mut faults = Faults::default();
-    let request = convert::request_id("UpsertItems", &message.request_id, &message);
-    let request = faults.gather("request_id", request)?.unwrap_or_else(RequestId::none);
-    let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only, labels_only, request_id: _ } =
-        message;
-    if !once {
-        faults.refuse("id", format!("{id:?} came before in this stream; send an id once"));
-    }
-    let scope = match (signatures_only, labels_only) {
-        (false, false) => Scope::Whole,
-        (true, false) => Scope::Signatures,
-        (false, true) => Scope::Labels,
-        (true, true) => {
-            faults.refuse("labels_only", "set signatures_only or labels_only, not both");
-            Scope::Whole
-        }
-    };
-    faults.end()?;
-    let image = (!image.is_empty()).then_some(image);
-    Ok(NewItem { id, image, labels, signatures: convert::signatures(signatures), scope, request })
-}
-
 /// One stream: a batch is filled while the one before is embedded and committed.
 struct Upsert<'a> {
     services: &'a Services,
@@ -279,7 +248,7 @@ impl Upsert<'_> {
     async fn take(&mut self, message: v1::UpsertItemsRequest, bytes: usize, held: Held) -> Result<(), Error> {
         let once = self.ids.insert(message.id.clone());
         self.results.push(v1::UpsertResult { id: message.id.clone(), ..v1::UpsertResult::default() });
-        match new_item(message, once) {
+        match convert::new_item(message, once) {
             Err(error) => {
                 if let Some(result) = self.results.last_mut() {
                     result.error = Some(convert::item_error(error));

@@ -2,8 +2,8 @@
 
 use super::status::code_and_reason;
 use crate::catalogue::{Item, Snapshot};
-use crate::core::RequestId;
-use crate::error::Error;
+use crate::core::{NewItem, RequestId, Scope};
+use crate::error::{Error, Faults};
 use crate::heads::{HeadState, HeadStatus, Progress};
 use crate::search::{
     EditsMet, Explanation, HeadWeight, ManipulationEffect, Match, Outcome, Plan, PlanKind, SearchAnswer,
@@ -11,6 +11,7 @@ use crate::search::{
 use crate::store::ContentId;
 use lapel_heads::{HeadKind, Parts, Rect};
 use lapel_proto::v1;
+use prost::Message;
 use prost_types::Timestamp;
 
 pub(super) fn signatures(given: Vec<v1::Signature>) -> Vec<(String, Vec<f32>)> {
@@ -162,6 +163,36 @@ pub(super) fn request_id_of(method: &'static str, id: &str, request: &[u8]) -> R
     // Messages of several methods have the same fields, so their bytes alone could mean any of them.
     let request = [method.as_bytes(), b"\0".as_slice(), request].concat();
     Ok(RequestId { id: id.to_owned(), request: ContentId::of(&request) })
+}
+
+/// What a message takes in memory, about: its bytes, and a place for each label and signature, which may be empty.
+pub(super) fn in_memory(message: &v1::UpsertItemsRequest) -> usize {
+    const PLACE: usize = 96;
+    message.encoded_len() + PLACE * (message.labels.len() + message.signatures.len())
+}
+
+/// An item as it came, `once` where its id did not come before in the stream; all its faults at once.
+pub(super) fn new_item(message: v1::UpsertItemsRequest, once: bool) -> Result<NewItem, Error> {
+    let mut faults = Faults::default();
+    let request = request_id("UpsertItems", &message.request_id, &message);
+    let request = faults.gather("request_id", request)?.unwrap_or_else(RequestId::none);
+    let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only, labels_only, request_id: _ } =
+        message;
+    if !once {
+        faults.refuse("id", format!("{id:?} came before in this stream; send an id once"));
+    }
+    let scope = match (signatures_only, labels_only) {
+        (false, false) => Scope::Whole,
+        (true, false) => Scope::Signatures,
+        (false, true) => Scope::Labels,
+        (true, true) => {
+            faults.refuse("labels_only", "set signatures_only or labels_only, not both");
+            Scope::Whole
+        }
+    };
+    faults.end()?;
+    let image = (!image.is_empty()).then_some(image);
+    Ok(NewItem { id, image, labels, signatures: signatures(signatures), scope, request })
 }
 
 /// A head's or a model's state, and why it failed.
