@@ -17,7 +17,11 @@ fn main() -> anyhow::Result<()> {
     let descriptors = protox::compile(&paths, ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("lapel.v1.bin"), descriptors.encode_to_vec())?;
+    // The codec finds a request's fields by its name.
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
     // Ordered maps: answers then read the same every time.
-    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    let builder = tonic_prost_build::configure().btree_map(".").codec_path("crate::BoundedCodec");
+    builder.compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

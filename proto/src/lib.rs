@@ -1,5 +1,11 @@
 //! Protocol definitions of Lapel and the code generated from them.
 
+mod codec;
+mod fields;
+
+pub use codec::{BoundedCodec, decode};
+pub use fields::{FIELDS_MAX, fields_of};
+
 /// Version 1 of the protocol; the comments are those of the `.proto` files.
 #[allow(clippy::all, missing_docs)]
 pub mod v1 {

@@ -144,7 +144,7 @@ fn in_process(options: &Options, generator: &Generator) -> anyhow::Result<Report
     let planner = Planner::new(&SearchConfig::default());
     println!("kernels: {:?}; measured at start: {:?}", planner.tuning.instructions, planner.tuning.costs);
 
-    let mut regimes = regimes(generator, &snapshot, options.queries);
+    let mut regimes = regimes(generator, &snapshot, &planner, options.queries)?;
     solve(&snapshot, &planner, &mut regimes, None);
     let outcomes = measure(&snapshot, &planner, &regimes, None);
     report::table("all items", &outcomes);

@@ -32,7 +32,7 @@ use crate::life::{Purpose, Registry};
 use crate::model::Model;
 use crate::profiles::{Profiles, subject_and_name};
 use crate::search::{
-    self, Plan, Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
+    Plan, Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
     view_of_signatures,
 };
 use crate::stages::{Stage, planned, timed};
@@ -281,19 +281,10 @@ impl Core {
         }
     }
 
-    /// Whether everything that a search names is there.
-    ///
-    /// # Errors
-    /// As [`Core::search`].
-    pub fn check_names(&self, snapshot: &Snapshot, spec: &SearchSpec) -> Result<(), Error> {
-        search::check_names(snapshot, spec, &self.planner)
-    }
-
     /// Searches a snapshot with one query; see [`Core::search_batch`].
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown head, attribute or label, [`Error::Invalid`] for weights that leave no
-    /// head in play, [`Error::Precondition`] for a label without a prototype.
+    /// As [`search_batch`], of this one query.
     pub async fn search(
         &self,
         snapshot: &Arc<Snapshot>,

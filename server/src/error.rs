@@ -1,10 +1,15 @@
 //! What can go wrong with a request, in words for the caller.
 
+mod faults;
+
+pub use faults::{Fault, Faults};
+
 use crate::catalogue::NoItem;
 use crate::engine::EngineError;
 use crate::model::ModelError;
 use crate::store::StoreError;
 use lapel_heads::{BundleError, PhotoError, SignatureError};
+use lapel_proto::FIELDS_MAX;
 use lapel_search::SignaturesError;
 use std::sync::Arc;
 
@@ -30,14 +35,29 @@ pub enum Error {
     /// Fields that cannot be accepted, all of them.
     #[error("{}", list(.0))]
     Invalid(Vec<Violation>),
+    /// Faults of several kinds, or of fields that name what is not there, all of them.
+    #[error("{0}")]
+    Faults(Faults),
     /// Something named does not exist.
-    #[error("there is no {what} {:?}{}", shortened(.name), choices(.name, .valid))]
+    #[error("there is no {what} {:?}{}", shortened(.name), choices(.name, .valid, "there are"))]
     NotFound {
         /// Its kind, e.g. `item`.
         what: &'static str,
         /// The name asked for.
         name: String,
         /// The names there are; the first of them are listed.
+        valid: Vec<String>,
+    },
+    /// An attribute has no such label.
+    #[error(
+        "attribute {:?} has no label {:?}{}", shortened(.attribute), shortened(.label), choices(.label, .valid, "it has")
+    )]
+    UnknownLabel {
+        /// The attribute, which exists.
+        attribute: String,
+        /// The label asked for.
+        label: String,
+        /// The labels it has; the first of them are listed.
         valid: Vec<String>,
     },
     /// A name is taken by something else.
@@ -63,9 +83,11 @@ pub enum Error {
     /// This server has no such method.
     #[error("this server has no such method; its reflection tells those that it has")]
     UnknownMethod,
-    /// A message is larger than one may be.
+    /// A message is larger than one may be, in bytes or in fields.
     #[error(
-        "the message is larger than the {most} bytes that one may have (limits.image_bytes_max and 1 MiB)"
+        "the message is larger than the {most} bytes that one may have (limits.image_bytes_max and 1 MiB), or has more \
+         than {} texts and messages in it",
+        FIELDS_MAX
     )]
     MessageTooLarge {
         /// Bytes.
@@ -173,7 +195,7 @@ const ECHOED_MAX: usize = 100;
 /// Names that one is compared with.
 const COMPARED_MAX: usize = 1000;
 
-fn choices(name: &str, valid: &[String]) -> String {
+fn choices(name: &str, valid: &[String], lead: &str) -> String {
     if valid.is_empty() {
         return String::new();
     }
@@ -189,7 +211,7 @@ fn choices(name: &str, valid: &[String]) -> String {
     let listed: Vec<&str> = valid.iter().take(LISTED_MAX).take_while(fits).map(String::as_str).collect();
     let more = valid.len() - listed.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!(";{} there are: {}{more}", meant.unwrap_or_default(), listed.join(", "))
+    format!(";{} {lead}: {}{more}", meant.unwrap_or_default(), listed.join(", "))
 }
 
 /// The beginning of a name that came from a caller.
@@ -230,7 +252,11 @@ mod tests {
     #[test]
     fn short_names_are_all_listed() {
         let valid = ["red", "blue"].map(str::to_owned).to_vec();
-        let text = Error::NotFound { what: "label", name: "rad".into(), valid }.to_string();
-        assert_eq!(text, "there is no label \"rad\"; did you mean \"red\"? there are: red, blue");
+        let missing = Error::NotFound { what: "head", name: "rad".into(), valid: valid.clone() };
+        let text = "there is no head \"rad\"; did you mean \"red\"? there are: red, blue";
+        assert_eq!(missing.to_string(), text);
+        let label = Error::UnknownLabel { attribute: "color".into(), label: "rad".into(), valid };
+        let text = "attribute \"color\" has no label \"rad\"; did you mean \"red\"? it has: red, blue";
+        assert_eq!(label.to_string(), text);
     }
 }

@@ -1,7 +1,7 @@
 //! Relevance feedback: weights from picked items (Eq. 5).
 
 use crate::catalogue::{Column, Item, Snapshot};
-use crate::error::Error;
+use crate::error::{Error, Faults};
 use crate::search::QueryView;
 use lapel_heads::{Signature, distance, personalised_weights};
 use lapel_search::ItemRows;
@@ -17,6 +17,7 @@ pub struct Feedback {
 }
 
 /// Picked items and their signatures under the active heads.
+#[derive(Default)]
 pub struct Picks<'a> {
     columns: &'a [Column],
     items: Vec<&'a Item>,
@@ -28,7 +29,7 @@ impl<'a> Picks<'a> {
     /// Finds the picked items.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without picks, with too many or one twice; [`Error::NotFound`] for an unknown id.
+    /// [`Error::Invalid`] without picks, with too many or one twice; [`Error::Faults`] with unknown ids: all at once.
     pub fn find(snapshot: &'a Snapshot, ids: &[String], picks_max: usize) -> Result<Self, Error> {
         if ids.is_empty() || ids.len() > picks_max {
             return Err(Error::invalid(
@@ -36,11 +37,19 @@ impl<'a> Picks<'a> {
                 format!("{} items are picked; 1 to {picks_max} are wanted", ids.len()),
             ));
         }
-        if let Some(twice) = ids.iter().enumerate().find(|(at, id)| ids[..*at].contains(id)) {
-            return Err(Error::invalid("picked_ids", format!("{:?} is picked twice", twice.1)));
+        let mut faults = Faults::default();
+        let mut items: Vec<&Item> = Vec::with_capacity(ids.len());
+        for (at, id) in ids.iter().enumerate() {
+            let field = format!("picked_ids[{at}]");
+            if ids[..at].contains(id) {
+                faults.refuse(field, format!("{id:?} is picked twice"));
+            } else {
+                items.extend(
+                    faults.gather(&field, snapshot.item(id).map_err(Error::from))?.map(|item| &**item),
+                );
+            }
         }
-        let item = |id: &String| snapshot.item(id).map(|item| &**item);
-        let items = ids.iter().map(item).collect::<Result<Vec<_>, _>>()?;
+        faults.end()?;
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         Ok(Self { columns: snapshot.columns(), items, signatures: snapshot.active_signatures(&ids)? })
     }
@@ -157,6 +166,9 @@ mod tests {
         let s = snapshot(&[("a", [Some(0.0), None])]);
         assert!(matches!(Picks::find(&s, &[], 5), Err(Error::Invalid(_))));
         assert!(matches!(Picks::find(&s, &["a".into(), "a".into()], 5), Err(Error::Invalid(_))));
-        assert!(matches!(Picks::find(&s, &["z".into()], 5), Err(Error::NotFound { .. })));
+        let picks = ["z".into(), "a".into(), "a".into(), "y".into()];
+        let Err(Error::Faults(faults)) = Picks::find(&s, &picks, 5) else { panic!("three are refused") };
+        let fields: Vec<&str> = faults.all().iter().map(crate::error::Fault::field).collect();
+        assert_eq!(fields, ["picked_ids[0]", "picked_ids[2]", "picked_ids[3]"]);
     }
 }

@@ -1,6 +1,7 @@
 //! The gRPC services: messages to requests, answers to messages, errors to statuses.
 
 mod admin;
+mod asked;
 mod catalog;
 mod convert;
 mod feedback;

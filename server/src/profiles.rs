@@ -5,7 +5,7 @@ mod keys;
 pub(crate) use keys::{before, key_of, subject_and_name};
 
 use crate::config::Limits;
-use crate::error::Error;
+use crate::error::{Error, Faults};
 use crate::request::{ID_LEN_MAX, RequestId, now_ms};
 use crate::store::{
     ProfileChange, ProfileKeys, ProfileRecord, ProfileVersion, RequestKey, Store, StoreError,
@@ -33,26 +33,7 @@ impl Profiles<'_> {
         picked_ids: Vec<String>,
         request: &RequestId,
     ) -> Result<ProfileRecord, Error> {
-        if !is_name(subject_and_name(name).1) {
-            return Err(Error::invalid(
-                "name",
-                "a name has 1 to 64 characters, no control characters, no outer spaces",
-            ));
-        }
-        if picked_ids.len() > self.limits.picks_max {
-            let most = self.limits.picks_max;
-            return Err(Error::invalid(
-                "picked_ids",
-                format!("{} items are given; at most {most} are kept", picked_ids.len()),
-            ));
-        }
-        if let Some(at) = picked_ids.iter().position(|id| id.len() > ID_LEN_MAX) {
-            let field = format!("picked_ids[{at}]");
-            return Err(Error::invalid(field, format!("an item's id has at most {ID_LEN_MAX} bytes")));
-        }
-        if weights.is_empty() || weights.values().all(|w| *w == 0.0) {
-            return Err(Error::invalid("weights", "give at least one head a weight above zero"));
-        }
+        check_profile(subject_and_name(name).1, &weights, &picked_ids, self.limits)?;
         let saved = ProfileVersion { weights, picked_ids, saved_ms: now_ms() };
         self.change(name, request, |old, count| match old {
             Ok(None) if count >= self.limits.profiles_max as u64 => {
@@ -115,6 +96,33 @@ impl Profiles<'_> {
         let changed = self.store.change_profile(keys_of(name), key(request), decide)?;
         changed.ok_or_else(|| Error::Internal("a profile was changed and not returned".into()))
     }
+}
+
+/// Checks what needs no store to be seen of a profile: its name, weights by head or attribute, and picks.
+///
+/// # Errors
+/// [`Error::Invalid`] with all faults.
+pub(crate) fn check_profile(
+    name: &str,
+    weights: &BTreeMap<String, f64>,
+    picked_ids: &[String],
+    limits: &Limits,
+) -> Result<(), Error> {
+    let mut faults = Faults::default();
+    if !is_name(name) {
+        faults.refuse("name", "a name has 1 to 64 characters, no control characters, no outer spaces");
+    }
+    let most = limits.picks_max;
+    if picked_ids.len() > most {
+        faults.refuse("picked_ids", format!("{} items are given; at most {most} are kept", picked_ids.len()));
+    }
+    if let Some(at) = picked_ids.iter().position(|id| id.len() > ID_LEN_MAX) {
+        faults.refuse(format!("picked_ids[{at}]"), format!("an item's id has at most {ID_LEN_MAX} bytes"));
+    }
+    if weights.is_empty() || weights.values().all(|w| *w == 0.0) {
+        faults.refuse("weights", "give at least one head a weight above zero");
+    }
+    faults.end()
 }
 
 fn not_found(key: &str) -> Error {

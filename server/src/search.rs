@@ -7,9 +7,9 @@ mod query;
 mod weights;
 
 pub use explain::{EditsMet, Explanation, Outcome};
-pub use filter::{LabelFilter, checked_filter};
+pub use filter::{LabelFilter, check_filter, checked_filter};
 pub use lapel_search::{Plan, PlanKind};
-pub use manipulate::{Manipulation, ManipulationEffect};
+pub use manipulate::{Edits, Manipulation, ManipulationEffect};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
 pub use weights::{HeadWeight, Weighting, head_weights};
 
@@ -41,8 +41,8 @@ impl Planner {
 /// What to search for, besides the query itself.
 #[derive(Clone, Debug, Default)]
 pub struct SearchSpec {
-    /// Edits, at most one an attribute.
-    pub manipulations: Vec<Manipulation>,
+    /// Edits, looked up in the snapshot that is searched.
+    pub edits: Edits,
     /// How much each head counts.
     pub weighting: Weighting,
     /// Conditions on stored labels.
@@ -87,26 +87,12 @@ pub struct SearchAnswer {
     pub plan: Plan,
 }
 
-/// Whether everything that a search names is there, before its photo is embedded for nothing.
-///
-/// # Errors
-/// As [`search_batch`], of what does not depend on the query.
-pub fn check_names(snapshot: &Snapshot, spec: &SearchSpec, planner: &Planner) -> Result<(), Error> {
-    checked_filter(snapshot, &spec.filters)?;
-    let items_min = planner.prototype_items_min;
-    manipulate::apply(snapshot, &mut QueryView::default(), &spec.manipulations, items_min)?;
-    if let Weighting::Named { by_name, .. } = &spec.weighting {
-        weights::head_weights(snapshot, by_name)?;
-    }
-    Ok(())
-}
-
 /// Searches a snapshot with several queries, which share the pass over memory where they can; one answer a query,
 /// in their order. `threads` are those that may be used, one or two. A search that is abandoned ends at the next block,
 /// and its answers mean nothing.
 ///
-/// The errors are [`Error::NotFound`] for an unknown head, attribute or label, [`Error::Invalid`] for weights that
-/// leave no head in play, [`Error::Precondition`] for a label without a prototype.
+/// The errors are [`Error::Faults`] for unknown heads, attributes and labels, [`Error::Invalid`] for weights that leave
+/// no head in play, [`Error::Precondition`] for a query without the signature of a head that is weighted.
 pub fn search_batch(
     snapshot: &Snapshot,
     queries: Vec<(QueryView, SearchSpec)>,
@@ -149,16 +135,16 @@ fn prepare(
     spec: SearchSpec,
     planner: &Planner,
 ) -> Result<(SignatureQuery, AnswerContext), Error> {
-    let SearchSpec { manipulations, weighting, filters, exclude, k, explain, plan } = spec;
+    let SearchSpec { edits, weighting, filters, exclude, k, explain, plan } = spec;
     if k == 0 {
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
     }
     let filter = checked_filter(snapshot, &filters)?;
-    let effects = manipulate::apply(snapshot, &mut view, &manipulations, planner.prototype_items_min)?;
+    let effects = edits.apply(snapshot, &mut view, planner.prototype_items_min);
     let terms = weights::terms(snapshot, &view, (&weighting, &effects))?;
     let prepared = AnswerContext {
-        wanted: Wanted::new(snapshot, &view, &manipulations, explain),
-        items_with_all_labels: manipulate::items_with_all(snapshot, &manipulations),
+        wanted: Wanted::new(snapshot, &view, &edits, explain),
+        items_with_all_labels: manipulate::items_with_all(snapshot, &edits),
         terms,
         effects,
         explain,

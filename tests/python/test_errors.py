@@ -11,11 +11,31 @@ INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 LONG = "я" * 5000
 
 
+def fields(error):
+    """The fields that an error tells of."""
+    return {violation.field for violation in details(error, error_details_pb2.BadRequest).field_violations}
+
+
 def test_all_bad_fields_are_told_at_once(client, items):
     no_labels = v1.LabelFilter(attribute="color")
     error = refused(lambda: client.search.Search(like(items[0].id, k=0, filters=[no_labels])), INVALID, "INVALID_FIELD")
-    violations = details(error, error_details_pb2.BadRequest).field_violations
-    assert {violation.field for violation in violations} == {"k", "filters[0]"}
+    assert fields(error) == {"k", "filters[0]"}
+
+
+def test_names_that_are_not_there_are_told_beside_bad_fields(client):
+    edit = v1.Manipulation(attribute="colour", label="red")
+    search = like("nobody", k=0, manipulations=[edit], weights=v1.Weights(by_head={"fitt": 1}))
+    error = refused(lambda: client.search.Search(search), INVALID, "INVALID_FIELD")
+    assert fields(error) == {"k", "query.item_id", "manipulations[0].attribute", "weights.by_head[fitt]"}
+    search.k = 1
+    error = refused(lambda: client.search.Search(search), NOT_FOUND, "NOT_FOUND")
+    assert fields(error) == {"query.item_id", "manipulations[0].attribute", "weights.by_head[fitt]"}
+
+
+def test_a_batch_of_very_many_empty_searches_is_refused(client):
+    # Eleven megabytes of them would take more than a gigabyte once they are decoded.
+    batch = v1.SearchBatchRequest(requests=[v1.SearchRequest()] * 100_000)
+    refused(lambda: client.search.SearchBatch(batch), grpc.StatusCode.OUT_OF_RANGE, "MESSAGE_TOO_LARGE")
 
 
 def typos(client, items):
@@ -34,7 +54,8 @@ def typos(client, items):
 def test_a_typo_in_a_filter_is_told_with_what_was_meant(client, items, method):
     error = refused(typos(client, items)[method], NOT_FOUND, "NOT_FOUND")
     assert 'did you mean "dress"?' in error.details()
-    assert details(error, error_details_pb2.ErrorInfo).metadata["name"] == "dres"
+    metadata = details(error, error_details_pb2.ErrorInfo).metadata
+    assert (metadata["what"], metadata["attribute"], metadata["name"]) == ("label", "category", "dres")
 
 
 def test_a_typo_in_an_attribute_is_told_with_what_was_meant(client, items):

@@ -4,8 +4,9 @@ use super::generate::Generator;
 use super::regimes::WeightKind;
 use super::set::{head_name, label_name};
 use crate::catalogue::Snapshot;
+use crate::error::Error;
 use crate::search::{
-    LabelFilter, Manipulation, PlanKind, Planner, QueryView, SearchAnswer, SearchSpec, Weighting,
+    Edits, LabelFilter, Manipulation, PlanKind, Planner, QueryView, SearchAnswer, SearchSpec, Weighting,
     search_batch,
 };
 use lapel_heads::{Labels, distance};
@@ -26,7 +27,7 @@ pub(super) const KS: [usize; 2] = [10, 100];
 pub(super) struct BenchQuery {
     pub(super) vectors: BTreeMap<String, Vec<f32>>,
     pub(super) weights: BTreeMap<String, f64>,
-    pub(super) edits: Vec<Manipulation>,
+    pub(super) edits: Edits,
     /// Distances of the true best, ascending.
     exact: Vec<f64>,
     exact_ms: f64,
@@ -36,7 +37,7 @@ impl BenchQuery {
     fn request(&self, k: usize, filter: Option<&str>, plan: Option<PlanKind>) -> (QueryView, SearchSpec) {
         let view = QueryView { vectors: self.vectors.clone(), labels: Labels::new() };
         let spec = SearchSpec {
-            manipulations: self.edits.clone(),
+            edits: self.edits.clone(),
             weighting: Weighting::Named { by_name: self.weights.clone(), only_named: true },
             filters: filter.iter().map(|name| LabelFilter::new(*name, ["yes".to_owned()])).collect(),
             k,
@@ -61,7 +62,15 @@ impl Regime {
 }
 
 /// Draws `count` queries a regime: half of them new items, half items of the catalogue.
-pub(super) fn regimes(generator: &Generator, snapshot: &Snapshot, count: usize) -> Vec<Regime> {
+///
+/// # Errors
+/// When a label that an edit asks for is not there.
+pub(super) fn regimes(
+    generator: &Generator,
+    snapshot: &Snapshot,
+    planner: &Planner,
+    count: usize,
+) -> Result<Vec<Regime>, Error> {
     let shape = generator.shape();
     let mut rng = ChaCha8Rng::seed_from_u64(shape.seed ^ 3);
     let mut drawn = 0;
@@ -104,12 +113,13 @@ pub(super) fn regimes(generator: &Generator, snapshot: &Snapshot, count: usize) 
                     .into_iter()
                     .map(|at| Manipulation { attribute: head_name(playing[at]), label: label(&mut rng) })
                     .collect();
+                let edits = Edits::resolve(snapshot, edits, planner.prototype_items_min)?;
                 queries.push(BenchQuery { vectors, weights, edits, exact: Vec::new(), exact_ms: 0.0 });
             }
             regimes.push(Regime { kind, edits, queries });
         }
     }
-    regimes
+    Ok(regimes)
 }
 
 /// What one regime reached.

@@ -28,7 +28,7 @@ fn every_regime_finds_the_true_best_by_codes() {
         set::code(&mut snapshot);
         let mut planner = Planner::new(&SearchConfig::default());
         (planner.tuning.costs.exact_number, planner.tuning.costs.random_row) = (1e6, 1e3);
-        let mut regimes = regimes(&generator, &snapshot, 20);
+        let mut regimes = regimes(&generator, &snapshot, &planner, 20).expect("drawn");
         solve(&snapshot, &planner, &mut regimes, None);
         let outcomes = measure(&snapshot, &planner, &regimes, None);
         assert_eq!(outcomes.len(), 18);

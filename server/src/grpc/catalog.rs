@@ -2,10 +2,10 @@
 
 use super::outgoing::{Answers, Outgoing};
 use super::status::cut_short;
-use super::{Services, convert, paging};
+use super::{Services, asked, convert, paging};
 use crate::catalogue::{Item, Snapshot};
-use crate::core::{NewItem, Scope, Upserted};
-use crate::error::Error;
+use crate::core::{NewItem, RequestId, Upserted};
+use crate::error::{Error, Faults};
 use crate::front::{Held, Room};
 use crate::search::checked_filter;
 use crate::stages::carried;
@@ -13,7 +13,6 @@ use crate::store::{Moment, StoreError};
 use lapel_heads::{PhotoLimits, photo_format};
 use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
-use prost::Message;
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use tokio::task::JoinHandle;
@@ -66,7 +65,7 @@ impl CatalogService for Services {
                 ))
                 .into());
             }
-            let bytes = message.encoded_len();
+            let bytes = convert::in_memory(&message);
             let mut held = room.hold(bytes);
             if held.is_err() {
                 // What this stream itself holds is free again once it is durable.
@@ -112,16 +111,15 @@ impl CatalogService for Services {
         request: Request<v1::DeleteItemsRequest>,
     ) -> Result<Response<v1::DeleteItemsResponse>, Status> {
         let request = request.into_inner();
-        let request_id = convert::request_id("DeleteItems", &request.request_id, &request)?;
-        let mut ids = request.ids;
+        let mut faults = Faults::default();
+        let request_id = convert::request_id("DeleteItems", &request.request_id, &request);
+        let request_id = faults.gather("request_id", request_id)?.unwrap_or_else(RequestId::none);
+        let v1::DeleteItemsRequest { mut ids, request_id: _ } = request;
         let most = self.core.config.limits.stream_items_max;
         if ids.is_empty() || ids.len() > most {
-            return Err(Error::invalid(
-                "ids",
-                format!("{} ids are given; 1 to {most} are accepted", ids.len()),
-            )
-            .into());
+            faults.refuse("ids", format!("{} ids are given; 1 to {most} are accepted", ids.len()));
         }
+        faults.end()?;
         ids.sort();
         ids.dedup();
         let asked = ids.len();
@@ -134,13 +132,12 @@ impl CatalogService for Services {
         request: Request<v1::ListItemsRequest>,
     ) -> Result<Response<v1::ListItemsResponse>, Status> {
         let v1::ListItemsRequest { page_size, page_token, filters } = request.into_inner();
-        let size = paging::page_size(page_size)?;
-        let violations = convert::filter_faults(&filters, &self.core.config.limits);
-        if !violations.is_empty() {
-            return Err(Error::Invalid(violations).into());
-        }
-        let (snapshot, filters) = (self.core.snapshot(), convert::filters(filters));
+        let (snapshot, core) = (self.core.snapshot(), self.core.clone());
         let page = self.core.in_turn(move || {
+            let mut faults = Faults::default();
+            let size = faults.gather("page_size", paging::page_size(page_size))?.unwrap_or_default();
+            let filters = asked::filters(&snapshot, filters, &core.config.limits, &mut faults);
+            faults.end()?;
             let filter = checked_filter(&snapshot, &filters)?;
             let found = snapshot.items().list(&filter, &page_token, size + 1).into_iter();
             let found: Vec<v1::Item> = found.map(|item| convert::item(&snapshot, item)).collect();
@@ -248,37 +245,18 @@ struct Upsert<'a> {
 
 impl Upsert<'_> {
     async fn take(&mut self, message: v1::UpsertItemsRequest, bytes: usize, held: Held) -> Result<(), Error> {
-        let request = convert::request_id("UpsertItems", &message.request_id, &message);
-        let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only, labels_only, .. } =
-            message;
-        let scope = match (signatures_only, labels_only) {
-            (false, false) => Ok(Scope::Whole),
-            (true, false) => Ok(Scope::Signatures),
-            (false, true) => Ok(Scope::Labels),
-            (true, true) => {
-                Err(Error::invalid("labels_only", "set signatures_only or labels_only, not both"))
-            }
-        };
-        let twice = !self.ids.insert(id.clone());
-        let once = || match twice {
-            true => Err(Error::invalid("id", format!("{id:?} came before in this stream; send an id once"))),
-            false => Ok(()),
-        };
-        let accepted = once().and_then(|()| Ok((scope?, request?)));
-        self.results.push(v1::UpsertResult { id: id.clone(), ..v1::UpsertResult::default() });
-        match accepted {
+        let once = self.ids.insert(message.id.clone());
+        self.results.push(v1::UpsertResult { id: message.id.clone(), ..v1::UpsertResult::default() });
+        match convert::new_item(message, once) {
             Err(error) => {
                 if let Some(result) = self.results.last_mut() {
                     result.error = Some(convert::item_error(error));
                 }
             }
-            Ok((scope, request)) => {
-                self.images += usize::from(!image.is_empty());
+            Ok(item) => {
+                self.images += usize::from(item.image.is_some());
                 self.bytes += bytes;
                 self.held.push(held);
-                let image = (!image.is_empty()).then_some(image);
-                let signatures = convert::signatures(signatures);
-                let item = NewItem { id, image, labels, signatures, scope, request };
                 self.batch.push((self.results.len() - 1, item));
             }
         }

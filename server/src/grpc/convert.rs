@@ -2,85 +2,20 @@
 
 use super::status::code_and_reason;
 use crate::catalogue::{Item, Snapshot};
-use crate::config::Limits;
-use crate::core::{QuerySource, RequestId};
-use crate::error::{Error, Violation};
+use crate::core::{NewItem, RequestId, Scope};
+use crate::error::{Error, Faults};
 use crate::life::{HeadState, HeadStatus, Progress};
 use crate::search::{
-    EditsMet, Explanation, HeadWeight, LabelFilter, Manipulation, ManipulationEffect, Match, Outcome, Plan,
-    PlanKind, SearchAnswer, Weighting,
+    EditsMet, Explanation, HeadWeight, ManipulationEffect, Match, Outcome, Plan, PlanKind, SearchAnswer,
 };
 use crate::store::{ContentId, RequestHash};
 use lapel_heads::{HeadKind, Parts, Rect};
 use lapel_proto::v1;
+use prost::Message;
 use prost_types::Timestamp;
 
-pub(super) fn query_source(query: Option<v1::Query>) -> Result<QuerySource, Error> {
-    match query.and_then(|q| q.source) {
-        Some(v1::query::Source::Image(image)) => Ok(QuerySource::Image(image)),
-        Some(v1::query::Source::ItemId(id)) => Ok(QuerySource::Item(id)),
-        Some(v1::query::Source::Signatures(set)) => Ok(QuerySource::Signatures(signatures(set.signatures))),
-        None => Err(Error::invalid("query", "set one of image, item_id and signatures")),
-    }
-}
-
 pub(super) fn signatures(given: Vec<v1::Signature>) -> Vec<(String, Vec<f32>)> {
-    given.into_iter().map(|s| (s.head, s.values)).collect()
-}
-
-pub(super) fn manipulations(given: Vec<v1::Manipulation>) -> Vec<Manipulation> {
-    given.into_iter().map(|m| Manipulation { attribute: m.attribute, label: m.label }).collect()
-}
-
-pub(super) fn filters(given: Vec<v1::LabelFilter>) -> Vec<LabelFilter> {
-    let filter = |v1::LabelFilter { attribute, labels, allow_unknown }| LabelFilter {
-        attribute,
-        labels,
-        allow_unknown,
-    };
-    given.into_iter().map(filter).collect()
-}
-
-pub(super) fn weighting(weights: v1::Weights) -> Weighting {
-    Weighting::Named { by_name: weights.by_head, only_named: weights.only_named }
-}
-
-/// Faults of what every search has in common.
-pub(super) fn search_faults(
-    k: u32,
-    k_min: u32,
-    (manipulations, filters, exclude): (usize, &[v1::LabelFilter], usize),
-    limits: &Limits,
-) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    if !(k_min..=limits.k_max).contains(&k) {
-        violations.push(Violation::new(
-            "k",
-            format!("{k} results are asked for; {k_min} to {} are given", limits.k_max),
-        ));
-    }
-    violations.extend(too_many("manipulations", manipulations, limits));
-    violations.extend(too_many("exclude_ids", exclude, limits));
-    violations.extend(filter_faults(filters, limits));
-    violations
-}
-
-fn too_many(field: &str, count: usize, limits: &Limits) -> Option<Violation> {
-    let most = limits.query_terms_max;
-    (count > most).then(|| Violation::new(field, format!("there are {count}; at most {most} are accepted")))
-}
-
-/// Faults of filters that need no catalogue to be seen.
-pub(super) fn filter_faults(filters: &[v1::LabelFilter], limits: &Limits) -> Vec<Violation> {
-    let most = limits.query_terms_max;
-    let mut violations: Vec<Violation> = too_many("filters", filters.len(), limits).into_iter().collect();
-    for (at, filter) in filters.iter().enumerate() {
-        if filter.attribute.is_empty() || filter.labels.is_empty() || filter.labels.len() > most {
-            let wanted = format!("name an attribute and 1 to {most} labels");
-            violations.push(Violation::new(format!("filters[{at}]"), wanted));
-        }
-    }
-    violations
+    given.into_iter().map(|v1::Signature { head, values }| (head, values)).collect()
 }
 
 pub(super) fn item_error(error: Error) -> v1::ItemError {
@@ -155,20 +90,6 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
         .into(),
     });
     v1::Explanation { terms: terms.collect(), attributes: attributes.collect() }
-}
-
-/// The plan that a request asks for: its hint, or the exact scan that it forces.
-pub(super) fn wanted_plan(exact: bool, hint: i32) -> Result<Option<PlanKind>, Error> {
-    if exact {
-        return Ok(Some(PlanKind::ExactScan));
-    }
-    match v1::PlanKind::try_from(hint) {
-        Ok(v1::PlanKind::Unspecified) => Ok(None),
-        Ok(v1::PlanKind::ExactScan) => Ok(Some(PlanKind::ExactScan)),
-        Ok(v1::PlanKind::CodeScan) => Ok(Some(PlanKind::CodeScan)),
-        Ok(v1::PlanKind::Hnsw) => Ok(Some(PlanKind::Hnsw)),
-        Err(_) => Err(Error::invalid("plan", format!("{hint} is no plan; see PlanKind"))),
-    }
 }
 
 pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> v1::SearchResponse {
@@ -253,6 +174,37 @@ pub(super) fn request_id_of(
     // Receipts of older catalogues may be of the message alone.
     let request = RequestHash { request, message: ContentId::of(message) };
     Ok(RequestId { id: id.to_owned(), request })
+}
+
+/// What a message takes in memory, about: its bytes, and a place for each label and signature, which may be empty.
+pub(super) fn in_memory(message: &v1::UpsertItemsRequest) -> usize {
+    const PLACE: usize = 96;
+    message.encoded_len() + PLACE * (message.labels.len() + message.signatures.len())
+}
+
+/// An item as it came, `once` where its id did not come before in the stream; all its faults at once.
+pub(super) fn new_item(message: v1::UpsertItemsRequest, once: bool) -> Result<NewItem, Error> {
+    let mut faults = Faults::default();
+    let request = request_id("UpsertItems", &message.request_id, &message);
+    let request = faults.gather("request_id", request)?.unwrap_or_else(RequestId::none);
+    let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only, labels_only, request_id: _ } =
+        message;
+    if !once {
+        faults.refuse("id", format!("{id:?} came before in this stream; send an id once"));
+    }
+    let scope = match (signatures_only, labels_only) {
+        (false, false) => Scope::Whole,
+        (true, false) => Scope::Signatures,
+        (false, true) => Scope::Labels,
+        (true, true) => {
+            faults.refuse("labels_only", "set signatures_only or labels_only, not both");
+            Scope::Whole
+        }
+    };
+    faults.end()?;
+    let image = (!image.is_empty()).then_some(image);
+    let signatures = self::signatures(signatures);
+    Ok(NewItem { id, image, labels, signatures, scope, request })
 }
 
 /// A head's or a model's state, and why it failed.

@@ -1,11 +1,12 @@
 //! `FeedbackService`.
 
+use super::asked::Asked;
 use super::{Services, convert, paging};
 use crate::core::RequestId;
-use crate::error::Error;
+use crate::error::{Error, Faults};
 use crate::feedback::Picks;
 use crate::front::{Caller, Role};
-use crate::profiles::{before, key_of, subject_and_name};
+use crate::profiles::{before, check_profile, key_of, subject_and_name};
 use crate::search::{SearchSpec, Weighting, head_weights, view_of_item};
 use crate::store::ProfileRecord;
 use lapel_heads::is_name;
@@ -30,9 +31,15 @@ impl FeedbackService for Services {
     ) -> Result<Response<v1::SaveProfileResponse>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let id = request_id("SaveProfile", &caller, &request.request_id, &request)?;
-        let v1::SaveProfileRequest { name, weights, picked_ids, .. } = request;
-        let weights = head_weights(&self.core.snapshot(), &weights)?;
+        let mut faults = Faults::default();
+        let id = request_id("SaveProfile", &caller, &request.request_id, &request);
+        let id = faults.gather("request_id", id)?.unwrap_or_else(RequestId::none);
+        let v1::SaveProfileRequest { name, weights, picked_ids, request_id: _ } = request;
+        let sound = check_profile(&name, &weights, &picked_ids, &self.core.config.limits);
+        faults.gather("name", sound)?;
+        let weights = head_weights(&self.core.snapshot(), &weights);
+        let weights = faults.gather("weights", weights)?.unwrap_or_default();
+        faults.end()?;
         let key = key_of(caller.subject.as_deref(), &name);
         let (core, saved) = (self.core.clone(), key.clone());
         let record =
@@ -46,7 +53,8 @@ impl FeedbackService for Services {
         request: Request<v1::GetProfileRequest>,
     ) -> Result<Response<v1::GetProfileResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let key = self.profile_key(&caller, request.into_inner().name).await?;
+        let v1::GetProfileRequest { name } = request.into_inner();
+        let key = self.profile_key(&caller, name).await?;
         let record = self.core.profile(&key).await?;
         Ok(Response::new(v1::GetProfileResponse { profile: Some(profile(&key, record)) }))
     }
@@ -81,7 +89,7 @@ impl FeedbackService for Services {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let id = request_id("UndoProfile", &caller, &request.request_id, &request)?;
-        let v1::UndoProfileRequest { name, version, .. } = request;
+        let v1::UndoProfileRequest { name, version, request_id: _ } = request;
         let key = key_of(caller.subject.as_deref(), &name);
         let (core, undone) = (self.core.clone(), key.clone());
         let record = tokio::task::spawn_blocking(move || core.profiles().undo(&undone, version, &id)).await;
@@ -96,7 +104,8 @@ impl FeedbackService for Services {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let id = request_id("DeleteProfile", &caller, &request.request_id, &request)?;
-        let (core, key) = (self.core.clone(), key_of(caller.subject.as_deref(), &request.name));
+        let v1::DeleteProfileRequest { name, request_id: _ } = request;
+        let (core, key) = (self.core.clone(), key_of(caller.subject.as_deref(), &name));
         tokio::task::spawn_blocking(move || core.profiles().delete(&key, &id))
             .await
             .map_err(Error::from)??;
@@ -126,42 +135,45 @@ impl Services {
         request: v1::PersonaliseRequest,
         caller: &Caller,
     ) -> Result<v1::PersonaliseResponse, Error> {
-        let limits = &self.core.config.limits;
-        let counts = (request.manipulations.len(), request.filters.as_slice(), request.exclude_ids.len());
-        let violations = convert::search_faults(request.k, 0, counts, limits);
-        if !violations.is_empty() {
-            return Err(Error::Invalid(violations));
-        }
+        let v1::PersonaliseRequest {
+            picked_ids,
+            query,
+            manipulations,
+            profile,
+            filters,
+            exclude_ids,
+            k,
+            explain,
+        } = request;
         let snapshot = self.core.snapshot();
-        let picks = Picks::find(&snapshot, &request.picked_ids, limits.picks_max)?;
+        let mut faults = Faults::default();
+        let picks = Picks::find(&snapshot, &picked_ids, self.core.config.limits.picks_max);
+        let picks = faults.gather("picked_ids", picks)?.unwrap_or_default();
+        // A single pick takes the query's place (section 5).
+        let replaced = if let [only] = picked_ids.as_slice() { only.clone() } else { String::new() };
+        let query = query.filter(|_| replaced.is_empty());
+        let asked = Asked { query, manipulations, filters, exclude_ids, k, explain };
+        let (likeness, spec) = asked.check(self, &snapshot, 0, &mut faults).await?;
         let found = picks.feedback();
         let weighting = match &found.weights {
             // As they are: they may become a profile, which an edit multiplies when it is used.
             Some(weights) => Weighting::Named { by_name: weights.clone(), only_named: false },
-            None if request.profile.is_empty() => Weighting::Own,
-            None => self.profile_weighting(&snapshot, caller, request.profile.clone()).await?,
+            None if profile.is_empty() => Weighting::Own,
+            None => {
+                let saved = self.profile_weighting(&snapshot, caller, profile).await;
+                faults.gather("profile", saved)?.unwrap_or_default()
+            }
         };
-        // A single pick takes the query's place (section 5).
-        let replaced = if let [only] = request.picked_ids.as_slice() { only.clone() } else { String::new() };
-        let view = if !replaced.is_empty() {
-            view_of_item(&snapshot, &replaced)?
-        } else if request.query.is_some() {
-            self.core.view(&snapshot, convert::query_source(request.query)?).await?
-        } else {
-            picks.view()
+        faults.end()?;
+        let view = match likeness {
+            _ if !replaced.is_empty() => view_of_item(&snapshot, &replaced)?,
+            Some(likeness) => self.embedded(&snapshot, likeness).await?,
+            None => picks.view(),
         };
-        // Also without results to show, the weights are those that a search would use.
-        let spec = SearchSpec {
-            manipulations: convert::manipulations(request.manipulations),
-            weighting,
-            filters: convert::filters(request.filters),
-            exclude: request.exclude_ids,
-            k: request.k.max(1) as usize,
-            explain: request.explain,
-            plan: None,
-        };
+        let spec = SearchSpec { weighting, ..spec };
         let answer = self.core.search(&snapshot, view, spec).await?;
-        let asked = request.k > 0;
+        // Also without results to show, the weights are those that a search would use.
+        let asked = k > 0;
         Ok(v1::PersonaliseResponse {
             weights: answer.weights,
             head_weights: convert::head_weights(answer.head_weights),

@@ -1,17 +1,15 @@
 //! `SearchService`.
 
 use super::{Services, convert};
-use crate::catalogue::Snapshot;
 use crate::error::Error;
 use crate::front::Caller;
-use crate::search::{QueryView, SearchSpec, Weighting, applies};
+use crate::search::applies;
 use futures_util::{StreamExt, stream};
 use lapel_heads::{Head, Labels};
 use lapel_proto::v1::search_service_server::SearchService;
-use lapel_proto::v1::{self, describe_request, search_batch_result, search_request};
+use lapel_proto::v1::{self, describe_request, search_batch_result};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 /// Label probabilities that Describe gives when the request leaves it open.
@@ -35,7 +33,7 @@ impl SearchService for Services {
     ) -> Result<Response<v1::SearchResponse>, Status> {
         let caller = Caller::of(&request)?;
         let snapshot = self.core.snapshot();
-        let (view, spec) = self.prepare_search(&snapshot, request.into_inner(), &caller).await?;
+        let (view, spec) = self.ready(&snapshot, request.into_inner(), &caller).await?;
         let answer = self.core.search(&snapshot, view, spec).await?;
         Ok(Response::new(convert::answer(&snapshot, answer)))
     }
@@ -45,7 +43,7 @@ impl SearchService for Services {
         request: Request<v1::SearchBatchRequest>,
     ) -> Result<Response<v1::SearchBatchResponse>, Status> {
         let caller = &Caller::of(&request)?;
-        let requests = request.into_inner().requests;
+        let v1::SearchBatchRequest { requests } = request.into_inner();
         let most = self.core.config.limits.batch_max;
         if requests.is_empty() || requests.len() > most {
             let found = requests.len();
@@ -58,7 +56,7 @@ impl SearchService for Services {
         // One snapshot for all: a batch never mixes two states.
         let snapshot = self.core.snapshot();
         let snapshot = &snapshot;
-        let ready = |request| self.prepare_search(snapshot, request, caller);
+        let ready = |request| self.ready(snapshot, request, caller);
         let ready: Vec<_> = stream::iter(requests).map(ready).buffered(BATCH_AT_ONCE).collect().await;
         let (mut queries, mut faults) = (Vec::new(), Vec::new());
         for outcome in ready {
@@ -89,55 +87,11 @@ impl SearchService for Services {
 }
 
 impl Services {
-    async fn prepare_search(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        request: v1::SearchRequest,
-        caller: &Caller,
-    ) -> Result<(QueryView, SearchSpec), Error> {
-        let limits = &self.core.config.limits;
-        let counts = (request.manipulations.len(), request.filters.as_slice(), request.exclude_ids.len());
-        let violations = convert::search_faults(request.k, 1, counts, limits);
-        if !violations.is_empty() {
-            return Err(Error::Invalid(violations));
-        }
-        let weighting = match request.weighting {
-            None => Weighting::Own,
-            Some(search_request::Weighting::Weights(weights)) => convert::weighting(weights),
-            Some(search_request::Weighting::Profile(name)) => {
-                self.profile_weighting(snapshot, caller, name).await?
-            }
-        };
-        let spec = SearchSpec {
-            manipulations: convert::manipulations(request.manipulations),
-            weighting,
-            filters: convert::filters(request.filters),
-            exclude: request.exclude_ids,
-            k: request.k as usize,
-            explain: request.explain,
-            plan: convert::wanted_plan(request.exact, request.plan)?,
-        };
-        self.core.check_names(snapshot, &spec)?;
-        Ok((self.core.view(snapshot, convert::query_source(request.query)?).await?, spec))
-    }
-
-    /// A profile's weights; those of heads that have been retired since are left out.
-    pub(super) async fn profile_weighting(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        name: String,
-    ) -> Result<Weighting, Error> {
-        let key = self.profile_key(caller, name).await?;
-        let saved = self.core.profile(&key).await?.current.weights;
-        let by_name = saved.into_iter().filter(|(head, _)| snapshot.column(head).is_some()).collect();
-        Ok(Weighting::Profile { by_name })
-    }
-
     async fn describe_one(&self, request: v1::DescribeRequest) -> Result<v1::DescribeResponse, Error> {
+        let v1::DescribeRequest { source, include_signatures, labels_max } = request;
         let snapshot = self.core.snapshot();
         let mut labels = Labels::new();
-        let (signatures, parts, case) = match request.source {
+        let (signatures, parts, case) = match source {
             Some(describe_request::Source::Image(image)) => {
                 let embedding = self.core.embed(&snapshot, image).await?;
                 let values =
@@ -159,7 +113,7 @@ impl Services {
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),
         };
-        let most = if request.labels_max == 0 { LABELS_DEFAULT } else { request.labels_max as usize };
+        let most = if labels_max == 0 { LABELS_DEFAULT } else { labels_max as usize };
         let pairs = || snapshot.heads().iter().zip(&signatures).filter_map(|(h, s)| Some((h, s.as_ref()?)));
         let telling = pairs().filter(|(head, _)| applies(head, case));
         let mut attributes: Vec<_> = telling.flat_map(|(head, s)| predictions(head, s, most)).collect();
@@ -176,7 +130,7 @@ impl Services {
         Ok(v1::DescribeResponse {
             attributes,
             parts: parts.as_ref().map(convert::parts),
-            signatures: if request.include_signatures { given.collect() } else { Vec::new() },
+            signatures: if include_signatures { given.collect() } else { Vec::new() },
             generation: snapshot.generation,
             stored_labels: labels.into_iter().collect::<BTreeMap<_, _>>(),
         })

@@ -1,9 +1,13 @@
 //! The one place where errors become gRPC statuses.
 //!
 //! What a caller may read is the error's own text; paths, addresses and the text of libraries go to the log.
+//!
+//! Where a request has faults of several kinds, all of them are in its BadRequest, and the gravest gives the code and the
+//! reason: a field that cannot be accepted (INVALID_ARGUMENT) before a name that is not there (NOT_FOUND) before what
+//! cannot be had now (FAILED_PRECONDITION).
 
 use crate::engine::EngineError;
-use crate::error::{Error, Violation, header_bytes, within};
+use crate::error::{Error, Fault, Faults, Violation, header_bytes, within};
 use crate::model::ModelError;
 use crate::store::StoreError;
 use lapel_heads::BundleError;
@@ -27,8 +31,8 @@ impl From<Error> for Status {
         }
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, DOMAIN, facts(&error));
-        if let Error::Invalid(violations) = &error {
-            details.set_bad_request(BadRequest::new(fields(violations)).field_violations);
+        if let Some(fields) = fields(&error) {
+            details.set_bad_request(BadRequest::new(fields).field_violations);
         }
         if matches!(code, Code::ResourceExhausted | Code::Unavailable) {
             details.set_retry_info(Some(Duration::from_millis(200)));
@@ -42,16 +46,31 @@ impl From<Error> for Status {
     }
 }
 
+/// The fields that an error is about, with what is wrong with each.
+fn fields(error: &Error) -> Option<Vec<FieldViolation>> {
+    match error {
+        Error::Invalid(violations) => {
+            let told = |v: &Violation| (v.field.clone(), v.description.clone());
+            Some(readable(violations.iter().map(told), violations.len()))
+        }
+        Error::Faults(faults) => {
+            let told = |fault: &Fault| (fault.field().to_owned(), fault.description());
+            Some(readable(faults.all().iter().map(told), faults.all().len()))
+        }
+        _ => None,
+    }
+}
+
 /// As many violations as a client can be counted on to read, and how many there are besides.
-fn fields(violations: &[Violation]) -> Vec<FieldViolation> {
+fn readable(violations: impl Iterator<Item = (String, String)>, count: usize) -> Vec<FieldViolation> {
     let mut room = VIOLATIONS_BYTES;
     let mut fields = Vec::new();
-    for violation in violations {
-        let field = within(&violation.field, VIOLATION_BYTES / 2);
-        let description = within(&violation.description, VIOLATION_BYTES / 2);
+    for (field, description) in violations {
+        let field = within(&field, VIOLATION_BYTES / 2);
+        let description = within(&description, VIOLATION_BYTES / 2);
         let cost = header_bytes(&field) + header_bytes(&description);
         if cost > room {
-            let more = violations.len() - fields.len();
+            let more = count - fields.len();
             fields.push(FieldViolation::new("", format!("and {more} more")));
             break;
         }
@@ -63,12 +82,22 @@ fn fields(violations: &[Violation]) -> Vec<FieldViolation> {
 
 /// What a program may want to know of an error beside its reason.
 fn facts(error: &Error) -> HashMap<String, String> {
-    match error {
-        Error::NotFound { what, name, .. } => {
-            let name = within(name, VIOLATION_BYTES);
-            HashMap::from([("what".to_owned(), (*what).to_owned()), ("name".to_owned(), name)])
+    let facts: &[(&str, &str)] = match error {
+        Error::NotFound { what, name, .. } => &[("what", what), ("name", name)],
+        Error::UnknownLabel { attribute, label, .. } => {
+            &[("what", "label"), ("name", label), ("attribute", attribute)]
         }
-        _ => HashMap::new(),
+        Error::Faults(faults) => return gravest(faults).map(facts).unwrap_or_default(),
+        _ => &[],
+    };
+    facts.iter().map(|(fact, value)| ((*fact).to_owned(), within(value, VIOLATION_BYTES))).collect()
+}
+
+/// The error of the gravest of several faults; `None` where that is a malformed field.
+fn gravest(faults: &Faults) -> Option<&Error> {
+    match faults.gravest() {
+        Some(Fault::Unmet { error, .. }) => Some(error),
+        Some(Fault::Malformed(_)) | None => None,
     }
 }
 
@@ -95,7 +124,10 @@ pub(super) fn cut_short(cause: &Status, message: usize, stored: usize) -> Status
 pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
     match error {
         Error::Invalid(_) => (Code::InvalidArgument, "INVALID_FIELD"),
-        Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        Error::Faults(faults) => {
+            gravest(faults).map_or((Code::InvalidArgument, "INVALID_FIELD"), code_and_reason)
+        }
+        Error::NotFound { .. } | Error::UnknownLabel { .. } => (Code::NotFound, "NOT_FOUND"),
         Error::Exists(_) => (Code::AlreadyExists, "NAME_TAKEN"),
         Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
         Error::Unauthenticated => (Code::Unauthenticated, "TOKEN_UNKNOWN"),
@@ -178,6 +210,48 @@ mod tests {
     use super::*;
     use lapel_heads::PhotoError;
 
+    fn unknown_label() -> Error {
+        let valid = vec!["black".to_owned(), "red".to_owned()];
+        Error::UnknownLabel { attribute: "color".into(), label: "blakc".into(), valid }
+    }
+
+    /// What cannot be had now, then what is not there, then a malformed field or none.
+    fn faults(malformed: bool) -> Error {
+        let mut faults = Faults::default();
+        let impossible = Error::Precondition { reason: "LABEL_WITHOUT_PROTOTYPE", message: "none".into() };
+        faults.unmet("manipulations[1]", impossible);
+        faults.unmet("manipulations[0].label", unknown_label());
+        if malformed {
+            faults.refuse("k", "too large");
+        }
+        faults.end().expect_err("faults")
+    }
+
+    #[test]
+    fn faults_of_every_kind_are_told_with_their_fields() {
+        let status = Status::from(faults(true));
+        let details = status.get_error_details();
+        let bad = details.bad_request().expect("fields");
+        let told: Vec<_> =
+            bad.field_violations.iter().map(|v| (v.field.as_str(), v.description.as_str())).collect();
+        let label = "attribute \"color\" has no label \"blakc\"; did you mean \"black\"? it has: black, red";
+        assert_eq!(
+            told,
+            [("manipulations[1]", "none"), ("manipulations[0].label", label), ("k", "too large")]
+        );
+        for (_, description) in told {
+            assert!(status.message().contains(description), "{description} is not in {}", status.message());
+        }
+        // The metadata are those of the fault that gives the code.
+        let details = Status::from(faults(false)).get_error_details();
+        let facts = &details.error_info().expect("a reason").metadata;
+        let fact = |name: &str| facts.get(name).map(String::as_str);
+        assert_eq!(
+            (fact("what"), fact("name"), fact("attribute")),
+            (Some("label"), Some("blakc"), Some("color"))
+        );
+    }
+
     #[test]
     fn errors_about_much_fit_the_headers_that_clients_accept() {
         let violations =
@@ -196,6 +270,9 @@ mod tests {
         let cases = [
             (Error::invalid("k", "at least 1"), Code::InvalidArgument, "INVALID_FIELD"),
             (Error::not_found("item", "x"), Code::NotFound, "NOT_FOUND"),
+            (unknown_label(), Code::NotFound, "NOT_FOUND"),
+            (faults(false), Code::NotFound, "NOT_FOUND"),
+            (faults(true), Code::InvalidArgument, "INVALID_FIELD"),
             (Error::Exists("taken".into()), Code::AlreadyExists, "NAME_TAKEN"),
             (
                 Error::Precondition { reason: "LAST_HEAD", message: "m".into() },

@@ -1,6 +1,6 @@
 //! Reasons: the terms of a distance, and what became of each wanted label.
 
-use super::manipulate::Manipulation;
+use super::manipulate::Edits;
 use super::query::{QueryView, seen};
 use super::weights::QueryTerm;
 use crate::catalogue::{Item, Snapshot};
@@ -85,16 +85,11 @@ type Compared<'a> = (&'a Item, Vec<Option<Cow<'a, [f32]>>>);
 
 impl Wanted {
     /// What is wanted of those attributes that are edited, or of `all`.
-    pub(super) fn new(
-        snapshot: &Snapshot,
-        view: &QueryView,
-        manipulations: &[Manipulation],
-        all: bool,
-    ) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, view: &QueryView, edits: &Edits, all: bool) -> Self {
         let known = snapshot.columns().iter().flat_map(|column| &column.head().manifest().attributes);
         let wanted = known.filter_map(|attribute| {
             let column = snapshot.column_of_attribute(&attribute.name)?;
-            let edit = manipulations.iter().find(|m| m.attribute == attribute.name);
+            let edit = edits.manipulations().find(|edit| edit.attribute == attribute.name);
             let label = edit.map(|e| &e.label).or_else(|| view.labels.get(&attribute.name)).cloned();
             let (head, key) = (column.head().clone(), column.key().clone());
             let name = attribute.name.clone();

@@ -1,7 +1,7 @@
 //! Conditions on stored labels as a request brings them, and whether what they name exists.
 
 use crate::catalogue::Snapshot;
-use crate::error::Error;
+use crate::error::{Error, Faults};
 use imbl::OrdMap;
 use lapel_search::{Condition, Filter};
 use std::collections::BTreeSet;
@@ -29,19 +29,26 @@ impl LabelFilter {
 /// condition allows that it is not.
 ///
 /// # Errors
-/// [`Error::NotFound`] with those that there are.
+/// [`Error::Faults`] with all that are not, each with those that there are.
 pub fn checked_filter(snapshot: &Snapshot, filters: &[LabelFilter]) -> Result<Filter, Error> {
-    let condition = |filter: &LabelFilter| {
-        let LabelFilter { attribute, labels, allow_unknown } = filter;
-        if !allow_unknown {
-            check(snapshot, attribute, labels)?;
-        }
-        Ok(Condition::Label { attribute: attribute.clone(), any_of: labels.clone() })
+    let mut faults = Faults::default();
+    for (at, filter) in filters.iter().enumerate() {
+        check_filter(snapshot, &format!("filters[{at}]"), filter, &mut faults);
+    }
+    faults.end()?;
+    let condition = |LabelFilter { attribute, labels, allow_unknown: _ }: &LabelFilter| Condition::Label {
+        attribute: attribute.clone(),
+        any_of: labels.clone(),
     };
-    Ok(Filter { all: filters.iter().map(condition).collect::<Result<_, Error>>()? })
+    Ok(Filter { all: filters.iter().map(condition).collect() })
 }
 
-fn check(snapshot: &Snapshot, attribute: &str, labels: &[String]) -> Result<(), Error> {
+/// As [`checked_filter`], for the filter at a path.
+pub fn check_filter(snapshot: &Snapshot, path: &str, filter: &LabelFilter, faults: &mut Faults) {
+    let LabelFilter { attribute, labels, allow_unknown } = filter;
+    if *allow_unknown || faults.is_full() {
+        return;
+    }
     let stored = snapshot.items().label_index().of_attribute(attribute);
     let head = snapshot.column_of_attribute(attribute).map(|column| column.head().manifest());
     let taught = head.and_then(|manifest| manifest.attribute(attribute));
@@ -50,14 +57,22 @@ fn check(snapshot: &Snapshot, attribute: &str, labels: &[String]) -> Result<(), 
         let of_items = snapshot.items().labels().map(|(name, _)| name);
         let all: BTreeSet<&String> = of_heads.map(|known| &known.name).chain(of_items).collect();
         let valid = all.into_iter().cloned().collect();
-        return Err(Error::NotFound { what: "attribute", name: attribute.to_owned(), valid });
+        let unknown = Error::NotFound { what: "attribute", name: attribute.clone(), valid };
+        faults.unmet(format!("{path}.attribute"), unknown);
+        return;
     }
     let taught = || taught.into_iter().flat_map(|known| &known.labels);
-    let is_known = |label: &&String| {
-        stored.is_some_and(|stored| stored.contains_key(*label)) || taught().any(|known| known == *label)
+    let is_known = |label: &String| {
+        stored.is_some_and(|stored| stored.contains_key(label)) || taught().any(|known| known == label)
     };
-    let Some(unknown) = labels.iter().find(|label| !is_known(label)) else { return Ok(()) };
-    let all: BTreeSet<&String> = taught().chain(stored.into_iter().flat_map(OrdMap::keys)).collect();
-    let valid = all.into_iter().cloned().collect();
-    Err(Error::NotFound { what: "label", name: unknown.clone(), valid })
+    let unknown = labels.iter().enumerate().filter(|(_, label)| !is_known(label));
+    for (at, label) in unknown {
+        if faults.is_full() {
+            return;
+        }
+        let all: BTreeSet<&String> = taught().chain(stored.into_iter().flat_map(OrdMap::keys)).collect();
+        let valid = all.into_iter().cloned().collect();
+        let unknown = Error::UnknownLabel { attribute: attribute.clone(), label: label.clone(), valid };
+        faults.unmet(format!("{path}.labels[{at}]"), unknown);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::query::QueryView;
 use crate::catalogue::{Column, LabelPrototype, Snapshot};
-use crate::error::Error;
+use crate::error::{Error, Faults};
 use lapel_heads::{Signature, distance};
 use lapel_search::Filter;
 use std::collections::BTreeSet;
@@ -31,58 +31,105 @@ pub struct ManipulationEffect {
     pub items_with_label: u64,
 }
 
-/// Applies the edits to the query's vectors.
-///
-/// A special head (one attribute) takes the prototype itself, as the paper does. A head of several attributes
-/// keeps the others: the difference between the wanted label's prototype and that of the label it shows now is
-/// added instead, so that asking for another category does not forget fabric and length.
-pub(super) fn apply(
-    snapshot: &Snapshot,
-    view: &mut QueryView,
-    manipulations: &[Manipulation],
-    items_min: u64,
-) -> Result<Vec<ManipulationEffect>, Error> {
-    let mut attributes = BTreeSet::new();
-    let mut effects = Vec::with_capacity(manipulations.len());
-    for (at, edit) in manipulations.iter().enumerate() {
-        if !attributes.insert(&edit.attribute) {
-            let field = format!("manipulations[{at}].attribute");
-            return Err(Error::invalid(
-                field,
-                format!("{:?} is edited twice; one label an attribute", edit.attribute),
-            ));
-        }
-        let column = column_of(snapshot, &edit.attribute)?;
-        let wanted = prototype(column, edit, items_min)?;
-        let head = column.head().name();
-        let own = view.vectors.get(head).filter(|_| column.head().manifest().attributes.len() > 1);
-        let edited = match own {
-            Some(own) => {
-                let shown = view.labels.get(&edit.attribute).map(String::as_str);
-                let prototypes = prototypes(column, &edit.attribute, items_min);
-                moved(own, shown, (&edit.label, &wanted.signature), &prototypes)
+/// Edits whose attributes and labels are there, with what takes their place: looked up once, for one snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Edits(Vec<Edit>);
+
+#[derive(Clone, Debug)]
+struct Edit {
+    manipulation: Manipulation,
+    head: String,
+    wanted: LabelPrototype,
+}
+
+impl Edits {
+    /// Looks up what the edits name. A label's prototype is the catalogue's own from `items_min` items on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an attribute that is edited twice, [`Error::Faults`] with unknown attributes and labels and
+    /// with labels without a prototype: all at once, by their fields.
+    pub fn resolve(
+        snapshot: &Snapshot,
+        manipulations: Vec<Manipulation>,
+        items_min: u64,
+    ) -> Result<Self, Error> {
+        let mut faults = Faults::default();
+        let mut attributes = BTreeSet::new();
+        let mut edits = Vec::with_capacity(manipulations.len());
+        for (at, edit) in manipulations.into_iter().enumerate() {
+            if faults.is_full() {
+                break;
             }
-            None => wanted.signature.values().to_vec(),
-        };
-        view.vectors.insert(head.to_owned(), edited);
-        let carrying = Filter::carrying([(&*edit.attribute, &*edit.label)]);
-        effects.push(ManipulationEffect {
-            manipulation: edit.clone(),
-            head: head.to_owned(),
-            prototype_count: wanted.count,
-            prototype_from_catalogue: wanted.from_catalogue,
-            items_with_label: snapshot.items().count(&carrying),
-        });
+            if !attributes.insert(edit.attribute.clone()) {
+                let twice = format!("{:?} is edited twice; one label an attribute", edit.attribute);
+                faults.refuse(format!("manipulations[{at}].attribute"), twice);
+                continue;
+            }
+            let column = match column_of(snapshot, &edit.attribute) {
+                Ok(column) => column,
+                Err(unknown) => {
+                    faults.unmet(format!("manipulations[{at}].attribute"), unknown);
+                    continue;
+                }
+            };
+            match prototype(column, &edit, items_min) {
+                Ok(wanted) => {
+                    let head = column.head().name().to_owned();
+                    edits.push(Edit { manipulation: edit, head, wanted });
+                }
+                Err(none) => faults.unmet(format!("manipulations[{at}].label"), none),
+            }
+        }
+        faults.end().map(|()| Self(edits))
     }
-    Ok(effects)
+
+    /// The edits as they were asked for.
+    pub(super) fn manipulations(&self) -> impl Iterator<Item = &Manipulation> {
+        self.0.iter().map(|edit| &edit.manipulation)
+    }
+
+    /// Applies the edits to the query's vectors.
+    ///
+    /// A special head (one attribute) takes the prototype itself, as the paper does. A head of several attributes
+    /// keeps the others: the difference between the wanted label's prototype and that of the label it shows now is
+    /// added instead, so that asking for another category does not forget fabric and length.
+    pub(super) fn apply(
+        &self,
+        snapshot: &Snapshot,
+        view: &mut QueryView,
+        items_min: u64,
+    ) -> Vec<ManipulationEffect> {
+        let effect = |Edit { manipulation, head, wanted }: &Edit| {
+            let Manipulation { attribute, label } = manipulation;
+            let own = view.vectors.get(head);
+            let joint = snapshot.column(head).filter(|column| column.head().manifest().attributes.len() > 1);
+            let edited = match own.zip(joint) {
+                Some((own, column)) => {
+                    let shown = view.labels.get(attribute).map(String::as_str);
+                    moved(own, shown, (label, &wanted.signature), &prototypes(column, attribute, items_min))
+                }
+                None => wanted.signature.values().to_vec(),
+            };
+            view.vectors.insert(head.clone(), edited);
+            let carrying = Filter::carrying([(&**attribute, &**label)]);
+            ManipulationEffect {
+                manipulation: manipulation.clone(),
+                head: head.clone(),
+                prototype_count: wanted.count,
+                prototype_from_catalogue: wanted.from_catalogue,
+                items_with_label: snapshot.items().count(&carrying),
+            }
+        };
+        self.0.iter().map(effect).collect()
+    }
 }
 
 /// Items that carry every wanted label; 0 where none is wanted.
-pub(super) fn items_with_all(snapshot: &Snapshot, manipulations: &[Manipulation]) -> u64 {
-    if manipulations.is_empty() {
+pub(super) fn items_with_all(snapshot: &Snapshot, edits: &Edits) -> u64 {
+    if edits.0.is_empty() {
         return 0;
     }
-    let wanted = manipulations.iter().map(|edit| (&*edit.attribute, &*edit.label));
+    let wanted = edits.manipulations().map(|edit| (&*edit.attribute, &*edit.label));
     snapshot.items().count(&Filter::carrying(wanted))
 }
 
@@ -99,7 +146,8 @@ fn prototype(column: &Column, edit: &Manipulation, items_min: u64) -> Result<Lab
     let labels =
         column.head().manifest().attribute(&edit.attribute).map(|a| a.labels.clone()).unwrap_or_default();
     if !labels.contains(&edit.label) {
-        return Err(Error::NotFound { what: "label", name: edit.label.clone(), valid: labels });
+        let Manipulation { attribute, label } = edit.clone();
+        return Err(Error::UnknownLabel { attribute, label, valid: labels });
     }
     let found = column.prototypes().prototype(column.head(), &edit.attribute, &edit.label, items_min);
     found.ok_or_else(|| Error::Precondition {

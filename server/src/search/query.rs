@@ -1,7 +1,7 @@
 //! What a query is like: one vector a head, and the labels seen in it.
 
 use crate::catalogue::Snapshot;
-use crate::error::{Error, Violation};
+use crate::error::{Error, Faults};
 use lapel_heads::{Attribute, Embedding, Head, LabelScore, Labels, PartsCase, Signature};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,26 +47,32 @@ pub fn view_of_item(snapshot: &Snapshot, id: &str) -> Result<QueryView, Error> {
 /// The view of signatures that the caller brings.
 ///
 /// # Errors
-/// [`Error::Invalid`] for all bad vectors at once, [`Error::NotFound`] for a head that is not active.
+/// [`Error::Invalid`] or [`Error::Faults`] with all bad vectors and all heads that are not active.
 pub fn view_of_signatures(snapshot: &Snapshot, given: Vec<(String, Vec<f32>)>) -> Result<QueryView, Error> {
     let mut view = QueryView::default();
-    let mut violations = Vec::new();
+    let mut faults = Faults::default();
     for (head, values) in given {
-        let column = snapshot.column(&head).ok_or_else(|| unknown_head(snapshot, &head))?;
+        if faults.is_full() {
+            break;
+        }
         let field = format!("query.signatures[{head}]");
+        let Some(column) = snapshot.column(&head) else {
+            faults.unmet(field, unknown_head(snapshot, &head));
+            continue;
+        };
         if view.vectors.contains_key(&head) {
-            violations.push(Violation::new(field, "this head is given twice"));
+            faults.refuse(field, "this head is given twice");
             continue;
         }
         match Signature::of_dim(values, column.head().dim()) {
             Ok(signature) => view.add(column.head(), signature.values(), None),
-            Err(error) => violations.push(Violation::new(field, error.to_string())),
+            Err(error) => faults.refuse(field, error.to_string()),
         }
     }
-    if view.vectors.is_empty() && violations.is_empty() {
-        violations.push(Violation::new("query.signatures", "give the signature of at least one head"));
+    if view.vectors.is_empty() && faults.all().is_empty() {
+        faults.refuse("query.signatures", "give the signature of at least one head");
     }
-    if violations.is_empty() { Ok(view) } else { Err(Error::Invalid(violations)) }
+    faults.end().map(|()| view)
 }
 
 pub(super) fn unknown_head(snapshot: &Snapshot, name: &str) -> Error {

@@ -4,6 +4,7 @@ mod plans;
 use super::*;
 use crate::catalogue::{Column, Precision};
 use crate::config::SearchConfig;
+use crate::error::Fault;
 use crate::store::{ItemChange, ItemRecord};
 use crate::testing::external_head;
 use lapel_heads::{Labels, Signature, distance};
@@ -84,6 +85,15 @@ fn spec(weighting: Weighting, k: usize) -> SearchSpec {
     SearchSpec { weighting, k, explain: true, ..SearchSpec::default() }
 }
 
+/// Looked up as a request's are.
+fn edits(s: &Snapshot, edits: &[(&str, &str)]) -> Result<Edits, Error> {
+    let edit = |(attribute, label): &(&str, &str)| Manipulation {
+        attribute: (*attribute).to_owned(),
+        label: (*label).to_owned(),
+    };
+    Edits::resolve(s, edits.iter().map(edit).collect(), planner().prototype_items_min)
+}
+
 /// Eq. 6 by hand, with the rule for missing signatures.
 fn by_hand(s: &Snapshot, view: &QueryView, weights: &BTreeMap<String, f64>, slot: Slot) -> f64 {
     let term = |(head, weight): (&String, &f64)| {
@@ -160,7 +170,7 @@ fn a_filter_that_names_nothing_is_a_slip_unless_it_may() {
         "{attribute}"
     );
     let label = ask(LabelFilter::new("color", ["b".into(), "z".into()])).expect_err("refused").to_string();
-    assert!(label.contains("label \"z\"; there are: a, b"), "{label}");
+    assert!(label.contains("attribute \"color\" has no label \"z\"; it has: a, b"), "{label}");
     // No item is labelled with what a head tells apart.
     assert_eq!(ask(LabelFilter::new("shape", ["a".into()])).expect("known to a head"), 0);
     let allowed = LabelFilter { allow_unknown: true, ..LabelFilter::new("color", ["b".into(), "z".into()]) };
@@ -170,8 +180,8 @@ fn a_filter_that_names_nothing_is_a_slip_unless_it_may() {
 #[test]
 fn a_manipulation_puts_the_prototype_in_place() {
     let s = snapshot(60, |_, _| false);
-    let edit = Manipulation { attribute: "color".into(), label: "b".into() };
-    let edited = SearchSpec { manipulations: vec![edit.clone()], ..spec(Weighting::Own, 3) };
+    let edit = ("color", "b");
+    let edited = SearchSpec { edits: edits(&s, &[edit]).expect("there"), ..spec(Weighting::Own, 3) };
     let answer = search(&s, view(1), &edited, &planner()).expect("answers");
     assert_eq!(answer.effects[0].prototype_count, 30);
     assert!(answer.effects[0].prototype_from_catalogue);
@@ -188,23 +198,23 @@ fn a_manipulation_puts_the_prototype_in_place() {
     let color = &first.explanation.as_ref().expect("asked for").attributes[0];
     assert_eq!((color.attribute.as_str(), color.outcome), ("color", label));
     assert_eq!(first.edits_met == EditsMet::All, label == Outcome::Changed);
-    let twice = SearchSpec { manipulations: vec![edit.clone(), edit], ..edited };
-    assert!(matches!(search(&s, view(1), &twice, &planner()), Err(Error::Invalid(_))));
+    assert!(matches!(edits(&s, &[edit, edit]), Err(Error::Invalid(_))));
 }
 
 #[test]
 fn bad_names_and_weights_are_typed_errors() {
     let s = snapshot(10, |_, _| false);
     let run = |spec: SearchSpec| search(&s, view(1), &spec, &planner()).err();
-    let edit = |attribute: &str, label: &str| SearchSpec {
-        manipulations: vec![Manipulation { attribute: attribute.into(), label: label.into() }],
-        ..spec(Weighting::Own, 1)
-    };
-    assert!(matches!(run(edit("colr", "a")), Some(Error::NotFound { what: "attribute", .. })));
-    let unknown = run(edit("color", "z")).expect("refused");
-    assert!(unknown.to_string().ends_with("there are: a, b"), "{unknown}");
-    let unlabelled = run(edit("shape", "a")).expect("refused");
-    assert!(matches!(unlabelled, Error::Precondition { reason: "LABEL_WITHOUT_PROTOTYPE", .. }));
+    let all = [("colr", "a"), ("color", "z"), ("shape", "a"), ("color", "a")];
+    let Err(Error::Faults(faults)) = edits(&s, &all) else { panic!("none of these can be done") };
+    let fields: Vec<&str> = faults.all().iter().map(Fault::field).collect();
+    let paths = ["[0].attribute", "[1].label", "[2].label", "[3].attribute"];
+    assert_eq!(fields, paths.map(|path| format!("manipulations{path}")));
+    let told: Vec<String> = faults.all().iter().map(Fault::description).collect();
+    assert!(told[0].starts_with("there is no attribute \"colr\""), "{told:?}");
+    assert!(told[1].starts_with("attribute \"color\" has no label \"z\""), "{told:?}");
+    assert!(told[1].ends_with("it has: a, b"), "{told:?}");
+    assert!(told[2].contains("no prototype") && told[3].contains("edited twice"), "{told:?}");
     for bad in [f64::NAN, f64::INFINITY, -1.0] {
         assert!(matches!(run(spec(named(&[("color", bad)], false), 1)), Some(Error::Invalid(_))));
     }

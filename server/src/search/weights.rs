@@ -3,7 +3,7 @@
 use super::manipulate::ManipulationEffect;
 use super::query::{QueryView, unknown_head};
 use crate::catalogue::Snapshot;
-use crate::error::{Error, Violation};
+use crate::error::{Error, Faults, Violation};
 use lapel_heads::Head;
 use lapel_search::SearchTerm;
 use std::collections::BTreeMap;
@@ -211,34 +211,39 @@ fn confidence(head: &Head, vector: &[f32]) -> Option<f64> {
 /// Weights by head from weights by head or attribute.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown name, [`Error::Invalid`] for bad numbers and for two names of one head, all at
-/// once.
+/// [`Error::Invalid`] or [`Error::Faults`] with all unknown names, bad numbers, and two names of one head.
 pub fn head_weights(
     snapshot: &Snapshot,
     by_name: &BTreeMap<String, f64>,
 ) -> Result<BTreeMap<String, f64>, Error> {
     let mut weights = BTreeMap::new();
     let mut names = BTreeMap::new();
-    let mut violations = Vec::new();
+    let mut faults = Faults::default();
     for (name, weight) in by_name {
+        if faults.is_full() {
+            break;
+        }
         let field = format!("weights.by_head[{name}]");
-        let column = snapshot.column(name).or_else(|| snapshot.column_of_attribute(name));
-        let head = column.ok_or_else(|| unknown_head(snapshot, name))?.head().name().to_owned();
         if !weight.is_finite() || *weight < 0.0 {
-            violations.push(Violation::new(
-                field,
+            faults.refuse(
+                field.clone(),
                 format!("{weight} is no weight; a finite number, 0 or more, is wanted"),
-            ));
-        } else if let Some(other) = names.insert(head.clone(), name) {
-            violations.push(Violation::new(
+            );
+        }
+        let Some(column) = snapshot.column(name).or_else(|| snapshot.column_of_attribute(name)) else {
+            faults.unmet(field, unknown_head(snapshot, name));
+            continue;
+        };
+        let head = column.head().name().to_owned();
+        if let Some(other) = names.insert(head.clone(), name) {
+            faults.refuse(
                 field,
                 format!("{other:?} and {name:?} both lead to head {head:?}; weigh it by one name"),
-            ));
-        } else {
-            weights.insert(head, *weight);
+            );
         }
+        weights.insert(head, *weight);
     }
-    if violations.is_empty() { Ok(weights) } else { Err(Error::Invalid(violations)) }
+    faults.end().map(|()| weights)
 }
 
 #[cfg(test)]

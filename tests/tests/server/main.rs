@@ -8,6 +8,7 @@ mod caches;
 mod describe;
 mod durability;
 mod fault;
+mod faults;
 mod generations;
 mod heads;
 mod health;

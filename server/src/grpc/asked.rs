@@ -1,0 +1,237 @@
+//! What Search, SearchBatch and Personalise ask in the same words, converted and checked once.
+//!
+//! Messages are taken apart field by field, without `..`: a field that is added to one and forgotten here does not
+//! compile.
+
+use super::{Services, convert};
+use crate::catalogue::Snapshot;
+use crate::config::Limits;
+use crate::core::QuerySource;
+use crate::error::{Error, Faults};
+use crate::front::Caller;
+use crate::search::{
+    Edits, LabelFilter, Manipulation, PlanKind, QueryView, SearchSpec, Weighting, check_filter, head_weights,
+};
+use lapel_proto::v1::{self, search_request};
+
+/// The fields that SearchRequest and PersonaliseRequest share.
+pub(super) struct Asked {
+    pub(super) query: Option<v1::Query>,
+    pub(super) manipulations: Vec<v1::Manipulation>,
+    pub(super) filters: Vec<v1::LabelFilter>,
+    pub(super) exclude_ids: Vec<String>,
+    pub(super) k: u32,
+    pub(super) explain: bool,
+}
+
+/// A query before it costs anything: a photo is embedded only where nothing else is wrong.
+pub(super) enum Likeness {
+    Photo(Vec<u8>),
+    View(QueryView),
+}
+
+impl Asked {
+    /// Checks all of it; `None` for the query where there is none or it is faulty. At least `k_min` results must be asked
+    /// for.
+    ///
+    /// # Errors
+    /// Whatever is no fault of the request.
+    pub(super) async fn check(
+        self,
+        services: &Services,
+        snapshot: &Snapshot,
+        k_min: u32,
+        faults: &mut Faults,
+    ) -> Result<(Option<Likeness>, SearchSpec), Error> {
+        let Self { query, manipulations, filters, exclude_ids, k, explain } = self;
+        let config = &services.core.config;
+        let limits = &config.limits;
+        if !(k_min..=limits.k_max).contains(&k) {
+            let given = format!("{k} results are asked for; {k_min} to {} are given", limits.k_max);
+            faults.refuse("k", given);
+        }
+        // Ids that are not there are no fault: an item may be deleted while a shopper looks on.
+        fits("exclude_ids", exclude_ids.len(), limits, faults);
+        let filters = self::filters(snapshot, filters, limits, faults);
+        let mut edits = Edits::default();
+        if fits("manipulations", manipulations.len(), limits, faults) {
+            let wanted = manipulations.into_iter().map(manipulation).collect();
+            let found = Edits::resolve(snapshot, wanted, config.search.prototype_items_min);
+            edits = faults.gather("manipulations", found)?.unwrap_or_default();
+        }
+        let likeness = match query {
+            Some(query) => services.likeness(snapshot, query, faults).await?,
+            None => None,
+        };
+        // What else a request may ask for is its own; at least one result, so that its weights are those of a search.
+        let k = k.max(1) as usize;
+        let spec = SearchSpec {
+            edits,
+            filters,
+            exclude: exclude_ids,
+            k,
+            explain,
+            weighting: Weighting::Own,
+            plan: None,
+        };
+        Ok((likeness, spec))
+    }
+}
+
+impl Services {
+    /// A search that is ready to run: everything that it names is there, and its photo is embedded.
+    ///
+    /// # Errors
+    /// All faults of the request at once; the photo's, where there is no other; or what is none of its own.
+    pub(super) async fn ready(
+        &self,
+        snapshot: &Snapshot,
+        request: v1::SearchRequest,
+        caller: &Caller,
+    ) -> Result<(QueryView, SearchSpec), Error> {
+        let v1::SearchRequest {
+            query,
+            manipulations,
+            weighting,
+            filters,
+            exclude_ids,
+            k,
+            explain,
+            exact,
+            plan,
+        } = request;
+        let mut faults = Faults::default();
+        let has_query = query.is_some();
+        let asked = Asked { query, manipulations, filters, exclude_ids, k, explain };
+        let (likeness, spec) = asked.check(self, snapshot, 1, &mut faults).await?;
+        let weighting = match weighting {
+            None => Weighting::Own,
+            Some(search_request::Weighting::Weights(weights)) => {
+                let weights = named_weights(snapshot, weights);
+                faults.gather("weights", weights)?.unwrap_or_default()
+            }
+            Some(search_request::Weighting::Profile(name)) => {
+                let weights = self.profile_weighting(snapshot, caller, name).await;
+                faults.gather("profile", weights)?.unwrap_or_default()
+            }
+        };
+        let plan = faults.gather("plan", wanted_plan(exact, plan))?.flatten();
+        if !has_query {
+            faults.gather("query", Err::<(), _>(no_query()))?;
+        }
+        faults.end()?;
+        let view = self.embedded(snapshot, likeness.ok_or_else(no_query)?).await?;
+        Ok((view, SearchSpec { weighting, plan, ..spec }))
+    }
+
+    /// What a query is like, as far as that is known without its photo; `None` where it is faulty.
+    async fn likeness(
+        &self,
+        snapshot: &Snapshot,
+        query: v1::Query,
+        faults: &mut Faults,
+    ) -> Result<Option<Likeness>, Error> {
+        let v1::Query { source } = query;
+        let (field, source) = match source {
+            Some(v1::query::Source::Image(image)) => return Ok(Some(Likeness::Photo(image))),
+            Some(v1::query::Source::ItemId(id)) => ("query.item_id", QuerySource::Item(id)),
+            Some(v1::query::Source::Signatures(v1::SignatureSet { signatures })) => {
+                ("query.signatures", QuerySource::Signatures(convert::signatures(signatures)))
+            }
+            None => {
+                faults.gather("query", Err::<(), _>(no_query()))?;
+                return Ok(None);
+            }
+        };
+        let view = faults.gather(field, self.core.view(snapshot, source).await)?;
+        Ok(view.map(Likeness::View))
+    }
+
+    /// The view of a query that has no fault; its photo is embedded now.
+    ///
+    /// # Errors
+    /// The photo's fault, or the model's.
+    pub(super) async fn embedded(&self, snapshot: &Snapshot, likeness: Likeness) -> Result<QueryView, Error> {
+        match likeness {
+            Likeness::View(view) => Ok(view),
+            Likeness::Photo(image) => self.core.view(snapshot, QuerySource::Image(image)).await,
+        }
+    }
+
+    /// A profile's weights; those of heads that have been retired since are left out.
+    pub(super) async fn profile_weighting(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        name: String,
+    ) -> Result<Weighting, Error> {
+        let key = self.profile_key(caller, name).await?;
+        let saved = self.core.profile(&key).await?.current.weights;
+        let by_name = saved.into_iter().filter(|(head, _)| snapshot.column(head).is_some()).collect();
+        Ok(Weighting::Profile { by_name })
+    }
+}
+
+/// Filters of which every name is there, or may be missing; the faults of the others are noted.
+pub(super) fn filters(
+    snapshot: &Snapshot,
+    given: Vec<v1::LabelFilter>,
+    limits: &Limits,
+    faults: &mut Faults,
+) -> Vec<LabelFilter> {
+    let most = limits.query_terms_max;
+    if !fits("filters", given.len(), limits, faults) {
+        return Vec::new();
+    }
+    let mut filters = Vec::with_capacity(given.len());
+    for (at, filter) in given.into_iter().enumerate() {
+        let v1::LabelFilter { attribute, labels, allow_unknown } = filter;
+        let path = format!("filters[{at}]");
+        if attribute.is_empty() || labels.is_empty() || labels.len() > most {
+            faults.refuse(path, format!("name an attribute and 1 to {most} labels"));
+            continue;
+        }
+        let filter = LabelFilter { attribute, labels, allow_unknown };
+        check_filter(snapshot, &path, &filter, faults);
+        filters.push(filter);
+    }
+    filters
+}
+
+/// Whether a query has no more of something than it may.
+fn fits(field: &str, count: usize, limits: &Limits, faults: &mut Faults) -> bool {
+    let most = limits.query_terms_max;
+    if count > most {
+        faults.refuse(field, format!("there are {count}; at most {most} are accepted"));
+    }
+    count <= most
+}
+
+fn manipulation(given: v1::Manipulation) -> Manipulation {
+    let v1::Manipulation { attribute, label } = given;
+    Manipulation { attribute, label }
+}
+
+/// Weights by names that are all there.
+fn named_weights(snapshot: &Snapshot, given: v1::Weights) -> Result<Weighting, Error> {
+    let v1::Weights { by_head, only_named } = given;
+    Ok(Weighting::Named { by_name: head_weights(snapshot, &by_head)?, only_named })
+}
+
+/// The plan that a request asks for: its hint, or the exact scan that it forces.
+fn wanted_plan(exact: bool, hint: i32) -> Result<Option<PlanKind>, Error> {
+    if exact {
+        return Ok(Some(PlanKind::ExactScan));
+    }
+    match v1::PlanKind::try_from(hint) {
+        Ok(v1::PlanKind::Unspecified) => Ok(None),
+        Ok(v1::PlanKind::ExactScan) => Ok(Some(PlanKind::ExactScan)),
+        Ok(v1::PlanKind::CodeScan) => Ok(Some(PlanKind::CodeScan)),
+        Ok(v1::PlanKind::Hnsw) => Ok(Some(PlanKind::Hnsw)),
+        Err(_) => Err(Error::invalid("plan", format!("{hint} is no plan; see PlanKind"))),
+    }
+}
+
+fn no_query() -> Error {
+    Error::invalid("query", "set one of image, item_id and signatures")
+}
