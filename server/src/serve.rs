@@ -30,6 +30,12 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from
 /// How often health follows the model's.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
+/// Bytes of a message about health: a service's name.
+const HEALTH_BYTES_MAX: usize = 1 << 10;
+/// Bytes that a client may send of one request, and of all of a connection, before they are read.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW_MAX: u32 = 64 << 20;
+
 /// Why the server does not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -199,15 +205,18 @@ impl Server {
             }
         });
         let stopping = self.core.stopping.clone();
-        let told = stopping.clone();
+        let (told, farewell) = (stopping.clone(), self.gate.farewell.clone());
         let signal = async move {
             stop.await;
             told.cancel();
             report(&reporter, ServingStatus::NotServing).await;
+            // Whoever watches has heard the last of it, and holds up nobody.
+            farewell.cancel();
             tracing::info!("stopping: no new connections, running requests may finish");
         };
-        let router = self.router()?.add_service(health);
+        let router = self.router()?.add_service(health.max_decoding_message_size(HEALTH_BYTES_MAX));
         let Self { core, gate, tls, traces, listener, probes, .. } = self;
+        let giving_up = tokio::spawn(gate.clone().give_up_unread());
         let ended = Arc::new(tokio::sync::Notify::new());
         let probing = probes.map(|listener| {
             let (core, metrics, ended) = (core.clone(), gate.metrics.clone(), ended.clone());
@@ -223,6 +232,7 @@ impl Server {
                 Ok(())
             }
         };
+        giving_up.abort();
         core.stop().await;
         ended.notify_one();
         if let Some(traces) = traces {
@@ -249,12 +259,14 @@ impl Server {
                 $server::new(services.clone())
                     .max_decoding_message_size(most)
                     .accept_compressed(CompressionEncoding::Gzip)
-                    .send_compressed(CompressionEncoding::Gzip)
             };
         }
         // More streams than a connection may have in flight: the gate's answer says more than a stream that waits.
         let limits = &self.core.config().limits;
         let streams = 2 * limits.requests_per_connection_max + limits.streams_max;
+        // An upload that waits for room is not read. It leaves the window of its connection to the others.
+        let waiting = u32::try_from(limits.streams_max.div_ceil(2)).unwrap_or(u32::MAX);
+        let window = waiting.saturating_add(1).saturating_mul(STREAM_WINDOW).min(CONNECTION_WINDOW_MAX);
         // Without a grace beside it: with one, tonic cuts the connection without asking its client to leave.
         let age = Duration::from_secs(limits.connection_age_seconds.into());
         Ok(tonic::transport::Server::builder()
@@ -262,6 +274,8 @@ impl Server {
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(u32::try_from(streams).ok())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(window)
             .layer(GateLayer(self.gate.clone()))
             .add_service(served!(CatalogServiceServer))
             .add_service(served!(SearchServiceServer))
