@@ -283,9 +283,10 @@ impl Admitted {
         Ok(Held { _grants: [moved, more] })
     }
 
-    /// Ends when somebody waits for room for a stream: then what is held is to be stored, however little it is.
+    /// Ends when a stream waits for room that this one has a part of: then what is held is to be stored, however little it
+    /// is.
     pub(crate) async fn crowded(&self) {
-        self.0.admission.streams.is_waited_for().await;
+        self.0.admission.streams.is_waited_for(&self.0.parties).await;
     }
 
     /// Takes room for an answer until it is read.

@@ -32,9 +32,10 @@ const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
 /// Bytes of a message about health: a service's name.
 const HEALTH_BYTES_MAX: usize = 1 << 10;
-/// Bytes that a client may send of one request, and of all of a connection, before they are read.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW_MAX: u32 = 64 << 20;
+/// Bytes that a client may send of one request before they are read, at least and at most, and about those of all requests of
+/// a connection.
+const STREAM_WINDOWS: [u32; 2] = [1 << 16, 1 << 20];
+const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// Why the server does not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -264,9 +265,10 @@ impl Server {
         // More streams than a connection may have in flight: the gate's answer says more than a stream that waits.
         let limits = &self.core.config().limits;
         let streams = 2 * limits.requests_per_connection_max + limits.streams_max;
-        // An upload that waits for room is not read. It leaves the window of its connection to the others.
-        let waiting = u32::try_from(limits.streams_max.div_ceil(2)).unwrap_or(u32::MAX);
-        let window = waiting.saturating_add(1).saturating_mul(STREAM_WINDOW).min(CONNECTION_WINDOW_MAX);
+        // Uploads that wait for room are not read. All that one connection may have leave a part of its window to others.
+        let waiting = u32::try_from(limits.streams_max.div_ceil(2)).unwrap_or(u32::MAX).saturating_add(1);
+        let window = (CONNECTION_WINDOW / waiting).clamp(STREAM_WINDOWS[0], STREAM_WINDOWS[1]);
+        let window_of_all = window.saturating_mul(waiting).min(i32::MAX as u32);
         // Without a grace beside it: with one, tonic cuts the connection without asking its client to leave.
         let age = Duration::from_secs(limits.connection_age_seconds.into());
         Ok(tonic::transport::Server::builder()
@@ -274,8 +276,8 @@ impl Server {
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(u32::try_from(streams).ok())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(window)
+            .initial_stream_window_size(window)
+            .initial_connection_window_size(window_of_all)
             .layer(GateLayer(self.gate.clone()))
             .add_service(served!(CatalogServiceServer))
             .add_service(served!(SearchServiceServer))

@@ -5,7 +5,7 @@ use crate::config::Limits;
 use crate::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// The places of whoever bounds its requests: the server, a connection, or a token.
 ///
@@ -48,6 +48,8 @@ pub(crate) struct Party {
     pictures: Arc<Semaphore>,
     /// Bytes by [`Kind`].
     bytes: [AtomicUsize; 3],
+    /// Streams that wait until it has given some of them back.
+    waiting: watch::Sender<usize>,
 }
 
 /// Those to whom a request belongs.
@@ -67,20 +69,23 @@ impl Party {
     /// An address, whose connections are bounded: behind a proxy it is everybody, so that it shares in bytes alone.
     pub(crate) fn address() -> Self {
         let all = Semaphore::MAX_PERMITS;
-        let pictures = Arc::new(Semaphore::new(all));
-        Self { whose: "this address", places: Places::new(all, all), pictures, bytes: Default::default() }
+        Self::new("this address", Places::new(all, all), all)
     }
 
     fn bounded(whose: &'static str, calls: usize, limits: &Limits) -> Self {
         // Nobody takes more than half of the server's streams, nor of its queue for the model.
         let places = Places::new(calls, limits.streams_max.div_ceil(2));
-        let pictures = Arc::new(Semaphore::new(limits.query_images_max.div_ceil(2)));
-        Self { whose, places, pictures, bytes: Default::default() }
+        Self::new(whose, places, limits.query_images_max.div_ceil(2))
     }
 
-    #[cfg(test)]
-    pub(super) fn new(whose: &'static str, limits: &Limits) -> Self {
-        Self::bounded(whose, limits.requests_per_connection_max, limits)
+    fn new(whose: &'static str, places: Places, pictures: usize) -> Self {
+        let (bytes, waiting) = (Default::default(), watch::Sender::new(0));
+        Self { whose, places, pictures: Arc::new(Semaphore::new(pictures)), bytes, waiting }
+    }
+
+    /// Those that wait until it has given bytes back.
+    pub(super) fn waiting(&self) -> &watch::Sender<usize> {
+        &self.waiting
     }
 
     pub(super) fn whose(&self) -> &'static str {

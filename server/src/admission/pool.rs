@@ -2,6 +2,7 @@
 
 use super::party::{Parties, Party};
 use crate::error::Error;
+use futures_util::future::select_all;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub(super) struct Pool {
     used: Mutex<usize>,
     /// Told whenever bytes are given back.
     freed: Notify,
-    /// Those that wait for room.
+    /// Those that wait for room while all of it is taken.
     waiting: watch::Sender<usize>,
 }
 
@@ -63,17 +64,25 @@ impl Pool {
     /// # Errors
     /// [`Error::Exhausted`] where a party's share, or the pool, has no room for them.
     pub(super) fn take(self: &Arc<Self>, parties: &Parties, bytes: usize) -> Result<Grant, Error> {
+        self.try_take(parties, bytes).map_err(|full| self.refusal(full))
+    }
+
+    /// The error is whose share is full; `None` for the pool.
+    fn try_take<'a>(
+        self: &Arc<Self>,
+        parties: &'a Parties,
+        bytes: usize,
+    ) -> Result<Grant, Option<&'a Party>> {
         let mut used = self.lock();
         let of = |party: &Party| party.bytes(self.kind).load(Ordering::Relaxed);
         let full = parties.iter().find(|party| of(party).saturating_add(bytes) > self.share);
-        let whose = match full {
-            Some(party) => Some(party.whose()),
-            None => (used.saturating_add(bytes) > self.most).then_some("the server"),
-        };
-        match whose {
-            Some(whose) => Err(self.full(whose)),
-            None => Ok(self.counted(&mut used, parties, bytes)),
+        if let Some(party) = full {
+            return Err(Some(party));
         }
+        if used.saturating_add(bytes) > self.most {
+            return Err(None);
+        }
+        Ok(self.counted(&mut used, parties, bytes))
     }
 
     /// Takes bytes that are there already and too few to matter, whether or not there is room for them.
@@ -100,37 +109,43 @@ impl Pool {
         bytes: usize,
         stall: Duration,
     ) -> Result<Grant, Error> {
-        let _waiting = Waiting::new(&self);
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             // From here on what is given back is noticed.
             freed.as_mut().enable();
-            match self.take(&parties, bytes) {
+            let full = match self.try_take(&parties, bytes) {
                 Ok(grant) => return Ok(grant),
-                Err(full) if bytes > self.share || timeout(stall, freed).await.is_err() => return Err(full),
-                Err(_) => {}
+                Err(full) => full,
+            };
+            let _waiting = Waiting::new(full.map_or(&self.waiting, Party::waiting));
+            if bytes > self.share || timeout(stall, freed).await.is_err() {
+                return Err(self.refusal(full));
             }
         }
     }
 
-    /// Ends when somebody waits for room.
-    pub(super) async fn is_waited_for(&self) {
-        // The sender lives as long as the pool.
-        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await;
+    /// Ends when somebody waits for room that these parties, or all, have taken.
+    pub(super) async fn is_waited_for(&self, parties: &Parties) {
+        let all = parties.iter().map(|party| party.waiting()).chain([&self.waiting]);
+        let waiting = all.map(|waiting| {
+            let mut waiting = waiting.subscribe();
+            // The sender lives as long as its pool or party.
+            Box::pin(async move { drop(waiting.wait_for(|waiting| *waiting > 0).await) })
+        });
+        select_all(waiting).await;
     }
 
-    /// Whether a party, or all together, have what they may.
+    /// The refusal of those who have what they may already.
     pub(super) fn refuses(&self, parties: &Parties) -> Option<Error> {
         let used = self.lock();
         let has_all = |party: &&Arc<Party>| party.bytes(self.kind).load(Ordering::Relaxed) >= self.share;
-        match parties.iter().find(has_all) {
-            Some(party) => Some(self.full(party.whose())),
-            None => (*used >= self.most).then(|| self.full("the server")),
-        }
+        let full = parties.iter().find(has_all).map(|party| &**party);
+        (full.is_some() || *used >= self.most).then(|| self.refusal(full))
     }
 
-    fn full(&self, whose: &str) -> Error {
-        Error::Exhausted(format!("{whose} has as many {} as it may; try again in a moment", self.kind.name()))
+    fn refusal(&self, full: Option<&Party>) -> Error {
+        let (whose, what) = (full.map_or("the server", Party::whose), self.kind.name());
+        Error::Exhausted(format!("{whose} has as many {what} as it may; try again in a moment"))
     }
 
     fn give_back(&self, parties: &Parties, bytes: usize) {
@@ -158,18 +173,18 @@ impl Pool {
 }
 
 /// Somebody who waits; until dropped.
-struct Waiting<'a>(&'a Pool);
+struct Waiting<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Waiting<'a> {
-    fn new(pool: &'a Pool) -> Self {
-        pool.waiting.send_modify(|waiting| *waiting += 1);
-        Self(pool)
+    fn new(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|waiting| *waiting += 1);
+        Self(waiting)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.send_modify(|waiting| *waiting -= 1);
+        self.0.send_modify(|waiting| *waiting -= 1);
     }
 }
 
@@ -217,21 +232,25 @@ mod tests {
     use super::*;
     use crate::config::Limits;
 
-    fn one(whose: &'static str) -> Parties {
-        Parties::from([Arc::new(Party::new(whose, &Limits::default()))])
+    fn one(party: Party) -> Parties {
+        Parties::from([Arc::new(party)])
+    }
+
+    fn connection() -> Parties {
+        one(Party::connection(&Limits::default()))
     }
 
     #[test]
     fn nobody_takes_more_than_half_and_everything_comes_back() {
         let pool = Pool::new(Kind::Calls, 100, 10);
-        let (one, other) = (one("this connection"), one("this token"));
+        let (one, other) = (connection(), self::one(Party::token(&Limits::default())));
         let mut held = pool.take(&one, 40).expect("there is room");
         held.grow(10).expect("half of it");
         let refused = held.grow(1).expect_err("more than half").to_string();
         assert!(refused.starts_with("this connection has as many bytes of requests"), "{refused}");
         assert!(pool.refuses(&one).is_some() && pool.refuses(&other).is_none());
         let theirs = pool.take(&other, 50).expect("the other half");
-        assert!(pool.take(&self::one("this address"), 1).is_err(), "all of it is taken");
+        assert!(pool.take(&self::one(Party::address()), 1).is_err(), "all of it is taken");
         let part = held.split(30);
         drop(held);
         assert_eq!((pool.used(), part.bytes()), (80, 30));
@@ -243,25 +262,39 @@ mod tests {
     #[test]
     fn one_message_fits_into_the_smallest_pool() {
         let pool = Pool::new(Kind::Streams, 12, 11);
-        assert!(pool.take(&one("this connection"), 11).is_ok());
+        assert!(pool.take(&connection(), 11).is_ok());
     }
 
     #[tokio::test]
     async fn whoever_waits_gets_its_room_when_there_is_some() {
         let pool = Pool::new(Kind::Streams, 100, 10);
-        let party = one("this connection");
+        let party = connection();
         let held = pool.take(&party, 50).expect("there is room");
         let long = Duration::from_secs(600);
         let waiting = tokio::spawn(pool.clone().take_when_free(party.clone(), 20, long));
-        pool.is_waited_for().await;
+        pool.is_waited_for(&party).await;
         drop(held);
         assert_eq!(waiting.await.expect("no panic").expect("there is room").bytes(), 20);
     }
 
     #[tokio::test]
+    async fn who_waits_for_its_own_share_is_nobody_elses_affair() {
+        let pool = Pool::new(Kind::Streams, 100, 10);
+        let (one, other) = (connection(), connection());
+        let _held = pool.take(&one, 50).expect("there is room");
+        let waiting = pool.clone().take_when_free(one.clone(), 1, Duration::from_secs(600));
+        tokio::select! {
+            biased;
+            _ = waiting => panic!("its share is full"),
+            () = pool.is_waited_for(&other) => panic!("the other half is free"),
+            () = pool.is_waited_for(&one) => {}
+        }
+    }
+
+    #[tokio::test]
     async fn whoever_waits_in_vain_is_told() {
         let pool = Pool::new(Kind::Streams, 100, 10);
-        let party = one("this connection");
+        let party = connection();
         let _held = pool.take(&party, 50).expect("there is room");
         let soon = Duration::from_millis(10);
         assert!(pool.clone().take_when_free(party.clone(), 20, soon).await.is_err(), "nothing is given back");

@@ -26,7 +26,7 @@ const PIECE: usize = 64 << 10;
 const GIVEN_UP_MAX: usize = 8;
 
 /// The trailer with the status.
-const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const STATUS: &str = "grpc-status";
 
 /// Where an answer comes from.
 pub(super) enum Source {
@@ -56,7 +56,7 @@ impl Source {
                 if told.is_pending() && farewell.as_mut().poll(cx).is_ready() {
                     *self = Self::Ended;
                     let ok = HeaderValue::from(Code::Ok as i32);
-                    let trailers = HeaderMap::from_iter([(STATUS, ok)]);
+                    let trailers = HeaderMap::from_iter([(HeaderName::from_static(STATUS), ok)]);
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                 }
                 told
@@ -221,7 +221,6 @@ mod tests {
     use crate::config::{ByteSize, Limits};
     use crate::metrics::Metrics;
     use crate::stages::Stages;
-    use http_body::Body as _;
 
     fn record() -> Record {
         Record {
@@ -247,7 +246,7 @@ mod tests {
     }
 
     fn whole(bytes: usize, room: Grant) -> Source {
-        let status = HeaderMap::from_iter([(STATUS, HeaderValue::from(0))]);
+        let status = HeaderMap::from_iter([(HeaderName::from_static(STATUS), HeaderValue::from(0))]);
         let frames = [Frame::data(Bytes::from(vec![7; bytes])), Frame::trailers(status)];
         Source::Whole { frames: VecDeque::from(frames), room: Some(room) }
     }

@@ -116,12 +116,14 @@ impl Accepting {
             let peer = Peer { address, origin };
             let (sender, tls) = (self.sender.clone(), self.tls.clone());
             tokio::spawn(async move {
-                match encrypted(stream, tls.as_deref(), due).await {
+                let closed = peer.origin.activity.closed().clone();
+                let encrypted = closed.run_until_cancelled(encrypted(stream, tls.as_deref(), due)).await;
+                match encrypted.unwrap_or_else(|| Err(io::ErrorKind::ConnectionAborted.into())) {
                     Ok(stream) => {
                         let connection = Connection {
                             stream,
                             greeting: Some(Greeting { bytes: 0, late: Box::pin(sleep_until(due)) }),
-                            closed: Box::pin(peer.origin.activity.closed().clone().cancelled_owned()),
+                            closed: Box::pin(closed.cancelled_owned()),
                             peer,
                             _places: (permit, place),
                         };
