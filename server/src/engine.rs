@@ -1,11 +1,11 @@
 //! The model's threads: two bounded queues, batches that grow while the model is busy.
 //!
 //! A caller gets a permit or is refused at once (queries), or waits for one (ingest, backfill); the permit covers
-//! decoding too, of which no more pixels are under way at a time than are configured. Permits belong to the work, and so does
-//! what its request has taken of the server: when a caller leaves, all of it is given back once the work has noticed and
-//! ended. No connection and no token has more than half of the queue of queries. Queries and bulk work have a thread each. The
-//! bulk thread and its helpers have the lowest priority the system knows, so that they have the machine when nobody asks,
-//! and queries have it when somebody does.
+//! decoding too, of which no more pixels are under way at a time than are configured. No connection and no token has more
+//! than half of the places for queries. Permits belong to the work, and so does what its request has taken of the server:
+//! when a caller leaves, all of it is given back once the work has noticed and ended. Queries and bulk work have a thread
+//! each. The bulk thread and its helpers have the lowest priority the system knows, so that they have the machine when
+//! nobody asks, and queries have it when somebody does.
 //!
 //! When the model fails on a batch, each of its pictures is tried alone: one that it cannot bear fails alone. A head that
 //! fails on a batch, or gives nothing for many pictures in a row, is told to whoever receives the

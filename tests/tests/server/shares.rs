@@ -264,8 +264,9 @@ async fn a_message_about_health_is_small() {
     health.check(HealthCheckRequest::default()).await.expect("answers");
     // Announced, and not sent: refused before it comes.
     let pieces = stream::iter([message(1 << 20, b"")]).chain(stream::pending());
-    let answer = open(channel(&server).await, "grpc.health.v1.Health/Check", None, pieces);
-    assert_eq!(timeout(WAIT, code(answer.await)).await.expect("at once"), Some(Code::OutOfRange));
+    let one = channel(&server).await;
+    let answer = async { code(open(one, "grpc.health.v1.Health/Check", None, pieces).await).await };
+    assert_eq!(timeout(WAIT, answer).await.expect("at once"), Some(Code::OutOfRange));
     server.finish().await;
 }
 
