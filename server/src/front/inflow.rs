@@ -377,7 +377,7 @@ mod tests {
             next(&mut body).await.expect("a part").expect("sound");
         }
         let whole = admission.call(None, None).expect("a place");
-        let zeros = vec![0; 1500];
+        let zeros = [0; 1500];
         let mut body = counted(&whole, Duration::from_secs(60), &[&message(true, 1500, &zeros)], true);
         for _ in 0..2 {
             next(&mut body).await.expect("a part").expect("the half-open one takes what has come");
