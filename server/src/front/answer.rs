@@ -132,6 +132,8 @@ fn lock(answer: &Shared) -> MutexGuard<'_, Option<Going>> {
 pub(super) struct Answer {
     /// `None` in it once the answer was given up.
     going: Arc<Shared>,
+    /// That it was given up is told.
+    is_told: bool,
     activity: Option<Arc<Activity>>,
 }
 
@@ -149,11 +151,20 @@ impl http_body::Body for Answer {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match lock(&self.going).as_mut() {
-            Some(going) => going.poll_frame(cx),
-            None => Poll::Ready(Some(Err(Error::Stalled.into()))),
+            Some(going) => return going.poll_frame(cx),
+            None if self.is_told => return Poll::Ready(None),
+            None => {}
         }
+        // Whoever reads on after all is told why there is no more.
+        self.is_told = true;
+        let mut trailers = HeaderMap::new();
+        let told = Status::from(Error::Stalled).add_header(&mut trailers);
+        Poll::Ready(Some(told.map(|()| Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -177,7 +188,7 @@ impl Unread {
         let going = Going { source, rest: Bytes::new(), with_transport: 0, record, went };
         let going = Arc::new(Mutex::new(Some(going)));
         self.lock().push(Arc::downgrade(&going));
-        Answer { going, activity }
+        Answer { going, is_told: false, activity }
     }
 
     /// Gives up the answers of which nothing was read for so long: what they hold is let go, and their records end.
@@ -283,8 +294,10 @@ mod tests {
         assert!(next(&mut answers[0]).await.expect("a frame").is_ok());
         unread.give_up(Duration::ZERO);
         assert!(activity.closed().is_cancelled());
-        let status = next(&mut answers[0]).await.expect("a status").expect_err("given up");
+        let end = next(&mut answers[0]).await.expect("a status").expect("given up");
+        let status = end.trailers_ref().and_then(Status::from_header_map).expect("a status");
         assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(next(&mut answers[0]).await.is_none());
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use tonic::codegen::http::HeaderMap;
 /// Bytes of a message's prefix.
 const PREFIX: usize = 5;
 /// Messages below this gain nothing.
-const BYTES_MIN: usize = 1 << 10;
+const BYTES_MIN: usize = 512;
 /// Messages up to this are compressed where they are, in about a millisecond; for larger ones a thread is found that serves
 /// no connections.
 const HERE_MAX: usize = 64 << 10;
