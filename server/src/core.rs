@@ -22,6 +22,7 @@ pub use models::GenerationFiles;
 pub use open_error::OpenError;
 pub use write::{NewItem, Scope, Upserted};
 
+use crate::admission::Admitted;
 use crate::caches::Caches;
 use crate::catalogue::{Computing, Snapshot};
 use crate::config::Config;
@@ -315,10 +316,12 @@ impl Core {
             let is_alone = self.searches.available_permits() == SEARCHES_MAX - 1;
             let threads = if is_alone && self.engine.is_idle() { 2 } else { 1 };
             let (snapshot, planner) = (snapshot.clone(), self.planner);
+            // The search holds what its request has taken until it has ended, and not until its caller has left.
+            let admitted = Admitted::present();
             let abandoned = CancellationToken::new();
             let _present = abandoned.clone().drop_guard();
             let answers = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
+                let _held = (permit, admitted);
                 search_batch(&snapshot, queries, &planner, threads, &|| abandoned.is_cancelled())
             });
             Ok::<_, Error>(answers.await?)

@@ -1,10 +1,11 @@
 //! The model's threads: two bounded queues, batches that grow while the model is busy.
 //!
 //! A caller gets a permit or is refused at once (queries), or waits for one (ingest, backfill); the permit covers
-//! decoding too, of which no more pixels are under way at a time than are configured. Permits belong to the work: when a
-//! caller leaves, they are given back once the work has noticed and ended. Queries and bulk work have a thread each. The
-//! bulk thread and its helpers have the lowest priority the system knows, so that they have the machine when nobody asks,
-//! and queries have it when somebody does.
+//! decoding too, of which no more pixels are under way at a time than are configured. No connection and no token has more
+//! than half of the places for queries. Permits belong to the work, and so does what its request has taken of the server:
+//! when a caller leaves, all of it is given back once the work has noticed and ended. Queries and bulk work have a thread
+//! each. The bulk thread and its helpers have the lowest priority the system knows, so that they have the machine when
+//! nobody asks, and queries have it when somebody does.
 //!
 //! When the model fails on a batch, each of its pictures is tried alone: one that it cannot bear fails alone. A head that
 //! fails on a batch, or gives nothing for many pictures in a row, is told to whoever receives the
@@ -12,12 +13,15 @@
 
 mod decoding;
 mod lane;
+mod place;
 
+use crate::admission::Admitted;
 use crate::catalogue::Computing;
 use crate::stages::{Stage, timed};
 use decoding::Decoding;
 use lane::{Input, Job, Lane};
 use lapel_heads::{Embedding, Features, Head, PhotoLimits, photo_pixels};
+use place::Place;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -143,7 +147,7 @@ impl Engine {
         on: Computing,
         priority: Priority,
     ) -> Result<Embedding, crate::Error> {
-        let place = self.permit(priority).await?;
+        let place = self.place(priority).await?;
         let wanted = thousands(photo_pixels(&image, self.limits)?);
         let abandoned = CancellationToken::new();
         let _present = abandoned.clone().drop_guard();
@@ -184,16 +188,24 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub async fn embed_features(&self, features: Features, on: Computing) -> Result<Embedding, EngineError> {
-        let permit = self.permit(Priority::Bulk).await?;
-        self.queue(Input::Features(features), on, Priority::Bulk, permit).await
+        let place = self.place(Priority::Bulk).await?;
+        self.queue(Input::Features(features), on, Priority::Bulk, place).await
     }
 
-    async fn permit(&self, priority: Priority) -> Result<OwnedSemaphorePermit, EngineError> {
+    async fn place(&self, priority: Priority) -> Result<Place, EngineError> {
         match priority {
             Priority::Query => {
-                self.query_permits.clone().try_acquire_owned().map_err(|_| EngineError::Busy(self.query_max))
+                let of_request = match Admitted::present() {
+                    Some(admitted) => {
+                        Some(admitted.picture().ok_or(EngineError::Busy(self.query_max.div_ceil(2)))?)
+                    }
+                    None => None,
+                };
+                let of_queue = self.query_permits.clone().try_acquire_owned();
+                let of_queue = of_queue.map_err(|_| EngineError::Busy(self.query_max))?;
+                Ok(Place::of_query(of_queue, of_request))
             }
-            Priority::Bulk => acquire(&self.bulk_permits, 1).await,
+            Priority::Bulk => Ok(Place::from(acquire(&self.bulk_permits, 1).await?)),
         }
     }
 
@@ -202,14 +214,14 @@ impl Engine {
         input: Input,
         on: Computing,
         priority: Priority,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Embedding, EngineError> {
         let (reply, answer) = oneshot::channel();
         let lane = match priority {
             Priority::Query => &self.query,
             Priority::Bulk => &self.bulk,
         };
-        lane.push(Job { input, on, reply, permit })?;
+        lane.push(Job { input, on, reply, place })?;
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 

@@ -2,11 +2,13 @@
 //! became of each request.
 
 mod addresses;
+mod answer;
 mod caller;
+mod compression;
 mod connections;
 mod gate;
+mod headers;
 mod inflow;
-mod places;
 mod record;
 mod roles;
 mod tls;
@@ -17,8 +19,6 @@ mod traces;
 pub(crate) use caller::Caller;
 pub(crate) use connections::accept;
 pub(crate) use gate::{Gate, GateLayer};
-pub(crate) use inflow::{Held, Room};
-pub(crate) use places::Taken;
 pub use roles::Role;
 pub(crate) use tls::{Tls, TlsError};
 pub(crate) use tokens::Tokens;

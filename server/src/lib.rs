@@ -1,5 +1,6 @@
 //! The Lapel server: a catalogue of items with attribute signatures, searched over gRPC.
 
+mod admission;
 pub mod bench;
 mod caches;
 mod cases;

@@ -30,6 +30,13 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from
 /// How often health follows the model's.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
+/// Bytes of a message about health: a service's name.
+const HEALTH_BYTES_MAX: usize = 1 << 10;
+/// Bytes that a client may send of one request before they are read, at least and at most, and about those of all requests of
+/// a connection.
+const STREAM_WINDOWS: [u32; 2] = [1 << 16, 1 << 20];
+const CONNECTION_WINDOW: u32 = 64 << 20;
+
 /// Why the server does not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -199,15 +206,18 @@ impl Server {
             }
         });
         let stopping = self.core.stopping.clone();
-        let told = stopping.clone();
+        let (told, farewell) = (stopping.clone(), self.gate.farewell.clone());
         let signal = async move {
             stop.await;
             told.cancel();
             report(&reporter, ServingStatus::NotServing).await;
+            // Whoever watches has heard the last of it, and holds up nobody.
+            farewell.cancel();
             tracing::info!("stopping: no new connections, running requests may finish");
         };
-        let router = self.router()?.add_service(health);
+        let router = self.router()?.add_service(health.max_decoding_message_size(HEALTH_BYTES_MAX));
         let Self { core, gate, tls, traces, listener, probes, .. } = self;
+        let giving_up = tokio::spawn(gate.clone().give_up_unread());
         let ended = Arc::new(tokio::sync::Notify::new());
         let probing = probes.map(|listener| {
             let (core, metrics, ended) = (core.clone(), gate.metrics.clone(), ended.clone());
@@ -223,6 +233,7 @@ impl Server {
                 Ok(())
             }
         };
+        giving_up.abort();
         core.stop().await;
         ended.notify_one();
         if let Some(traces) = traces {
@@ -249,12 +260,15 @@ impl Server {
                 $server::new(services.clone())
                     .max_decoding_message_size(most)
                     .accept_compressed(CompressionEncoding::Gzip)
-                    .send_compressed(CompressionEncoding::Gzip)
             };
         }
         // More streams than a connection may have in flight: the gate's answer says more than a stream that waits.
         let limits = &self.core.config().limits;
         let streams = 2 * limits.requests_per_connection_max + limits.streams_max;
+        // Uploads that wait for room are not read. All that one connection may have leave a part of its window to others.
+        let waiting = u32::try_from(limits.streams_max.div_ceil(2)).unwrap_or(u32::MAX).saturating_add(1);
+        let window = (CONNECTION_WINDOW / waiting).clamp(STREAM_WINDOWS[0], STREAM_WINDOWS[1]);
+        let window_of_all = window.saturating_mul(waiting).min(i32::MAX as u32);
         // Without a grace beside it: with one, tonic cuts the connection without asking its client to leave.
         let age = Duration::from_secs(limits.connection_age_seconds.into());
         Ok(tonic::transport::Server::builder()
@@ -262,6 +276,8 @@ impl Server {
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(u32::try_from(streams).ok())
+            .initial_stream_window_size(window)
+            .initial_connection_window_size(window_of_all)
             .layer(GateLayer(self.gate.clone()))
             .add_service(served!(CatalogServiceServer))
             .add_service(served!(SearchServiceServer))

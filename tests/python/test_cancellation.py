@@ -8,9 +8,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from protocol import like, v1
 
-#: Fewer than a connection has places for (limits.requests_per_connection_max, half of limits.streams_max, the pictures
-#: of limits.query_images_max), and so many times that all places for calls would be taken.
-AT_ONCE, TIMES = 25, 6
+#: Fewer than a connection has places for (limits.requests_per_connection_max, half of limits.streams_max, half of
+#: limits.query_images_max), and so many times that all places for calls would be taken.
+AT_ONCE, TIMES = 15, 10
 #: More streams, one after the other, than the server has places for.
 STREAMS = 75
 #: Until places must be free again; much longer than it takes.

@@ -1,8 +1,8 @@
 //! Strangers of every kind beside a steady load of good searches: none of these fails, the server's memory stays within a
 //! bound, and soon after the strangers have left everything is as it was before.
 //!
-//! Each kind of stranger comes from an address of its own, and those that call share one connection, so that the server's
-//! bounds on one address and one connection are what they meet.
+//! Each kind of stranger comes from an address of its own, and those that call share two connections: what one connection
+//! may have is bounded, and two together must not have all either.
 
 mod call;
 mod cancelled;
@@ -18,6 +18,7 @@ mod report;
 mod silent;
 mod slow;
 mod target;
+mod unread;
 
 pub use crowd::{Deeds, Kind};
 pub use load::{Answers, Way};

@@ -5,6 +5,7 @@ pub mod hostile;
 pub mod model;
 pub mod photos;
 pub mod probes;
+pub mod raw;
 
 pub use child::ChildServer;
 use lapel_client::{Client, v1};

@@ -34,7 +34,8 @@ pub struct Limits {
     pub profiles_max: usize,
     /// Earlier versions of a profile kept for undo.
     pub profile_undo_max: usize,
-    /// Open connections; more wait to be accepted.
+    /// Open connections. For one more, one that is of no use to anybody is closed: of the address that has most of them,
+    /// the one that asked for nothing for longest. Where there is none, it waits.
     pub connections_max: usize,
     /// Open connections of one address (of one /64 network, with IPv6); more are closed at once.
     pub connections_per_address_max: usize,
@@ -42,7 +43,8 @@ pub struct Limits {
     pub greeting_seconds: u32,
     /// Seconds after which a connection is asked to end; requests that are under way on it may finish.
     pub connection_age_seconds: u32,
-    /// Requests in flight: in all, of a connection, and of a token. More are refused.
+    /// Requests in flight: in all, of a connection, and of a token. More are refused. One whose message is not whole counts
+    /// for its connection alone.
     pub requests_max: usize,
     /// See `requests_max`.
     pub requests_per_connection_max: usize,
@@ -51,14 +53,16 @@ pub struct Limits {
     /// Streams in flight (uploads, exports, backups, watches); they take no place from other requests. One connection and
     /// one token have at most half of them. As many again may watch the server's health.
     pub streams_max: usize,
-    /// Seconds that a caller may send nothing of a stream, or read nothing of one, before it is ended; a message by itself
-    /// may come by 16 KiB a second after them.
+    /// Seconds that a caller may send nothing of a request, or read nothing of an answer, before it is ended; a message that
+    /// has begun may come by 16 KiB a second after them. Also how long an upload waits for room while none is given back.
     pub stall_seconds: u32,
-    /// Bytes of the messages of all requests in flight; more are refused.
+    /// Bytes of the messages of all requests in flight: half of them for calls, where more are refused, and half for
+    /// streams, where more wait. As many as the half may be answers of calls that are not read yet. One connection, one
+    /// token and one address have at most half of each. One message always fits.
     pub request_bytes_max: ByteSize,
     /// Pixels that are decoded at a time, of queries and of ingest each; more wait their turn.
     pub decoding_pixels_max: u64,
-    /// Images of queries waiting for the model; more are refused.
+    /// Images of queries waiting for the model; more are refused. One connection and one token have at most half of them.
     pub query_images_max: usize,
     /// Images of ingest and backfill waiting for the model; more wait their turn.
     pub ingest_images_max: usize,

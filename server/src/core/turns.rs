@@ -1,6 +1,7 @@
 //! Work on the whole catalogue that is no search.
 
 use super::Core;
+use crate::admission::Admitted;
 use crate::error::Error;
 
 impl Core {
@@ -14,9 +15,10 @@ impl Core {
     ) -> Result<T, Error> {
         let permit = self.searches.clone().acquire_owned().await;
         let permit = permit.map_err(|e| Error::Internal(e.to_string()))?;
+        // They are held until the work has ended, whether or not the caller waits for it.
+        let held = (permit, Admitted::present());
         let passed = tokio::task::spawn_blocking(move || {
-            // It ends with the work, whether or not the caller waits for it.
-            let _permit = permit;
+            let _held = held;
             pass()
         });
         Ok(passed.await?)

@@ -1,6 +1,7 @@
 //! A photo on its way to a canvas.
 
 use super::EngineError;
+use super::place::Place;
 use crate::model::Model;
 use lapel_heads::{Canvas, Photo, PhotoLimits};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ pub(super) struct Decoding {
     /// Cancelled when nobody waits for the canvas any more.
     pub(super) abandoned: CancellationToken,
     /// In the model's queue.
-    pub(super) place: OwnedSemaphorePermit,
+    pub(super) place: Place,
     /// None where the threads that run it bound the decoders.
     pub(super) _decoder: Option<OwnedSemaphorePermit>,
     pub(super) _pixels: OwnedSemaphorePermit,
@@ -23,7 +24,7 @@ pub(super) struct Decoding {
 
 impl Decoding {
     /// The canvas, and the place in the model's queue.
-    pub(super) fn run(self) -> Result<(Canvas, OwnedSemaphorePermit), crate::Error> {
+    pub(super) fn run(self) -> Result<(Canvas, Place), crate::Error> {
         self.check_wanted()?;
         let photo = Photo::decode(&self.image, self.limits)?;
         // The canvas takes the mask's network.

@@ -1,5 +1,6 @@
 //! A queue of pictures, and the thread that takes them through the model in batches.
 
+use super::place::Place;
 use super::{EngineError, HeadFailure};
 use crate::catalogue::Computing;
 use lapel_heads::{Canvas, EmbedError, Embedded, Embedding, Features, Head, Photo};
@@ -8,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Pictures in a batch of the model.
 const BATCH_MAX: usize = 8;
@@ -30,7 +31,7 @@ pub(super) struct Job {
     pub(super) input: Input,
     pub(super) on: Computing,
     pub(super) reply: oneshot::Sender<Result<Embedding, EngineError>>,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) place: Place,
 }
 
 #[derive(Default)]
@@ -154,7 +155,7 @@ impl Lane {
     pub(super) fn run(&self, batch: Vec<Job>, memory: &mut Memory) {
         let Some(on) = batch.first().map(|job| job.on.clone()) else { return };
         let (inputs, replies): (Vec<Input>, Vec<_>) =
-            batch.into_iter().map(|job| (job.input, (job.reply, job.permit))).unzip();
+            batch.into_iter().map(|job| (job.input, (job.reply, job.place))).unzip();
         let embedded = match embedded(&inputs, &on) {
             Ok(embedded) => embedded,
             Err(reason) if inputs.len() > 1 => {
@@ -163,15 +164,18 @@ impl Lane {
                     pictures = inputs.len(),
                     "the model failed; each picture is tried alone"
                 );
-                for (input, (reply, permit)) in inputs.into_iter().zip(replies) {
-                    self.run(vec![Job { input, on: on.clone(), reply, permit }], memory);
+                // Nobody waits for those whose callers have left meanwhile.
+                let waited_for = |job: &(Input, (oneshot::Sender<_>, Place))| !job.1.0.is_closed();
+                for (input, (reply, place)) in inputs.into_iter().zip(replies).filter(waited_for) {
+                    self.run(vec![Job { input, on: on.clone(), reply, place }], memory);
                 }
                 return;
             }
             Err(reason) => {
                 tracing::error!(reason, "the model failed on a picture");
                 self.failed(&on, memory);
-                for (reply, _permit) in replies {
+                for (reply, place) in replies {
+                    drop(place);
                     let _ = reply.send(Err(EngineError::Failed(reason.clone())));
                 }
                 return;
@@ -188,7 +192,9 @@ impl Lane {
                 &mut memory.silent,
             );
         }
-        for ((reply, _permit), embedding) in replies.into_iter().zip(embedded.embeddings) {
+        for ((reply, place), embedding) in replies.into_iter().zip(embedded.embeddings) {
+            // The work has ended: whoever asks again when answered finds the place.
+            drop(place);
             // The caller may have left.
             let _ = reply.send(Ok(embedding));
         }

@@ -1,5 +1,7 @@
 use super::lane::Memory;
 use super::*;
+use crate::admission::{Activity, Admission, Origin, Party};
+use crate::config::Limits;
 use crate::model::Model;
 use lapel_heads::{
     ALEXNET_FILE, Backbone, Canvas, EXTRACT_PARTS_FILE, FeatureLayout, PartsCase, Photo, alexnet_folder,
@@ -96,8 +98,8 @@ type Answer = oneshot::Receiver<Result<Embedding, EngineError>>;
 /// A picture in a lane's queue; its first pixel is black for 0.
 fn job(first: u8, on: &Computing, places: &Arc<Semaphore>) -> (Job, Answer) {
     let (reply, answer) = oneshot::channel();
-    let permit = places.clone().try_acquire_owned().expect("room");
-    (Job { input: Input::Canvas(canvas(first)), on: on.clone(), reply, permit }, answer)
+    let place = Place::from(places.clone().try_acquire_owned().expect("room"));
+    (Job { input: Input::Canvas(canvas(first)), on: on.clone(), reply, place }, answer)
 }
 
 fn lane() -> (Lane, Arc<AtomicU32>) {
@@ -203,11 +205,35 @@ fn nothing_is_decoded_for_a_caller_that_has_left() {
         limits: PhotoLimits::default(),
         model: delicate().0.model,
         abandoned,
-        place: take(),
+        place: Place::from(take()),
         _decoder: None,
         _pixels: take(),
     };
     let refused = decoding.run().err();
     assert!(matches!(refused, Some(crate::Error::Engine(EngineError::Stopped))), "{refused:?}");
     assert_eq!(places.available_permits(), 2);
+}
+
+#[tokio::test]
+async fn one_connection_leaves_half_of_the_queue_to_others() {
+    let limits = Limits { query_images_max: 4, ..Limits::default() };
+    let config =
+        EngineConfig { query_max: 4, bulk_max: 4, decoding_max: 1_000_000, photo: PhotoLimits::default() };
+    let (engine, _failures) = Engine::start(config).expect("threads");
+    let admission = Admission::new(&limits);
+    let call = |origin: &Origin| admission.call(Some(origin), None).expect("there is a place");
+    let origin = || Origin {
+        connection: Arc::new(Party::connection(&limits)),
+        address: Arc::new(Party::address()),
+        activity: Activity::new(),
+    };
+    let (greedy, other) = (origin(), origin());
+    let place = |origin: &Origin| call(origin).run(engine.place(Priority::Query));
+    let held = [place(&greedy).await, place(&greedy).await];
+    assert!(held.iter().all(Result::is_ok));
+    assert!(matches!(place(&greedy).await, Err(EngineError::Busy(2))));
+    let others = [place(&other).await, place(&other).await];
+    assert!(others.iter().all(Result::is_ok), "the other half");
+    drop(held);
+    assert!(place(&greedy).await.is_ok());
 }

@@ -1,27 +1,66 @@
-//! How many connections each address has open.
+//! The connections of each address.
 
+use crate::admission::{Activity, Party};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Bits of an IPv6 address that name a network: whoever has one has all addresses in it.
 const NETWORK_BITS: u32 = 64;
+/// How long a connection has been of no use before it is closed to make room: a new one is about to ask for something.
+const IDLE_MIN: Duration = Duration::from_secs(1);
 
 /// Addresses with open connections.
 #[derive(Clone, Default)]
-pub(super) struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub(super) struct Addresses(Arc<Mutex<HashMap<IpAddr, Address>>>);
+
+/// An address, and what happens on its connections.
+struct Address {
+    party: Arc<Party>,
+    open: Vec<Arc<Activity>>,
+}
 
 impl Addresses {
     /// A place for one more connection of an address, unless it has `most` already.
-    pub(super) fn place(&self, address: IpAddr, most: usize) -> Option<AddressPlace> {
+    pub(super) fn place(
+        &self,
+        address: IpAddr,
+        activity: &Arc<Activity>,
+        most: usize,
+    ) -> Option<AddressPlace> {
         let address = network(address);
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.get(&address).copied().unwrap_or(0);
-        if count >= most {
+        let mut all = self.lock();
+        let open = all
+            .entry(address)
+            .or_insert_with(|| Address { party: Arc::new(Party::address()), open: Vec::new() });
+        if open.open.len() >= most {
             return None;
         }
-        open.insert(address, count + 1);
-        Some(AddressPlace { addresses: self.clone(), address })
+        open.open.push(activity.clone());
+        let (addresses, activity, party) = (self.clone(), activity.clone(), open.party.clone());
+        Some(AddressPlace { addresses, address, activity, party })
+    }
+
+    /// Closes a connection that is of no use to anybody: of the address that has most of them, the one that has been so for
+    /// longest.
+    pub(super) fn close_one(&self) {
+        let all = self.lock();
+        let idle = all.values().filter_map(|address| {
+            let idle = address.open.iter().filter_map(|activity| Some((activity.idle()?, activity)));
+            let (time, activity) = idle.max_by_key(|(time, _)| *time)?;
+            (time >= IDLE_MIN).then_some((address.open.len(), time, activity))
+        });
+        if let Some((_, _, activity)) = idle.min_by_key(|(count, time, _)| (Reverse(*count), Reverse(*time)))
+        {
+            tracing::debug!("an idle connection is closed to make room for a new one");
+            activity.closed().cancel();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Address>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -29,15 +68,24 @@ impl Addresses {
 pub(super) struct AddressPlace {
     addresses: Addresses,
     address: IpAddr,
+    activity: Arc<Activity>,
+    party: Arc<Party>,
+}
+
+impl AddressPlace {
+    /// The address.
+    pub(super) fn party(&self) -> &Arc<Party> {
+        &self.party
+    }
 }
 
 impl Drop for AddressPlace {
     fn drop(&mut self) {
-        let mut open = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                open.remove(&self.address);
+        let mut all = self.addresses.lock();
+        if let Some(address) = all.get_mut(&self.address) {
+            address.open.retain(|activity| !Arc::ptr_eq(activity, &self.activity));
+            if address.open.is_empty() {
+                all.remove(&self.address);
             }
         }
     }
@@ -61,7 +109,7 @@ mod tests {
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
         let addresses = Addresses::default();
-        let place = |text: &str| addresses.place(text.parse().expect("an address"), 2);
+        let place = |text: &str| addresses.place(text.parse().expect("an address"), &Activity::new(), 2);
         let held = [place("10.0.0.1"), place("::ffff:10.0.0.1")];
         assert!(held.iter().all(Option::is_some), "one address, written in two ways");
         assert!(place("10.0.0.1").is_none());
@@ -72,6 +120,29 @@ mod tests {
         assert!(place("2001:db8:0:1::3").is_some());
         drop((held, network));
         assert!(place("10.0.0.1").is_some());
-        assert!(addresses.0.lock().expect("no panic").is_empty(), "nothing is kept of whoever has left");
+        assert!(addresses.lock().is_empty(), "nothing is kept of whoever has left");
+    }
+
+    #[test]
+    fn room_is_made_at_the_cost_of_whoever_has_most() {
+        let addresses = Addresses::default();
+        let long_ago = |seconds| Activity::idle_for(Duration::from_secs(seconds));
+        let open = [
+            ("10.0.0.1", long_ago(9)),
+            ("10.0.0.2", long_ago(2)),
+            ("10.0.0.2", long_ago(3)),
+            ("10.0.0.3", Activity::new()),
+        ];
+        let _places = open.each_ref().map(|(address, activity)| {
+            addresses.place(address.parse().expect("an address"), activity, 9).expect("there is room")
+        });
+        let closed = || open.each_ref().map(|(_, activity)| activity.closed().is_cancelled());
+        addresses.close_one();
+        assert_eq!(closed(), [false, false, true, false], "the oldest of two");
+        addresses.close_one();
+        assert_eq!(closed(), [false, true, true, false], "the first of them is on its way out");
+        addresses.close_one();
+        addresses.close_one();
+        assert_eq!(closed(), [true, true, true, false], "and none that has only come");
     }
 }

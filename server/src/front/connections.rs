@@ -1,9 +1,11 @@
-//! Connections as they come in: bounded in number, encrypted where that is configured, closed when they stay silent.
+//! Connections as they come in: bounded in number, encrypted where that is configured, closed when they stay silent or when
+//! others need their places more.
 
 use super::addresses::{AddressPlace, Addresses};
-use super::places::Places;
 use super::tls::Tls;
+use crate::admission::{Activity, Origin, Party};
 use crate::config::Limits;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -12,23 +14,24 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
 /// Bytes of an HTTP/2 client's greeting: its preface, and the head of the first frame.
 const GREETING_BYTES: usize = 24 + 9;
-/// Before the system is asked again after it gave no connection.
+/// Before the system is asked again after it gave no connection, and before another connection is closed to make room.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Who is at the other end; every request of a connection carries it.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(super) address: SocketAddr,
-    /// Its requests in flight.
-    pub(super) in_flight: Places,
+    /// What its requests share.
+    pub(super) origin: Origin,
 }
 
 /// A connection, open for as long as it holds its places.
@@ -37,6 +40,8 @@ pub(crate) struct Connection {
     /// `None` once it has come; from then on the protocol's own pings tell whether anybody is there.
     greeting: Option<Greeting>,
     peer: Peer,
+    /// Ends when the connection is to be closed although its client has not left.
+    closed: Pin<Box<WaitForCancellationFutureOwned>>,
     _places: (OwnedSemaphorePermit, AddressPlace),
 }
 
@@ -59,19 +64,38 @@ pub(crate) fn accept(
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(16);
     tokio::spawn(async move {
-        let open = Arc::new(Semaphore::new(limits.connections_max));
-        let addresses = Addresses::default();
+        let ended = sender.clone();
+        let accepting = Accepting {
+            listener,
+            tls,
+            open: Arc::new(Semaphore::new(limits.connections_max)),
+            addresses: Addresses::default(),
+            limits,
+            sender,
+        };
+        tokio::select! {
+            () = accepting.run() => {}
+            () = ended.closed() => {}
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+/// What accepts connections.
+struct Accepting {
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    /// Places for connections.
+    open: Arc<Semaphore>,
+    addresses: Addresses,
+    limits: Limits,
+    sender: mpsc::Sender<io::Result<Connection>>,
+}
+
+impl Accepting {
+    async fn run(&self) {
         loop {
-            let permit = tokio::select! {
-                permit = open.clone().acquire_owned() => permit,
-                () = sender.closed() => return,
-            };
-            let Ok(permit) = permit else { return };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = sender.closed() => return,
-            };
-            let (stream, address) = match accepted {
+            let (stream, address) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "no connection was accepted");
@@ -79,26 +103,53 @@ pub(crate) fn accept(
                     continue;
                 }
             };
-            let Some(place) = addresses.place(address.ip(), limits.connections_per_address_max) else {
+            let due = Instant::now() + Duration::from_secs(self.limits.greeting_seconds.into());
+            let activity = Activity::new();
+            let most = self.limits.connections_per_address_max;
+            let Some(place) = self.addresses.place(address.ip(), &activity, most) else {
                 tracing::debug!(%address, "closed: its address has as many connections as it may");
                 continue;
             };
-            let due = Instant::now() + Duration::from_secs(limits.greeting_seconds.into());
-            let peer = Peer { address, in_flight: Places::of_connection(&limits) };
-            let (sender, tls) = (sender.clone(), tls.clone());
+            let Some(permit) = self.permit().await else { return };
+            let connection = Arc::new(Party::connection(&self.limits));
+            let origin = Origin { connection, address: place.party().clone(), activity };
+            let peer = Peer { address, origin };
+            let (sender, tls) = (self.sender.clone(), self.tls.clone());
             tokio::spawn(async move {
-                match encrypted(stream, tls.as_deref(), due).await {
+                let closed = peer.origin.activity.closed().clone();
+                let encrypted = closed.run_until_cancelled(encrypted(stream, tls.as_deref(), due)).await;
+                match encrypted.unwrap_or_else(|| Err(io::ErrorKind::ConnectionAborted.into())) {
                     Ok(stream) => {
-                        let greeting = Some(Greeting { bytes: 0, late: Box::pin(sleep_until(due)) });
-                        let connection = Connection { stream, greeting, peer, _places: (permit, place) };
+                        let connection = Connection {
+                            stream,
+                            greeting: Some(Greeting { bytes: 0, late: Box::pin(sleep_until(due)) }),
+                            closed: Box::pin(closed.cancelled_owned()),
+                            peer,
+                            _places: (permit, place),
+                        };
                         drop(sender.send(Ok(connection)).await);
                     }
                     Err(error) => tracing::info!(%address, %error, "a connection did not come about"),
                 }
             });
         }
-    });
-    ReceiverStream::new(receiver)
+    }
+
+    /// A place for a connection that has come. Where all are taken, one that is of no use is closed for it; while there is
+    /// none such, it waits, and so do those behind it.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            match self.open.clone().try_acquire_owned() {
+                Ok(permit) => return Some(permit),
+                Err(TryAcquireError::Closed) => return None,
+                Err(TryAcquireError::NoPermits) => self.addresses.close_one(),
+            }
+            // Nobody else takes it meanwhile.
+            if let Ok(permit) = timeout(RETRY, self.open.clone().acquire_owned()).await {
+                return permit.ok();
+            }
+        }
+    }
 }
 
 async fn encrypted(stream: TcpStream, tls: Option<&Tls>, due: Instant) -> io::Result<Stream> {
@@ -119,7 +170,8 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, greeting, .. } = self.get_mut();
+        let Self { stream, greeting, closed, .. } = self.get_mut();
+        closing(closed, cx)?;
         let before = buf.filled().len();
         let read = match stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -137,8 +189,15 @@ impl AsyncRead for Connection {
     }
 }
 
+/// The end of a connection that is to be closed.
+fn closing(closed: &mut Pin<Box<WaitForCancellationFutureOwned>>, cx: &mut Context<'_>) -> io::Result<()> {
+    if closed.as_mut().poll(cx).is_ready() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+}
+
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // A client that reads nothing keeps the connection from being read, too.
+        closing(&mut self.closed, cx)?;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),

@@ -1,13 +1,16 @@
 //! The gate that every request passes: who asks, whether there is room, until when, and what became of it.
 
+use super::answer::{Source, Unread, frames};
 use super::caller::Caller;
+use super::compression::{compressed_frame, reads_gzip};
 use super::connections::Peer;
-use super::inflow::{Counted, Inflow, Pace};
-use super::places::{Places, Taken};
-use super::record::{Record, Recorded};
+use super::headers::{REQUEST_ID, bearer, request_id, time_left};
+use super::inflow::Counted;
+use super::record::Record;
 use super::roles::{Needs, needs};
 use super::tokens::{Token, Tokens};
 use super::traces::Traces;
+use crate::admission::{Admission, Admitted};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -15,6 +18,7 @@ use crate::stages::Stages;
 use arc_swap::ArcSwapOption;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http_body::Frame;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,20 +26,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
+use tonic::codegen::Bytes;
+use tonic::codegen::http::response::Parts;
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
-/// The header with a request's id, the caller's or ours.
-const REQUEST_ID: &str = "x-request-id";
-/// Longest id that is taken over from a caller.
-const REQUEST_ID_LEN_MAX: usize = 64;
-/// By so much our own deadline comes before the caller's, so that the caller reads our answer.
-const DEADLINE_MARGIN: Duration = Duration::from_millis(5);
-/// The least share of the caller's time that is left to the request.
-const DEADLINE_SHARE: f64 = 0.9;
+/// Between two looks at the answers that are on their way.
+const UNREAD_EVERY: Duration = Duration::from_secs(1);
 /// What callers call that this server does not have.
 const OTHER: &str = "other";
 /// As headers: the codes with which the transport refuses a message that is too large, or would be when decompressed.
@@ -46,10 +46,10 @@ pub(crate) struct Gate {
     /// `None`: everybody may do everything.
     pub(crate) tokens: ArcSwapOption<Tokens>,
     pub(crate) metrics: Arc<Metrics>,
-    in_flight: Places,
-    /// Whoever watches the server's health.
-    watchers: Places,
-    inflow: Inflow,
+    /// Cancelled once whoever watches the server's health has been told that it ends.
+    pub(crate) farewell: CancellationToken,
+    admission: Arc<Admission>,
+    unread: Unread,
     /// Bytes of one message.
     message_max: usize,
     /// How long a caller may stand still.
@@ -68,9 +68,9 @@ impl Gate {
         Self {
             tokens: ArcSwapOption::from_pointee(tokens),
             metrics: Arc::default(),
-            in_flight: Places::of_server(limits),
-            watchers: Places::of_health(limits),
-            inflow: Inflow::new(limits),
+            farewell: CancellationToken::new(),
+            admission: Admission::new(limits),
+            unread: Unread::default(),
             message_max: limits.message_bytes_max(),
             stall: limits.stall(),
             slow,
@@ -78,20 +78,30 @@ impl Gate {
         }
     }
 
-    /// Lets a request through: the record gets its caller and its places. A method that is not known is refused like
-    /// one that the caller may not call: what is let through is written down in `roles`, and nothing else is.
+    /// Gives answers up that nobody reads, for as long as it runs.
+    pub(crate) async fn give_up_unread(self: Arc<Self>) {
+        let mut timer = tokio::time::interval(UNREAD_EVERY.min(self.stall));
+        loop {
+            timer.tick().await;
+            self.unread.give_up(self.stall);
+        }
+    }
+
+    /// Lets a request through: the record gets its caller, and the request what it takes, unless it asks for health. A
+    /// method that is not known is refused like one that the caller may not call: what is let through is written down in
+    /// `roles`, and nothing else is.
     fn admit(
         &self,
         needs: Option<Needs>,
         request: &mut Request<Body>,
         record: &mut Record,
-    ) -> Result<(), Error> {
-        let peer = request.extensions().get::<Peer>();
+    ) -> Result<Option<Admitted>, Error> {
+        let origin = request.extensions().get::<Peer>().map(|peer| peer.origin.clone());
         if let Some(Needs { roles: [], lasts }) = needs {
             if lasts {
-                record.places.fill(places(&self.watchers, peer, None, true)?);
+                record.admitted = Some(self.admission.watcher(origin.as_ref())?);
             }
-            return Ok(());
+            return Ok(None);
         }
         let token = self.identify(request.headers())?;
         record.caller = token.as_ref().map(|t| t.name.clone()).unwrap_or_default();
@@ -100,12 +110,17 @@ impl Gate {
             let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
             return Err(Error::Forbidden { roles: names.join(" or ") });
         }
-        record.places.fill(places(&self.in_flight, peer, token.as_deref(), lasts)?);
-        if is_compressed(request.headers()) {
-            record.room.reserve_message()?;
-        }
+        let party = token.as_ref().map(|token| &token.party);
+        let admitted = if lasts {
+            let admitted = self.admission.stream(origin.as_ref(), party)?;
+            record.admitted = Some(admitted.clone());
+            admitted
+        } else {
+            self.admission.call(origin.as_ref(), party)?
+        };
         request.extensions_mut().insert(Caller::new(token.as_deref()));
-        Ok(())
+        request.extensions_mut().insert(admitted.clone());
+        Ok(Some(admitted))
     }
 
     /// Whose token a request shows; `None` where everybody may do everything.
@@ -116,57 +131,86 @@ impl Gate {
         Ok(Some(token.ok_or(Error::Unauthenticated)?.clone()))
     }
 
-    async fn pass<S>(self: Arc<Self>, mut request: Request<Body>, mut service: S) -> Response<Body>
+    async fn pass<S>(self: Arc<Self>, mut request: Request<Body>, service: S) -> Response<Body>
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
+        S::Future: Send,
     {
-        let started = Instant::now();
         let path = request.uri().path().trim_start_matches('/').to_owned();
         let (service_name, method) = path.split_once('/').unwrap_or((&path, ""));
         let found = needs(service_name, method);
-        let request_id = request_id(request.headers());
-        let peer = request.extensions().get::<Peer>().map(|p| p.address.to_string());
-        let mut record = Record {
-            method: if found.is_some() { interned(&path) } else { OTHER },
-            request_id: request_id.clone(),
+        let mut record = self.record(&request, found, &path);
+        self.metrics.begins();
+        let told = HeaderValue::try_from(record.request_id.clone()).ok();
+        let reads_gzip = reads_gzip(request.headers());
+        let (answer, admitted) = match self.admit(found, &mut request, &mut record) {
+            Err(error) => (Status::from(error).into_http(), None),
+            Ok(admitted) => {
+                let answer = self.answered(request, service, admitted.as_ref(), &record.stages).await;
+                (answer, admitted)
+            }
+        };
+        // A message about health has a bound of its own, which the transport's refusal names.
+        let answer = if admitted.is_some() { self.reasoned(answer) } else { answer };
+        let (mut head, source) = if record.lasts {
+            let (head, body) = answer.into_parts();
+            let is_watch = found.is_some_and(|needs| needs.roles.is_empty());
+            let source = if is_watch { Source::watch(body, &self.farewell) } else { Source::Stream(body) };
+            (head, source)
+        } else {
+            whole(answer, admitted, reads_gzip).await
+        };
+        record.note(&head.headers);
+        head.headers.extend(told.map(|id| (HeaderName::from_static(REQUEST_ID), id)));
+        Response::from_parts(head, Body::new(self.unread.answer(source, record)))
+    }
+
+    /// The record of a request that has just come.
+    fn record(&self, request: &Request<Body>, found: Option<Needs>, path: &str) -> Record {
+        let peer = request.extensions().get::<Peer>();
+        Record {
+            method: if found.is_some() { interned(path) } else { OTHER },
+            request_id: request_id(request.headers()),
             caller: String::new(),
-            peer: peer.unwrap_or_default(),
-            started,
+            peer: peer.map(|p| p.address.to_string()).unwrap_or_default(),
+            started: Instant::now(),
             stages: Stages::default(),
             metrics: self.metrics.clone(),
             slow: self.slow,
             lasts: found.is_some_and(|needs| needs.lasts),
             code: None,
-            places: Taken::default(),
-            room: self.inflow.request(),
+            admitted: None,
+            activity: peer.map(|p| p.origin.activity.clone()),
             traces: self.traces.clone().map(|traces| (traces, Traces::parent(request.headers()))),
-        };
-        self.metrics.begins();
-        let told = HeaderValue::try_from(request_id).ok();
-        let answer = match self.admit(found, &mut request, &mut record) {
-            Err(error) => Status::from(error).into_http(),
-            Ok(()) => {
-                // The secret is nobody's business further in.
-                request.headers_mut().remove("authorization");
-                if record.lasts {
-                    // What is streamed is pictures and files, which are compressed already: doing it again, on a thread
-                    // that serves connections, would hold up the others.
-                    request.headers_mut().remove("grpc-accept-encoding");
-                }
-                let pace = Pace { lasts: record.lasts, stall: self.stall };
-                request.extensions_mut().insert(record.room.clone());
-                request.extensions_mut().insert(record.places.clone());
-                let request = request.map(|body| Body::new(Counted::new(body, record.room.clone(), pace)));
-                let deadline = time_left(request.headers());
-                let stages = record.stages.clone();
-                let answering = async move { stages.of(service.call(request)).await };
-                until(deadline, AssertUnwindSafe(answering).catch_unwind()).await
+        }
+    }
+
+    /// What the service answers, in time.
+    async fn answered<S>(
+        &self,
+        mut request: Request<Body>,
+        mut service: S,
+        admitted: Option<&Admitted>,
+        stages: &Stages,
+    ) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
+        S::Future: Send,
+    {
+        // The secret is nobody's business further in.
+        request.headers_mut().remove("authorization");
+        let deadline = time_left(request.headers());
+        let (message_max, stall) = (self.message_max, self.stall);
+        let counted = |body| Body::new(Counted::new(body, admitted.cloned(), message_max, stall));
+        let request = request.map(counted);
+        let answering = stages.of(async move { service.call(request).await });
+        let answering = async move {
+            match admitted.cloned() {
+                Some(admitted) => admitted.run(answering).await,
+                None => answering.await,
             }
         };
-        let (mut head, body) = self.reasoned(answer).into_parts();
-        record.note(&head.headers);
-        head.headers.extend(told.map(|id| (tonic::codegen::http::HeaderName::from_static(REQUEST_ID), id)));
-        Response::from_parts(head, Body::new(Recorded::new(body, record)))
+        until(deadline, AssertUnwindSafe(answering).catch_unwind()).await
     }
 
     /// The transport refuses a message beyond the bound by itself; here it gets the reason that every refusal has.
@@ -180,19 +224,32 @@ impl Gate {
     }
 }
 
-/// A place among the calls or the streams of the server, the connection and the token each.
-fn places(
-    server: &Places,
-    peer: Option<&Peer>,
-    token: Option<&Token>,
-    lasts: bool,
-) -> Result<Vec<OwnedSemaphorePermit>, Error> {
-    let all = [
-        (Some(server), "the server"),
-        (peer.map(|p| &p.in_flight), "this connection"),
-        (token.map(|t| &t.in_flight), "this token"),
-    ];
-    all.into_iter().filter_map(|(places, whose)| Some(places?.take(lasts, whose))).collect()
+/// The answer of a call, all of it, compressed where that gains something. Its request gives everything back before the
+/// caller reads it: only its bytes are counted until then.
+async fn whole(answer: Response<Body>, admitted: Option<Admitted>, reads_gzip: bool) -> (Parts, Source) {
+    let (mut head, body) = answer.into_parts();
+    let mut frames = match frames(body).await {
+        Ok(frames) => frames,
+        Err(status) => return refused(status),
+    };
+    if reads_gzip
+        && let Some(message) = frames.front_mut()
+        && let Some(compressed) = compressed_frame(message).await
+    {
+        *message = compressed;
+        head.headers.insert("grpc-encoding", HeaderValue::from_static("gzip"));
+    }
+    let bytes = frames.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+    match admitted.map(|admitted| admitted.answer(bytes)).transpose() {
+        Ok(room) => (head, Source::Whole { frames, room }),
+        Err(full) => refused(full.into()),
+    }
+}
+
+/// A refusal in the place of an answer.
+fn refused(status: Status) -> (Parts, Source) {
+    let (head, _) = status.into_http::<Body>().into_parts();
+    (head, Source::Ended)
 }
 
 /// The answer of a handler, or what is said in its place when it panicked or came too late.
@@ -212,49 +269,6 @@ async fn until(
         Ok(Err(never)) => match never {},
         Err(_) => Status::from(Error::Internal("a handler panicked".into())).into_http(),
     }
-}
-
-/// Whether messages may be larger than the bytes that come.
-fn is_compressed(headers: &HeaderMap) -> bool {
-    headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity")
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, secret) = headers.get("authorization")?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
-}
-
-/// The caller's id where it is one, or a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let sound =
-        |id: &&str| (1..=REQUEST_ID_LEN_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    let given = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(sound);
-    given.map_or_else(
-        || {
-            let mut bytes = [0; 8];
-            // Ids need not be unguessable; without random bytes they are only less distinct.
-            let _ = getrandom::fill(&mut bytes);
-            format!("{:016x}", u64::from_le_bytes(bytes))
-        },
-        str::to_owned,
-    )
-}
-
-/// What is left of the caller's deadline, less what the answer needs to arrive in time.
-fn time_left(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
-    let time = match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    };
-    Some(time.saturating_sub(DEADLINE_MARGIN).max(time.mul_f64(DEADLINE_SHARE)))
 }
 
 /// One copy of each method's path: there are only as many as the protocol has.
@@ -309,38 +323,5 @@ where
         let ready = std::mem::replace(&mut self.service, next);
         let gate = self.gate.clone();
         Box::pin(async move { Ok(gate.pass(request, ready).await) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deadlines_leave_time_for_the_answer() {
-        let left = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("grpc-timeout", HeaderValue::from_static(text));
-            time_left(&headers)
-        };
-        assert_eq!(left("1S"), Some(Duration::from_millis(995)));
-        assert_eq!(left("10m"), Some(Duration::from_millis(9)));
-        assert_eq!(left("2H"), Some(Duration::from_secs(7200) - DEADLINE_MARGIN));
-        for unsound in ["", "S", "1", "1x", "-1S", "123456789S"] {
-            assert_eq!(left(unsound), None, "{unsound:?}");
-        }
-    }
-
-    #[test]
-    fn ids_are_taken_over_where_they_are_sound() {
-        let id = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(REQUEST_ID, HeaderValue::try_from(text).expect("a header"));
-            request_id(&headers)
-        };
-        assert_eq!(id("order-17"), "order-17");
-        for unsound in ["", "two words", &"x".repeat(65)] {
-            assert_eq!(id(unsound).len(), 16, "{unsound:?}");
-        }
     }
 }

@@ -1,14 +1,10 @@
 //! The record of a request: counted and logged once, when its last byte has gone or its caller has.
 
-use super::inflow::Room;
-use super::places::Taken;
 use super::traces::{Parent, Traces};
+use crate::admission::{Activity, Admitted};
 use crate::metrics::Metrics;
 use crate::stages::Stages;
-use http_body::{Body, Frame, SizeHint};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tonic::Code;
 use tonic::codegen::http::HeaderMap;
@@ -28,9 +24,10 @@ pub(super) struct Record {
     pub(super) lasts: bool,
     /// `None` until it is known; a request that ends without is one whose caller left.
     pub(super) code: Option<Code>,
-    /// Given back when the request is over, as is what its message takes.
-    pub(super) places: Taken,
-    pub(super) room: Room,
+    /// What a stream has taken; that of a call is given back with its work, before its answer is read.
+    pub(super) admitted: Option<Admitted>,
+    /// Of its connection.
+    pub(super) activity: Option<Arc<Activity>>,
     /// Where its spans go, and what they lie below.
     pub(super) traces: Option<(Arc<Traces>, Parent)>,
 }
@@ -84,43 +81,5 @@ fn name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
-/// A body that carries the record of its request to its end.
-pub(super) struct Recorded<B> {
-    body: B,
-    record: Record,
-}
-
-impl<B> Recorded<B> {
-    pub(super) fn new(body: B, record: Record) -> Self {
-        Self { body, record }
-    }
-}
-
-impl<B: Body + Unpin> Body for Recorded<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            self.record.note(trailers);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

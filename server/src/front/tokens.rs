@@ -1,7 +1,7 @@
 //! Bearer tokens: a file of hashes with names and roles.
 
-use super::places::Places;
 use super::roles::Role;
+use crate::admission::Party;
 use crate::config::Limits;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use lapel_heads::is_name;
@@ -50,8 +50,8 @@ pub(crate) struct Token {
     pub(super) subject: String,
     hash: [u8; 32],
     roles: Vec<Role>,
-    /// Its requests in flight.
-    pub(super) in_flight: Places,
+    /// What its requests share.
+    pub(super) party: Arc<Party>,
 }
 
 impl Token {
@@ -107,7 +107,7 @@ impl Tokens {
             if roles.is_empty() {
                 return Err(format!("{name:?} has no role"));
             }
-            Ok(Arc::new(Token { name, subject, hash, roles, in_flight: Places::of_token(limits) }))
+            Ok(Arc::new(Token { name, subject, hash, roles, party: Arc::new(Party::token(limits)) }))
         };
         let tokens: Result<Vec<_>, String> = raw.token.into_iter().map(token).collect();
         Ok(Self(tokens.map_err(refused)?))

@@ -3,10 +3,10 @@
 use super::outgoing::{Answers, Outgoing};
 use super::status::cut_short;
 use super::{Services, asked, convert, paging};
+use crate::admission::{Admitted, Held};
 use crate::catalogue::{Item, Snapshot};
 use crate::core::{NewItem, RequestId, Upserted};
 use crate::error::{Error, Faults};
-use crate::front::{Held, Room};
 use crate::search::checked_filter;
 use crate::stages::carried;
 use crate::store::{Moment, StoreError};
@@ -36,7 +36,7 @@ impl CatalogService for Services {
         &self,
         request: Request<Streaming<v1::UpsertItemsRequest>>,
     ) -> Result<Response<v1::UpsertItemsResponse>, Status> {
-        let room = Room::of(&request)?;
+        let room = Admitted::of(&request)?;
         let mut stream = request.into_inner();
         let limits = &self.core.config.limits;
         let most = limits.stream_items_max;
@@ -52,7 +52,17 @@ impl CatalogService for Services {
             running: None,
         };
         loop {
-            let message = match stream.message().await {
+            let message = tokio::select! {
+                biased;
+                message = stream.message() => message,
+                // Somebody waits for room, perhaps this stream's next message: what is kept here is stored, however
+                // little it is.
+                () = room.crowded(), if upsert.keeps() => {
+                    upsert.finish().await?;
+                    continue;
+                }
+            };
+            let message = match message {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(cause) => return Err(upsert.cut_short(&cause).await?),
@@ -265,6 +275,11 @@ impl Upsert<'_> {
         if is_full { self.flush().await } else { Ok(()) }
     }
 
+    /// Whether anything is kept that is not durable.
+    fn keeps(&self) -> bool {
+        self.running.is_some() || !self.batch.is_empty()
+    }
+
     /// What the caller hears when the stream cannot be read on: what came before is stored and told.
     async fn cut_short(&mut self, cause: &Status) -> Result<Status, Error> {
         self.finish().await?;
@@ -274,7 +289,7 @@ impl Upsert<'_> {
 
     /// Waits until everything taken is durable.
     async fn finish(&mut self) -> Result<(), Error> {
-        while self.running.is_some() || !self.batch.is_empty() {
+        while self.keeps() {
             self.flush().await?;
         }
         Ok(())

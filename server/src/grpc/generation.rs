@@ -3,9 +3,9 @@
 use super::incoming::Incoming;
 use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert};
+use crate::admission::{Admitted, Held};
 use crate::core::{Core, GenerationFiles, RequestId};
 use crate::error::Error;
-use crate::front::{Held, Room};
 use crate::life::{HeadState, ModelStatus};
 use lapel_heads::BundleKey;
 use lapel_proto::v1;
@@ -20,7 +20,7 @@ impl GenerationService for Services {
         &self,
         request: Request<Streaming<v1::BuildGenerationRequest>>,
     ) -> Result<Response<v1::BuildGenerationResponse>, Status> {
-        let room = Room::of(&request)?;
+        let room = Admitted::of(&request)?;
         // The files keep their room until they are taken over.
         let (files, hold, request, _held) = self.receive_generation(request.into_inner(), &room).await?;
         let status = self.core.build_generation(files, hold, request).await?;
@@ -86,7 +86,7 @@ impl GenerationService for Services {
 struct Receiving<'a> {
     key: Option<&'a BundleKey>,
     files: GenerationFiles,
-    room: &'a Room,
+    room: &'a Admitted,
     /// What the files take.
     held: Vec<Held>,
     /// Announcements, for the request's identity.
@@ -142,7 +142,7 @@ impl Services {
     async fn receive_generation(
         &self,
         mut stream: Streaming<v1::BuildGenerationRequest>,
-        room: &Room,
+        room: &Admitted,
     ) -> Result<(GenerationFiles, bool, RequestId, Vec<Held>), Status> {
         let limits = &self.core.config.limits;
         let (mut hold, mut id) = (false, String::new());

@@ -3,10 +3,10 @@
 use super::incoming::Incoming;
 use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert, paging};
+use crate::admission::{Admitted, Held};
 use crate::catalogue::{Column, Snapshot};
 use crate::core::Registration;
 use crate::error::Error;
-use crate::front::{Held, Room};
 use crate::life::HeadStatus;
 use lapel_heads::Attribute;
 use lapel_proto::v1;
@@ -22,7 +22,7 @@ impl HeadService for Services {
         &self,
         request: Request<Streaming<v1::RegisterHeadRequest>>,
     ) -> Result<Response<v1::RegisterHeadResponse>, Status> {
-        let room = Room::of(&request)?;
+        let room = Admitted::of(&request)?;
         // The bundle keeps its room until it is registered.
         let (bundle, registration, _held) = self.receive(request.into_inner(), &room).await?;
         let status = self.core.register_head(bundle, registration).await?;
@@ -150,7 +150,7 @@ impl Services {
     async fn receive(
         &self,
         mut stream: Streaming<v1::RegisterHeadRequest>,
-        room: &Room,
+        room: &Admitted,
     ) -> Result<(Vec<u8>, Registration, Held), Status> {
         let first = stream.message().await?.and_then(|m| m.part);
         let Some(Part::Header(header)) = first else {

@@ -1,7 +1,7 @@
 //! A file that comes in pieces: announced with its size and hash, then checked against both.
 
+use crate::admission::{Admitted, Held};
 use crate::error::Error;
-use crate::front::{Held, Room};
 use lapel_heads::{BundleKey, sha256_hex};
 
 /// A file on its way in.
@@ -10,7 +10,6 @@ pub(super) struct Incoming {
     sha256: String,
     signature: Vec<u8>,
     bytes: Vec<u8>,
-    room: Room,
     held: Held,
 }
 
@@ -21,7 +20,7 @@ impl Incoming {
         sha256: String,
         signature: Vec<u8>,
         most: usize,
-        room: &Room,
+        room: &Admitted,
     ) -> Result<Self, Error> {
         if size > most as u64 {
             return Err(Error::Exhausted(format!(
@@ -29,13 +28,12 @@ impl Incoming {
             )));
         }
         let held = room.hold(usize::try_from(size).unwrap_or(usize::MAX))?;
-        Ok(Self { size, sha256, signature, bytes: Vec::new(), room: room.clone(), held })
+        Ok(Self { size, sha256, signature, bytes: Vec::new(), held })
     }
 
     /// The next bytes.
     pub(super) fn take(&mut self, chunk: &[u8]) -> Result<(), Error> {
         self.bytes.extend_from_slice(chunk);
-        self.room.release(chunk.len());
         if self.bytes.len() as u64 > self.size {
             let wanted = format!("more bytes came than the {} announced", self.size);
             return Err(Error::invalid("chunk", wanted));

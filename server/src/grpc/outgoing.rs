@@ -1,8 +1,8 @@
 //! Answers of many messages. A caller that reads slowly slows their making down, not the memory up; one that reads nothing
 //! for too long is given up, what was made for it is let go, and its places are given back.
 
+use crate::admission::Admitted;
 use crate::error::Error;
-use crate::front::Taken;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -56,7 +56,8 @@ pub(super) struct Outgoing<T> {
     /// Room for the status at the end, however little the caller reads; `None` once it was told.
     last: Option<OwnedPermit<Message<T>>>,
     queue: Queue<T>,
-    places: Taken,
+    /// What its request has taken; `None` for one that has not passed the gate.
+    admitted: Option<Admitted>,
     stall: Duration,
 }
 
@@ -67,7 +68,8 @@ impl<T: Send + 'static> Outgoing<T> {
         let last = sender.clone().try_reserve_owned().ok();
         let queue = Arc::new(Mutex::new(Some(receiver)));
         let answers = Answers(Queue(queue.clone()));
-        (Self { sender, last, queue: Queue(queue), places: Taken::of(request), stall }, answers)
+        let admitted = Admitted::of(request).ok();
+        (Self { sender, last, queue: Queue(queue), admitted, stall }, answers)
     }
 
     /// Sends a message, once the caller has read enough of those before.
@@ -86,7 +88,9 @@ impl<T: Send + 'static> Outgoing<T> {
     /// for it, and its places, for as long as the caller likes.
     fn give_up(&self) {
         drop(self.queue.lock().take());
-        self.places.give_back();
+        if let Some(admitted) = &self.admitted {
+            admitted.give_back();
+        }
     }
 
     /// As [`Outgoing::send`], on a thread that may wait.

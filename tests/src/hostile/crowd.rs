@@ -1,7 +1,7 @@
 //! Strangers of one kind: so many at a time, one after the other, until they are told to leave.
 
 use super::target::Target;
-use super::{cancelled, dripping, half_open, idle, malformed, oversized, silent, slow};
+use super::{cancelled, dripping, half_open, idle, malformed, oversized, silent, slow, unread};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -30,11 +30,13 @@ pub enum Kind {
     Idle,
     /// Exports that are read slowly, or not at all.
     Slow,
+    /// Calls whose answers are not read.
+    Unread,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Silent,
         Self::Dripping,
         Self::HalfOpen,
@@ -43,6 +45,7 @@ impl Kind {
         Self::Malformed,
         Self::Idle,
         Self::Slow,
+        Self::Unread,
     ];
 
     /// For reports.
@@ -57,6 +60,7 @@ impl Kind {
             Self::Malformed => "malformed messages",
             Self::Idle => "idle uploads",
             Self::Slow => "slow readers",
+            Self::Unread => "unread answers",
         }
     }
 
@@ -66,7 +70,8 @@ impl Kind {
         let (at_once, every_ms) = match self {
             Self::Silent => (600, 10),
             Self::Dripping => (32, 50),
-            Self::HalfOpen => (160, 20),
+            // More than there are places for calls.
+            Self::HalfOpen => (300, 20),
             // A decoder is busy with such a photo to its end. Faster than the machine decodes them they would be an
             // overload, which `just overload` is about.
             Self::Cancelled => (4, 1000),
@@ -74,6 +79,7 @@ impl Kind {
             Self::Malformed => (8, 20),
             Self::Idle => (40, 50),
             Self::Slow => (40, 250),
+            Self::Unread => (300, 50),
         };
         (at_once, Duration::from_millis(every_ms))
     }
@@ -93,6 +99,7 @@ impl Kind {
             Self::Malformed => malformed::visit(server, number).await,
             Self::Idle => idle::visit(server).await,
             Self::Slow => slow::visit(server, number).await,
+            Self::Unread => unread::visit(server, number).await,
         }
     }
 }
@@ -150,7 +157,7 @@ pub(super) async fn crowd(kind: Kind, server: Target, leave: CancellationToken) 
             deeds.note(ended.expect("no stranger panics"));
         }
         if here.len() < at_once {
-            here.spawn(kind.visit(server.clone(), deeds.begun));
+            here.spawn(kind.visit(server.of(deeds.begun), deeds.begun));
             deeds.begun += 1;
         }
     }

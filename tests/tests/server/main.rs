@@ -17,6 +17,7 @@ mod real_clothes;
 mod recovery;
 mod search;
 mod security;
+mod shares;
 mod strangers;
 mod traces;
 mod transformers;

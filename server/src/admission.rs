@@ -1,0 +1,321 @@
+//! What a request takes of the server: places, bytes of messages and answers, and pictures in the model's queue.
+//!
+//! [`Admission`] has the bounds. The gate makes one [`Admitted`] a request; whoever works for the request holds a copy, and
+//! what the request has taken is given back with the last of them: when the work has ended, not when the caller has left.
+
+mod activity;
+mod party;
+mod pool;
+
+use crate::config::Limits;
+use crate::error::Error;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+pub(crate) use activity::Activity;
+use activity::Busy;
+pub(crate) use party::Party;
+use party::{Parties, Places};
+pub(crate) use pool::Grant;
+use pool::{Kind, Pool};
+
+/// Answers of up to so many bytes are given even where there is no room for one: the work is done, and they are small.
+const SMALL_ANSWER: usize = 64 << 10;
+
+/// The connection that a request came on.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// The connection, and its address.
+    pub(crate) connection: Arc<Party>,
+    pub(crate) address: Arc<Party>,
+    pub(crate) activity: Arc<Activity>,
+}
+
+/// The bounds of the server on all requests together.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    places: Places,
+    /// For those who watch the server's health, who need no token and must not take a stream from those who have one.
+    watchers: Places,
+    calls: Arc<Pool>,
+    streams: Arc<Pool>,
+    answers: Arc<Pool>,
+    /// How long may pass without any progress.
+    stall: Duration,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        let (half, message_max) = (limits.request_bytes_max.0 / 2, limits.message_bytes_max());
+        let pool = |kind| Pool::new(kind, half, message_max);
+        Arc::new(Self {
+            places: Places::new(limits.requests_max, limits.streams_max),
+            watchers: Places::new(0, limits.streams_max),
+            calls: pool(Kind::Calls),
+            streams: pool(Kind::Streams),
+            answers: pool(Kind::Answers),
+            stall: limits.stall(),
+        })
+    }
+
+    /// Lets a stream begin.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] where the server, the connection or the token has no place for it.
+    pub(crate) fn stream(
+        self: &Arc<Self>,
+        origin: Option<&Origin>,
+        token: Option<&Arc<Party>>,
+    ) -> Result<Admitted, Error> {
+        let admitted = self.request(true, origin, token);
+        admitted.enter_as(&self.places)?;
+        Ok(admitted)
+    }
+
+    /// Lets somebody watch the server's health.
+    ///
+    /// # Errors
+    /// As [`Admission::stream`].
+    pub(crate) fn watcher(self: &Arc<Self>, origin: Option<&Origin>) -> Result<Admitted, Error> {
+        let admitted = self.request(true, origin, None);
+        admitted.enter_as(&self.watchers)?;
+        Ok(admitted)
+    }
+
+    /// Lets a call begin. Until its message is whole it has a place among those of its connection alone, so that calls
+    /// which never go on take none from others; [`Admitted::enter`] takes the rest.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] where the connection has no place for it, or there is none for any call now, or too many
+    /// answers wait to be read.
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        origin: Option<&Origin>,
+        token: Option<&Arc<Party>>,
+    ) -> Result<Admitted, Error> {
+        let admitted = self.request(false, origin, token);
+        self.places.refuse_call("the server")?;
+        token.map_or(Ok(()), |token| token.refuse_call())?;
+        if let Some(full) = self.answers.refuses(&admitted.0.parties) {
+            return Err(full);
+        }
+        if let Some(origin) = origin {
+            admitted.places().permits.push(origin.connection.place(false)?);
+        }
+        Ok(admitted)
+    }
+
+    fn request(
+        self: &Arc<Self>,
+        lasts: bool,
+        origin: Option<&Origin>,
+        token: Option<&Arc<Party>>,
+    ) -> Admitted {
+        let of_origin = origin.map(|origin| [&origin.connection, &origin.address]);
+        let parties = of_origin.into_iter().flatten().chain(token).cloned().collect();
+        let (admission, activity) = (self.clone(), origin.map(|origin| origin.activity.clone()));
+        Admitted(Arc::new(Request {
+            admission,
+            lasts,
+            parties,
+            activity,
+            places: Mutex::default(),
+            message: Mutex::default(),
+        }))
+    }
+}
+
+/// What one request has taken. It is given back with the last copy, but for what is held beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted(Arc<Request>);
+
+#[derive(Debug)]
+struct Request {
+    admission: Arc<Admission>,
+    /// It is a stream, and no call.
+    lasts: bool,
+    /// The connection first.
+    parties: Parties,
+    activity: Option<Arc<Activity>>,
+    places: Mutex<Taken>,
+    /// Room of the message that is on its way in, or has come in and is not held by anybody yet.
+    message: Mutex<Option<Grant>>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    permits: Vec<OwnedSemaphorePermit>,
+    _busy: Option<Busy>,
+}
+
+/// Room of something that is kept; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _grants: [Option<Grant>; 2],
+}
+
+/// What a picture of a query has taken beside its place in the queue; whoever works on the picture holds it.
+pub(crate) struct PictureAdmitted {
+    _shares: Vec<OwnedSemaphorePermit>,
+    _request: Admitted,
+}
+
+tokio::task_local! {
+    static PRESENT: Admitted;
+}
+
+impl Admitted {
+    /// What a request that has passed the gate has taken.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for one that has not.
+    pub(crate) fn of<T>(request: &tonic::Request<T>) -> Result<Self, Error> {
+        let admitted = request.extensions().get::<Self>().cloned();
+        admitted.ok_or_else(|| Error::Internal("a request that has not passed the gate".into()))
+    }
+
+    /// What the request that the present task works for has taken, to be held by work that outlasts the task.
+    pub(crate) fn present() -> Option<Self> {
+        PRESENT.try_with(Clone::clone).ok()
+    }
+
+    /// Runs a request's work, which finds it by [`Admitted::present`].
+    pub(crate) async fn run<F: Future>(self, work: F) -> F::Output {
+        PRESENT.scope(self, work).await
+    }
+
+    /// Takes the places of a call whose message is whole.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] where there is none.
+    pub(crate) fn enter(&self) -> Result<(), Error> {
+        self.enter_as(&self.0.admission.places)
+    }
+
+    fn enter_as(&self, server: &Places) -> Result<(), Error> {
+        let Request { lasts, parties, activity, .. } = &*self.0;
+        let mut permits = vec![server.take(*lasts, "the server")?];
+        // A call has its connection's place already.
+        let taken = self.places().permits.len();
+        for party in parties.iter().skip(taken) {
+            permits.push(party.place(*lasts)?);
+        }
+        let mut places = self.places();
+        places.permits.extend(permits);
+        places._busy = activity.as_ref().map(Busy::new);
+        Ok(())
+    }
+
+    /// Gives the places back although the request is not over: nothing is done for it any more.
+    pub(crate) fn give_back(&self) {
+        *self.places() = Taken::default();
+    }
+
+    /// Lets one more picture into the model's queue; `None` where a party has as many there as it may.
+    pub(crate) fn picture(&self) -> Option<PictureAdmitted> {
+        let shares = self.0.parties.iter().map(|party| party.picture()).collect::<Option<_>>()?;
+        Some(PictureAdmitted { _shares: shares, _request: self.clone() })
+    }
+
+    /// Whether it is a stream.
+    pub(crate) fn lasts(&self) -> bool {
+        self.0.lasts
+    }
+
+    /// Takes room for bytes of a call's message that have come in.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] where there is none.
+    pub(crate) fn grow(&self, bytes: usize) -> Result<(), Error> {
+        let mut message = self.message();
+        match message.as_mut() {
+            Some(grant) => grant.grow(bytes),
+            None => {
+                *message = Some(self.pool().take(&self.0.parties, bytes)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets the room of the message before go and takes that of the next, which is announced, as far as nobody waits for
+    /// it; whether there was room.
+    pub(crate) fn next_message(&self, bytes: usize) -> bool {
+        let mut message = self.message();
+        *message = None;
+        *message = self.pool().take(&self.0.parties, bytes.min(self.pool().share())).ok();
+        message.is_some()
+    }
+
+    /// As [`Admitted::next_message`], but waits for the room.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] where nothing is given back for `limits.stall_seconds`.
+    pub(crate) fn next_message_when_free(
+        &self,
+        bytes: usize,
+    ) -> impl Future<Output = Result<(), Error>> + Send + 'static + use<> {
+        let admitted = self.clone();
+        async move {
+            let Request { admission, parties, .. } = &*admitted.0;
+            let pool = admitted.pool().clone();
+            let bytes = bytes.min(pool.share());
+            let grant = pool.take_when_free(parties.clone(), bytes, admission.stall).await?;
+            *admitted.message() = Some(grant);
+            Ok(())
+        }
+    }
+
+    /// Holds room for a part of a stream that is kept while the stream goes on: that of the message that brought it, and
+    /// more where it has not enough.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] when there is no room.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, Error> {
+        let mut message = self.message();
+        let missing = bytes.saturating_sub(message.as_ref().map_or(0, Grant::bytes));
+        let more = match missing {
+            0 => None,
+            missing => Some(self.pool().take(&self.0.parties, missing)?),
+        };
+        let moved = message.as_mut().map(|message| message.split(bytes));
+        Ok(Held { _grants: [moved, more] })
+    }
+
+    /// Ends when a stream waits for room that this one has a part of: then what is held is to be stored, however little it
+    /// is.
+    pub(crate) async fn crowded(&self) {
+        self.0.admission.streams.is_waited_for(&self.0.parties).await;
+    }
+
+    /// Takes room for an answer until it is read.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] for a large one where there is none.
+    pub(crate) fn answer(&self, bytes: usize) -> Result<Grant, Error> {
+        let (answers, parties) = (&self.0.admission.answers, &self.0.parties);
+        if bytes <= SMALL_ANSWER {
+            Ok(answers.take_anyway(parties, bytes))
+        } else {
+            answers.take(parties, bytes)
+        }
+    }
+
+    fn pool(&self) -> &Arc<Pool> {
+        let Admission { calls, streams, .. } = &*self.0.admission;
+        if self.0.lasts { streams } else { calls }
+    }
+
+    fn places(&self) -> MutexGuard<'_, Taken> {
+        // Places are put in whole.
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn message(&self) -> MutexGuard<'_, Option<Grant>> {
+        self.0.message.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
