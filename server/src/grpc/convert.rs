@@ -192,7 +192,8 @@ pub(super) fn new_item(message: v1::UpsertItemsRequest, once: bool) -> Result<Ne
     };
     faults.end()?;
     let image = (!image.is_empty()).then_some(image);
-    Ok(NewItem { id, image, labels, signatures: signatures(signatures), scope, request })
+    let signatures = self::signatures(signatures);
+    Ok(NewItem { id, image, labels, signatures, scope, request })
 }
 
 /// A head's or a model's state, and why it failed.
