@@ -117,7 +117,8 @@ impl Core {
         if !effects.is_durable() {
             return Ok((outcome, effects.backfills));
         }
-        let next = next_snapshot(&self.snapshot(), &life, &effects, model, self.config.search.signatures)?;
+        let next =
+            next_snapshot(&self.snapshot(), &life, &effects, model.as_ref(), self.config.search.signatures)?;
         let stored = HeadChange {
             heads: effects.heads,
             models: effects.models,
@@ -163,14 +164,14 @@ fn next_snapshot(
     before: &Snapshot,
     life: &Life,
     effects: &Effects,
-    model: Option<Arc<Model>>,
+    model: Option<&Arc<Model>>,
     precision: Precision,
 ) -> Result<Snapshot, Error> {
     let lacks = |what: &str, name: &str| Error::Internal(format!("{name} has no {what}"));
     let mut next = Snapshot::clone(before);
     for fingerprint in &effects.add_models {
-        let model = model.clone().filter(|m| m.fingerprint() == fingerprint);
-        next.add_model(model.ok_or_else(|| lacks("model", fingerprint))?);
+        let model = model.filter(|m| m.fingerprint() == fingerprint);
+        next.add_model(model.ok_or_else(|| lacks("model", fingerprint))?.clone());
     }
     for key in &effects.add {
         let status = life.of_key(key).and_then(|s| s.head.clone().map(|head| (s.version, head)));

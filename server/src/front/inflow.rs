@@ -2,6 +2,7 @@
 
 use crate::admission::Admitted;
 use crate::error::Error;
+use futures_util::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -54,7 +55,7 @@ pub(super) struct Counted<B> {
     /// Its places are taken.
     has_entered: bool,
     /// Waits for room.
-    room: Option<Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>>,
+    room: Option<BoxFuture<'static, Result<(), Error>>>,
     /// Runs while nothing is there, so that only the caller's time counts.
     silent: Option<(Instant, Pin<Box<Sleep>>)>,
 }

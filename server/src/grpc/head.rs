@@ -215,7 +215,7 @@ fn labels(
             label: label.clone(),
             prototype_count: prototype.as_ref().map_or(0, |p| p.count),
             prototype_from_catalog: prototype.is_some_and(|p| p.from_catalogue),
-            items: snapshot.items().with_label(&attribute.name, label).map_or(0, |slots| slots.len()),
+            items: snapshot.items().with_label(&attribute.name, label).map_or(0, roaring::RoaringBitmap::len),
         }
     };
     v1::AttributeLabels {

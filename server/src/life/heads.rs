@@ -63,7 +63,7 @@ impl Transition {
             if status.promotes_itself && status.is_on(&self.life.serving()?.fingerprint) {
                 self.serve(&status);
             } else {
-                self.set(&[status.key.clone()], &HeadState::Standby);
+                self.set(std::slice::from_ref(&status.key), &HeadState::Standby);
             }
         }
         Ok(outcome_of(&status))
@@ -102,7 +102,7 @@ impl Transition {
         let versions = self.life.versions(name)?;
         let running = versions.into_iter().find(|s| s.state == HeadState::Backfilling).cloned();
         let running = running.ok_or_else(|| Refusal::NoBackfill { name: name.to_owned() })?;
-        self.drain(name, vec![running])
+        self.drain(name, &[running])
     }
 
     pub(super) fn retire(&mut self, name: &str, version: u32) -> Result<Outcome, Refusal> {
@@ -123,12 +123,12 @@ impl Transition {
                 return Err(Refusal::LastHead { name });
             }
         }
-        let going = going.into_iter().cloned().collect();
-        self.drain(name, going)
+        let going: Vec<HeadStatus> = going.into_iter().cloned().collect();
+        self.drain(name, &going)
     }
 
     /// Takes versions of one head out and lets their data be deleted.
-    fn drain(&mut self, name: &str, going: Vec<HeadStatus>) -> Result<Outcome, Refusal> {
+    fn drain(&mut self, name: &str, going: &[HeadStatus]) -> Result<Outcome, Refusal> {
         if let Some(part) = going.iter().find(|s| self.life.is_part_of_build(s)) {
             return Err(Refusal::PartOfBuild {
                 head: part.name.clone(),
@@ -144,7 +144,7 @@ impl Transition {
     pub(super) fn fail(&mut self, key: &str, reason: &str) -> Result<Outcome, Refusal> {
         let status = self.known(key)?;
         if status.is_alive() {
-            self.set(&[status.key.clone()], &HeadState::Failed(reason.to_owned()));
+            self.set(std::slice::from_ref(&status.key), &HeadState::Failed(reason.to_owned()));
             if let Some(backbone) = status.backbone.as_deref().filter(|_| self.life.is_part_of_build(&status))
             {
                 // A generation is built whole or not at all.
@@ -165,7 +165,7 @@ impl Transition {
         let serves = |s: &&HeadStatus| s.name == status.name && s.state == HeadState::Active;
         let serving: Vec<String> = self.life.heads().filter(serves).map(|s| s.key.clone()).collect();
         self.set(&serving, &HeadState::Standby);
-        self.set(&[status.key.clone()], &HeadState::Active);
+        self.set(std::slice::from_ref(&status.key), &HeadState::Active);
     }
 
     /// The version on standby that served last.

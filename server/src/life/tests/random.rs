@@ -17,12 +17,12 @@ type Kind = (usize, usize, Option<usize>, usize);
 /// Heads of every name and attribute, external and on every model, with two contents.
 static HEADS: LazyLock<BTreeMap<Kind, Arc<Head>>> = LazyLock::new(|| {
     let mut heads = BTreeMap::new();
-    for name in 0..NAMES.len() {
-        for attribute in 0..ATTRIBUTES.len() {
+    for (name, called) in NAMES.iter().enumerate() {
+        for (attribute, told) in ATTRIBUTES.iter().enumerate() {
             for backbone in [None, Some(0), Some(1), Some(2)] {
                 for content in 0..2 {
                     let on = backbone.map(|model| MODELS[model]);
-                    let head = new_head(NAMES[name], ATTRIBUTES[attribute], on, 2 + content);
+                    let head = new_head(called, told, on, 2 + content);
                     heads.insert((name, attribute, backbone, content), head);
                 }
             }
