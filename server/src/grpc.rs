@@ -3,14 +3,22 @@
 mod admin;
 mod catalog;
 mod convert;
+mod export;
 mod feedback;
+mod flow;
+mod framed;
+mod frames;
 mod generation;
 mod head;
 mod incoming;
 mod outgoing;
 mod paging;
 mod search;
+mod stats;
 mod status;
+mod upload;
+
+pub(crate) use framed::Framed;
 
 use crate::core::Core;
 use std::sync::Arc;

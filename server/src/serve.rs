@@ -3,7 +3,7 @@
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
 use crate::front::{Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, accept};
-use crate::grpc::Services;
+use crate::grpc::{Framed, Services};
 use crate::probes;
 use crate::store::Disk;
 use lapel_proto::FILE_DESCRIPTOR_SET;
@@ -263,12 +263,12 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(u32::try_from(streams).ok())
             .layer(GateLayer(self.gate.clone()))
-            .add_service(served!(CatalogServiceServer))
+            .add_service(Framed::new(served!(CatalogServiceServer), most))
             .add_service(served!(SearchServiceServer))
             .add_service(served!(FeedbackServiceServer))
             .add_service(served!(HeadServiceServer))
             .add_service(served!(GenerationServiceServer))
-            .add_service(served!(AdminServiceServer))
+            .add_service(Framed::new(served!(AdminServiceServer), most))
             // Many tools still ask for the older name.
             .add_service(reflection().build_v1alpha()?)
             .add_service(reflection().build_v1()?))

@@ -1,13 +1,10 @@
 //! `AdminService`.
 
 use super::Services;
-use super::outgoing::{Answers, Outgoing};
+use super::outgoing::{Answers, Outgoing, PIECE_BYTES};
 use lapel_proto::v1;
 use lapel_proto::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
-
-/// Bytes of a backup in one message, at most: clients read 4 MiB unless they are told otherwise. A record may be cut.
-const CHUNK: usize = 1 << 20;
 
 #[tonic::async_trait]
 impl AdminService for Services {
@@ -26,8 +23,9 @@ impl AdminService for Services {
                 outgoing.send_blocking(v1::BackupResponse { chunk: std::mem::take(chunk) })
             };
             let written = core.backup(|bytes| {
-                bytes.chunks(CHUNK).try_for_each(|piece| {
-                    if chunk.len() + piece.len() > CHUNK {
+                // A record may be cut.
+                bytes.chunks(PIECE_BYTES).try_for_each(|piece| {
+                    if chunk.len() + piece.len() > PIECE_BYTES {
                         send(&mut chunk)?;
                     }
                     chunk.extend_from_slice(piece);

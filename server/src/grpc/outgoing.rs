@@ -1,23 +1,75 @@
 //! Answers of many messages. A caller that reads slowly slows their making down, not the memory up; one that reads nothing
-//! for too long is given up, what was made for it is let go, and its places are given back.
+//! for too long is given up, what was made for it is let go, and its places are given back. And what a single message of
+//! an answer may have.
 
+use super::flow::Flow;
 use crate::error::Error;
 use crate::front::Taken;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::OwnedPermit;
-use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::time::timeout;
 use tokio_stream::Stream;
 use tonic::{Request, Status};
 
 /// Messages that may wait for the caller.
 const AHEAD: usize = 4;
+/// Bytes of a message that clients read unless they are told otherwise.
+pub(super) const MESSAGE_BYTES: usize = 4 << 20;
+/// Bytes of a file or an image in one message: slow callers see progress, quick ones do not wait for each.
+pub(super) const PIECE_BYTES: usize = 1 << 20;
+
+/// An answer that clients can read; `instead` says what to ask for where it is too large.
+///
+/// # Errors
+/// [`Error::Precondition`] with the reason ANSWER_TOO_LARGE.
+pub(super) fn readable<M: prost::Message>(answer: M, instead: impl FnOnce() -> String) -> Result<M, Error> {
+    let bytes = answer.encoded_len();
+    if bytes <= MESSAGE_BYTES {
+        return Ok(answer);
+    }
+    let message = format!(
+        "the answer would have {bytes} bytes, and clients read {MESSAGE_BYTES} unless they are told otherwise; {}",
+        instead()
+    );
+    Err(Error::Precondition { reason: "ANSWER_TOO_LARGE", message })
+}
 
 type Message<T> = Result<T, Status>;
+
+/// What the answers of a batch, which share one message, may still have.
+pub(super) struct BatchRoom(usize);
+
+/// What each answer of a batch is sure of, so that the errors of those that do not fit have their place.
+const BATCH_SHARE: usize = 2 << 10;
+
+impl BatchRoom {
+    /// For so many answers.
+    pub(super) fn new(count: usize) -> Self {
+        Self(MESSAGE_BYTES.saturating_sub(count * BATCH_SHARE))
+    }
+
+    /// The next answer, if there is room for it beside those before it.
+    ///
+    /// # Errors
+    /// [`Error::Precondition`] with the reason ANSWER_TOO_LARGE.
+    pub(super) fn fit<M: prost::Message>(&mut self, answer: M) -> Result<M, Error> {
+        let bytes = answer.encoded_len().saturating_sub(BATCH_SHARE / 2);
+        if bytes > self.0 {
+            let message = format!(
+                "the answers of the batch would have more than the {MESSAGE_BYTES} bytes that clients read unless they are \
+                 told otherwise; ask for this one in another batch, for fewer results, or without explanations"
+            );
+            return Err(Error::Precondition { reason: "ANSWER_TOO_LARGE", message });
+        }
+        self.0 -= bytes;
+        Ok(answer)
+    }
+}
 
 /// What waits for the caller; `None` once it was given up.
 struct Queue<T>(Arc<Mutex<Option<mpsc::Receiver<Message<T>>>>>);
@@ -57,6 +109,8 @@ pub(super) struct Outgoing<T> {
     last: Option<OwnedPermit<Message<T>>>,
     queue: Queue<T>,
     places: Taken,
+    /// When the caller last read something, and how long it may read nothing.
+    flow: Flow,
     stall: Duration,
 }
 
@@ -67,19 +121,34 @@ impl<T: Send + 'static> Outgoing<T> {
         let last = sender.clone().try_reserve_owned().ok();
         let queue = Arc::new(Mutex::new(Some(receiver)));
         let answers = Answers(Queue(queue.clone()));
-        (Self { sender, last, queue: Queue(queue), places: Taken::of(request), stall }, answers)
+        let (places, flow) = (Taken::of(request), Flow::of(request));
+        (Self { sender, last, queue: Queue(queue), places, flow, stall }, answers)
     }
 
-    /// Sends a message, once the caller has read enough of those before.
+    /// Sends a message, once the caller has read enough of those before. A caller that reads slowly is waited for as long
+    /// as it reads.
     pub(super) async fn send(&self, message: T) -> Result<(), Error> {
-        let sent = self.sender.send_timeout(Ok(message), self.stall).await;
-        sent.map_err(|error| match error {
-            SendTimeoutError::Timeout(_) => {
-                self.give_up();
-                Error::Stalled
+        let since = Instant::now();
+        let mut patience = self.stall;
+        loop {
+            match timeout(patience, self.sender.reserve()).await {
+                Ok(Ok(place)) => {
+                    place.send(Ok(message));
+                    return Ok(());
+                }
+                Ok(Err(_)) => return Err(Error::Left),
+                Err(_) => patience = self.patience(since),
             }
-            SendTimeoutError::Closed(_) => Error::Left,
-        })
+            if patience.is_zero() {
+                self.give_up();
+                return Err(Error::Stalled);
+            }
+        }
+    }
+
+    /// How long a caller that is waited for since then may still read nothing.
+    fn patience(&self, since: Instant) -> Duration {
+        self.stall.saturating_sub(self.flow.standstill(since))
     }
 
     /// The connection does not ask for the rest of an answer that its caller does not read, so it would hold what waits
@@ -95,10 +164,15 @@ impl<T: Send + 'static> Outgoing<T> {
     }
 
     /// Ends the answer: it is whole, or it is not and the caller hears why.
-    pub(super) fn end(mut self, outcome: Result<(), Error>) {
+    pub(super) fn end(self, outcome: Result<(), Error>) {
+        self.end_with(outcome.map_err(Status::from));
+    }
+
+    /// As [`Outgoing::end`], with the status as it is told.
+    pub(super) fn end_with(mut self, outcome: Result<(), Status>) {
         let last = self.last.take();
-        if let (Some(last), Err(error)) = (last, outcome) {
-            drop(last.send(Err(error.into())));
+        if let (Some(last), Err(status)) = (last, outcome) {
+            drop(last.send(Err(status)));
         }
     }
 }
@@ -113,9 +187,30 @@ impl<T> Drop for Outgoing<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::flow::Noted;
     use super::*;
+    use http_body::{Body, Frame};
+    use lapel_proto::v1::GetItemImageResponse;
+    use prost::Message;
+    use std::future::poll_fn;
     use tokio_stream::StreamExt;
     use tonic::Code;
+    use tonic::codegen::Bytes;
+
+    /// A body that has nothing yet.
+    struct Silent;
+
+    impl Body for Silent {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Pending
+        }
+    }
 
     fn ends<T: Send + 'static>(stall: Duration) -> (Outgoing<T>, Answers<T>) {
         Outgoing::new(&Request::new(()), stall)
@@ -133,6 +228,50 @@ mod tests {
         outgoing.end(sent);
         let status = answers.next().await.expect("a status").expect_err("what waited was let go");
         assert_eq!(status.code(), Code::DeadlineExceeded);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_reads_slowly_is_waited_for() {
+        let flow = Flow::default();
+        let mut request = Request::new(());
+        request.extensions_mut().insert(flow.clone());
+        let (outgoing, _answers) = Outgoing::<u8>::new(&request, Duration::from_secs(5));
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(10)).expect("the machine ran then");
+        assert!(outgoing.patience(Instant::now()) > Duration::ZERO);
+        assert_eq!(outgoing.patience(long_ago), Duration::ZERO, "nothing was read meanwhile");
+        // It takes a part of a message, and makes no room for another.
+        let mut body = Noted::new(Silent, flow);
+        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
+        assert!(polled.is_pending());
+        assert!(outgoing.patience(long_ago) > Duration::ZERO, "it reads");
+    }
+
+    #[test]
+    fn an_answer_is_refused_where_clients_could_not_read_it() {
+        let answer = |bytes| GetItemImageResponse { image: vec![0; bytes], ..Default::default() };
+        let head = answer(MESSAGE_BYTES).encoded_len() - MESSAGE_BYTES;
+        readable(answer(MESSAGE_BYTES - head), String::new).expect("it fits");
+        let refused = readable(answer(MESSAGE_BYTES - head + 1), || "ask for pieces".into());
+        let refused = refused.expect_err("one byte more");
+        assert!(matches!(refused, Error::Precondition { reason: "ANSWER_TOO_LARGE", .. }));
+        assert!(refused.to_string().ends_with("ask for pieces"), "{refused}");
+    }
+
+    #[test]
+    fn the_answers_of_a_batch_are_readable_together() {
+        let answer = |bytes| GetItemImageResponse { image: vec![0; bytes], ..Default::default() };
+        for bytes in [10, 1500, 40_000, 300_000] {
+            let mut room = BatchRoom::new(100);
+            let (mut given, mut told) = (0, 0);
+            for _ in 0..100 {
+                match room.fit(answer(bytes)) {
+                    Ok(answer) => given += answer.encoded_len() + 10,
+                    Err(error) => told += error.to_string().len() + 100,
+                }
+            }
+            assert!(given + told <= MESSAGE_BYTES, "{given} and {told}");
+            assert!(told == 0 || given > MESSAGE_BYTES * 4 / 5, "{given}: there was room for more");
+        }
     }
 
     #[tokio::test]

@@ -205,7 +205,8 @@ async fn damaged_records_are_told_and_the_rest_is_served() {
     assert!(found.message().contains("g5"), "{}", found.message());
     let by = client.search.search(by_item("g5", 3)).await.expect_err("damaged");
     assert_eq!(by.code(), Code::DataLoss);
-    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.expect("counted").into_inner();
     assert_eq!((stats.items, stats.damaged_items, stats.lost_records), (11, vec!["g5".to_owned()], 0));
     let picture = v1::GetItemImageRequest { id: "g7".into() };
     assert_eq!(client.catalog.get_item_image(picture).await.expect_err("damaged").code(), Code::DataLoss);
@@ -226,7 +227,8 @@ async fn damaged_records_are_told_and_the_rest_is_served() {
     assert_eq!(labels(&mut client, "g5").await["mark"], "here-it-is");
     server.restart().await;
     let mut client = server.client().await;
-    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.expect("counted").into_inner();
     assert_eq!((stats.items, stats.damaged_items.len()), (12, 0));
     server.finish().await;
 }
