@@ -27,7 +27,8 @@ impl SearchService for Services {
         &self,
         request: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
-        Ok(Response::new(self.describe_one(request.into_inner()).await?))
+        let answer = self.describe_one(request.into_inner()).await?;
+        Ok(Response::new(readable(answer, || "ask for fewer labels (labels_max)".to_owned())?))
     }
 
     async fn search(

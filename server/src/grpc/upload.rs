@@ -164,6 +164,11 @@ impl Upload {
         self.results.push(v1::UpsertResult { id, message, ..v1::UpsertResult::default() });
     }
 
+    /// Whether anything is kept that is not durable.
+    fn keeps(&self) -> bool {
+        self.running.is_some() || !self.batch.is_empty()
+    }
+
     /// Whether there is something to acknowledge, now or soon.
     pub(super) fn has_unsettled(&self) -> bool {
         self.acks.is_some() && self.acknowledged < self.results.len()
@@ -187,7 +192,7 @@ impl Upload {
 
     /// Waits until everything taken is durable, and acknowledged where somebody hears of it.
     pub(super) async fn finish(&mut self) -> Result<(), Error> {
-        while self.running.is_some() || !self.batch.is_empty() {
+        while self.keeps() {
             self.flush().await?;
         }
         self.acknowledge().await
