@@ -42,6 +42,12 @@ pub trait Backbone: Send + Sync {
         photo.fit(self.input_side())
     }
 
+    /// Whether a canvas without a believable silhouette shows no garment. A mask that was taught what garments look like
+    /// can tell; colours, which a garment may share with what is behind it, cannot.
+    fn tells_garments(&self) -> bool {
+        false
+    }
+
     /// Features of a batch, f32: `[batch, channels, height, width]` of maps, `[batch, numbers]` of vectors.
     ///
     /// # Errors

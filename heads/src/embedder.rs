@@ -84,6 +84,12 @@ impl Embedder {
         self.backbone.as_ref()
     }
 
+    /// Whether a photo with these parts may show a garment. Of one that does not, heads tell labels that mean nothing.
+    #[must_use]
+    pub fn may_show_garment(&self, parts: &Parts) -> bool {
+        parts.segmented || !self.backbone.tells_garments()
+    }
+
     /// Embeds a batch: for each canvas what heads read, and one signature a head. The result for a canvas does not
     /// depend on what else is in the batch.
     ///

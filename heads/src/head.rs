@@ -7,7 +7,7 @@ use crate::bundle::{Bundle, BundleError, Weights};
 use crate::manifest::{Attribute, HeadKind, Manifest, SignatureKind};
 use crate::product::Rows;
 use crate::prototype::SignatureSum;
-use crate::signature::Signature;
+use crate::signature::{Signature, probabilities};
 use candle_core::{Device, Tensor};
 use layers::Layers;
 use std::collections::HashMap;
@@ -48,21 +48,6 @@ struct Classifier {
     /// `[labels, dim]`, already multiplied by the scale.
     weight: Vec<f32>,
     bias: Vec<f32>,
-}
-
-/// The probabilities that a signature is made of, by the power in it. Of a mean of signatures they are about what its
-/// items look like. Numbers without a positive one among them tell nothing: all labels are alike then.
-#[must_use]
-pub fn probabilities(signature: &[f32], exponent: f32) -> Vec<f32> {
-    let power = 1.0 / exponent;
-    let mut powers: Vec<f32> = signature.iter().map(|s| s.max(0.0).powf(power)).collect();
-    let total = powers.iter().sum::<f32>();
-    if total > 0.0 {
-        powers.iter_mut().for_each(|power| *power /= total);
-        powers
-    } else {
-        vec![1.0 / signature.len().max(1) as f32; signature.len()]
-    }
 }
 
 impl Head {

@@ -47,7 +47,7 @@ pub use manifest::{Attribute, FORMAT, HeadKind, Manifest, SignatureKind, is_name
 pub use mask::{MaskHead, MaskLayers, MaskManifest, Odds, between};
 pub use parts::extract_parts;
 pub use photo::{Canvas, Content, Photo, PhotoError, PhotoLimits, photo_format, photo_pixels};
-pub use prototype::{SignatureSum, prototype_weight};
+pub use prototype::SignatureSum;
 pub use region::{Parts, PartsCase, Rect, Region};
 pub use roi::{pool_region, pooled_len};
 pub use shipped::{ALEXNET_FILE, BACKBONE_FILE, EXTRACT_PARTS_FILE, alexnet_folder, shipped_folder};
@@ -59,6 +59,7 @@ pub use view::{Square, View};
 pub use backbone::inverted;
 pub use backbone::{CONV5, LAYERS as BACKBONE_LAYERS, VisionTransformer, cloth_colours, plain_conv5};
 pub use embedder::case_of;
-pub use head::{probabilities, store_prototypes};
+pub use head::store_prototypes;
 pub use parts::Silhouette;
 pub use roi::crop_matrix;
+pub use signature::probabilities;

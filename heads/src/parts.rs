@@ -15,16 +15,13 @@ const PART_SIDE_MIN: f32 = 0.12;
 /// Finds the parts of the garment on `canvas` for the given case.
 #[must_use]
 pub fn extract_parts(canvas: &Canvas, case: PartsCase) -> Parts {
-    if case == PartsCase::LowerBody {
-        return Parts::none();
-    }
     parts_of(canvas.silhouette(), case)
 }
 
 /// The parts of a silhouette.
 fn parts_of(silhouette: &Silhouette, case: PartsCase) -> Parts {
     let sleeved = match case {
-        PartsCase::LowerBody => return Parts::none(),
+        PartsCase::LowerBody => return Parts { segmented: silhouette.is_found(), ..Parts::none() },
         PartsCase::Sleeved => true,
         PartsCase::Sleeveless => false,
     };
@@ -69,6 +66,7 @@ fn parts_of(silhouette: &Silhouette, case: PartsCase) -> Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::Odds;
     use crate::photo::Photo;
     use proptest::prelude::*;
 
@@ -129,7 +127,18 @@ mod tests {
         assert!(sleeveless.left_sleeve.is_none() && sleeveless.collar.is_some());
         let torso = sleeveless.torso.expect("torso");
         assert!(close(torso.x0, 0.3) && close(torso.x1, 0.7), "{torso:?}");
-        assert_eq!(extract_parts(&canvas, PartsCase::LowerBody), Parts::none());
+        let lower = Parts { segmented: true, ..Parts::none() };
+        assert_eq!(extract_parts(&canvas, PartsCase::LowerBody), lower);
+    }
+
+    #[test]
+    fn a_mask_that_covers_a_picture_of_one_colour_finds_nothing() {
+        let all = Odds { side: 2, values: vec![1.0; 4] };
+        let grey = Silhouette::from_odds(&shirt(&[]), &all);
+        assert!(!grey.is_found() && grey.grid().all(|(.., inside)| inside), "what is pooled stays");
+        assert!(Silhouette::from_odds(&shirt(&[(30, 20, 70, 90)]), &all).is_found());
+        let none = Odds { side: 2, values: vec![-1.0; 4] };
+        assert!(!Silhouette::from_odds(&shirt(&[(30, 20, 70, 90)]), &none).is_found());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Prototypes: the paper's generic representation of a label (section 4.6).
 
-use crate::signature::Signature;
+use crate::manifest::{Manifest, SignatureKind};
+use crate::signature::{Signature, probabilities};
 
 /// What one stands for in a sum: 2^36 leaves room for a hundred million unit signatures in 64 bits.
 const ONE: f64 = (1u64 << 36) as f64;
@@ -70,11 +71,24 @@ impl SignatureSum {
 /// The least weight of a signature in a prototype, so that a label that is never told has a prototype, too.
 const WEIGHT_MIN: f32 = 1e-4;
 
-/// How much a photo's signature counts in the prototype of a label that it carries, by the probability that the head
-/// gives the label: its square. The plain mean of section 4.6 has the head's doubts and mistakes in it, and a query
-/// that becomes it finds what is doubted alike; what the head is sure of shows what it takes for the label.
-#[must_use]
-pub fn prototype_weight(probability: f32) -> f32 {
+impl Manifest {
+    /// How much a signature of the head counts in the prototype of a label that its item carries, 0 to 1; `label` is the
+    /// label's place in its attribute. A signature that is made of probabilities counts the square of the label's. The
+    /// plain mean of section 4.6, in which every other signature counts 1, has the head's doubts and mistakes in it, and a
+    /// query that becomes it finds what is doubted alike; what the head is sure of shows what it takes for the label.
+    #[must_use]
+    pub fn prototype_weight(&self, label: usize, signature: &[f32]) -> f32 {
+        match self.signature {
+            SignatureKind::Layer => 1.0,
+            SignatureKind::Probabilities => {
+                let probability = probabilities(signature, self.exponent).get(label).copied();
+                probability.map_or(1.0, squared)
+            }
+        }
+    }
+}
+
+fn squared(probability: f32) -> f32 {
     (probability * probability).max(WEIGHT_MIN)
 }
 
@@ -111,15 +125,29 @@ mod tests {
         let (mut plain, mut weighted) = (SignatureSum::new(2), SignatureSum::new(2));
         for signature in &signatures {
             plain.add(signature);
-            weighted.add_weighted(signature, prototype_weight(signature[1]));
+            weighted.add_weighted(signature, squared(signature[1]));
         }
         let label = |sum: &SignatureSum| sum.prototype().expect("members").values()[1];
         assert!(label(&plain) < 0.62 && label(&weighted) > 0.95);
         assert_eq!(weighted.count(), 3);
         // One that is never told has the plain mean.
         let mut never = SignatureSum::new(2);
-        [[1.0, 0.0], [0.6, 0.0]].iter().for_each(|s| never.add_weighted(s, prototype_weight(s[1])));
+        [[1.0, 0.0], [0.6, 0.0]].iter().for_each(|s| never.add_weighted(s, squared(s[1])));
         assert!(never.prototype().is_some());
+    }
+
+    #[test]
+    fn a_signature_counts_by_its_probability_and_that_of_a_layer_counts_one() {
+        let layer = Manifest::external("mood", 2, Vec::new());
+        assert_eq!(layer.prototype_weight(1, &[0.6, 0.8]), 1.0);
+        for exponent in [0.5f32, 1.0] {
+            let probe = Manifest { signature: SignatureKind::Probabilities, exponent, ..layer.clone() };
+            let signature = [0.25f32, 0.75].map(|p| p.powf(exponent));
+            assert!((probe.prototype_weight(1, &signature) - 0.5625).abs() < 1e-5);
+            assert!((probe.prototype_weight(0, &signature) - 0.0625).abs() < 1e-5);
+            assert_eq!(probe.prototype_weight(0, &[0.0, 1.0]), WEIGHT_MIN);
+            assert_eq!(probe.prototype_weight(2, &signature), 1.0, "no such label");
+        }
     }
 
     proptest! {

@@ -112,7 +112,8 @@ impl PartsCase {
 pub struct Parts {
     /// The case they were extracted for.
     pub case: PartsCase,
-    /// Whether the silhouette was found; otherwise the parts are the usual proportions of the pose.
+    /// Whether the silhouette was found; otherwise the parts are the usual proportions of the pose, or the picture is of one
+    /// colour.
     pub segmented: bool,
     /// Torso without sleeves.
     pub torso: Option<Rect>,

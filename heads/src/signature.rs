@@ -88,6 +88,21 @@ pub fn distance(a: &[f32], b: &[f32]) -> f32 {
     (sums.iter().sum::<f32>() + rest).sqrt()
 }
 
+/// The probabilities that a signature is made of, by the power in it. Of a mean of signatures they are about what its
+/// items look like. Numbers without a positive one among them tell nothing: all labels are alike then.
+#[must_use]
+pub fn probabilities(signature: &[f32], exponent: f32) -> Vec<f32> {
+    let power = 1.0 / exponent;
+    let mut powers: Vec<f32> = signature.iter().map(|s| s.max(0.0).powf(power)).collect();
+    let total = powers.iter().sum::<f32>();
+    if total > 0.0 {
+        powers.iter_mut().for_each(|power| *power /= total);
+        powers
+    } else {
+        vec![1.0 / signature.len().max(1) as f32; signature.len()]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,6 +56,20 @@ fn the_garment_is_found_even_where_nothing_else_is_seen() {
 }
 
 #[test]
+fn trousers_too_are_told_from_a_picture_of_one_colour() {
+    let (manifest, tensors) = shipped();
+    let views = Views::new(manifest, &tensors).expect("sound");
+    for case in PartsCase::ALL {
+        let parts = |photo: &Photo| extract_parts(&views.canvas(photo), case);
+        assert!(parts(&photo("dress.jpg")).segmented, "{case:?}");
+        for value in [0, 128, 255] {
+            let blank = Photo::from_rgb(300, 400, vec![value; 300 * 400 * 3]).expect("sized");
+            assert!(!parts(&blank).segmented, "{case:?} {value}");
+        }
+    }
+}
+
+#[test]
 fn a_backbone_with_another_mask_is_another_backbone() {
     let (manifest, tensors) = shipped();
     let views = Views::new(manifest.clone(), &tensors).expect("sound");

@@ -287,7 +287,12 @@ impl Core {
         match source {
             QuerySource::Image(image) => {
                 let embedding = self.embed(snapshot, image).await?;
-                Ok(view_of_embedding(snapshot.heads(), &embedding))
+                let mut view = view_of_embedding(snapshot.heads(), &embedding);
+                let parts = &embedding.features.parts;
+                if snapshot.model().is_some_and(|model| !model.embedder().may_show_garment(parts)) {
+                    view.labels.clear();
+                }
+                Ok(view)
             }
             QuerySource::Item(id) => view_of_item(snapshot, &id),
             QuerySource::Signatures(given) => view_of_signatures(snapshot, given),

@@ -1,15 +1,17 @@
 //! The demo: a catalogue of real clothes, ready to be searched; rendered garments where more are wanted.
 
 use crate::catalogue::Snapshot;
-use crate::core::NewItem;
-use crate::serve::Server;
+use crate::config::Config;
+use crate::core::{Core, NewItem};
+use crate::serve::{ServeError, Server};
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_render::{render, render_in_shop, to_jpeg};
 use lapel_wardrobe::{LabelledPhoto, TableFault};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Items ingested together.
 const BATCH: usize = 64;
@@ -66,6 +68,34 @@ impl Garment {
     }
 }
 
+/// Starts the demo's server.
+///
+/// # Errors
+/// As [`Server::start`], with what to do where another program has the address.
+pub async fn start(config: Config) -> anyhow::Result<Server> {
+    Server::start(config).await.map_err(|error| match advice(&error) {
+        Some(advice) => anyhow::Error::new(error).context(advice),
+        None => error.into(),
+    })
+}
+
+/// What to do about an address that cannot be had.
+fn advice(error: &ServeError) -> Option<String> {
+    let ServeError::Listen { address, source } = error else { return None };
+    match source.kind() {
+        ErrorKind::AddrInUse => Some(format!(
+            "another program listens on {address}, perhaps a demo that still runs; stop it, or choose another port: --listen \
+             {}:0 takes a free one",
+            address.ip()
+        )),
+        ErrorKind::PermissionDenied => Some(format!(
+            "the system does not let this user listen on {address}; choose a port from 1024 on: --listen {}:7700",
+            address.ip()
+        )),
+        _ => None,
+    }
+}
+
 /// Ingests what the catalogue lacks, then says what to try.
 ///
 /// # Errors
@@ -80,6 +110,10 @@ pub async fn fill(server: &Server, options: &Options) -> anyhow::Result<()> {
     let (known, missing): (Vec<Garment>, Vec<Garment>) =
         garments.into_iter().partition(|g| there.items().slot(&g.id()).is_some());
     let found = Found { known: known.len(), others: there.items().len().saturating_sub(known.len()) };
+    if !missing.is_empty() {
+        let (count, data) = (missing.len(), core.config().data.display());
+        writeln!(std::io::stdout().lock(), "Storing {count} garments in {data}; this is done once.")?;
+    }
     let style = ProgressStyle::with_template("ingesting {bar:32} {pos}/{len} {elapsed} (left {eta})");
     let bar = ProgressBar::new(missing.len() as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -94,11 +128,7 @@ pub async fn fill(server: &Server, options: &Options) -> anyhow::Result<()> {
     while let Some(batch) = next {
         let batch = batch.await??;
         next = batches.next().map(start);
-        let count = batch.len() as u64;
-        for outcome in core.upsert(batch).await? {
-            outcome?;
-        }
-        bar.inc(count);
+        store(core, batch, &bar).await?;
     }
     bar.finish();
     let queries = match options.rendered {
@@ -106,6 +136,20 @@ pub async fn fill(server: &Server, options: &Options) -> anyhow::Result<()> {
         None => examples().join("queries"),
     };
     say(server, options, (&queries, &found))
+}
+
+/// Stores a batch of items.
+async fn store(core: &Arc<Core>, batch: Vec<NewItem>, bar: &ProgressBar) -> anyhow::Result<()> {
+    let ids: Vec<String> = batch.iter().map(|item| item.id.clone()).collect();
+    let outcomes = core.upsert(batch).await.with_context(|| {
+        let data = core.config().data.display();
+        format!("nothing more can be stored in {data}; the next start goes on with what is missing")
+    })?;
+    for (id, outcome) in ids.iter().zip(outcomes) {
+        outcome.with_context(|| format!("the photo of {id} is refused"))?;
+    }
+    bar.inc(ids.len() as u64);
+    Ok(())
 }
 
 /// What the catalogue held before.
@@ -214,6 +258,18 @@ fn say(server: &Server, options: &Options, (queries, found): (&Path, &Found)) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_told_with_what_to_do() {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 7700));
+        let listen = |kind: ErrorKind| ServeError::Listen { address, source: kind.into() };
+        let taken = advice(&listen(ErrorKind::AddrInUse)).expect("advice");
+        assert!(taken.contains("127.0.0.1:7700") && taken.contains("--listen 127.0.0.1:0"), "{taken}");
+        let reserved = advice(&listen(ErrorKind::PermissionDenied)).expect("advice");
+        assert!(reserved.contains("1024"), "{reserved}");
+        assert_eq!(advice(&listen(ErrorKind::AddrNotAvailable)), None);
+        assert_eq!(advice(&ServeError::Exposed(address)), None);
+    }
 
     #[test]
     fn what_is_not_read_again_and_what_is_served_besides_is_said() {

@@ -1,8 +1,14 @@
 //! Collars, fastenings, pockets, straps and seams.
 
+mod collar;
+mod lower;
+
+pub(super) use collar::collar;
+pub(super) use lower::lower;
+
 use super::cloth::Cloth;
 use super::garment::Garment;
-use super::outline::{Cut, Lower};
+use super::outline::Cut;
 use super::palette::{Rgb, lightness, paint, scaled, shade};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -86,113 +92,6 @@ pub(super) fn hood(pen: &mut Pen<'_>, cut: &Cut, cloth: &Cloth) {
     };
     pen.piece(outline(1.0), cloth.main);
     pen.fill(outline(0.68), scaled(cloth.main, 0.55));
-}
-
-/// Collars that lie on the body, and what is seen of the neckline's edge.
-pub(super) fn collar(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &Cloth, rng: &mut ChaCha8Rng) {
-    let (n, t) = (cut.neck, cut.top);
-    let colour =
-        if rng.random_bool(0.15) { cloth.second } else { scaled(cloth.main, rng.random_range(0.9..1.06)) };
-    let both = |pen: &mut Pen<'_>, points: &[(f32, f32)]| {
-        for sign in [-1.0, 1.0] {
-            let side: Vec<_> = points.iter().map(|(x, y)| (0.5 + sign * x, *y)).collect();
-            pen.piece(polygon(&side, true), colour);
-        }
-    };
-    let drop = n * rng.random_range(1.15..1.6f32);
-    match garment.collar.unwrap_or("none") {
-        "shirt" => both(
-            pen,
-            &[(0.0, t + n * 0.75), (n * 0.95, t - 0.03), (n * 1.35, t + 0.035), (n * 0.95, t + drop + 0.01)],
-        ),
-        "polo" => {
-            both(
-                pen,
-                &[(0.0, t + n * 0.8), (n * 0.95, t - 0.025), (n * 1.4, t + 0.03), (n * 0.8, t + n * 1.1)],
-            );
-        }
-        "high" => {
-            let rise = rng.random_range(0.075..0.12f32);
-            let band = [
-                (0.5 - n * 1.02, t + 0.05),
-                (0.5 - n * 0.92, t - rise),
-                (0.5 + n * 0.92, t - rise),
-                (0.5 + n * 1.02, t + 0.05),
-                (0.5, t + 0.085),
-            ];
-            pen.piece(polygon(&band, true), colour);
-            let fold = t - rise * 0.3;
-            pen.stroke(
-                polygon(&[(0.5 - n * 0.95, fold), (0.5 + n * 0.95, fold)], false),
-                seam(colour),
-                0.004,
-                0.6,
-            );
-        }
-        "mandarin" => both(
-            pen,
-            &[(0.006, t + n * 0.85), (n * 0.9, t - 0.03), (n * 1.08, t + 0.012), (0.012, t + n * 1.28)],
-        ),
-        "lapel" => {
-            let deep = cut.armpit + rng.random_range(0.02..0.12f32);
-            both(
-                pen,
-                &[
-                    (0.0, t + deep),
-                    (n * 0.7, t - 0.025),
-                    (n * 1.3, t + 0.02),
-                    (n * 1.6, t + deep * 0.42),
-                    (n * 1.15, t + deep * 0.46),
-                    (n * 1.35, t + deep * 0.58),
-                ],
-            );
-        }
-        "shawl" => {
-            let deep = cut.armpit + rng.random_range(0.0..0.1f32);
-            for sign in [-1.0, 1.0] {
-                let mut p = PathBuilder::new();
-                p.move_to(0.5, t + deep);
-                p.quad_to(0.5 + sign * n * 0.4, t + deep * 0.4, 0.5 + sign * n * 0.75, t - 0.03);
-                p.line_to(0.5 + sign * n * 1.25, t + 0.015);
-                p.quad_to(0.5 + sign * n * 1.75, t + deep * 0.5, 0.5, t + deep);
-                p.close();
-                pen.piece(p.finish(), colour);
-            }
-        }
-        "peter-pan" => {
-            for sign in [-1.0, 1.0] {
-                let mut p = PathBuilder::new();
-                p.move_to(0.5, t + cut.depth * 0.9);
-                p.quad_to(0.5 + sign * n * 0.6, t + cut.depth * 0.8, 0.5 + sign * n, t);
-                p.line_to(0.5 + sign * n * 1.3, t + 0.02);
-                p.cubic_to(
-                    0.5 + sign * n * 1.5,
-                    t + cut.depth + 0.06,
-                    0.5 + sign * n * 0.5,
-                    t + cut.depth + 0.1,
-                    0.5,
-                    t + cut.depth * 0.9,
-                );
-                p.close();
-                pen.piece(p.finish(), if rng.random_bool(0.5) { [240.0, 240.0, 236.0] } else { colour });
-            }
-        }
-        "hood" => {
-            for sign in [-1.0, 1.0] {
-                let x = 0.5 + sign * n * 0.5;
-                let end = t + cut.depth + rng.random_range(0.1..0.2f32);
-                pen.line(&[(x, t + cut.depth + 0.02), (x + sign * 0.006, end)], cloth.second, 0.008);
-            }
-        }
-        _ => {
-            // The ribbed edge that most collarless garments have.
-            let edge = if rng.random_bool(0.2) { cloth.second } else { seam(cloth.main) };
-            let rim = cut.back_of_neck(garment);
-            if !matches!(garment.sleeve_length, Some("spaghetti" | "strapless")) {
-                pen.stroke(rim, edge, rng.random_range(0.005..0.014), 0.85);
-            }
-        }
-    }
 }
 
 /// Straps of a spaghetti top.
@@ -344,92 +243,5 @@ pub(super) fn pockets(pen: &mut Pen<'_>, garment: &Garment, cut: &Cut, cloth: &C
             pen.piece(polygon(&outline, true), scaled(cloth.main, 0.95));
         }
         _ => {}
-    }
-}
-
-/// Waistband, fastening and pockets of trousers, shorts and skirts.
-pub(super) fn lower(
-    pen: &mut Pen<'_>,
-    garment: &Garment,
-    lower: &Lower,
-    cloth: &Cloth,
-    rng: &mut ChaCha8Rng,
-) {
-    let (dark, top) = (seam(cloth.main), lower.top);
-    let band = top + 0.045;
-    pen.stroke(
-        polygon(
-            &[(0.5 - lower.waist * 1.04, band), (0.5, band + 0.015), (0.5 + lower.waist * 1.04, band)],
-            false,
-        ),
-        dark,
-        0.005,
-        1.0,
-    );
-    if garment.category != "skirt" {
-        pen.line(&[(0.5, band), (0.5, lower.crotch)], dark, 0.004);
-    }
-    match garment.fastening {
-        "button" => {
-            pen.dot(
-                0.5,
-                top + 0.026,
-                0.013,
-                if garment.fabric == "denim" { [190.0, 150.0, 95.0] } else { cloth.second },
-            );
-            pen.stroke(
-                polygon(&[(0.53, band), (0.53, lower.crotch - 0.09), (0.5, lower.crotch - 0.05)], false),
-                dark,
-                0.004,
-                0.9,
-            );
-            if garment.category == "skirt" {
-                for i in 1..6 {
-                    pen.dot(0.5, band + (lower.hem - band) * i as f32 / 6.0, 0.011, cloth.second);
-                }
-            }
-        }
-        "zip" => pen.line(&[(0.5, top + 0.01), (0.5, lower.crotch - 0.06)], [185.0, 185.0, 178.0], 0.013),
-        "laces" => {
-            for sign in [-1.0, 1.0] {
-                pen.line(
-                    &[(0.5 + sign * 0.008, top + 0.03), (0.5 + sign * 0.035, top + 0.17)],
-                    [232.0, 230.0, 225.0],
-                    0.009,
-                );
-            }
-        }
-        "belt" => belt(pen, (0.5 - lower.waist * 1.02, 0.5 + lower.waist * 1.02), top + 0.025, cloth, rng),
-        _ => {}
-    }
-    for sign in [-1.0, 1.0] {
-        let edge = 0.5 + sign * lower.waist;
-        match garment.pocket {
-            "side" => {
-                pen.line(&[(edge - sign * 0.06, band), (edge + sign * 0.012, band + 0.12)], dark, 0.007);
-            }
-            "zip" => {
-                pen.line(&[(edge - sign * 0.05, band), (edge, band + 0.13)], [200.0, 200.0, 195.0], 0.012);
-                pen.line(&[(edge - sign * 0.05, band), (edge, band + 0.13)], [40.0, 40.0, 42.0], 0.004);
-            }
-            "cargo" => {
-                let (cx, y) = (0.5 + sign * lower.hip * 0.82, lower.crotch + 0.06);
-                let box_ = [(cx - 0.055, y), (cx + 0.055, y), (cx + 0.05, y + 0.14), (cx - 0.05, y + 0.14)];
-                pen.piece(polygon(&box_, true), scaled(cloth.main, 0.93));
-                pen.piece(
-                    polygon(
-                        &[
-                            (cx - 0.06, y - 0.005),
-                            (cx + 0.06, y - 0.005),
-                            (cx + 0.058, y + 0.04),
-                            (cx - 0.058, y + 0.04),
-                        ],
-                        true,
-                    ),
-                    scaled(cloth.main, 0.86),
-                );
-            }
-            _ => {}
-        }
     }
 }

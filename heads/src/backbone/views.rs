@@ -238,10 +238,36 @@ impl Views {
         if self.manifest.pipeline == OLDEST { palette::GARMENT_NUMBERS } else { palette::NUMBERS }
     }
 
-    /// The pixels of every view of a canvas, `[side, side, 3]` each.
-    fn pixels(&self, canvas: &Canvas) -> Vec<Vec<u8>> {
-        let look = |view: &View| canvas.look(view.square(canvas), self.manifest.input_side);
-        self.manifest.views.iter().map(look).collect()
+    /// The canvas of a photo before the mask has looked at it.
+    #[must_use]
+    pub fn fitted(&self, photo: &Photo) -> Canvas {
+        photo.fit(CANVAS_SIDE).with_detail(photo, DETAIL_SIDE)
+    }
+
+    /// The silhouette that the mask finds on a canvas; `None` without a mask.
+    #[must_use]
+    pub fn silhouette(&self, canvas: &Canvas) -> Option<Silhouette> {
+        // A head that was read has all it needs, so it does not fail; colours would tell.
+        let odds = self.mask.as_ref().and_then(|mask| mask.odds(canvas).ok());
+        odds.map(|odds| Silhouette::from_odds(canvas, &odds))
+    }
+
+    /// The vectors of pictures of one view, RGB `[side, side, 3]` by the manifest's side.
+    ///
+    /// # Errors
+    /// [`BackboneFault`] when a picture has another size or the network fails.
+    pub fn vectors(&self, pictures: &[&[u8]]) -> Result<Vec<Vec<f32>>, BackboneFault> {
+        self.network.vectors(pictures)
+    }
+
+    /// The pixels of every view of each canvas, `[side, side, 3]` each.
+    fn pixels(&self, batch: &[&Canvas]) -> Vec<Vec<u8>> {
+        let views = self.manifest.views.as_slice();
+        let look = |at: usize| {
+            let (canvas, view) = (batch[at / views.len()], views[at % views.len()]);
+            canvas.look(view.square(canvas), self.manifest.input_side)
+        };
+        (0..batch.len() * views.len()).into_par_iter().map(look).collect()
     }
 }
 
@@ -259,24 +285,27 @@ impl Backbone for Views {
     }
 
     fn canvas(&self, photo: &Photo) -> Canvas {
-        let canvas = photo.fit(CANVAS_SIDE).with_detail(photo, DETAIL_SIDE);
-        // A head that was read has all it needs, so it does not fail; colours would tell.
-        let odds = self.mask.as_ref().and_then(|mask| mask.odds(&canvas).ok());
-        match odds.map(|odds| Silhouette::from_odds(&canvas, &odds)) {
+        let canvas = self.fitted(photo);
+        match self.silhouette(&canvas) {
             Some(silhouette) => canvas.with_silhouette(silhouette),
             None => canvas,
         }
     }
 
+    fn tells_garments(&self) -> bool {
+        self.mask.is_some()
+    }
+
     fn forward(&self, batch: &[&Canvas]) -> candle_core::Result<Tensor> {
         let views = self.manifest.views.len();
-        let pixels: Vec<Vec<u8>> = batch.par_iter().flat_map_iter(|canvas| self.pixels(canvas)).collect();
+        let colours = || batch.par_iter().map(|canvas| palette::colours(canvas)).collect::<Vec<_>>();
+        let (pixels, colours) = rayon::join(|| self.pixels(batch), colours);
         let pictures: Vec<&[u8]> = pixels.iter().map(Vec::as_slice).collect();
-        let vectors = self.network.vectors(&pictures).map_err(candle_core::Error::wrap)?;
+        let vectors = self.vectors(&pictures).map_err(candle_core::Error::wrap)?;
         let mut features = Vec::with_capacity(batch.len() * self.layout.len());
-        for (canvas, vectors) in batch.iter().zip(vectors.chunks_exact(views)) {
+        for (colours, vectors) in colours.into_iter().zip(vectors.chunks_exact(views)) {
             features.extend(vectors.iter().flatten());
-            features.extend(palette::colours(canvas).into_iter().take(self.colours()));
+            features.extend(colours.into_iter().take(self.colours()));
         }
         Tensor::from_vec(features, (batch.len(), self.layout.len()), &Device::Cpu)
     }

@@ -19,6 +19,10 @@ const AREA_MAX: f32 = 0.93;
 /// Where a garment lies when no silhouette is found: photos of this kind share their pose.
 const USUAL: Rect = Rect { x0: 0.12, y0: 0.08, x1: 0.88, y1: 0.94 };
 
+/// Levels of 256 between the least and the largest value of each colour of a picture that shows nothing. Cloth that fills a
+/// photo has more, by its folds, its light and the camera's noise.
+const PLAIN_MAX: u8 = 6;
+
 /// The garment's binary mask (the paper's B) at half the canvas' resolution, over the photo's content.
 #[derive(Clone, Debug)]
 pub struct Silhouette {
@@ -50,9 +54,10 @@ impl Silhouette {
             |at: usize| odds.at(share(at % width, content.left), share(at / width, content.top)) > 0.0;
         let mask = Mask::new(width, height, (0..width * height).map(inside).collect());
         let mask = mask.opened(1).largest_component().filled();
-        let found = mask.count() as f32 >= AREA_MIN * (width * height) as f32;
-        let mask = if found { mask } else { Mask::rectangle(width, height, USUAL) };
-        Self { mask, found, content, side }
+        let covers = mask.count() as f32 >= AREA_MIN * (width * height) as f32;
+        let mask = if covers { mask } else { Mask::rectangle(width, height, USUAL) };
+        // What is looked at stays as it is: heads were trained on it.
+        Self { mask, found: covers && !is_plain(canvas), content, side }
     }
 
     /// Every second pixel of the photo in both directions, in canvas coordinates, and whether it is inside.
@@ -66,7 +71,7 @@ impl Silhouette {
         })
     }
 
-    /// Whether a believable silhouette was found; otherwise it is the usual rectangle.
+    /// Whether a believable silhouette was found; otherwise it is the usual rectangle, or a picture of one colour.
     #[must_use]
     pub(super) fn is_found(&self) -> bool {
         self.found
@@ -159,4 +164,21 @@ impl Silhouette {
             y1: map(r.y1, c.top, c.height),
         }
     }
+}
+
+/// Whether the photo on a canvas is of one colour; the canvas repeats its edge.
+fn is_plain(canvas: &Canvas) -> bool {
+    let (pixels, _) = canvas.rgb().as_chunks::<3>();
+    let Some(first) = pixels.first() else { return true };
+    let (mut least, mut most) = (*first, *first);
+    for pixel in pixels {
+        for ((value, least), most) in pixel.iter().zip(&mut least).zip(&mut most) {
+            *least = (*least).min(*value);
+            *most = (*most).max(*value);
+            if *most - *least > PLAIN_MAX {
+                return false;
+            }
+        }
+    }
+    true
 }

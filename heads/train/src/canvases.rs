@@ -46,7 +46,7 @@ impl CanvasCache {
         bar: &ProgressBar,
     ) -> anyhow::Result<Self> {
         // Another list of examples is another cache.
-        let keys: Vec<String> = examples.par_iter().map(Example::key).collect::<Result<_, _>>()?;
+        let keys = Example::keys(examples)?;
         let key = sha256_hex(format!("{side}\n{}", keys.join("\n")).as_bytes())[..16].to_owned();
         let folder = folder.join(&key);
         fs_err::create_dir_all(&folder)?;

@@ -5,15 +5,27 @@ use lapel_render::{render, truth};
 use lapel_wardrobe::LabelledPhoto;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Where an example's picture comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// A photo's file.
     Photo(PathBuf),
     /// The renderer: seed and index.
     Render(u64, u64),
+}
+
+impl Source {
+    /// Names the picture by what it shows.
+    fn key(&self) -> std::io::Result<String> {
+        Ok(match self {
+            Self::Photo(path) => sha256_hex(&fs_err::read(path)?),
+            Self::Render(seed, index) => format!("render {seed} {index}"),
+        })
+    }
 }
 
 /// One training example.
@@ -45,11 +57,20 @@ impl Example {
     /// # Errors
     /// When a file cannot be read.
     pub fn key(&self) -> std::io::Result<String> {
-        let picture = match &self.source {
-            Source::Photo(path) => sha256_hex(&fs_err::read(path)?),
-            Source::Render(seed, index) => format!("render {seed} {index}"),
-        };
-        Ok(format!("{picture} {}", self.variant))
+        Ok(format!("{} {}", self.source.key()?, self.variant))
+    }
+
+    /// The keys of examples, in their order; a photo of many variants is read once.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn keys(examples: &[Self]) -> std::io::Result<Vec<String>> {
+        let different: BTreeSet<&Source> = examples.iter().map(|example| &example.source).collect();
+        let known: BTreeMap<&Source, String> = different
+            .into_par_iter()
+            .map(|source| Ok((source, source.key()?)))
+            .collect::<std::io::Result<_>>()?;
+        Ok(examples.iter().map(|example| format!("{} {}", known[&example.source], example.variant)).collect())
     }
 
     /// Whether it is a real photo.
@@ -120,4 +141,29 @@ fn varied(photo: &Photo, variant: u64) -> Photo {
     }
     let (w, h) = ((width - left - right) as u32, (height - top - bottom) as u32);
     Photo::from_rgb(w, h, rgb).unwrap_or_else(|| photo.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_many_are_those_of_each() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let photo = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).expect("written");
+            Source::Photo(path)
+        };
+        let (first, second, same) = (photo("1", b"one"), photo("2", b"two"), photo("3", b"one"));
+        let sources = [first.clone(), second.clone(), first, Source::Render(1, 2), same, second];
+        let example =
+            |(at, source): (usize, Source)| Example { source, variant: at as u64 / 2, labels: Labels::new() };
+        let examples: Vec<Example> = sources.into_iter().enumerate().map(example).collect();
+        let each: Vec<String> = examples.iter().map(|e| e.key().expect("read")).collect();
+        assert_eq!(Example::keys(&examples).expect("read"), each);
+        assert_eq!(each[0].split(' ').next(), each[4].split(' ').next(), "by content and not by name");
+        let gone = [Example { source: Source::Photo(folder.path().join("gone")), ..examples[0].clone() }];
+        assert!(Example::keys(&gone).is_err());
+    }
 }

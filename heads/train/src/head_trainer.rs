@@ -1,5 +1,11 @@
 //! Two-stage training of one head (section 6).
 
+mod outcome;
+mod schedule;
+
+pub use outcome::{TrainError, Trained};
+pub use schedule::{Progress, Schedule};
+
 use super::checkpoint::Record;
 use super::examples::Example;
 use super::features::Pooled;
@@ -8,13 +14,13 @@ use super::loss::{cross_entropy, hinge};
 use super::recipe::{HeadRecipe, Input, Ranking};
 use super::sgd::Sgd;
 use super::triplets::Targets;
-use super::vocabulary::{REAL_MIN, RENDERED_MIN, attributes_of};
+use super::vocabulary::{REAL_MIN, attributes_of};
 use crate::network::{Network, NetworkConfig};
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
 use lapel_heads::{
-    Attribute, Bundle, BundleError, CONV5, FORMAT, Head, HeadKind, Manifest, SignatureKind, SignatureSum,
-    Weights, pooled_len, sha256_hex, store_prototypes,
+    Attribute, Bundle, CONV5, FORMAT, HeadKind, Manifest, SignatureKind, SignatureSum, Weights, pooled_len,
+    sha256_hex, store_prototypes,
 };
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -28,96 +34,6 @@ const SCALE: f64 = 12.0;
 /// Examples of each label in a batch that triplets are mined from.
 const BATCH_EACH: usize = 6;
 
-/// Why training stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The tensor library failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
-    /// The bundle cannot be written.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// A checkpoint cannot be read or written.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// A picture cannot be read.
-    #[error("{0:#}")]
-    Examples(anyhow::Error),
-    /// No example to learn from has a label of the head's.
-    #[error("nothing to train the head {head} from: no picture to learn from has a label of {}", attributes.join(", "))]
-    NoExamples {
-        /// The head.
-        head: String,
-        /// What it tells apart.
-        attributes: Vec<String>,
-    },
-    /// No label occurs often enough.
-    #[error("no label of {attribute} has {REAL_MIN} photos or {RENDERED_MIN} rendered garments")]
-    NoLabels {
-        /// The attribute.
-        attribute: String,
-    },
-}
-
-/// Epochs, rates and the like. The paper trains stage 1 for 30 epochs; on its eight variants a photo, a head here has
-/// learnt all it will after 12.
-#[derive(Clone, Debug)]
-pub struct Schedule {
-    /// Epochs of cross entropy alone.
-    pub epochs_1: usize,
-    /// Epochs of cross entropy and triplets.
-    pub epochs_2: usize,
-    /// Examples a step.
-    pub batch: usize,
-    /// Rate of stage 1 (section 6: 0.01).
-    pub rate_1: f64,
-    /// Rate of stage 2.
-    pub rate_2: f64,
-    /// Momentum.
-    pub momentum: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
-    /// Share of the pooled inputs and of fc6's outputs dropped in training.
-    pub dropout: f32,
-    /// The triplet margin m.
-    pub margin: f64,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Where it is computed.
-    pub device: Device,
-}
-
-impl Default for Schedule {
-    fn default() -> Self {
-        Self {
-            epochs_1: 12,
-            epochs_2: 6,
-            batch: 64,
-            rate_1: 0.01,
-            rate_2: 0.003,
-            momentum: 0.9,
-            weight_decay: 5e-4,
-            dropout: 0.5,
-            margin: 0.5,
-            seed: 1,
-            device: Device::Cpu,
-        }
-    }
-}
-
-/// Told after each epoch.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// Epoch, from 1, over both stages.
-    pub epoch: usize,
-    /// Epochs in all.
-    pub epochs: usize,
-    /// Mean loss of the epoch.
-    pub loss: f32,
-    /// Share of the validation labels told right, where that is measured.
-    pub validation: Option<f32>,
-}
-
 /// What a head learns from.
 #[derive(Clone, Copy)]
 pub struct HeadData<'a> {
@@ -127,27 +43,6 @@ pub struct HeadData<'a> {
     pub pooled: &'a [Arc<Pooled>],
     /// Which of them choose the best epoch and are not learnt from.
     pub validation: &'a [bool],
-}
-
-impl Trained {
-    /// The head itself, for pooled regions as it was trained on.
-    ///
-    /// # Errors
-    /// When the bundle is not sound.
-    pub fn head(&self) -> Result<Head, BundleError> {
-        let inputs = self.bundle.tensors.get("fc6.weight").and_then(|w| w.shape.get(1)).copied().unwrap_or(0);
-        Head::reading(&self.bundle, String::new(), inputs)
-    }
-}
-
-/// A trained head.
-pub struct Trained {
-    /// Its bundle.
-    pub bundle: Bundle,
-    /// By epoch: mean loss, and share of the validation labels told right.
-    pub trace: Vec<[f32; 2]>,
-    /// The share of the epoch whose weights these are.
-    pub score: f32,
 }
 
 /// Trains one head on pooled features and gives the weights of the epoch of its last stage that told most labels
@@ -163,7 +58,7 @@ pub fn train_head(
     data: HeadData<'_>,
     fingerprint: &str,
     (schedule, checkpoints): (&Schedule, &Path),
-    mut told: impl FnMut(Progress),
+    mut progress: impl FnMut(Progress),
 ) -> Result<Trained, TrainError> {
     let mut run = Run::new(recipe, data, schedule)?;
     let path = checkpoints.join(format!("{}-{}.safetensors", recipe.name, run.key(fingerprint)));
@@ -177,7 +72,7 @@ pub fn train_head(
             run.record.score = validation;
             run.record.best = run.sgd.weights()?;
         }
-        told(Progress { epoch: epoch + 1, epochs, loss, validation: Some(validation) });
+        progress(Progress { epoch: epoch + 1, epochs, loss, validation: Some(validation) });
         run.record.save(run.sgd.state(), &path, epoch + 1)?;
     }
     run.sgd.set(&run.record.best)?;

@@ -128,7 +128,7 @@ pub fn agreement(pairs: &[(Vec<bool>, Vec<bool>)]) -> f64 {
     pairs.iter().map(one).sum::<f64>() / pairs.len().max(1) as f64
 }
 
-/// Trains the layers behind the first blocks of a network whose `tensors` are given; `told` hears of each epoch its
+/// Trains the layers behind the first blocks of a network whose `tensors` are given; `progress` hears of each epoch its
 /// number, its mean loss and the agreement with the teacher on the photos of `exam`.
 ///
 /// # Errors
@@ -138,7 +138,7 @@ pub fn train_mask(
     tensors: &BTreeMap<String, Weights>,
     (lessons, exam): (&[MaskLesson], &[MaskLesson]),
     (epochs, seed): (usize, u64),
-    mut told: impl FnMut(usize, f64, f64),
+    mut progress: impl FnMut(usize, f64, f64),
 ) -> anyhow::Result<MaskLayers> {
     anyhow::ensure!(lessons.len() >= BATCH, "{} photos are too few; {BATCH} are wanted", lessons.len());
     let trainer = MaskTrainer::new(manifest, tensors, seed)?;
@@ -156,7 +156,7 @@ pub fn train_mask(
             sum += trainer.step(&drawn, &mut adam, rate)?;
         }
         let told_of = trainer.layers(&adam.means()?)?;
-        told(epoch + 1, sum / steps as f64, trainer.examined(&told_of, exam)?);
+        progress(epoch + 1, sum / steps as f64, trainer.examined(&told_of, exam)?);
     }
     trainer.layers(&adam.means()?)
 }

@@ -3,7 +3,7 @@
 //! | what | how it is read |
 //! |---|---|
 //! | encoding | UTF-8, or UTF-16 with a byte order mark |
-//! | separator | comma, semicolon or tab, whichever gives a column `image`; a first line `sep=;` is obeyed |
+//! | separator | comma, semicolon or tab, whichever gives a column `image`; a first line `sep=;` is obeyed where it gives one, in quotes, with separators behind it and with `\t` for a tab, too |
 //! | columns `image`, `id`, `split`, `view` | in any case; only `image` is needed, `view` is not read |
 //! | any other column | an attribute, its name as it is written |
 //! | a cell | without outer spaces; an empty one, or one that a short row lacks, is a missing label |
@@ -184,8 +184,8 @@ fn find_by_unicode_form(rows: &mut [Result<LabelledPhoto, TableFault>], photos: 
 
 fn rows(file: &Path, photos: &Path) -> Result<Vec<Result<LabelledPhoto, TableFault>>, TableFault> {
     let bytes = std::fs::read(file).map_err(TableFault::Io)?;
-    let (text, separator) = text::decode(&bytes)?;
-    let separator = separator.map_or_else(|| separator_of(&text), Ok)?;
+    let (text, named) = text::decode(&bytes)?;
+    let separator = separator_of(&text, named)?;
     let header = Header::read(&first_line(&text, separator).map_err(TableFault::Csv)?)?;
     let (mut found, mut lines) = (Vec::new(), Lines::of(&text));
     for row in reader(&text, separator).records() {
@@ -235,10 +235,10 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The separator that gives a column `image`.
-fn separator_of(text: &str) -> Result<u8, TableFault> {
+/// The separator that gives a column `image`: the one that the table names, or another where the table was saved again.
+fn separator_of(text: &str, named: Option<u8>) -> Result<u8, TableFault> {
     let mut found: Vec<String> = Vec::new();
-    for separator in SEPARATORS {
+    for separator in named.into_iter().chain(SEPARATORS) {
         let columns = first_line(text, separator).map_err(TableFault::Csv)?;
         if columns.iter().any(|column| column.eq_ignore_ascii_case("image")) {
             return Ok(separator);

@@ -26,13 +26,19 @@ fn tables_as_spreadsheets_save_them_are_one_table() {
         units.flat_map(unit).collect::<Vec<u8>>()
     };
     let semicolons = plain.replace(',', ";");
-    let forms: [(&str, Vec<u8>); 13] = [
+    let forms: [(&str, Vec<u8>); 19] = [
         ("commas", plain.into()),
         ("byte order mark", format!("\u{feff}{plain}").into()),
         ("semicolons", semicolons.clone().into()),
         ("semicolons with a mark", format!("\u{feff}{semicolons}").into()),
         ("tabs", plain.replace(',', "\t").into()),
         ("sep=", format!("sep=;\r\n{semicolons}").into()),
+        ("sep= in quotes", format!("\"sep=;\"\r\n{semicolons}").into()),
+        ("sep= in capitals, with a space", format!("SEP=; \r\n{semicolons}").into()),
+        ("sep= as a row", format!("sep=;;;\r\n{semicolons}").into()),
+        ("sep= with a tab", format!("sep=\t\r\n{}", plain.replace(',', "\t")).into()),
+        ("sep= with a tab's letters", format!("sep=\\t\r\n{}", plain.replace(',', "\t")).into()),
+        ("sep= of a table that was saved again", format!("\"sep=;\",,\r\n{plain}").into()),
         ("an odd sep=", format!("sep=|\r\n{}", plain.replace(',', "|")).into()),
         ("UTF-16, low byte first", utf16(plain, u16::to_le_bytes)),
         ("UTF-16, high byte first", utf16(plain, u16::to_be_bytes)),

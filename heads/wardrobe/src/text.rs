@@ -13,12 +13,31 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(String, Option<u8>), TableFault> {
         _ => utf8(bytes.strip_prefix(UTF8_MARK).unwrap_or(bytes))?,
     };
     let first = text.lines().next().unwrap_or("");
-    let separator = match first.strip_prefix("sep=").map(str::as_bytes) {
-        Some([separator]) => *separator,
-        _ => return Ok((text, None)),
-    };
+    let Some(separator) = named_separator(first) else { return Ok((text, None)) };
     text.replace_range(..first.len(), "");
     Ok((text, Some(separator)))
+}
+
+/// The separator that a line `sep=;` names: in any case, in quotes, a tab as itself or as `\t`, and with the separators behind
+/// it that programs write which take it for a short row.
+fn named_separator(line: &str) -> Option<u8> {
+    let line = line.trim_end_matches(' ');
+    let cell = match line.strip_prefix('"') {
+        Some(quoted) => {
+            let (cell, rest) = quoted.split_once('"')?;
+            rest.trim_matches([',', ';', '\t']).is_empty().then_some(cell)?
+        }
+        None => line,
+    };
+    let (key, value) = cell.split_at_checked("sep=".len())?;
+    match value.as_bytes() {
+        _ if !key.eq_ignore_ascii_case("sep=") => None,
+        b"\\t" => Some(b'\t'),
+        [separator, rest @ ..] if rest.iter().all(|byte| byte == separator || b",;\t".contains(byte)) => {
+            Some(*separator)
+        }
+        _ => None,
+    }
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, TableFault> {

@@ -1,8 +1,6 @@
 //! Prototypes of a column's labels, kept up to date as items come and go.
 
-use lapel_heads::{
-    Attribute, Head, Labels, Signature, SignatureKind, SignatureSum, probabilities, prototype_weight,
-};
+use lapel_heads::{Attribute, Head, Labels, Manifest, Signature, SignatureSum};
 use std::sync::Arc;
 
 /// One running sum a label of each of the head's attributes.
@@ -10,9 +8,7 @@ use std::sync::Arc;
 pub struct Prototypes {
     /// In the order of the head's attributes and labels.
     sums: Vec<Arc<Vec<SignatureSum>>>,
-    attributes: Arc<Vec<Attribute>>,
-    /// The power of probabilities in signatures that are made of them.
-    exponent: Option<f32>,
+    manifest: Arc<Manifest>,
 }
 
 /// A label's prototype as a query uses it.
@@ -28,25 +24,27 @@ pub struct LabelPrototype {
 
 impl Prototypes {
     pub(super) fn new(head: &Head) -> Self {
-        let attributes = head.manifest().attributes.clone();
+        let manifest = head.manifest();
         let empty = |a: &Attribute| Arc::new(vec![SignatureSum::new(head.dim()); a.labels.len()]);
-        let exponent = head.manifest().signature == SignatureKind::Probabilities;
-        let exponent = exponent.then_some(head.manifest().exponent);
-        Self { sums: attributes.iter().map(empty).collect(), attributes: Arc::new(attributes), exponent }
+        Self { sums: manifest.attributes.iter().map(empty).collect(), manifest: Arc::new(manifest.clone()) }
     }
 
     pub(super) fn add(&mut self, labels: &Labels, signature: &[f32]) {
-        let exponent = self.exponent;
-        self.change(labels, |sum, label| sum.add_weighted(signature, weight(exponent, signature, label)));
+        let manifest = self.manifest.clone();
+        self.change(labels, |sum, label| {
+            sum.add_weighted(signature, manifest.prototype_weight(label, signature));
+        });
     }
 
     pub(super) fn remove(&mut self, labels: &Labels, signature: &[f32]) {
-        let exponent = self.exponent;
-        self.change(labels, |sum, label| sum.remove_weighted(signature, weight(exponent, signature, label)));
+        let manifest = self.manifest.clone();
+        self.change(labels, |sum, label| {
+            sum.remove_weighted(signature, manifest.prototype_weight(label, signature));
+        });
     }
 
     fn change(&mut self, labels: &Labels, change: impl Fn(&mut SignatureSum, usize)) {
-        for (attribute, sums) in self.attributes.iter().zip(&mut self.sums) {
+        for (attribute, sums) in self.manifest.attributes.iter().zip(&mut self.sums) {
             let label = labels.get(&attribute.name);
             if let Some(at) = label.and_then(|l| attribute.labels.iter().position(|known| known == l)) {
                 change(&mut Arc::make_mut(sums)[at], at);
@@ -57,8 +55,8 @@ impl Prototypes {
     /// The sum behind a label's prototype.
     #[must_use]
     pub fn sum(&self, attribute: &str, label: &str) -> Option<&SignatureSum> {
-        let of = self.attributes.iter().position(|a| a.name == attribute)?;
-        let at = self.attributes[of].labels.iter().position(|l| l == label)?;
+        let of = self.manifest.attributes.iter().position(|a| a.name == attribute)?;
+        let at = self.manifest.attributes[of].labels.iter().position(|l| l == label)?;
         self.sums[of].get(at)
     }
 
@@ -82,10 +80,4 @@ impl Prototypes {
         };
         own.clone().filter(|p| p.count >= items_min).or_else(brought).or(own)
     }
-}
-
-/// How much a signature counts in a label's prototype: by the probability in it, where it is made of probabilities.
-fn weight(exponent: Option<f32>, signature: &[f32], label: usize) -> f32 {
-    let probability = |exponent| probabilities(signature, exponent).get(label).copied();
-    exponent.and_then(probability).map_or(1.0, prototype_weight)
 }

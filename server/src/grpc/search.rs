@@ -173,6 +173,13 @@ impl Services {
         let pairs = || snapshot.heads().iter().zip(&signatures).filter_map(|(h, s)| Some((h, s.as_ref()?)));
         let telling = pairs().filter(|(head, _)| applies(head, case));
         let mut attributes: Vec<_> = telling.flat_map(|(head, s)| predictions(head, s, most)).collect();
+        let may_show_garment = parts
+            .as_ref()
+            .zip(snapshot.model())
+            .is_none_or(|(parts, model)| model.embedder().may_show_garment(parts));
+        if !may_show_garment {
+            attributes.iter_mut().for_each(|predicted| predicted.unsure = true);
+        }
         attributes.sort_by(|a, b| a.attribute.cmp(&b.attribute));
         let given =
             pairs().map(|(head, s)| v1::Signature { head: head.name().to_owned(), values: s.clone() });

@@ -34,7 +34,7 @@ pub struct ManipulationEffect {
 /// Applies the edits to the query's vectors.
 ///
 /// A special head (one attribute) takes the prototype itself, as the paper does. A head of several attributes
-/// keeps the others: the difference between the wanted label's prototype and the one nearest to the query is
+/// keeps the others: the difference between the wanted label's prototype and that of the label it shows now is
 /// added instead, so that asking for another category does not forget fabric and length.
 pub(super) fn apply(
     snapshot: &Snapshot,
@@ -57,7 +57,11 @@ pub(super) fn apply(
         let head = column.head().name();
         let own = view.vectors.get(head).filter(|_| column.head().manifest().attributes.len() > 1);
         let edited = match own {
-            Some(own) => moved(column, &edit.attribute, own, &wanted.signature, items_min),
+            Some(own) => {
+                let shown = view.labels.get(&edit.attribute).map(String::as_str);
+                let prototypes = prototypes(column, &edit.attribute, items_min);
+                moved(own, shown, (&edit.label, &wanted.signature), &prototypes)
+            }
             None => wanted.signature.values().to_vec(),
         };
         view.vectors.insert(head.to_owned(), edited);
@@ -107,16 +111,68 @@ fn prototype(column: &Column, edit: &Manipulation, items_min: u64) -> Result<Lab
     })
 }
 
-/// `own + wanted - nearest`, scaled to unit length; `wanted` should they cancel out.
-fn moved(column: &Column, attribute: &str, own: &[f32], wanted: &Signature, items_min: u64) -> Vec<f32> {
+/// Labels of an attribute with their prototypes.
+fn prototypes(column: &Column, attribute: &str, items_min: u64) -> Vec<(String, Signature)> {
     let head = column.head();
     let labels = head.manifest().attribute(attribute).map(|a| a.labels.as_slice()).unwrap_or_default();
-    let nearest = labels
-        .iter()
-        .filter_map(|label| column.prototypes().prototype(head, attribute, label, items_min))
-        .min_by(|a, b| distance(own, a.signature.values()).total_cmp(&distance(own, b.signature.values())));
-    let Some(nearest) = nearest else { return wanted.values().to_vec() };
-    let parts = own.iter().zip(wanted.values()).zip(nearest.signature.values());
-    let sum = parts.map(|((o, w), n)| o + w - n).collect();
+    let with_prototype = |label: &String| {
+        let found = column.prototypes().prototype(head, attribute, label, items_min)?;
+        Some((label.clone(), found.signature))
+    };
+    labels.iter().filter_map(with_prototype).collect()
+}
+
+/// `own + wanted - present`, scaled to unit length; `wanted` should they cancel out. Present is the prototype of the label
+/// that the query shows, or else the nearest of another label than the wanted one: the wanted one, which a doubtful query may
+/// well be nearest to, would move nothing. A query that shows the wanted label stays as it is.
+fn moved(
+    own: &[f32],
+    shown: Option<&str>,
+    (label, wanted): (&str, &Signature),
+    prototypes: &[(String, Signature)],
+) -> Vec<f32> {
+    if shown == Some(label) {
+        return own.to_vec();
+    }
+    let far = |(_, prototype): &&(String, Signature)| distance(own, prototype.values());
+    let others = || prototypes.iter().filter(|(other, _)| other != label);
+    let of_shown = others().find(|(other, _)| Some(other.as_str()) == shown);
+    let present = of_shown.or_else(|| others().min_by(|a, b| far(a).total_cmp(&far(b))));
+    let Some((_, present)) = present else { return wanted.values().to_vec() };
+    let parts = own.iter().zip(wanted.values()).zip(present.values());
+    let sum = parts.map(|((o, w), p)| o + w - p).collect();
     Signature::new(sum).map_or_else(|_| wanted.values().to_vec(), Signature::into_values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(values: [f32; 3]) -> Signature {
+        Signature::new(values.to_vec()).expect("not zero")
+    }
+
+    /// A query nearest to the wanted label, which its classifier does not see or is unsure of.
+    #[test]
+    fn a_query_that_is_nearest_to_the_wanted_label_moves_towards_it() {
+        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(unit);
+        let prototypes: Vec<_> = ["a", "b", "c"].map(str::to_owned).into_iter().zip(axes.clone()).collect();
+        let own = unit([0.6, 0.5, 0.4]);
+        let edited = |shown| moved(own.values(), shown, ("a", &axes[0]), &prototypes);
+        let gained = |edited: &[f32], lost: usize| {
+            assert!(
+                edited[0] > own.values()[0] + 0.1 && edited[lost] < own.values()[lost] - 0.1,
+                "{edited:?}"
+            );
+        };
+        // Nothing is seen of it: the nearest other label goes.
+        gained(&edited(None), 1);
+        // What is seen goes, however near others are.
+        gained(&edited(Some("c")), 2);
+        // A label without a prototype is as good as none.
+        assert_eq!(edited(Some("d")), edited(None));
+        assert_eq!(edited(Some("a")), own.values(), "it is there already");
+        let alone = &prototypes[..1];
+        assert_eq!(moved(own.values(), None, ("a", &axes[0]), alone), axes[0].values());
+    }
 }

@@ -1,7 +1,8 @@
 //! The model that serves by default, on the photos of real clothes that come with the project.
 
 use lapel_client::{Client, Upload, v1};
-use lapel_heads::{BACKBONE_FILE, EXTRACT_PARTS_FILE, shipped_folder};
+use lapel_heads::{BACKBONE_FILE, EXTRACT_PARTS_FILE, Photo, shipped_folder};
+use lapel_render::to_jpeg;
 use lapel_tests::{TestServer, by_default, by_image, by_item, ingest, season_bundle, set, settled, watched};
 use lapel_wardrobe::LabelledPhoto;
 use std::path::PathBuf;
@@ -68,6 +69,27 @@ async fn a_photo_is_described_by_one_head_an_attribute() {
         found.labels[0].label.clone()
     };
     assert_eq!((label("category"), label("sleeve_length")), ("dress".to_owned(), "long".to_owned()));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_photo_of_one_colour_shows_no_garment_and_nothing_sure() {
+    let server = TestServer::start_with(by_default).await;
+    let mut client = server.client().await;
+    ingest(&mut client, 5, 3).await;
+    for value in [0, 128, 255] {
+        let blank = to_jpeg(&Photo::from_rgb(300, 400, vec![value; 300 * 400 * 3]).expect("sized"));
+        let source = Some(v1::describe_request::Source::Image(blank.clone()));
+        let request = v1::DescribeRequest { source, ..Default::default() };
+        let seen = client.search.describe(request).await.expect("described").into_inner();
+        assert!(!seen.parts.expect("always").segmented, "{value}");
+        assert!(!seen.attributes.is_empty() && seen.attributes.iter().all(|a| a.unsure), "{value}");
+        let request = v1::SearchRequest { explain: true, ..by_image(blank, 3) };
+        let answer = client.search.search(request).await.expect("answers").into_inner();
+        assert_eq!(answer.results.len(), 3);
+        let explained = answer.results.iter().flat_map(|r| &r.explanation).flat_map(|e| &e.attributes);
+        assert!(explained.clone().all(|a| a.wanted.is_empty()), "{:?}", explained.collect::<Vec<_>>());
+    }
     server.finish().await;
 }
 

@@ -8,7 +8,7 @@ use anyhow::Context;
 use candle_core::{Device, Tensor};
 use lapel_heads::{
     Attribute, Bundle, FORMAT, FeatureLayout, HeadKind, Manifest, Region, SignatureKind, SignatureSum,
-    Weights, prototype_weight, store_prototypes,
+    Weights, store_prototypes,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -162,16 +162,7 @@ pub fn fit_probe(
         }
         Ok(held_out)
     };
-    // The best adjustment of logits, with its score.
-    let adjusted = |held_out: &[Vec<f32>]| {
-        let score = |favoured: f32| {
-            let told = |row: &[f32]| argmax(row.iter().zip(&logs).map(|(logit, log)| logit - favoured * log));
-            let (accuracy, balanced) = accuracy(&examined, |photo| told(&held_out[photo]), count);
-            accuracy + BALANCED * balanced
-        };
-        let all = ADJUSTMENTS.map(|favoured| (score(favoured), favoured));
-        all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0.0))
-    };
+    let adjusted = |held_out: &[Vec<f32>]| best_adjustment(held_out, &logs, &examined);
     let mut tried = Vec::with_capacity(DECAYS.len());
     for decay in DECAYS {
         tried.push((adjusted(&held_out(&alone, decay)?).0, decay));
@@ -201,6 +192,18 @@ pub fn fit_probe(
         told.iter().zip(rows).for_each(|(at, row)| probe.learnt[pictures.photo[*at]] = row);
     }
     Ok(probe)
+}
+
+/// The best of [`ADJUSTMENTS`] for held-out logits, with its score before it; `logs` are the logarithms of the labels'
+/// frequencies.
+fn best_adjustment(held_out: &[Vec<f32>], logs: &[f32], examined: &[Option<u16>]) -> (f64, f32) {
+    let score = |favoured: f32| {
+        let told = |row: &[f32]| argmax(row.iter().zip(logs).map(|(logit, log)| logit - favoured * log));
+        let (accuracy, balanced) = accuracy(examined, |photo| told(&held_out[photo]), logs.len());
+        accuracy + BALANCED * balanced
+    };
+    let all = ADJUSTMENTS.map(|favoured| (score(favoured), favoured));
+    all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0.0))
 }
 
 fn fit_rows(
@@ -276,21 +279,22 @@ impl Probe {
             (format!("classifier.{name}.bias"), Weights { shape: vec![count], data: bias }),
         ]);
         let mut bundle = Bundle { manifest, tensors };
-        let sums = self.prototype_sums(exponent);
+        let sums = self.prototype_sums(&bundle.manifest);
         store_prototypes(&mut bundle, &HashMap::from([(name.clone(), sums)]));
         Ok(bundle)
     }
 
     /// Signatures by label: held-out ones, which are as those of photos to come, and where there are few all.
-    fn prototype_sums(&self, exponent: f32) -> Vec<SignatureSum> {
+    fn prototype_sums(&self, manifest: &Manifest) -> Vec<SignatureSum> {
         let count = self.attribute.labels.len();
         let mut sums = vec![SignatureSum::new(count); count];
         let mut add = |rows: &[Vec<f32>], wanted: &dyn Fn(usize) -> bool| {
             let mut added = vec![0; count];
             for (row, label) in rows.iter().zip(&self.labels) {
                 let label = label.map(usize::from).filter(|label| !row.is_empty() && wanted(*label));
-                if let (Some(label), Ok(signature)) = (label, signature(row, exponent)) {
-                    sums[label].add_weighted(signature.values(), prototype_weight(row[label]));
+                if let (Some(label), Ok(signature)) = (label, signature(row, manifest.exponent)) {
+                    let weight = manifest.prototype_weight(label, signature.values());
+                    sums[label].add_weighted(signature.values(), weight);
                     added[label] += 1;
                 }
             }
@@ -387,85 +391,4 @@ pub fn calibration_error(rows: &[Vec<f32>], labels: &[Option<u16>]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// 160 photos of two labels, told by the first of three inputs; one in ten labels is wrong.
-    fn pictures() -> (Pictures, Vec<Option<u16>>) {
-        let photos = 160;
-        let rows: Vec<[f32; 3]> = (0..photos)
-            .map(|i| [(i % 2) as f32 + 0.3 * (i as f32 * 1.7).sin(), (i as f32 * 0.9).cos(), 5.0])
-            .collect();
-        let tensor = Tensor::from_vec(rows.concat(), (photos, 3), &Device::Cpu).expect("tensor");
-        let scaling = Scaling::of(&tensor).expect("scaling");
-        let labels = (0..photos).map(|i| Some(((i % 2) ^ usize::from(i % 10 == 0)) as u16)).collect();
-        let pictures = Pictures {
-            photo: (0..photos).collect(),
-            draw: vec![Draw::Plain; photos],
-            fold: (0..photos).map(|i| Some(i / 3 % FOLDS)).collect(),
-            refit: true,
-            inputs: scaling.apply(&tensor).expect("scaled"),
-            scaling,
-        };
-        (pictures, labels)
-    }
-
-    fn attribute() -> Attribute {
-        Attribute { name: "mood".into(), labels: vec!["calm".into(), "loud".into()] }
-    }
-
-    #[test]
-    fn a_probe_tells_what_can_be_told_and_knows_how_sure_it_may_be() {
-        let (pictures, labels) = pictures();
-        let probe = fit_probe(&attribute(), labels.clone(), &pictures).expect("fitted");
-        let (accuracy, balanced) = probe.held_out_accuracy();
-        assert!(accuracy > 0.8 && balanced > 0.8, "{accuracy} {balanced}");
-        let error = calibration_error(&probe.held_out, &labels);
-        assert!(error < 0.08, "one label in ten is wrong, and it says so: {error}");
-        assert!(probe.held_out.iter().all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5));
-    }
-
-    #[test]
-    fn photos_that_the_backbone_learnt_from_do_not_tell_how_sure_it_may_be() {
-        let (mut pictures, labels) = pictures();
-        pictures.fold = (0..160).map(|i| (i % 4 == 0).then_some(0)).collect();
-        let probe = fit_probe(&attribute(), labels.clone(), &pictures).expect("fitted");
-        assert!(
-            probe.held_out.iter().zip(&pictures.fold).all(|(row, fold)| row.is_empty() == fold.is_none())
-        );
-        let (accuracy, _) = probe.held_out_accuracy();
-        assert!(accuracy > 0.6, "{accuracy}");
-        // Held out are labels 0 and, wrongly labelled, 1: the prototype of 1 has the others' help.
-        let sums = probe.prototype_sums(0.5);
-        assert!(sums.iter().all(|sum| sum.mean().iter().any(|v| *v > 0.0)), "every label has a prototype");
-    }
-
-    #[test]
-    fn other_labels_give_another_probe() {
-        let (pictures, labels) = pictures();
-        let inverted: Vec<_> = labels.iter().map(|l| l.map(|l| 1 - l)).collect();
-        let of = |labels| fit_probe(&attribute(), labels, &pictures).expect("fitted").held_out[1].clone();
-        let (plain, inverted) = (of(labels), of(inverted));
-        assert!((plain[0] - inverted[1]).abs() < 1e-3 && plain[0] != plain[1], "{plain:?} {inverted:?}");
-    }
-
-    #[test]
-    fn the_folded_layer_reads_the_backbones_own_numbers() {
-        let (pictures, labels) = pictures();
-        let probe = fit_probe(&attribute(), labels, &pictures).expect("fitted");
-        let (weight, bias) = pictures.scaling.folded(&probe.linear).expect("folded");
-        let scaled = probe.linear.logits(&pictures.inputs).expect("logits");
-        // The third input never changes, so nothing hangs on it.
-        let own = [1.0 + 0.3 * 1.7f32.sin(), 0.9f32.cos(), 123.0];
-        let logit: f32 = bias[0] + weight[..3].iter().zip(own).map(|(w, v)| w * v).sum::<f32>();
-        assert!((logit - scaled[1][0]).abs() < 1e-3, "{logit} {}", scaled[1][0]);
-    }
-
-    #[test]
-    fn calibration_error_is_nought_where_shares_are_what_was_said() {
-        let rows = vec![vec![0.75, 0.25]; 4];
-        let labels = [Some(0), Some(0), Some(0), Some(1)];
-        assert!(calibration_error(&rows, &labels) < 1e-6);
-        assert!((calibration_error(&rows, &[Some(1); 4]) - 0.75).abs() < 1e-6);
-    }
-}
+mod tests;

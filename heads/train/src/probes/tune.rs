@@ -5,18 +5,20 @@
 //! probes are fitted anew on what it then gives. Some photos are set aside and never taught
 //! ([`TablePhoto::is_set_aside`]); probes learn from them how sure they may be.
 
+mod lessons;
+
 use super::draws::Draw;
-use super::fit::{Scaling, accuracy, argmax};
-use super::model::numbers;
+use super::fit::Scaling;
 use super::softmax::{Linear, Rows, fit};
 use super::table::TablePhoto;
 use crate::{Adam, Tape, TrainableInverted};
 use anyhow::Context;
-use candle_core::{D, Device, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use lapel_heads::{
     Attribute, Backbone, BackboneManifest, Canvas, InvertedResidual, Map, NetworkKind, Square, Tap, Views,
     Weights, cloth_colours,
 };
+use lessons::Lessons;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -30,10 +32,10 @@ const START_DECAY: f64 = 1e-4;
 const WEIGHT_DECAY: f64 = 0.02;
 /// Share of the running mean of the weights that a step keeps.
 const KEPT: f64 = 0.995;
-/// Share of a label's certainty that is spread over all of the attribute's: photos are sometimes labelled wrongly.
-const SMOOTHED: f32 = 0.1;
 /// Share of the inputs of the light heads that are left out at each step.
 const DROPPED: f32 = 0.2;
+/// Photos that are looked at together after an epoch.
+const EXAM_BATCH: usize = 16;
 /// Steps, in epochs, over which the rate rises.
 const WARM_UP: f64 = 0.5;
 
@@ -63,78 +65,6 @@ pub struct Epoch {
     pub loss: f64,
     /// Mean accuracy and balanced accuracy over the attributes, of the photos that are set aside.
     pub set_aside: (f64, f64),
-}
-
-/// Photos with the attributes that are learnt from them.
-struct Lessons<'a> {
-    photos: Vec<&'a TablePhoto>,
-    attributes: &'a [Attribute],
-    /// By attribute, then by photo.
-    labels: Vec<Vec<Option<u16>>>,
-}
-
-impl<'a> Lessons<'a> {
-    fn new(photos: Vec<&'a TablePhoto>, attributes: &'a [Attribute]) -> Self {
-        let owned: Vec<TablePhoto> = photos.iter().map(|photo| (*photo).clone()).collect();
-        let labels = attributes.iter().map(|attribute| numbers(attribute, &owned)).collect();
-        Self { photos, attributes, labels }
-    }
-
-    fn outputs(&self) -> usize {
-        self.attributes.iter().map(|attribute| attribute.labels.len()).sum()
-    }
-
-    /// What logits `[rows, outputs]` of pictures of photos ought to say, as shares that sum to one for each attribute
-    /// over all rows that show it.
-    fn targets(&self, rows: &[(usize, Draw)]) -> candle_core::Result<Tensor> {
-        let outputs = self.outputs();
-        let mut targets = vec![0.0f32; rows.len() * outputs];
-        let mut first = 0;
-        for (attribute, labels) in self.attributes.iter().zip(&self.labels) {
-            let count = attribute.labels.len();
-            let label = |(photo, draw): &(usize, Draw)| {
-                labels[*photo].filter(|_| draw.shows(&attribute.name)).map(usize::from)
-            };
-            let known = rows.iter().filter_map(label).count().max(1) as f32;
-            for (row, shown) in rows.iter().enumerate() {
-                let Some(label) = label(shown) else { continue };
-                let to = &mut targets[row * outputs + first..][..count];
-                to.fill(SMOOTHED / count as f32 / known);
-                to[label] += (1.0 - SMOOTHED) / known;
-            }
-            first += count;
-        }
-        Tensor::from_vec(targets, (rows.len(), outputs), &Device::Cpu)
-    }
-
-    /// Cross entropy of logits, summed over the attributes.
-    fn loss(&self, logits: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
-        let mut first = 0;
-        let mut parts = Vec::with_capacity(self.attributes.len());
-        for attribute in self.attributes {
-            let count = attribute.labels.len();
-            let logs =
-                candle_nn::ops::log_softmax(&logits.narrow(1, first, count)?.contiguous()?, D::Minus1)?;
-            parts.push((logs * targets.narrow(1, first, count)?)?.sum_all()?.neg()?);
-            first += count;
-        }
-        Tensor::stack(&parts, 0)?.sum_all()
-    }
-
-    /// Mean accuracy and balanced accuracy over the attributes, by logits of each photo.
-    fn accuracy(&self, logits: &[Vec<f32>]) -> (f64, f64) {
-        let mut first = 0;
-        let mut sums = (0.0, 0.0);
-        for (attribute, labels) in self.attributes.iter().zip(&self.labels) {
-            let count = attribute.labels.len();
-            let told = |photo: usize| argmax(logits[photo][first..first + count].iter().copied());
-            let (plain, balanced) = accuracy(labels, told, count);
-            sums = (sums.0 + plain, sums.1 + balanced);
-            first += count;
-        }
-        let count = self.attributes.len().max(1) as f64;
-        (sums.0 / count, sums.1 / count)
-    }
 }
 
 /// The light heads: one linear layer on scaled features for all labels of all attributes.
@@ -266,6 +196,23 @@ impl Tuner<'_> {
         Ok(f64::from(loss.to_scalar::<f32>()?))
     }
 
+    /// Logits of photos on their canvases, by the means of what is learnt.
+    fn logits(
+        &self,
+        (means, tensors): (&HashMap<String, Tensor>, &BTreeMap<String, Weights>),
+        canvases: &[Canvas],
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        let views = Views::new(self.manifest.clone(), &self.tensors(means, tensors)?)?;
+        let (weight, bias) = (&means["lights.weight"], &means["lights.bias"]);
+        let mut logits = Vec::with_capacity(canvases.len());
+        for canvases in canvases.chunks(EXAM_BATCH) {
+            let rows = views.forward(&canvases.iter().collect::<Vec<_>>())?;
+            let rows = self.lights.inputs(&rows)?.matmul(&weight.t()?)?.broadcast_add(bias)?;
+            logits.extend(rows.to_vec2::<f32>()?);
+        }
+        Ok(logits)
+    }
+
     /// All tensors of the network by running means of its weights.
     fn tensors(
         &self,
@@ -299,7 +246,7 @@ pub fn tune(
     attributes: &[Attribute],
     settings: &TuneSettings,
     checkpoint: &Path,
-    mut told: impl FnMut(usize, usize, Option<Epoch>),
+    mut progress: impl FnMut(usize, usize, Option<Epoch>),
 ) -> anyhow::Result<BTreeMap<String, Weights>> {
     let (aside, taught): (Vec<usize>, Vec<usize>) =
         (0..photos.len()).partition(|at| photos[*at].is_set_aside());
@@ -332,16 +279,9 @@ pub fn tune(
     let variables = tuner.trained.variables().into_iter().chain(tuner.lights.variables()).collect();
     let mut adam = Adam::new(variables, WEIGHT_DECAY, KEPT)?;
     let steps = taught.len() / settings.batch;
-    let mut done = 0;
-    if checkpoint.exists() {
-        let mut resume = || -> anyhow::Result<usize> {
-            let state = candle_core::safetensors::load(checkpoint, &Device::Cpu)?;
-            adam.restore(&state)?;
-            Ok(state.get("epochs").context("the checkpoint lacks epochs")?.to_scalar::<u32>()? as usize)
-        };
-        let named = || format!("{} cannot be gone on from; delete it to begin anew", checkpoint.display());
-        done = resume().with_context(named)?;
-    }
+    let done = resume(&mut adam, checkpoint).with_context(|| {
+        format!("{} cannot be gone on from; delete it to begin anew", checkpoint.display())
+    })?;
     for epoch in done..settings.epochs {
         let mut rng = ChaCha8Rng::seed_from_u64(settings.seed ^ (epoch as u64 + 1) << 20);
         let mut order: Vec<usize> = (0..taught.len()).collect();
@@ -350,17 +290,10 @@ pub fn tune(
         for (step, rows) in order.chunks_exact(settings.batch).enumerate() {
             let at = epoch as f64 + step as f64 / steps as f64;
             loss += tuner.step(rows, &mut rng, epoch as u8, &mut adam, settings.rate_at(at))?;
-            told(epoch * steps + step + 1, settings.epochs * steps, None);
+            progress(epoch * steps + step + 1, settings.epochs * steps, None);
         }
         let means = adam.means()?;
-        let views = Views::new(manifest.clone(), &tuner.tensors(&means, tensors)?)?;
-        let mut logits = Vec::with_capacity(exam_canvases.len());
-        let (weight, bias) = (&means["lights.weight"], &means["lights.bias"]);
-        for canvases in exam_canvases.chunks(16) {
-            let rows = views.forward(&canvases.iter().collect::<Vec<_>>())?;
-            let rows = tuner.lights.inputs(&rows)?.matmul(&weight.t()?)?.broadcast_add(bias)?;
-            logits.extend(rows.to_vec2::<f32>()?);
-        }
+        let logits = tuner.logits((&means, tensors), &exam_canvases)?;
         let mut state = adam.state()?;
         state.insert("epochs".into(), Tensor::new(epoch as u32 + 1, &Device::Cpu)?);
         let unfinished = checkpoint.with_extension("part");
@@ -368,9 +301,19 @@ pub fn tune(
         fs_err::rename(&unfinished, checkpoint)?;
         let set_aside = exam.accuracy(&logits);
         let told_of = Epoch { number: epoch + 1, loss: loss / steps as f64, set_aside };
-        told((epoch + 1) * steps, settings.epochs * steps, Some(told_of));
+        progress((epoch + 1) * steps, settings.epochs * steps, Some(told_of));
     }
     tuner.tensors(&adam.means()?, tensors)
+}
+
+/// Takes up what a checkpoint holds, and gives the epochs behind it: none where there is no checkpoint.
+fn resume(adam: &mut Adam, checkpoint: &Path) -> anyhow::Result<usize> {
+    if !checkpoint.exists() {
+        return Ok(0);
+    }
+    let state = candle_core::safetensors::load(checkpoint, &Device::Cpu)?;
+    adam.restore(&state)?;
+    Ok(state.get("epochs").context("the checkpoint lacks epochs")?.to_scalar::<u32>()? as usize)
 }
 
 impl TuneSettings {
@@ -392,106 +335,4 @@ fn canvases(views: &Views, photos: &[&TablePhoto]) -> anyhow::Result<Vec<Canvas>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backbone::random_tensors;
-    use lapel_heads::{Architecture, Labels, PIPELINE, View, sha256};
-
-    const ARCHITECTURE: Architecture = Architecture::EfficientNetLite0;
-
-    fn manifest() -> BackboneManifest {
-        BackboneManifest {
-            format: 1,
-            architecture: ARCHITECTURE.into(),
-            input_side: 32,
-            views: View::ALL.to_vec(),
-            blocks: vec![10],
-            pipeline: PIPELINE,
-            tuned: true,
-            mask: None,
-        }
-    }
-
-    /// Garments that are striped or not.
-    fn photos(folder: &Path) -> Vec<TablePhoto> {
-        (0..18u32)
-            .map(|at| {
-                let striped = at % 2 == 0;
-                let mut picture = image::RgbImage::from_pixel(48, 64, image::Rgb([225, 222, 218]));
-                for (x, y, pixel) in picture.enumerate_pixels_mut() {
-                    if (8..40).contains(&x) && (10..56).contains(&y) {
-                        let dark = striped && (y / 4) % 2 == 0;
-                        let [shade, hue] = [if dark { 30 } else { 120 }, (at * 13 % 80) as u8];
-                        *pixel = image::Rgb([shade + hue, shade, shade / 2]);
-                    }
-                }
-                let path = folder.join(format!("{at}.png"));
-                picture.save(&path).expect("written");
-                let label = if striped { "striped" } else { "plain" };
-                TablePhoto {
-                    id: at.to_string(),
-                    content: Some(sha256(&fs_err::read(&path).expect("there"))),
-                    path,
-                    labels: Labels::from([("pattern".to_owned(), label.to_owned())]),
-                }
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_run_that_was_cut_off_ends_as_one_that_was_not_and_blocks_before_the_first_stay() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (photos, tensors, manifest) = (photos(folder.path()), random_tensors(ARCHITECTURE), manifest());
-        let attributes =
-            [Attribute { name: "pattern".into(), labels: vec!["plain".into(), "striped".into()] }];
-        let views = Views::new(manifest.clone(), &tensors).expect("sound");
-        let canvases = canvases(&views, &photos.iter().collect::<Vec<_>>()).expect("read");
-        let rows = views.forward(&canvases.iter().collect::<Vec<_>>()).expect("computed");
-        let settings = TuneSettings { epochs: 2, batch: 4, rate: 1e-3, from: 11, side: 32, seed: 3 };
-        let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));
-        let mut losses = Vec::new();
-        let tuned =
-            tune((&manifest, &tensors), (&photos, &rows), &attributes, &settings, &whole, |_, _, epoch| {
-                if let Some(epoch) = epoch {
-                    losses.push(epoch.loss);
-                    if epoch.number == 1 {
-                        fs_err::copy(&whole, &cut).expect("copied");
-                    }
-                }
-            })
-            .expect("tuned");
-        assert!(losses.iter().all(|loss| loss.is_finite()) && losses.len() == 2, "{losses:?}");
-        let resumed =
-            tune((&manifest, &tensors), (&photos, &rows), &attributes, &settings, &cut, |_, _, _| ());
-        let resumed = resumed.expect("tuned");
-        let bits = |w: &Weights| (w.shape.clone(), w.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
-        let same = |a: &Weights, b: &Weights| bits(a) == bits(b);
-        assert!(tuned.keys().eq(tensors.keys()), "every tensor is there, and no other");
-        for (name, weights) in &tuned {
-            assert!(same(weights, &resumed[name]), "{name}");
-            let block =
-                name.strip_prefix("_blocks.").and_then(|n| n.split('.').next()?.parse::<usize>().ok());
-            let stays = name.starts_with("_conv_stem") || block.is_some_and(|block| block < settings.from);
-            assert_eq!(same(weights, &tensors[name]), stays, "{name}");
-        }
-    }
-
-    #[test]
-    fn each_attribute_counts_alike_and_unknown_labels_not_at_all() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut photos = photos(folder.path());
-        photos[1].labels.clear();
-        let attributes =
-            [Attribute { name: "pattern".into(), labels: vec!["plain".into(), "striped".into()] }];
-        let lessons = Lessons::new(photos.iter().collect(), &attributes);
-        let rows = [0, 1, 2].map(|photo| (photo, Draw::Plain));
-        let targets = lessons.targets(&rows).expect("targets").to_vec2::<f32>().expect("rows");
-        let wanted = [[0.025, 0.475], [0.0, 0.0], [0.025, 0.475]];
-        assert_eq!(targets.len(), wanted.len());
-        let gaps = targets.iter().flatten().zip(wanted.as_flattened()).map(|(a, b)| (a - b).abs());
-        assert!(gaps.fold(0.0, f32::max) < 1e-6, "{targets:?}");
-        let even = Tensor::zeros((3, 2), candle_core::DType::F32, &Device::Cpu).expect("zeros");
-        let loss = lessons.loss(&even, &lessons.targets(&rows).expect("targets")).expect("loss");
-        assert!((loss.to_scalar::<f32>().expect("one") - 2f32.ln()).abs() < 1e-5);
-    }
-}
+mod tests;

@@ -60,17 +60,17 @@ impl<'a> VectorCache<'a> {
         Ok(Self { folder, backbone, seed })
     }
 
-    /// The features of draws of photos, `[pictures, numbers]`; `told` hears how many are done.
+    /// The features of draws of photos, `[pictures, numbers]`; `progress` hears how many are done.
     ///
     /// # Errors
     /// When a photo cannot be read, naming it.
     pub fn features(
         &self,
         pictures: &[(&Path, Picture)],
-        told: impl Fn(usize) + Sync,
+        progress: impl Fn(usize) + Sync,
     ) -> anyhow::Result<Tensor> {
         let wanted: Vec<Wanted<'_>> = pictures.iter().map(|(path, p)| Wanted::Photo(path, *p)).collect();
-        self.rows(&wanted, told)
+        self.rows(&wanted, progress)
     }
 
     /// The features of examples, as [`VectorCache::features`] of photos as they are.
@@ -80,13 +80,13 @@ impl<'a> VectorCache<'a> {
     pub fn features_of_examples(
         &self,
         examples: &[Example],
-        told: impl Fn(usize) + Sync,
+        progress: impl Fn(usize) + Sync,
     ) -> anyhow::Result<Tensor> {
         let wanted: Vec<Wanted<'_>> = examples.iter().map(Wanted::of).collect();
-        self.rows(&wanted, told)
+        self.rows(&wanted, progress)
     }
 
-    fn rows(&self, pictures: &[Wanted<'_>], told: impl Fn(usize) + Sync) -> anyhow::Result<Tensor> {
+    fn rows(&self, pictures: &[Wanted<'_>], progress: impl Fn(usize) + Sync) -> anyhow::Result<Tensor> {
         let len = self.backbone.layout().len();
         let mut data = Vec::with_capacity(pictures.len() * len);
         for (at, batch) in pictures.chunks(BATCH).enumerate() {
@@ -94,7 +94,7 @@ impl<'a> VectorCache<'a> {
                 anyhow::ensure!(row.len() == len, "a cached vector has {} numbers, not {len}", row.len());
                 data.extend(row);
             }
-            told((at * BATCH + batch.len()).min(pictures.len()));
+            progress((at * BATCH + batch.len()).min(pictures.len()));
         }
         Ok(Tensor::from_vec(data, (pictures.len(), len), &Device::Cpu)?)
     }

@@ -4,7 +4,7 @@ use super::fitted::Prototypes;
 use super::signatures::normalise;
 use super::{Change, Labelled, Query, QueryPart, Searcher, Signatures, System};
 use crate::Prepared;
-use lapel_heads::{Head, Manifest, SignatureKind, probabilities, prototype_weight};
+use lapel_heads::Head;
 use std::sync::Arc;
 
 /// Heads, each with a part of the signature of its own. A changed label's prototype takes the place of the query's
@@ -43,10 +43,8 @@ impl System for HeadSystem {
         let range = |at: usize| owners[at].map(|head| training.signatures.range(head));
         // As the server has them.
         let weight = |attribute: usize, label: usize, signature: &[f32]| {
-            let manifest = owners[attribute].map(|head| self.heads[head].manifest());
-            let probe = manifest.filter(|manifest| manifest.signature == SignatureKind::Probabilities);
-            let share = |m: &Manifest| probabilities(signature, m.exponent).get(label).copied();
-            probe.and_then(share).map_or(1.0, prototype_weight)
+            owners[attribute]
+                .map_or(1.0, |head| self.heads[head].manifest().prototype_weight(label, signature))
         };
         let prototypes = Prototypes::weighted(&training, range, weight);
         Ok(Box::new(Fitted { heads: &self.heads, owners, prototypes, layout: training.signatures }))

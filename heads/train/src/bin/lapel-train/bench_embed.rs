@@ -1,11 +1,14 @@
-//! The verb `bench-embed`.
+//! The verb `bench-embed`: how fast photos become signatures, by the steps that the server takes.
 
+mod alexnet;
+mod views;
+
+use alexnet::AlexNetStages;
 use anyhow::Context;
-use candle_core::{Device, Tensor};
 use clap::Args;
 use lapel_heads::{
-    ALEXNET_FILE, AlexNet, Backbone, Canvas, EXTRACT_PARTS_FILE, Embedder, Head, Level, Photo, PhotoLimits,
-    distance, extract_parts, plain_conv5,
+    ALEXNET_FILE, BACKBONE_FILE, Backbone, Canvas, EXTRACT_PARTS_FILE, Embedder, Head, Photo, PhotoLimits,
+    shipped_folder,
 };
 use lapel_render::{render, to_jpeg};
 use rayon::prelude::*;
@@ -13,32 +16,41 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+use views::ViewStages;
 
 /// Largest batch that is measured.
 const BATCH_MAX: usize = 32;
+/// Pictures in a batch of the server.
+const BATCH: usize = 8;
+/// Numbers of threads that are measured.
+const THREADS: [usize; 2] = [1, 2];
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Folder of the backbone's weights and the bundles.
-    #[arg(long, default_value = "heads/bundles/alexnet")]
+    /// Folder of a backbone's weights and the bundles of its heads; the paper's kind is in heads/bundles/alexnet.
+    #[arg(long, default_value_os_t = shipped_folder())]
     bundles: PathBuf,
     /// JPEG files to embed; rendered garments of 762 x 1100 pixels where none are given.
     photos: Vec<PathBuf>,
     /// Rounds, of which the median counts.
-    #[arg(long, default_value_t = 9)]
-    rounds: usize,
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+}
+
+/// What is measured of one kind of backbone alone.
+enum Stages {
+    Views(ViewStages),
+    AlexNet(AlexNetStages),
 }
 
 /// What is measured, and on what.
 struct Bench {
-    tensors: std::collections::HashMap<String, Tensor>,
-    backbone: Arc<AlexNet>,
+    stages: Stages,
     embedder: Embedder,
     heads: Vec<Arc<Head>>,
-    /// Encoded photos, at least as many as a batch takes.
+    /// Encoded photos, at least as many as the largest batch takes.
     photos: Vec<Vec<u8>>,
-    canvases: Vec<Canvas>,
-    rounds: usize,
+    rounds: u32,
     /// Milliseconds for the backbone, and for the heads.
     loading_ms: [f64; 2],
 }
@@ -47,90 +59,53 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let bench = Bench::new(options)?;
     let mut out = std::io::stdout().lock();
     let [backbone_ms, heads_ms] = bench.loading_ms;
+    writeln!(out, "backbone {}", bench.embedder.backbone().fingerprint())?;
     writeln!(out, "loading: backbone {backbone_ms:.0} ms, {} heads {heads_ms:.0} ms", bench.heads.len())?;
-    let peak = Level::best().peak_gflops();
-    writeln!(
-        out,
-        "one thread multiplies and adds {peak:.0} billion times a second in registers ({:?})",
-        Level::best()
-    )?;
-    writeln!(
-        out,
-        "largest distance of a signature from that of the plain pass: {:.1e}",
-        bench.difference()?
-    )?;
-    writeln!(
-        out,
-        "\nconvolutions, images a second\nthreads  batch  ours  candle's own  ratio  of the peak (1.311 GFLOP an image)"
-    )?;
-    for threads in [1, 2] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        for batch in [1, 8, BATCH_MAX] {
-            let (ours, plain) = pool.install(|| bench.convolutions(batch))?;
-            let share = ours * 1.311 / (peak * threads as f64);
-            writeln!(
-                out,
-                "{threads:>7}  {batch:>5}  {ours:>4.0}  {plain:>12.0}  {:>5.1}  {share:.2}",
-                ours / plain
-            )?;
-        }
+    match &bench.stages {
+        Stages::Views(stages) => stages.write(&bench, &mut out)?,
+        Stages::AlexNet(stages) => stages.write(&bench, &mut out)?,
     }
-    writeln!(out, "\none thread, milliseconds a picture, in batches of 8")?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-    for (stage, ms) in pool.install(|| bench.stages())? {
-        writeln!(out, "{stage:<28} {ms:6.2}")?;
-    }
-    for threads in [1, 2] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        let alone = pool.install(|| bench.median(|| bench.embed(&bench.canvases[..1])))?;
-        let rate = pool.install(|| bench.median(|| bench.end_to_end()))?;
+    for threads in THREADS {
+        let [decoded_ms, jpeg_ms, rate] = pool(threads)?.install(|| bench.end_to_end())?;
         writeln!(
             out,
-            "\n{threads} threads: one picture with all heads {:.1} ms; from JPEG to all signatures {:.0} pictures a second",
-            1e3 * alone,
-            bench.photos.len() as f64 / rate
+            "\n{threads} threads: one picture with all heads {decoded_ms:.1} ms decoded, {jpeg_ms:.1} ms from JPEG; from JPEG \
+             to all signatures {rate:.0} pictures a second"
         )?;
     }
     Ok(())
 }
 
+fn pool(threads: usize) -> anyhow::Result<rayon::ThreadPool> {
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?)
+}
+
 impl Bench {
     fn new(options: &Options) -> anyhow::Result<Self> {
-        let file = |name: &str| options.bundles.join(name);
         let start = Instant::now();
-        let backbone = Arc::new(AlexNet::load(&file(ALEXNET_FILE))?);
+        let (backbone, stages) = load(&options.bundles)?;
         let backbone_ms = 1e3 * start.elapsed().as_secs_f64();
         let head = |path: &Path| -> anyhow::Result<Head> {
             let bytes = fs_err::read(path)?;
             Head::from_bytes(&bytes, backbone.as_ref()).with_context(|| path.display().to_string())
         };
-        let mut heads = Vec::new();
-        for entry in fs_err::read_dir(&options.bundles)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default();
-            if name != ALEXNET_FILE && name != EXTRACT_PARTS_FILE {
-                heads.push(Arc::new(head(&path)?));
-            }
-        }
-        let heads_ms = 1e3 * start.elapsed().as_secs_f64() - backbone_ms;
-        let embedder = Embedder::new(backbone.clone(), head(&file(EXTRACT_PARTS_FILE))?)?;
+        let start = Instant::now();
+        let files = head_files(&options.bundles)?;
+        let heads = files.iter().map(|file| Ok(Arc::new(head(file)?))).collect::<anyhow::Result<Vec<_>>>()?;
+        let heads_ms = 1e3 * start.elapsed().as_secs_f64();
+        let embedder = Embedder::new(backbone.clone(), head(&options.bundles.join(EXTRACT_PARTS_FILE))?)?;
         let mut photos = options.photos.iter().map(fs_err::read).collect::<Result<Vec<_>, _>>()?;
         if photos.is_empty() {
-            photos = (0..BATCH_MAX as u64).map(large_photo).collect::<Option<Vec<_>>>().context("photos")?;
+            let rendered = (0..BATCH_MAX as u64).map(large_photo).collect::<Option<_>>();
+            photos = rendered.context("a rendered garment has no pixels")?;
         }
         let given = photos.len();
         photos = (0..given.max(BATCH_MAX)).map(|at| photos[at % given].clone()).collect();
-        let decode =
-            |bytes: &Vec<u8>| Ok(Photo::decode(bytes, PhotoLimits::default())?.fit(backbone.input_side()));
-        let canvases = photos.iter().map(decode).collect::<anyhow::Result<_>>()?;
-        let tensors = candle_core::safetensors::load(file(ALEXNET_FILE), &Device::Cpu)?;
         Ok(Self {
-            tensors,
-            backbone,
+            stages,
             embedder,
             heads,
             photos,
-            canvases,
             rounds: options.rounds,
             loading_ms: [backbone_ms, heads_ms],
         })
@@ -149,102 +124,68 @@ impl Bench {
         Ok(times[times.len() / 2])
     }
 
-    /// Images a second of the convolutions and of candle's own, in turns.
-    fn convolutions(&self, batch: usize) -> anyhow::Result<(f64, f64)> {
-        let canvases: Vec<&Canvas> = self.canvases[..batch].iter().collect();
-        let (mut ours, mut plain) = (Vec::new(), Vec::new());
-        self.backbone.conv5(&canvases)?;
-        for round in 0..self.rounds {
-            let start = Instant::now();
-            self.backbone.conv5(&canvases)?;
-            ours.push(start.elapsed().as_secs_f64());
-            if round < 3 {
-                let start = Instant::now();
-                plain_conv5(&self.tensors, &AlexNet::input(&canvases)?)?;
-                plain.push(start.elapsed().as_secs_f64());
-            }
-        }
-        let rate = |mut times: Vec<f64>| {
-            times.sort_by(f64::total_cmp);
-            batch as f64 / times[times.len() / 2]
-        };
-        Ok((rate(ours), rate(plain)))
+    /// The first photos, decoded.
+    fn decoded(&self, count: usize) -> anyhow::Result<Vec<Photo>> {
+        self.photos[..count].par_iter().map(|bytes| decode(bytes)).collect()
     }
 
-    /// Largest distance between signatures of the maps that we and candle compute.
-    fn difference(&self) -> anyhow::Result<f32> {
-        let canvases: Vec<&Canvas> = self.canvases[..8].iter().collect();
-        let ours = self.embedder.features(&canvases)?;
-        let conv5 =
-            plain_conv5(&self.tensors, &AlexNet::input(&canvases)?)?.flatten_from(1)?.to_vec2::<f32>()?;
-        let mut plain = ours.clone();
-        for (features, conv5) in plain.iter_mut().zip(conv5) {
-            features.map[..conv5.len()].copy_from_slice(&conv5);
-        }
-        let ours = self.embedder.signatures(ours, &self.heads)?.embeddings;
-        let plain = self.embedder.signatures(plain, &self.heads)?.embeddings;
-        let pairs = ours.iter().zip(&plain).flat_map(|(a, b)| a.signatures.iter().zip(&b.signatures));
-        let both = pairs.filter_map(|(a, b)| Some(distance(a.as_ref()?.values(), b.as_ref()?.values())));
-        Ok(both.fold(0.0, f32::max))
-    }
-
-    fn embed(&self, canvases: &[Canvas]) -> anyhow::Result<()> {
-        // Fresh ones, since a canvas remembers its silhouette.
-        let fresh: Vec<Canvas> = canvases.iter().map(Canvas::afresh).collect();
-        self.embedder.embed(&fresh.iter().collect::<Vec<_>>(), &self.heads)?;
+    /// From decoded photos to signatures: what the server does for each, and then for the batch.
+    fn embed(&self, photos: &[Photo]) -> anyhow::Result<()> {
+        let backbone = self.embedder.backbone();
+        let canvases: Vec<Canvas> = photos.iter().map(|photo| backbone.canvas(photo)).collect();
+        self.embedder.embed(&canvases.iter().collect::<Vec<_>>(), &self.heads)?;
         Ok(())
     }
 
-    fn end_to_end(&self) -> anyhow::Result<()> {
-        let side = self.backbone.input_side();
-        self.photos.par_chunks(8).try_for_each(|photos| {
-            let decode = |bytes: &Vec<u8>| Ok(Photo::decode(bytes, PhotoLimits::default())?.fit(side));
-            let canvases = photos.iter().map(decode).collect::<anyhow::Result<Vec<_>>>()?;
-            self.embedder.embed(&canvases.iter().collect::<Vec<_>>(), &self.heads)?;
-            Ok(())
-        })
+    /// Milliseconds of one picture that is decoded, of one that is not, and pictures a second of all photos.
+    fn end_to_end(&self) -> anyhow::Result<[f64; 3]> {
+        let one = self.decoded(1)?;
+        let decoded = self.median(|| self.embed(&one))?;
+        let jpeg = self.median(|| self.embed(&[decode(&self.photos[0])?]))?;
+        let all = self.median(|| {
+            self.photos.par_chunks(BATCH).try_for_each(|photos| {
+                self.embed(&photos.iter().map(|bytes| decode(bytes)).collect::<anyhow::Result<Vec<_>>>()?)
+            })
+        })?;
+        Ok([1e3 * decoded, 1e3 * jpeg, self.photos.len() as f64 / all])
     }
+}
 
-    fn stages(&self) -> anyhow::Result<Vec<(&'static str, f64)>> {
-        let (photos, canvases) = (&self.photos[..8], &self.canvases[..8]);
-        let borrowed: Vec<&Canvas> = canvases.iter().collect();
-        let decoded: Vec<Photo> =
-            photos.iter().map(|p| Photo::decode(p, PhotoLimits::default())).collect::<Result<_, _>>()?;
-        let side = self.backbone.input_side();
-        let features = self.embedder.features(&borrowed)?;
-        let maps: Vec<Vec<f32>> = features.iter().map(|f| f.map.clone()).collect();
-        let cases: Vec<_> = features.iter().map(|f| f.parts.case).collect();
-        let mut stages = Vec::new();
-        let mut stage = |name, run: &mut dyn FnMut() -> anyhow::Result<()>| -> anyhow::Result<()> {
-            stages.push((name, 1e3 * self.median(run)? / photos.len() as f64));
-            Ok(())
-        };
-        stage("decode", &mut || {
-            photos
-                .iter()
-                .try_for_each(|p| Photo::decode(p, PhotoLimits::default()).map(drop))
-                .map_err(Into::into)
-        })?;
-        stage("fit to 224 x 224", &mut || {
-            decoded.iter().for_each(|p| drop(p.fit(side)));
-            Ok(())
-        })?;
-        stage("convolutions", &mut || self.backbone.conv5(&borrowed).map(drop).map_err(Into::into))?;
-        stage("silhouette and parts", &mut || {
-            canvases.iter().zip(&cases).for_each(|(c, case)| {
-                let _ = extract_parts(&c.afresh(), *case);
-            });
-            Ok(())
-        })?;
-        stage("whole map (cloth included)", &mut || {
-            self.embedder.maps(&borrowed).map(drop).map_err(Into::into)
-        })?;
-        stage("\"Extract Parts?\"", &mut || self.embedder.cases(&maps).map(drop).map_err(Into::into))?;
-        stage("ROI pooling and all heads", &mut || {
-            self.embedder.signatures(features.clone(), &self.heads).map(drop).map_err(Into::into)
-        })?;
-        Ok(stages)
+/// The backbone in a folder.
+fn load(folder: &Path) -> anyhow::Result<(Arc<dyn Backbone>, Stages)> {
+    let file = folder.join(BACKBONE_FILE);
+    if file.is_file() {
+        let stages = ViewStages::load(&file)?;
+        return Ok((stages.backbone(), Stages::Views(stages)));
     }
+    let file = folder.join(ALEXNET_FILE);
+    anyhow::ensure!(
+        file.is_file(),
+        "{} has neither {BACKBONE_FILE} nor {ALEXNET_FILE}; give --bundles a folder with a backbone and its heads",
+        folder.display()
+    );
+    let stages = AlexNetStages::load(&file)?;
+    Ok((stages.backbone(), Stages::AlexNet(stages)))
+}
+
+/// The bundles in a folder but that of "Extract Parts?", by name.
+fn head_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        let is_bundle = path.extension().is_some_and(|ending| ending == "safetensors")
+            && [BACKBONE_FILE, ALEXNET_FILE, EXTRACT_PARTS_FILE].iter().all(|other| name != *other);
+        if is_bundle {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn decode(bytes: &[u8]) -> anyhow::Result<Photo> {
+    Ok(Photo::decode(bytes, PhotoLimits::default())?)
 }
 
 /// A rendered garment as a shop's photo: 762 x 1100 pixels, JPEG.

@@ -88,30 +88,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let bundle = bundle(&probe, backbone.as_ref(), &pictures, USUAL)?;
         files.push((EXTRACT_PARTS_FILE.to_owned(), bundle.to_bytes()?));
     }
-    let bar = progress_bar("heads");
-    bar.set_length(attributes.len() as u64);
-    let mut probes = Vec::new();
-    for attribute in &attributes {
-        bar.set_message(attribute.name.clone());
-        let probe = fit_one(attribute, numbers(attribute, &table.training), &pictures)?;
-        let (accuracy, balanced) = probe.held_out_accuracy();
-        say(
-            &bar,
-            &format!(
-                "{}: {:.1} % of held-out labels, balanced {:.1} %; decay {:.0e}, rare labels favoured by {}, \
-                 temperature {:.2}",
-                attribute.name,
-                100.0 * accuracy,
-                100.0 * balanced,
-                probe.decay,
-                probe.favoured,
-                probe.temperature
-            ),
-        );
-        probes.push(probe);
-        bar.inc(1);
-    }
-    bar.finish();
+    let probes = fit_all(&attributes, &table, &pictures)?;
     let bundles = if options.heads.is_empty() {
         let (bundles, front) = weigh_all((&probes, &backbone), &pictures, options.seed)?;
         report.front = front;
@@ -134,6 +111,35 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         write_whole(&options.out.join(name), &bytes)?;
     }
     report.finish(&options.out, &bundles, chosen.is_new)
+}
+
+/// The probe of each attribute, told as it is fitted.
+fn fit_all(attributes: &[Attribute], table: &Table, pictures: &Pictures) -> anyhow::Result<Vec<Probe>> {
+    let bar = progress_bar("heads");
+    bar.set_length(attributes.len() as u64);
+    let mut probes = Vec::new();
+    for attribute in attributes {
+        bar.set_message(attribute.name.clone());
+        let probe = fit_one(attribute, numbers(attribute, &table.training), pictures)?;
+        let (accuracy, balanced) = probe.held_out_accuracy();
+        say(
+            &bar,
+            &format!(
+                "{}: {:.1} % of held-out labels, balanced {:.1} %; decay {:.0e}, rare labels favoured by {}, \
+                 temperature {:.2}",
+                attribute.name,
+                100.0 * accuracy,
+                100.0 * balanced,
+                probe.decay,
+                probe.favoured,
+                probe.temperature
+            ),
+        );
+        probes.push(probe);
+        bar.inc(1);
+    }
+    bar.finish();
+    Ok(probes)
 }
 
 /// The heads that new ones will serve beside: none where all are trained, or the backbone is new.

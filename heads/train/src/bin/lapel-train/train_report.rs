@@ -135,20 +135,7 @@ impl Report {
                 let _ = writeln!(text, "{}: {advice}", m.attribute);
             }
         }
-        if let Some(edits) = &self.edits {
-            text +=
-                "\nafter one edit, first five    edits   asked  category kept   both  other labels kept\n";
-            for (name, shares) in edits.by_attribute.iter().chain([&("all".to_owned(), edits.all)]) {
-                let Shares { edits, asked, category, both, others } = *shares;
-                // An edit of the category does not keep it.
-                let kept = |share: f64| if name == CATEGORY { "-".to_owned() } else { format!("{share:.2}") };
-                let (category, both) = (kept(category), kept(both));
-                let _ = writeln!(
-                    text,
-                    "{name:28} {edits:6}  {asked:6.2}  {category:>13}  {both:>5}  {others:17.2}"
-                );
-            }
-        }
+        text += &self.edits_text();
         if !self.recomposed.is_empty() {
             text += "\nthe same photos             mean  as they are  most lost\n";
             for r in &self.recomposed {
@@ -161,6 +148,26 @@ impl Report {
                     r.how.name(),
                     100.0 * r.mean,
                     100.0 * r.plain
+                );
+            }
+        }
+        text
+    }
+
+    /// What came of edits; empty where none were measured.
+    fn edits_text(&self) -> String {
+        let mut text = String::new();
+        if let Some(edits) = &self.edits {
+            text +=
+                "\nafter one edit, first five    edits   asked  category kept   both  other labels kept\n";
+            for (name, shares) in edits.by_attribute.iter().chain([&("all".to_owned(), edits.all)]) {
+                let Shares { edits, asked, category, both, others } = *shares;
+                // An edit of the category does not keep it.
+                let kept = |share: f64| if name == CATEGORY { "-".to_owned() } else { format!("{share:.2}") };
+                let (category, both) = (kept(category), kept(both));
+                let _ = writeln!(
+                    text,
+                    "{name:28} {edits:6}  {asked:6.2}  {category:>13}  {both:>5}  {others:17.2}"
                 );
             }
         }
