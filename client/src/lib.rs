@@ -1,5 +1,6 @@
 //! Client of a Lapel server: connections to its services, and the steps that take more than one message.
 
+mod gathered;
 mod tls_mistake;
 
 pub use tls_mistake::TlsMistake;

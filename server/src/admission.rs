@@ -208,11 +208,6 @@ impl Admitted {
         Ok(())
     }
 
-    /// Gives the places back although the request is not over: nothing is done for it any more.
-    pub(crate) fn give_back(&self) {
-        *self.places() = Taken::default();
-    }
-
     /// Lets one more picture into the model's queue; `None` where a party has as many there as it may.
     pub(crate) fn picture(&self) -> Option<PictureAdmitted> {
         let shares = self.0.parties.iter().map(|party| party.picture()).collect::<Option<_>>()?;

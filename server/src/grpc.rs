@@ -4,14 +4,21 @@ mod admin;
 mod asked;
 mod catalog;
 mod convert;
+mod export;
 mod feedback;
+mod framed;
+mod frames;
 mod generation;
 mod head;
 mod incoming;
 mod outgoing;
 mod paging;
 mod search;
+mod stats;
 mod status;
+mod upload;
+
+pub(crate) use framed::Framed;
 
 use crate::core::Core;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
 use crate::front::{Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, accept};
-use crate::grpc::Services;
+use crate::grpc::{Framed, Services};
 use crate::probes;
 use crate::store::Disk;
 use lapel_proto::FILE_DESCRIPTOR_SET;
@@ -279,7 +279,7 @@ impl Server {
             .initial_stream_window_size(window)
             .initial_connection_window_size(window_of_all)
             .layer(GateLayer(self.gate.clone()))
-            .add_service(served!(CatalogServiceServer))
+            .add_service(Framed::new(served!(CatalogServiceServer), most))
             .add_service(served!(SearchServiceServer))
             .add_service(served!(FeedbackServiceServer))
             .add_service(served!(HeadServiceServer))

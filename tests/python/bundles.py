@@ -53,6 +53,19 @@ def register(client, bundle, **header):
     return client.heads.RegisterHead(parts()).head
 
 
+def register_at_once(client, bundle, **fields):
+    """As `register`, in one message."""
+    request = v1.RegisterHeadFromBundleRequest(bundle=bundle, **fields)
+    return client.heads.RegisterHeadFromBundle(request).head
+
+
+def build_at_once(client, files, **fields):
+    """As `build`, in one message."""
+    contents = [v1.GenerationFileContent(file=kind, content=file) for kind, file in files]
+    request = v1.BuildGenerationFromFilesRequest(files=contents, **fields)
+    return client.generations.BuildGenerationFromFiles(request).generation
+
+
 def build(client, files, **header):
     """Sends the files of a generation, and gives what it has become. `files`: kinds with bytes."""
 

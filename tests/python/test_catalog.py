@@ -21,6 +21,7 @@ def test_an_item_comes_back_as_it_was_sent(client, own):
     assert (dict(item.labels), item.has_image) == ({"category": "dress"}, True)
     image = client.catalog.GetItemImage(v1.GetItemImageRequest(id="own"))
     assert (image.image, image.content_type) == (own.image, "image/jpeg")
+    assert client.image("own") == own.image
 
 
 def test_a_refused_item_does_not_touch_the_others(client, own):
@@ -29,6 +30,42 @@ def test_a_refused_item_does_not_touch_the_others(client, own):
     results = client.catalog.UpsertItems(iter([torn, relabelled])).results
     assert [result.id for result in results] == ["torn", "own"]
     assert results[0].error.reason == "BAD_IMAGE" and results[1].replaced
+    assert client.catalog.GetItem(v1.GetItemRequest(id="own")).item.labels["category"] == "skirt"
+
+
+def test_an_upload_says_what_is_durable_while_it_goes_on(client, own, standing):
+    torn = v1.UpsertItemsRequest(id="torn", image=own.image[:1000])
+    relabelled = v1.UpsertItemsRequest(id="own", labels={"category": "skirt"}, labels_only=True)
+    sent = [v1.UpsertItemsStreamRequest(item=item) for item in (torn, relabelled)]
+    upload = client.catalog.UpsertItemsStream(standing(*sent))
+    results = []
+    while len(results) < len(sent):
+        told = next(upload)
+        results += told.results
+        assert told.acknowledged == len(results)
+    assert [(result.message, result.id) for result in results] == [(1, "torn"), (2, "own")]
+    assert results[0].error.reason == "BAD_IMAGE" and results[1].replaced
+    assert client.catalog.GetItem(v1.GetItemRequest(id="own")).item.labels["category"] == "skirt"
+    upload.cancel()
+
+
+def test_an_upload_that_ends_has_acknowledged_everything(client, own):
+    items = [v1.UpsertItemsRequest(id=item_id, labels_only=True) for item_id in ("own", "nothing", "own")]
+    answers = list(client.catalog.UpsertItemsStream(iter([v1.UpsertItemsStreamRequest(item=i) for i in items])))
+    results = [result for answer in answers for result in answer.results]
+    assert [result.error.reason for result in results] == ["", "NOT_FOUND", "INVALID_FIELD"]
+    assert answers[-1].acknowledged == len(items)
+
+
+def test_a_message_that_cannot_be_read_leaves_the_others(client, own):
+    relabelled = v1.UpsertItemsRequest(id="own", labels={"category": "skirt"}, labels_only=True)
+    upload = client.channel.stream_unary(
+        "/lapel.v1.CatalogService/UpsertItems",
+        request_serializer=lambda sent: sent,
+        response_deserializer=v1.UpsertItemsResponse.FromString,
+    )
+    results = upload(iter([b"\xff" * 9, relabelled.SerializeToString()])).results
+    assert [result.error.reason for result in results] == ["MESSAGE_UNREADABLE", ""]
     assert client.catalog.GetItem(v1.GetItemRequest(id="own")).item.labels["category"] == "skirt"
 
 
@@ -64,6 +101,21 @@ def test_items_are_counted(client, items):
     stats = client.catalog.CatalogStats(v1.CatalogStatsRequest())
     assert stats.items == len(items)
     assert sum(stats.labels["category"].counts.values()) == len(items)
+    assert not stats.next_page_token
+
+
+def test_pages_of_statistics_are_together_all_labels(client):
+    whole = client.catalog.CatalogStats(v1.CatalogStatsRequest())
+    paged, request = {}, v1.CatalogStatsRequest(page_size=3)
+    while True:
+        page = client.catalog.CatalogStats(request)
+        assert sum(len(labels.counts) for labels in page.labels.values()) <= 3 and page.items == whole.items
+        for attribute, labels in page.labels.items():
+            paged.setdefault(attribute, {}).update(labels.counts)
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert paged == {attribute: dict(labels.counts) for attribute, labels in whole.labels.items()}
 
 
 def test_an_export_has_everything(client, items):
@@ -85,3 +137,4 @@ def test_what_is_not_there_is_not_found(client):
     not_found = grpc.StatusCode.NOT_FOUND, "NOT_FOUND"
     refused(lambda: client.catalog.GetItem(v1.GetItemRequest(id="nothing")), *not_found)
     refused(lambda: client.catalog.GetItemImage(v1.GetItemImageRequest(id="nothing")), *not_found)
+    refused(lambda: client.image("nothing"), *not_found)

@@ -30,6 +30,8 @@ def test_a_generation_is_built_switched_to_rolled_back_and_dropped(start, connec
     assert built.state == v1.HEAD_STATE_BACKFILLING
     watched = list(client.generations.WatchGeneration(v1.WatchGenerationRequest()))[-1].generation
     assert (watched.backbone, watched.state) == (built.backbone, STANDBY), watched.failure
+    again = bundles.build_at_once(client, files(), hold=True)
+    assert (again.backbone, again.state) == (built.backbone, STANDBY), "the same files in one message"
     switched = client.generations.SwitchGeneration(v1.SwitchGenerationRequest(backbone=built.backbone))
     assert (switched.generation.state, states(client)) == (ACTIVE, [ACTIVE, STANDBY])
     answer = client.search.Search(like(items[0].id))

@@ -87,6 +87,31 @@ def test_active_heads_are_listed_in_pages(client, season):
     ]
 
 
+def test_a_bundle_comes_in_one_message_too(client):
+    bundle = bundles.external("tone", 2, ["warm", "cold"])
+    tone = bundles.register_at_once(client, bundle, request_id="tone-1")
+    assert (tone.name, tone.state) == ("tone", v1.HEAD_STATE_ACTIVE)
+    assert bundles.register(client, bundle).version == tone.version, "it is there"
+    assert bundles.register(client, bundle, request_id="tone-1").version == tone.version, "the same request"
+    invalid = grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"
+    refused(lambda: bundles.register_at_once(client, bundle, sha256="0" * 64), *invalid)
+    client.heads.RetireHead(v1.RetireHeadRequest(name="tone"))
+
+
+def test_labels_are_listed_in_pages(client):
+    whole = client.heads.ListLabels(v1.ListLabelsRequest())
+    assert not whole.next_page_token
+    listed, request = [], v1.ListLabelsRequest(page_size=4)
+    while True:
+        page = client.heads.ListLabels(request)
+        assert len(page.attributes) <= 4
+        listed += page.attributes
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert listed == list(whole.attributes)
+
+
 def test_a_changed_bundle_is_refused(client):
     changed = bundles.SEASON[:-1] + bytes([bundles.SEASON[-1] ^ 1])
     refused(lambda: bundles.register(client, changed), grpc.StatusCode.INVALID_ARGUMENT, "UNSOUND_BUNDLE")

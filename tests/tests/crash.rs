@@ -234,7 +234,8 @@ async fn check(
     *operated = found;
     check_sport(server, &there, context).await?;
     // The child may abort in its background work; what was asserted so far stands.
-    let stats = server.client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.ok()?.into_inner();
+    let stats =
+        server.client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.ok()?.into_inner();
     assert_eq!(
         (stats.items, stats.damaged_items.len(), stats.lost_records),
         (there.len() as u64, 0, 0),
@@ -299,7 +300,8 @@ async fn check_sport(server: &mut ChildServer, there: &ModelItems, context: &str
         }
     };
     assert_eq!(head.state(), v1::HeadState::Active, "{context}: {head:?}");
-    let stats = server.client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.ok()?.into_inner();
+    let stats =
+        server.client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.ok()?.into_inner();
     let sport = stats.heads.iter().find(|h| h.head == "sport")?;
     let wanted = there.values().filter(|i| !i.image.is_empty()).count() as u64;
     assert_eq!(sport.signatures, wanted, "{context}: signatures of sport");

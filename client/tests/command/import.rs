@@ -71,6 +71,53 @@ async fn a_photo_that_is_too_large_for_a_message_is_refused_alone() {
 }
 
 #[tokio::test]
+async fn an_import_goes_on_behind_what_streams_that_were_cut_off_stored() {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.limits.stream_items_max = 3;
+    })
+    .await;
+    let folder = tempfile::tempdir().expect("folder");
+    for n in 0..10 {
+        put(folder.path(), &format!("{n}.jpg"));
+    }
+    std::fs::write(folder.path().join("4.jpg"), "no photo").expect("written");
+    let run = lapel(&server.address, &["items", "import", folder.path().to_str().expect("UTF-8")]).await;
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    assert!(run.out.contains("imported 9 items (0 of them replaced), refused 1"), "{}", run.out);
+    assert_eq!(ids(&mut server.client().await).await.len(), 9);
+    server.finish().await;
+}
+
+/// A photo of more than 4 MiB: with comments, which a JPEG may have between its segments.
+fn large_photo() -> Vec<u8> {
+    let photo = std::fs::read(photo()).expect("read");
+    let comment = [&[0xff, 0xfe, 0xff, 0xff][..], &[b' '; 65_533]].concat();
+    [&photo[..2], &comment.repeat(80), &photo[2..]].concat()
+}
+
+#[tokio::test]
+async fn a_large_photo_goes_up_and_comes_down_in_an_export_and_by_itself() {
+    let (server, folder) = (server().await, tempfile::tempdir().expect("folder"));
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    put(&folder.path().join("shop"), "small.jpg");
+    let large = large_photo();
+    assert!(large.len() > 5 << 20);
+    std::fs::write(path("shop/large.jpg"), &large).expect("written");
+    for (verb, what) in [("import", path("shop")), ("export", path("exported"))] {
+        let run = lapel(&server.address, &["items", verb, &what]).await;
+        assert_eq!(run.code, Some(0), "{verb}: {}{}", run.out, run.err);
+    }
+    assert!(std::fs::read(path("exported/images/large.jpg")).expect("exported") == large);
+    let run = lapel(&server.address, &["items", "image", "large", &path("one.jpg")]).await;
+    assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+    assert!(std::fs::read(path("one.jpg")).expect("saved") == large);
+    let run = lapel(&server.address, &["items", "import", &path("exported")]).await;
+    assert!(run.out.contains("imported 2 items (2 of them replaced)"), "{}{}", run.out, run.err);
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn photos_of_one_name_in_several_folders_are_all_kept() {
     let (server, folder) = (server().await, tempfile::tempdir().expect("folder"));
     for name in ["summer/000.jpg", "summer/001.jpg", "winter/000.jpg", "winter/._000.jpg"] {

@@ -97,6 +97,19 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
         v1::build_generation_request::Part::Chunk(b"none".to_vec()),
     ];
     let generation = generation.map(|part| v1::BuildGenerationRequest { part: Some(part) }.encode_to_vec());
+    let upload = one(&v1::UpsertItemsStreamRequest { item: Some(item("x")) });
+    let file = v1::GenerationFileContent {
+        file: v1::GenerationFile::Backbone.into(),
+        content: b"none".to_vec(),
+        ..v1::GenerationFileContent::default()
+    };
+    let whole_generation =
+        v1::BuildGenerationFromFilesRequest { files: vec![file], hold: true, request_id: "ra".into() };
+    let whole_bundle = v1::RegisterHeadFromBundleRequest {
+        bundle: external_bundle("style", 2, &["boho"]),
+        request_id: "rb".into(),
+        ..v1::RegisterHeadFromBundleRequest::default()
+    };
     let labels = BTreeMap::from([("color".into(), 1.5), ("collar".into(), 0.5)]);
     vec![
         ("AdminService/Backup", Vec::new()),
@@ -112,8 +125,16 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
             "CatalogService/ListItems",
             one(&v1::ListItemsRequest { page_size: 2, page_token: String::new(), filters: vec![filter()] }),
         ),
-        ("CatalogService/ExportItems", one(&v1::ExportItemsRequest { after: "g0".into(), no_images: true })),
-        ("CatalogService/CatalogStats", Vec::new()),
+        (
+            "CatalogService/ExportItems",
+            one(&v1::ExportItemsRequest { after: "g0".into(), no_images: true, in_pieces: true }),
+        ),
+        (
+            "CatalogService/CatalogStats",
+            one(&v1::CatalogStatsRequest { page_size: 1, page_token: "color\nred".into() }),
+        ),
+        ("CatalogService/StreamItemImage", one(&v1::StreamItemImageRequest { id: "g0".into() })),
+        ("CatalogService/UpsertItemsStream", streamed(&[upload])),
         (
             "FeedbackService/Personalise",
             one(&v1::PersonaliseRequest {
@@ -149,6 +170,7 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
             one(&v1::DeleteProfileRequest { name: "p".into(), request_id: "r5".into() }),
         ),
         ("GenerationService/BuildGeneration", streamed(&generation)),
+        ("GenerationService/BuildGenerationFromFiles", one(&whole_generation)),
         ("GenerationService/WatchGeneration", one(&v1::WatchGenerationRequest { backbone: "b".into() })),
         ("GenerationService/ListGenerations", Vec::new()),
         (
@@ -160,6 +182,7 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
             one(&v1::DropGenerationRequest { backbone: "b".into(), request_id: "r7".into() }),
         ),
         ("HeadService/RegisterHead", streamed(&parts)),
+        ("HeadService/RegisterHeadFromBundle", one(&whole_bundle)),
         (
             "HeadService/PromoteHead",
             one(&v1::PromoteHeadRequest { name: "style".into(), version: 1, request_id: "r8".into() }),
@@ -182,7 +205,14 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
             "HeadService/RetireHead",
             one(&v1::RetireHeadRequest { name: "style".into(), version: 1, request_id: "q".into() }),
         ),
-        ("HeadService/ListLabels", one(&v1::ListLabelsRequest { attribute: "color".into() })),
+        (
+            "HeadService/ListLabels",
+            one(&v1::ListLabelsRequest {
+                attribute: "color".into(),
+                page_size: 1,
+                page_token: String::new(),
+            }),
+        ),
         (
             "SearchService/Describe",
             one(&v1::DescribeRequest {

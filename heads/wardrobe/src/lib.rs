@@ -187,10 +187,11 @@ fn rows(file: &Path, photos: &Path) -> Result<Vec<Result<LabelledPhoto, TableFau
     let (text, named) = text::decode(&bytes)?;
     let separator = separator_of(&text, named)?;
     let header = Header::read(&first_line(&text, separator).map_err(TableFault::Csv)?)?;
-    let mut found = Vec::new();
+    let (mut found, mut lines) = (Vec::new(), Lines::of(&text));
     for row in reader(&text, separator).records() {
-        let photo =
-            row.map_err(TableFault::Csv).and_then(|row| header.photo(&row, || line_of(&text, &row), photos));
+        let photo = row
+            .map_err(TableFault::Csv)
+            .and_then(|row| header.photo(&row, || lines.number_of(row.position()), photos));
         found.extend(photo.transpose());
     }
     Ok(found)
@@ -208,12 +209,30 @@ fn first_line(text: &str, separator: u8) -> csv::Result<csv::StringRecord> {
     reader(text, separator).headers().cloned()
 }
 
-/// The line of a row. A position of the reader's lies before the empty lines, and the half of a line end, that precede it.
-fn line_of(text: &str, row: &csv::StringRecord) -> usize {
-    let at = row.position().map_or(0, |position| position.byte() as usize);
-    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
-    let ends = &after[..after.len() - after.trim_start_matches(['\r', '\n']).len()];
-    1 + before.matches('\n').count() + ends.matches('\n').count()
+/// Numbers of the lines of a text, asked for from its beginning to its end, so that each of them is counted once.
+struct Lines<'a> {
+    text: &'a str,
+    /// Bytes that were counted, and the lines that end in them.
+    counted: usize,
+    ended: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, counted: 0, ended: 0 }
+    }
+
+    /// The line of a row. A position of the reader's lies before the empty lines, and the half of a line end, that precede
+    /// the row.
+    fn number_of(&mut self, position: Option<&csv::Position>) -> usize {
+        let at = position.map_or(0, |position| position.byte() as usize);
+        let after = self.text.get(at..).unwrap_or_default();
+        let start = self.text.len() - after.trim_start_matches(['\r', '\n']).len();
+        let between = self.text.get(self.counted..start).unwrap_or_default();
+        self.ended += between.matches('\n').count();
+        self.counted = self.counted.max(start);
+        self.ended + 1
+    }
 }
 
 /// The separator that gives a column `image`: the one that the table names, or another where the table was saved again.
@@ -258,7 +277,7 @@ impl Header {
     fn photo(
         &self,
         row: &csv::StringRecord,
-        line: impl Fn() -> usize,
+        mut line: impl FnMut() -> usize,
         photos: &Path,
     ) -> Result<Option<LabelledPhoto>, TableFault> {
         let mut photo = LabelledPhoto::default();

@@ -83,6 +83,20 @@ fn a_row_that_cannot_be_meant_leaves_the_others_as_they_are() {
 }
 
 #[test]
+fn every_row_that_cannot_be_meant_has_its_line() {
+    // So many that counting the lines from the beginning for each of them would take minutes.
+    const ROWS: usize = 300_000;
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join(TABLE);
+    std::fs::write(&file, format!("image,color\r\n{}", ",red\r\n\r\n".repeat(ROWS))).expect("written");
+    let rows = read_rows(&file, folder.path()).expect("read");
+    assert_eq!(rows.len(), ROWS);
+    for (at, row) in rows.iter().enumerate() {
+        assert!(matches!(row, Err(TableFault::NoImage { line }) if *line == 2 * at + 2), "{at}: {row:?}");
+    }
+}
+
+#[test]
 fn a_file_whose_name_differs_by_its_unicode_form_is_found() {
     let folder = tempfile::tempdir().expect("folder");
     let apart = folder.path().join("Gro\u{308}ße-M-rot.jpg");

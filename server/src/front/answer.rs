@@ -19,8 +19,9 @@ use tonic::codegen::Bytes;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Code, Status};
 
-/// Bytes that the transport gets at a time: of what it has, it does not say whether it is read.
-const PIECE: usize = 64 << 10;
+/// Bytes that the transport gets at a time: of what it has, it does not say whether it is read. Whoever reads so many within
+/// `limits.stall_seconds` reads slowly, and is waited for.
+const PIECE: usize = 16 << 10;
 /// Answers of one connection that are open although they were given up. With more it is closed: the transport keeps a piece
 /// of each.
 const GIVEN_UP_MAX: usize = 8;
@@ -298,6 +299,24 @@ mod tests {
         let status = end.trailers_ref().and_then(Status::from_header_map).expect("a status");
         assert_eq!(status.code(), Code::DeadlineExceeded);
         assert!(next(&mut answers[0]).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_read_slowly_is_waited_for() {
+        let (call, unread) = (call(), Unread::default());
+        let mut answer = unread.answer(whole(3 * PIECE, call.answer(3 * PIECE).expect("room")), record());
+        let long = Duration::from_secs(60);
+        let long_ago = Instant::now().checked_sub(2 * long).expect("the machine ran then");
+        for _ in 0..2 {
+            lock(&answer.going).as_mut().expect("it goes").went = Some(long_ago);
+            // A part of its message is read, and not all of it.
+            assert!(next(&mut answer).await.expect("a piece").expect("sound").is_data());
+            unread.give_up(long);
+            assert!(lock(&answer.going).is_some(), "something was read");
+        }
+        lock(&answer.going).as_mut().expect("it goes").went = Some(long_ago);
+        unread.give_up(long);
+        assert!(lock(&answer.going).is_none(), "nothing was read since");
     }
 
     #[tokio::test]

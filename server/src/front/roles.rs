@@ -49,7 +49,9 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
         ) => &[Search, Write, Heads, Admin],
         ("lapel.v1.SearchService", "Describe" | "Search" | "SearchBatch")
         | ("lapel.v1.FeedbackService", "Personalise" | "GetProfile")
-        | ("lapel.v1.CatalogService", "GetItem" | "GetItemImage" | "ListItems") => &[Search],
+        | ("lapel.v1.CatalogService", "GetItem" | "GetItemImage" | "StreamItemImage" | "ListItems") => {
+            &[Search]
+        }
         // Everybody's profiles are an operator's to list, which the service sees to.
         ("lapel.v1.FeedbackService", "ListProfiles") => &[Search, Admin],
         // Whoever fills the catalogue or takes it away sees how much there is.
@@ -57,15 +59,21 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
         // Whoever changes heads sees what becomes of them.
         ("lapel.v1.HeadService", "WatchHead" | "ListHeads" | "GetHead" | "ListLabels")
         | ("lapel.v1.GenerationService", "WatchGeneration" | "ListGenerations") => &[Search, Heads],
-        ("lapel.v1.CatalogService", "UpsertItems" | "DeleteItems")
+        ("lapel.v1.CatalogService", "UpsertItems" | "UpsertItemsStream" | "DeleteItems")
         | ("lapel.v1.FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => &[Write],
         (
             "lapel.v1.HeadService",
-            "RegisterHead" | "PromoteHead" | "RollbackHead" | "CancelHead" | "RetireHead",
+            "RegisterHead"
+            | "RegisterHeadFromBundle"
+            | "PromoteHead"
+            | "RollbackHead"
+            | "CancelHead"
+            | "RetireHead",
         )
-        | ("lapel.v1.GenerationService", "BuildGeneration" | "SwitchGeneration" | "DropGeneration") => {
-            &[Heads]
-        }
+        | (
+            "lapel.v1.GenerationService",
+            "BuildGeneration" | "BuildGenerationFromFiles" | "SwitchGeneration" | "DropGeneration",
+        ) => &[Heads],
         ("lapel.v1.CatalogService", "ExportItems") | ("lapel.v1.AdminService", "Backup") => &[Admin],
         _ => return None,
     };
@@ -77,6 +85,8 @@ fn lasts(method: &str) -> bool {
     matches!(
         method,
         "UpsertItems"
+            | "UpsertItemsStream"
+            | "StreamItemImage"
             | "ExportItems"
             | "RegisterHead"
             | "WatchHead"

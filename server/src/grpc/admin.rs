@@ -1,13 +1,10 @@
 //! `AdminService`.
 
 use super::Services;
-use super::outgoing::{Answers, Outgoing};
+use super::outgoing::{Answers, Outgoing, PIECE_BYTES};
 use lapel_proto::v1;
 use lapel_proto::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
-
-/// Bytes of a backup in one message, at most: clients read 4 MiB unless they are told otherwise. A record may be cut.
-const CHUNK: usize = 1 << 20;
 
 #[tonic::async_trait]
 impl AdminService for Services {
@@ -17,8 +14,8 @@ impl AdminService for Services {
         &self,
         request: Request<v1::BackupRequest>,
     ) -> Result<Response<Self::BackupStream>, Status> {
-        // A caller that has stalled is given up: a store that must be opened anew waits for the backup's end.
-        let (outgoing, answers) = Outgoing::new(&request, self.core.config.limits.stall());
+        // A caller that has stalled is given up by the gate: a store that must be opened anew waits for the backup's end.
+        let (outgoing, answers) = Outgoing::new(&request);
         let core = self.core.clone();
         tokio::task::spawn_blocking(move || {
             let mut chunk = Vec::new();
@@ -27,8 +24,9 @@ impl AdminService for Services {
                     .send_blocking(v1::BackupResponse { chunk: std::mem::take(chunk), damaged_records: 0 })
             };
             let written = core.backup(|bytes| {
-                bytes.chunks(CHUNK).try_for_each(|piece| {
-                    if chunk.len() + piece.len() > CHUNK {
+                // A record may be cut.
+                bytes.chunks(PIECE_BYTES).try_for_each(|piece| {
+                    if chunk.len() + piece.len() > PIECE_BYTES {
                         send(&mut chunk)?;
                     }
                     chunk.extend_from_slice(piece);

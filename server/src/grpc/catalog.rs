@@ -1,34 +1,22 @@
 //! `CatalogService`.
 
-use super::outgoing::{Answers, Outgoing};
-use super::status::cut_short;
-use super::{Services, asked, convert, paging};
-use crate::admission::{Admitted, Held};
-use crate::catalogue::{Item, Snapshot};
-use crate::core::{NewItem, RequestId, Upserted};
+use super::export::{Export, content_type, send_image};
+use super::frames::Frames;
+use super::outgoing::{Answers, MESSAGE_BYTES, Outgoing, readable};
+use super::upload::Upload;
+use super::{Services, asked, convert, paging, stats};
+use crate::admission::Admitted;
+use crate::core::RequestId;
 use crate::error::{Error, Faults};
 use crate::search::checked_filter;
 use crate::stages::carried;
-use crate::store::{Moment, StoreError};
-use lapel_heads::{PhotoLimits, photo_format};
 use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
-use roaring::RoaringBitmap;
-use std::collections::HashSet;
-use tokio::task::JoinHandle;
-use tonic::{Request, Response, Status, Streaming};
+use prost::{Message, Name};
+use tonic::{Code, Request, Response, Status, Streaming};
 
-/// Items with images that are embedded and committed together.
-const BATCH_IMAGES: usize = 64;
-/// Items, with images or without, that are committed together.
-const BATCH: usize = 1024;
-/// Bytes of messages from which on a batch is full; two batches are in memory at a time.
-const BATCH_BYTES: usize = 32 << 20;
-/// The share of all room that a batch may take at most, so that a stream does not fill it by itself.
-const BATCH_SHARE: usize = 8;
-
-/// The outcome of a batch: one result an item, in their order.
-type Batch = Result<Vec<Result<Upserted, Error>>, Error>;
+/// What an id takes in a list beside itself.
+const ID_BYTES: usize = 4;
 
 #[tonic::async_trait]
 impl CatalogService for Services {
@@ -36,59 +24,27 @@ impl CatalogService for Services {
         &self,
         request: Request<Streaming<v1::UpsertItemsRequest>>,
     ) -> Result<Response<v1::UpsertItemsResponse>, Status> {
-        let room = Admitted::of(&request)?;
-        let mut stream = request.into_inner();
-        let limits = &self.core.config.limits;
-        let most = limits.stream_items_max;
-        let mut upsert = Upsert {
-            services: self,
-            ids: HashSet::new(),
-            results: Vec::new(),
-            batch: Vec::new(),
-            held: Vec::new(),
-            images: 0,
-            bytes: 0,
-            bytes_max: BATCH_BYTES.min(limits.request_bytes_max.0 / BATCH_SHARE),
-            running: None,
-        };
-        loop {
-            let message = tokio::select! {
-                biased;
-                message = stream.message() => message,
-                // Somebody waits for room, perhaps this stream's next message: what is kept here is stored, however
-                // little it is.
-                () = room.crowded(), if upsert.keeps() => {
-                    upsert.finish().await?;
-                    continue;
-                }
-            };
-            let message = match message {
-                Ok(Some(message)) => message,
-                Ok(None) => break,
-                Err(cause) => return Err(upsert.cut_short(&cause).await?),
-            };
-            if upsert.results.len() == most {
-                // What came before is complete and durable before the caller hears of it.
-                upsert.finish().await?;
-                return Err(Error::Exhausted(format!(
-                    "a stream has at most {most} items; those were stored"
-                ))
-                .into());
-            }
-            let bytes = convert::in_memory(&message);
-            let mut held = room.hold(bytes);
-            if held.is_err() {
-                // What this stream itself holds is free again once it is durable.
-                upsert.finish().await?;
-                held = room.hold(bytes);
-            }
-            match held {
-                Ok(held) => upsert.take(message, bytes, held).await?,
-                Err(full) => return Err(upsert.cut_short(&full.into()).await?),
-            }
-        }
-        upsert.finish().await?;
-        Ok(Response::new(v1::UpsertItemsResponse { results: upsert.results }))
+        let (room, mut frames) = (Admitted::of(&request)?, Frames::of(&request)?);
+        let mut upload = Upload::new(self.core.clone(), None);
+        receive(&mut upload, &mut frames, &room, |item: v1::UpsertItemsRequest| item).await?;
+        Ok(Response::new(upload.into_answer()))
+    }
+
+    type UpsertItemsStreamStream = Answers<v1::UpsertItemsStreamResponse>;
+
+    async fn upsert_items_stream(
+        &self,
+        request: Request<Streaming<v1::UpsertItemsStreamRequest>>,
+    ) -> Result<Response<Self::UpsertItemsStreamStream>, Status> {
+        let (room, mut frames) = (Admitted::of(&request)?, Frames::of(&request)?);
+        let (outgoing, answers) = Outgoing::new(&request);
+        let mut upload = Upload::new(self.core.clone(), Some(outgoing));
+        tokio::spawn(carried(async move {
+            let item = |message: v1::UpsertItemsStreamRequest| message.item.unwrap_or_default();
+            let received = receive(&mut upload, &mut frames, &room, item).await;
+            upload.end(received);
+        }));
+        Ok(Response::new(answers))
     }
 
     async fn get_item(
@@ -108,12 +64,30 @@ impl CatalogService for Services {
         let id = request.into_inner().id;
         let image = self.core.image(&id).await?;
         let image = image.ok_or_else(|| Error::not_found("item with an image", id))?;
-        let format = photo_format(&image, self.core.config.photo_limits()).map_err(Error::from)?;
-        let content_type = format.to_mime_type().to_owned();
-        let mut answer = Response::new(v1::GetItemImageResponse { image, content_type });
+        let content_type = content_type(&image, self.core.config.photo_limits())?;
+        let answer = v1::GetItemImageResponse { image, content_type };
+        let mut answer = Response::new(readable(answer, || "read it by StreamItemImage".to_owned())?);
         // It is compressed already.
         answer.disable_compression();
         Ok(answer)
+    }
+
+    type StreamItemImageStream = Answers<v1::StreamItemImageResponse>;
+
+    async fn stream_item_image(
+        &self,
+        request: Request<v1::StreamItemImageRequest>,
+    ) -> Result<Response<Self::StreamItemImageStream>, Status> {
+        let id = &request.get_ref().id;
+        let image = self.core.image(id).await?;
+        let image = image.ok_or_else(|| Error::not_found("item with an image", id))?;
+        let content_type = content_type(&image, self.core.config.photo_limits())?;
+        let (outgoing, answers) = Outgoing::new(&request);
+        tokio::spawn(async move {
+            let sent = send_image(image, content_type, &outgoing).await;
+            outgoing.end(sent);
+        });
+        Ok(Response::new(answers))
     }
 
     async fn delete_items(
@@ -128,6 +102,13 @@ impl CatalogService for Services {
         let most = self.core.config.limits.stream_items_max;
         if ids.is_empty() || ids.len() > most {
             faults.refuse("ids", format!("{} ids are given; 1 to {most} are accepted", ids.len()));
+        }
+        // Any of them may have to be said again.
+        let bytes: usize = ids.iter().map(|id| id.len() + ID_BYTES).sum();
+        if bytes > MESSAGE_BYTES {
+            let wanted =
+                format!("the ids take {bytes} bytes; up to {MESSAGE_BYTES} are accepted, as an answer has");
+            faults.refuse("ids", wanted);
         }
         faults.end()?;
         ids.sort();
@@ -164,16 +145,12 @@ impl CatalogService for Services {
         request: Request<v1::ExportItemsRequest>,
     ) -> Result<Response<Self::ExportItemsStream>, Status> {
         let (snapshot, moment) = self.core.moment().await?;
-        let (outgoing, answers) = Outgoing::new(&request, self.core.config.limits.stall());
-        let v1::ExportItemsRequest { after, no_images } = request.into_inner();
+        let (outgoing, answers) = Outgoing::new(&request);
+        let v1::ExportItemsRequest { after, no_images, in_pieces } = request.into_inner();
         let limits = self.core.config.photo_limits();
         tokio::task::spawn_blocking(move || {
-            let images = (!no_images).then_some((moment.as_ref(), limits));
-            let items = snapshot.items();
-            let sent = items
-                .after(&after)
-                .filter_map(|slot| items.get(slot))
-                .try_for_each(|item| outgoing.send_blocking(export(&snapshot, item, images)?));
+            let (snapshot, moment) = (snapshot.as_ref(), moment.as_ref());
+            let sent = Export { snapshot, moment, limits, no_images, in_pieces }.send(&after, &outgoing);
             outgoing.end(sent);
         });
         Ok(Response::new(answers))
@@ -181,142 +158,71 @@ impl CatalogService for Services {
 
     async fn catalog_stats(
         &self,
-        _: Request<v1::CatalogStatsRequest>,
+        request: Request<v1::CatalogStatsRequest>,
     ) -> Result<Response<v1::CatalogStatsResponse>, Status> {
+        let request = request.into_inner();
         let (snapshot, cached_features) = (self.core.snapshot(), self.core.features_cached());
-        let stats =
-            self.core.in_turn(move || v1::CatalogStatsResponse { cached_features, ..stats(&snapshot) });
-        Ok(Response::new(stats.await?))
+        let page = self.core.in_turn(move || stats::page(&snapshot, &request, cached_features));
+        Ok(Response::new(page.await??))
     }
 }
 
-fn stats(snapshot: &Snapshot) -> v1::CatalogStatsResponse {
-    let items = snapshot.items().len() as u64;
-    let labels = snapshot.items().labels().map(|(attribute, by_label)| {
-        let count = |(label, slots): (&String, &std::sync::Arc<RoaringBitmap>)| (label.clone(), slots.len());
-        (attribute.clone(), v1::LabelCounts { counts: by_label.iter().map(count).collect() })
-    });
-    let coverage = snapshot.columns().iter().map(|c| v1::HeadCoverage {
-        head: c.head().name().to_owned(),
-        signatures: c.count(),
-        missing: items - c.count(),
-    });
-    v1::CatalogStatsResponse {
-        items,
-        labels: labels.collect(),
-        heads: coverage.collect(),
-        generation: snapshot.generation,
-        damaged_items: snapshot.damage().0.iter().cloned().collect(),
-        lost_records: snapshot.damage().1,
-        ..v1::CatalogStatsResponse::default()
-    }
+/// Whether a stream was ended on our side, so that its caller hears why; otherwise it is the transport that lost it.
+fn is_heard(cause: &Status) -> bool {
+    matches!(cause.code(), Code::DeadlineExceeded | Code::ResourceExhausted | Code::InvalidArgument)
 }
 
-/// An item with its signatures, and its image where images are wanted.
-fn export(
-    snapshot: &Snapshot,
-    item: &Item,
-    images: Option<(Option<&Moment>, PhotoLimits)>,
-) -> Result<v1::ExportItemsResponse, Error> {
-    let (mut image, mut content_type) = (Vec::new(), String::new());
-    if let Some((moment, limits)) = images.filter(|_| item.record.has_image()) {
-        image = moment.ok_or(StoreError::Reopening)?.image(&item.id)?;
-        content_type = photo_format(&image, limits).map(|f| f.to_mime_type().to_owned()).unwrap_or_default();
-    }
-    let rows = snapshot.active_signatures(&[&item.id])?.into_iter().flatten();
-    let signatures = snapshot.columns().iter().zip(rows).filter_map(|(column, values)| {
-        Some(v1::Signature { head: column.head().name().to_owned(), values: values?.into_owned() })
-    });
-    Ok(v1::ExportItemsResponse {
-        item: Some(convert::item(snapshot, item)),
-        content_type,
-        image,
-        signatures: signatures.collect(),
-    })
-}
-
-/// One stream: a batch is filled while the one before is embedded and committed.
-struct Upsert<'a> {
-    services: &'a Services,
-    ids: HashSet<String>,
-    /// One a message so far; those of unfinished batches are still without an outcome.
-    results: Vec<v1::UpsertResult>,
-    /// Items with the places of their results.
-    batch: Vec<(usize, NewItem)>,
-    /// The room of the batch's messages.
-    held: Vec<Held>,
-    /// Images of the batch, and bytes of its messages.
-    images: usize,
-    bytes: usize,
-    /// Bytes of a full batch.
-    bytes_max: usize,
-    running: Option<(Vec<usize>, JoinHandle<Batch>)>,
-}
-
-impl Upsert<'_> {
-    async fn take(&mut self, message: v1::UpsertItemsRequest, bytes: usize, held: Held) -> Result<(), Error> {
-        let once = self.ids.insert(message.id.clone());
-        self.results.push(v1::UpsertResult { id: message.id.clone(), ..v1::UpsertResult::default() });
-        match convert::new_item(message, once) {
-            Err(error) => {
-                if let Some(result) = self.results.last_mut() {
-                    result.error = Some(convert::item_error(error));
-                }
+/// Takes an upload to its end; `item` opens a message.
+async fn receive<M: Message + Name + Default>(
+    upload: &mut Upload,
+    frames: &mut Frames,
+    room: &Admitted,
+    item: impl Fn(M) -> v1::UpsertItemsRequest,
+) -> Result<(), Status> {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = frames.next::<M>() => next,
+            // Somebody waits for room, perhaps this stream's next message: what is kept here is stored, however little it is.
+            () = room.crowded(), if upload.keeps() => {
+                upload.finish().await?;
+                continue;
             }
-            Ok(item) => {
-                self.images += usize::from(item.image.is_some());
-                self.bytes += bytes;
-                self.held.push(held);
-                self.batch.push((self.results.len() - 1, item));
+            settled = upload.settle(), if upload.has_unsettled() => {
+                settled?;
+                continue;
             }
+        };
+        let message = match next {
+            Ok(Some(message)) => message.map(&item),
+            Ok(None) => break,
+            Err(cause) if is_heard(&cause) => return Err(upload.cut_short(&cause).await?),
+            // The caller has left. No further batch is begun for it.
+            Err(cause) => return Err(cause),
+        };
+        if let Err(full) = upload.check_room() {
+            // What came before is complete and durable before the caller hears of it.
+            upload.finish().await?;
+            return Err(full.into());
         }
-        let is_full =
-            self.batch.len() >= BATCH || self.images >= BATCH_IMAGES || self.bytes >= self.bytes_max;
-        if is_full { self.flush().await } else { Ok(()) }
-    }
-
-    /// Whether anything is kept that is not durable.
-    fn keeps(&self) -> bool {
-        self.running.is_some() || !self.batch.is_empty()
-    }
-
-    /// What the caller hears when the stream cannot be read on: what came before is stored and told.
-    async fn cut_short(&mut self, cause: &Status) -> Result<Status, Error> {
-        self.finish().await?;
-        let stored = self.results.iter().filter(|result| result.error.is_none()).count();
-        Ok(cut_short(cause, self.results.len() + 1, stored))
-    }
-
-    /// Waits until everything taken is durable.
-    async fn finish(&mut self) -> Result<(), Error> {
-        while self.keeps() {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for the running batch and starts the filled one.
-    async fn flush(&mut self) -> Result<(), Error> {
-        if let Some((places, running)) = self.running.take() {
-            for (place, outcome) in places.into_iter().zip(running.await??) {
-                match outcome {
-                    Ok(upserted) => self.results[place].replaced = upserted.replaced,
-                    Err(error) => self.results[place].error = Some(convert::item_error(error)),
-                }
+        let message = match message {
+            Ok(message) => message,
+            Err(fault) => {
+                upload.refuse(fault);
+                continue;
             }
+        };
+        let bytes = convert::in_memory(&message);
+        let mut held = room.hold(bytes);
+        if held.is_err() {
+            // What this stream itself holds is free again once it is durable.
+            upload.finish().await?;
+            held = room.hold(bytes);
         }
-        if !self.batch.is_empty() {
-            let (places, items) = std::mem::take(&mut self.batch).into_iter().unzip();
-            (self.images, self.bytes) = (0, 0);
-            let (core, held) = (self.services.core.clone(), std::mem::take(&mut self.held));
-            let stored = async move {
-                let outcome = core.upsert(items).await;
-                // Not the caller decides how long they are in memory: it may have left.
-                drop(held);
-                outcome
-            };
-            self.running = Some((places, tokio::spawn(carried(stored))));
+        match held {
+            Ok(held) => upload.take(message, bytes, held).await?,
+            Err(full) => return Err(upload.cut_short(&full.into()).await?),
         }
-        Ok(())
     }
+    Ok(upload.finish().await?)
 }

@@ -1,6 +1,7 @@
 //! `FeedbackService`.
 
 use super::asked::Asked;
+use super::outgoing::readable;
 use super::{Services, convert, paging};
 use crate::core::RequestId;
 use crate::error::{Error, Faults};
@@ -22,7 +23,9 @@ impl FeedbackService for Services {
         request: Request<v1::PersonaliseRequest>,
     ) -> Result<Response<v1::PersonaliseResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.personalise_one(request.into_inner(), &caller).await?))
+        let answer = self.personalise_one(request.into_inner(), &caller).await?;
+        let fewer = || "ask for fewer results, or without explanations".to_owned();
+        Ok(Response::new(readable(answer, fewer)?))
     }
 
     async fn save_profile(

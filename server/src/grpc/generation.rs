@@ -1,6 +1,6 @@
 //! `GenerationService`.
 
-use super::incoming::Incoming;
+use super::incoming::{Incoming, Whole};
 use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert};
 use crate::admission::{Admitted, Held};
@@ -27,6 +27,30 @@ impl GenerationService for Services {
         Ok(Response::new(v1::BuildGenerationResponse { generation: Some(generation(&self.core, &status)) }))
     }
 
+    async fn build_generation_from_files(
+        &self,
+        request: Request<v1::BuildGenerationFromFilesRequest>,
+    ) -> Result<Response<v1::BuildGenerationFromFilesResponse>, Status> {
+        let v1::BuildGenerationFromFilesRequest { files, hold, request_id } = request.into_inner();
+        let limits = &self.core.config.limits;
+        let (mut taken, mut hashes) = (GenerationFiles::default(), Vec::new());
+        for (at, file) in files.into_iter().enumerate() {
+            let v1::GenerationFileContent { file: kind, content, sha256, signature } = file;
+            let kind = kind_of(kind, &taken, limits.heads_max, &format!("files[{at}].file"))?;
+            let field = format!("files[{at}].sha256");
+            let whole = Whole { bytes: &content, sha256: &sha256, signature: &signature, field };
+            hashes.push(whole.check(limits.bundle_bytes_max.0, self.core.bundle_key.as_ref())?);
+            put(&mut taken, kind, content);
+        }
+        check_complete(&taken, "files")?;
+        // The same request as one whose files come in pieces.
+        let request =
+            convert::request_id_of("BuildGeneration", b"", &request_id, hashes.join(",").as_bytes())?;
+        let status = self.core.build_generation(taken, hold, request).await?;
+        let generation = Some(generation(&self.core, &status));
+        Ok(Response::new(v1::BuildGenerationFromFilesResponse { generation }))
+    }
+
     type WatchGenerationStream = Answers<v1::WatchGenerationResponse>;
 
     async fn watch_generation(
@@ -35,7 +59,7 @@ impl GenerationService for Services {
     ) -> Result<Response<Self::WatchGenerationStream>, Status> {
         let core = self.core.clone();
         let fingerprint = core.model_status(&request.get_ref().backbone)?.fingerprint;
-        let (outgoing, answers) = Outgoing::new(&request, core.config.limits.stall());
+        let (outgoing, answers) = Outgoing::new(&request);
         tokio::spawn(async move {
             let watched = watch_until_settled(&core, &fingerprint, &outgoing).await;
             outgoing.end(watched);
@@ -102,21 +126,7 @@ impl Receiving<'_> {
         heads_max: usize,
     ) -> Result<(), Error> {
         self.finish()?;
-        let file = v1::GenerationFile::try_from(header.file).unwrap_or_default();
-        let twice = match file {
-            v1::GenerationFile::Backbone => !self.files.backbone.is_empty(),
-            v1::GenerationFile::ExtractParts => !self.files.extract_parts.is_empty(),
-            v1::GenerationFile::Head => self.files.heads.len() >= heads_max,
-            v1::GenerationFile::Unspecified => {
-                let wanted = format!("{} is no kind of file; see GenerationFile", header.file);
-                return Err(Error::invalid("header.file", wanted));
-            }
-        };
-        if twice {
-            let wanted =
-                format!("one backbone, one \"Extract Parts?\" head and up to {heads_max} heads are accepted");
-            return Err(Error::invalid("header.file", wanted));
-        }
+        let file = kind_of(header.file, &self.files, heads_max, "header.file")?;
         self.announced.push(header.sha256.to_lowercase());
         self.current = Some((
             file,
@@ -129,13 +139,52 @@ impl Receiving<'_> {
         let Some((file, incoming)) = self.current.take() else { return Ok(()) };
         let (bytes, held) = incoming.finish(self.key)?;
         self.held.push(held);
-        match file {
-            v1::GenerationFile::Backbone => self.files.backbone = bytes,
-            v1::GenerationFile::ExtractParts => self.files.extract_parts = bytes,
-            v1::GenerationFile::Head | v1::GenerationFile::Unspecified => self.files.heads.push(bytes),
-        }
+        put(&mut self.files, file, bytes);
         Ok(())
     }
+}
+
+/// What the next file is, told at `field`; one that is there already, or one too many, is refused.
+fn kind_of(
+    number: i32,
+    there: &GenerationFiles,
+    heads_max: usize,
+    field: &str,
+) -> Result<v1::GenerationFile, Error> {
+    let kind = v1::GenerationFile::try_from(number).unwrap_or_default();
+    let is_too_many = match kind {
+        v1::GenerationFile::Backbone => !there.backbone.is_empty(),
+        v1::GenerationFile::ExtractParts => !there.extract_parts.is_empty(),
+        v1::GenerationFile::Head => there.heads.len() >= heads_max,
+        v1::GenerationFile::Unspecified => {
+            let wanted = format!("{number} is no kind of file; see GenerationFile");
+            return Err(Error::invalid(field, wanted));
+        }
+    };
+    if is_too_many {
+        let wanted =
+            format!("one backbone, one \"Extract Parts?\" head and up to {heads_max} heads are accepted");
+        return Err(Error::invalid(field, wanted));
+    }
+    Ok(kind)
+}
+
+fn put(files: &mut GenerationFiles, kind: v1::GenerationFile, bytes: Vec<u8>) {
+    match kind {
+        v1::GenerationFile::Backbone => files.backbone = bytes,
+        v1::GenerationFile::ExtractParts => files.extract_parts = bytes,
+        v1::GenerationFile::Head | v1::GenerationFile::Unspecified => files.heads.push(bytes),
+    }
+}
+
+/// A generation has a model; whether it has heads is seen when it is built.
+fn check_complete(files: &GenerationFiles, field: &str) -> Result<(), Error> {
+    for (name, file) in [("backbone", &files.backbone), ("\"Extract Parts?\" head", &files.extract_parts)] {
+        if file.is_empty() {
+            return Err(Error::invalid(field, format!("the {name} is missing")));
+        }
+    }
+    Ok(())
 }
 
 impl Services {
@@ -173,12 +222,7 @@ impl Services {
         }
         receiving.finish()?;
         let Receiving { files, held, announced, .. } = receiving;
-        for (name, file) in [("backbone", &files.backbone), ("\"Extract Parts?\" head", &files.extract_parts)]
-        {
-            if file.is_empty() {
-                return Err(Error::invalid("header.file", format!("the {name} is missing")).into());
-            }
-        }
+        check_complete(&files, "header.file")?;
         let request = convert::request_id_of("BuildGeneration", b"", &id, announced.join(",").as_bytes())?;
         Ok((files, hold, request, held))
     }

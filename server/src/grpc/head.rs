@@ -1,6 +1,6 @@
 //! `HeadService`.
 
-use super::incoming::Incoming;
+use super::incoming::{Incoming, Whole};
 use super::outgoing::{Answers, Outgoing};
 use super::{Services, convert, paging};
 use crate::admission::{Admitted, Held};
@@ -27,6 +27,29 @@ impl HeadService for Services {
         let (bundle, registration, _held) = self.receive(request.into_inner(), &room).await?;
         let status = self.core.register_head(bundle, registration).await?;
         Ok(Response::new(v1::RegisterHeadResponse { head: Some(convert::head(&status)) }))
+    }
+
+    async fn register_head_from_bundle(
+        &self,
+        request: Request<v1::RegisterHeadFromBundleRequest>,
+    ) -> Result<Response<v1::RegisterHeadFromBundleResponse>, Status> {
+        let v1::RegisterHeadFromBundleRequest { bundle, sha256, update, hold, request_id, signature } =
+            request.into_inner();
+        let file =
+            Whole { bytes: &bundle, sha256: &sha256, signature: &signature, field: "sha256".to_owned() };
+        let found = file.check(self.core.config.limits.bundle_bytes_max.0, self.core.bundle_key.as_ref())?;
+        // The same request as one whose bundle comes in pieces.
+        let header = v1::RegisterHeadHeader {
+            size_bytes: bundle.len() as u64,
+            sha256: found,
+            update,
+            hold,
+            request_id,
+            signature,
+        };
+        let request = convert::request_id("RegisterHead", &header.request_id, &header)?;
+        let status = self.core.register_head(bundle, Registration { update, hold, request }).await?;
+        Ok(Response::new(v1::RegisterHeadFromBundleResponse { head: Some(convert::head(&status)) }))
     }
 
     async fn promote_head(
@@ -67,7 +90,7 @@ impl HeadService for Services {
     ) -> Result<Response<Self::WatchHeadStream>, Status> {
         let v1::WatchHeadRequest { name, version } = request.get_ref();
         let changes = self.core.registry.watch(name, *version)?;
-        let (outgoing, answers) = Outgoing::new(&request, self.core.config.limits.stall());
+        let (outgoing, answers) = Outgoing::new(&request);
         let stopping = self.core.stopping.clone();
         tokio::spawn(async move {
             let watched = watch_until_settled(changes, &outgoing, &stopping).await;
@@ -126,7 +149,11 @@ impl HeadService for Services {
         &self,
         request: Request<v1::ListLabelsRequest>,
     ) -> Result<Response<v1::ListLabelsResponse>, Status> {
-        let only = request.into_inner().attribute;
+        let v1::ListLabelsRequest { attribute: only, page_size, page_token } = request.into_inner();
+        let size = match page_size {
+            0 => usize::MAX,
+            asked => paging::page_size(asked)?,
+        };
         let snapshot = self.core.snapshot();
         let all = snapshot
             .columns()
@@ -138,10 +165,13 @@ impl HeadService for Services {
         if !only.is_empty() && !valid.contains(&only) {
             return Err(Error::NotFound { what: "attribute", name: only, valid }.into());
         }
-        let chosen = all.into_iter().filter(|(_, a)| only.is_empty() || a.name == only);
+        let is_chosen = |a: &Attribute| (only.is_empty() || a.name == only) && a.name > page_token;
+        let chosen = all.into_iter().filter(|(_, a)| is_chosen(a)).take(size.saturating_add(1));
         let items_min = self.core.config.search.prototype_items_min;
-        let attributes = chosen.map(|(column, a)| labels(&snapshot, column, a, items_min)).collect();
-        Ok(Response::new(v1::ListLabelsResponse { attributes, generation: snapshot.generation }))
+        let found = chosen.map(|(column, a)| labels(&snapshot, column, a, items_min)).collect();
+        let (attributes, next_page_token) = paging::cut(found, size, |a| a.attribute.clone());
+        let generation = snapshot.generation;
+        Ok(Response::new(v1::ListLabelsResponse { attributes, generation, next_page_token }))
     }
 }
 

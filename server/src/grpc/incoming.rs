@@ -1,4 +1,4 @@
-//! A file that comes in pieces: announced with its size and hash, then checked against both.
+//! Files on their way in: in pieces, announced with their size and hash and checked against both, or whole.
 
 use crate::admission::{Admitted, Held};
 use crate::error::Error;
@@ -22,11 +22,7 @@ impl Incoming {
         most: usize,
         room: &Admitted,
     ) -> Result<Self, Error> {
-        if size > most as u64 {
-            return Err(Error::Exhausted(format!(
-                "the bundle has {size} bytes; at most {most} are accepted"
-            )));
-        }
+        check_size(size, most)?;
         let held = room.hold(usize::try_from(size).unwrap_or(usize::MAX))?;
         Ok(Self { size, sha256, signature, bytes: Vec::new(), held })
     }
@@ -50,21 +46,64 @@ impl Incoming {
                 format!("{} bytes came; {size} were announced", bytes.len()),
             ));
         }
-        let found = sha256_hex(&bytes);
-        if !found.eq_ignore_ascii_case(&sha256) {
-            let wanted = format!("the bytes that came have SHA-256 {found}; {sha256} was announced");
-            return Err(Error::invalid("header.sha256", wanted));
+        check_hash(&sha256_hex(&bytes), &sha256, "header.sha256")?;
+        check_signature(&bytes, &signature, key)?;
+        Ok((bytes, held))
+    }
+}
+
+/// A file that comes in one message.
+pub(super) struct Whole<'a> {
+    pub(super) bytes: &'a [u8],
+    /// The hash that it should have; empty where the caller does not say.
+    pub(super) sha256: &'a str,
+    pub(super) signature: &'a [u8],
+    /// The path of its hash in the request.
+    pub(super) field: String,
+}
+
+impl Whole<'_> {
+    /// The SHA-256 of a file of up to `most` bytes that has the hash it should have, signed by the owner of `key` where
+    /// there is one.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] for its size, [`Error::Invalid`] for another hash, [`Error::Precondition`] for its signature.
+    pub(super) fn check(&self, most: usize, key: Option<&BundleKey>) -> Result<String, Error> {
+        check_size(self.bytes.len() as u64, most)?;
+        let found = sha256_hex(self.bytes);
+        if !self.sha256.is_empty() {
+            check_hash(&found, self.sha256, &self.field)?;
         }
-        match key {
-            Some(_) if signature.is_empty() => Err(Error::Precondition {
-                reason: "BUNDLE_UNSIGNED",
-                message: "this server takes signed bundles only; sign it with `lapel-train sign`".into(),
-            }),
-            Some(key) if !key.verifies(&bytes, &signature) => Err(Error::Precondition {
-                reason: "BUNDLE_SIGNATURE",
-                message: "the signature is not one of this file by the key that this server trusts".into(),
-            }),
-            Some(_) | None => Ok((bytes, held)),
-        }
+        check_signature(self.bytes, self.signature, key)?;
+        Ok(found)
+    }
+}
+
+fn check_size(size: u64, most: usize) -> Result<(), Error> {
+    if size > most as u64 {
+        return Err(Error::Exhausted(format!("the bundle has {size} bytes; at most {most} are accepted")));
+    }
+    Ok(())
+}
+
+fn check_hash(found: &str, announced: &str, field: &str) -> Result<(), Error> {
+    if !found.eq_ignore_ascii_case(announced) {
+        let wanted = format!("the bytes that came have SHA-256 {found}; {announced} was announced");
+        return Err(Error::invalid(field, wanted));
+    }
+    Ok(())
+}
+
+fn check_signature(bytes: &[u8], signature: &[u8], key: Option<&BundleKey>) -> Result<(), Error> {
+    match key {
+        Some(_) if signature.is_empty() => Err(Error::Precondition {
+            reason: "BUNDLE_UNSIGNED",
+            message: "this server takes signed bundles only; sign it with `lapel-train sign`".into(),
+        }),
+        Some(key) if !key.verifies(bytes, signature) => Err(Error::Precondition {
+            reason: "BUNDLE_SIGNATURE",
+            message: "the signature is not one of this file by the key that this server trusts".into(),
+        }),
+        Some(_) | None => Ok(()),
     }
 }

@@ -1,51 +1,80 @@
 //! Answers of many messages. A caller that reads slowly slows their making down, not the memory up; one that reads nothing
-//! for too long is given up, what was made for it is let go, and its places are given back.
+//! for too long is given up by the gate, and the making of its answer ends as if it had left. And what a single message of
+//! an answer may have.
 
 use crate::admission::Admitted;
 use crate::error::Error;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::OwnedPermit;
-use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_stream::Stream;
 use tonic::{Request, Status};
 
 /// Messages that may wait for the caller.
 const AHEAD: usize = 4;
+/// Bytes of a message that clients read unless they are told otherwise.
+pub(super) const MESSAGE_BYTES: usize = 4 << 20;
+/// Bytes of a file or an image in one message: slow callers see progress, quick ones do not wait for each.
+pub(super) const PIECE_BYTES: usize = 1 << 20;
+
+/// An answer that clients can read; `instead` says what to ask for where it is too large.
+///
+/// # Errors
+/// [`Error::Precondition`] with the reason ANSWER_TOO_LARGE.
+pub(super) fn readable<M: prost::Message>(answer: M, instead: impl FnOnce() -> String) -> Result<M, Error> {
+    let bytes = answer.encoded_len();
+    if bytes <= MESSAGE_BYTES {
+        return Ok(answer);
+    }
+    let message = format!(
+        "the answer would have {bytes} bytes, and clients read {MESSAGE_BYTES} unless they are told otherwise; {}",
+        instead()
+    );
+    Err(Error::Precondition { reason: "ANSWER_TOO_LARGE", message })
+}
 
 type Message<T> = Result<T, Status>;
 
-/// What waits for the caller; `None` once it was given up.
-struct Queue<T>(Arc<Mutex<Option<mpsc::Receiver<Message<T>>>>>);
+/// What the answers of a batch, which share one message, may still have.
+pub(super) struct BatchRoom(usize);
 
-impl<T> Queue<T> {
-    fn lock(&self) -> MutexGuard<'_, Option<mpsc::Receiver<Message<T>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// What each answer of a batch is sure of, so that the errors of those that do not fit have their place.
+const BATCH_SHARE: usize = 2 << 10;
+
+impl BatchRoom {
+    /// For so many answers.
+    pub(super) fn new(count: usize) -> Self {
+        Self(MESSAGE_BYTES.saturating_sub(count * BATCH_SHARE))
+    }
+
+    /// The next answer, if there is room for it beside those before it.
+    ///
+    /// # Errors
+    /// [`Error::Precondition`] with the reason ANSWER_TOO_LARGE.
+    pub(super) fn fit<M: prost::Message>(&mut self, answer: M) -> Result<M, Error> {
+        let bytes = answer.encoded_len().saturating_sub(BATCH_SHARE / 2);
+        if bytes > self.0 {
+            let message = format!(
+                "the answers of the batch would have more than the {MESSAGE_BYTES} bytes that clients read unless they are \
+                 told otherwise; ask for this one in another batch, for fewer results, or without explanations"
+            );
+            return Err(Error::Precondition { reason: "ANSWER_TOO_LARGE", message });
+        }
+        self.0 -= bytes;
+        Ok(answer)
     }
 }
 
 /// The stream that a service answers with.
-pub struct Answers<T>(Queue<T>);
+pub struct Answers<T>(mpsc::Receiver<Message<T>>);
 
 impl<T> Stream for Answers<T> {
     type Item = Message<T>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.0.lock().as_mut() {
-            Some(queue) => queue.poll_recv(cx),
-            None => Poll::Ready(Some(Err(Error::Stalled.into()))),
-        }
-    }
-}
-
-impl<T> Drop for Answers<T> {
-    fn drop(&mut self) {
-        // The other end holds the queue, too, and learns from its end that the caller has left.
-        drop(self.0.lock().take());
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx)
     }
 }
 
@@ -55,42 +84,25 @@ pub(super) struct Outgoing<T> {
     sender: mpsc::Sender<Message<T>>,
     /// Room for the status at the end, however little the caller reads; `None` once it was told.
     last: Option<OwnedPermit<Message<T>>>,
-    queue: Queue<T>,
-    /// What its request has taken; `None` for one that has not passed the gate.
-    admitted: Option<Admitted>,
-    stall: Duration,
+    /// What its request has taken, held until its making has ended; `None` for one that has not passed the gate.
+    _admitted: Option<Admitted>,
 }
 
 impl<T: Send + 'static> Outgoing<T> {
-    /// Both ends of the answer to a request whose caller may read nothing for so long.
-    pub(super) fn new<M>(request: &Request<M>, stall: Duration) -> (Self, Answers<T>) {
+    /// Both ends of the answer to a request.
+    pub(super) fn new<M>(request: &Request<M>) -> (Self, Answers<T>) {
         let (sender, receiver) = mpsc::channel(AHEAD + 1);
         let last = sender.clone().try_reserve_owned().ok();
-        let queue = Arc::new(Mutex::new(Some(receiver)));
-        let answers = Answers(Queue(queue.clone()));
-        let admitted = Admitted::of(request).ok();
-        (Self { sender, last, queue: Queue(queue), admitted, stall }, answers)
+        (Self { sender, last, _admitted: Admitted::of(request).ok() }, Answers(receiver))
     }
 
-    /// Sends a message, once the caller has read enough of those before.
+    /// Sends a message, once the caller has read enough of those before. A caller that reads slowly is waited for as long
+    /// as it reads.
+    ///
+    /// # Errors
+    /// [`Error::Left`] where the caller has left, or was given up.
     pub(super) async fn send(&self, message: T) -> Result<(), Error> {
-        let sent = self.sender.send_timeout(Ok(message), self.stall).await;
-        sent.map_err(|error| match error {
-            SendTimeoutError::Timeout(_) => {
-                self.give_up();
-                Error::Stalled
-            }
-            SendTimeoutError::Closed(_) => Error::Left,
-        })
-    }
-
-    /// The connection does not ask for the rest of an answer that its caller does not read, so it would hold what waits
-    /// for it, and its places, for as long as the caller likes.
-    fn give_up(&self) {
-        drop(self.queue.lock().take());
-        if let Some(admitted) = &self.admitted {
-            admitted.give_back();
-        }
+        self.sender.send(Ok(message)).await.map_err(|_| Error::Left)
     }
 
     /// As [`Outgoing::send`], on a thread that may wait.
@@ -99,10 +111,15 @@ impl<T: Send + 'static> Outgoing<T> {
     }
 
     /// Ends the answer: it is whole, or it is not and the caller hears why.
-    pub(super) fn end(mut self, outcome: Result<(), Error>) {
+    pub(super) fn end(self, outcome: Result<(), Error>) {
+        self.end_with(outcome.map_err(Status::from));
+    }
+
+    /// As [`Outgoing::end`], with the status as it is told.
+    pub(super) fn end_with(mut self, outcome: Result<(), Status>) {
         let last = self.last.take();
-        if let (Some(last), Err(error)) = (last, outcome) {
-            drop(last.send(Err(error.into())));
+        if let (Some(last), Err(status)) = (last, outcome) {
+            drop(last.send(Err(status)));
         }
     }
 }
@@ -118,30 +135,57 @@ impl<T> Drop for Outgoing<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapel_proto::v1::GetItemImageResponse;
+    use prost::Message;
     use tokio_stream::StreamExt;
-    use tonic::Code;
 
-    fn ends<T: Send + 'static>(stall: Duration) -> (Outgoing<T>, Answers<T>) {
-        Outgoing::new(&Request::new(()), stall)
+    fn ends<T: Send + 'static>() -> (Outgoing<T>, Answers<T>) {
+        Outgoing::new(&Request::new(()))
     }
 
     #[tokio::test]
-    async fn a_caller_that_reads_nothing_is_given_up_and_told() {
-        let (outgoing, mut answers) = ends(Duration::from_millis(10));
-        let mut sent = Ok(());
-        for number in 0..=AHEAD {
-            assert!(sent.is_ok(), "there is room for {AHEAD}");
-            sent = outgoing.send(number).await;
+    async fn no_more_is_made_than_a_caller_reads() {
+        let (outgoing, mut answers) = ends();
+        for number in 0..AHEAD {
+            outgoing.send(number).await.expect("there is room");
         }
-        assert!(matches!(sent, Err(Error::Stalled)));
-        outgoing.end(sent);
-        let status = answers.next().await.expect("a status").expect_err("what waited was let go");
-        assert_eq!(status.code(), Code::DeadlineExceeded);
+        let mut next = Box::pin(outgoing.send(AHEAD));
+        assert!(futures_util::poll!(next.as_mut()).is_pending(), "there is room for {AHEAD}");
+        assert_eq!(answers.next().await.expect("kept").expect("a message"), 0);
+        next.await.expect("it goes on once something is read");
+    }
+
+    #[test]
+    fn an_answer_is_refused_where_clients_could_not_read_it() {
+        let answer = |bytes| GetItemImageResponse { image: vec![0; bytes], ..Default::default() };
+        let head = answer(MESSAGE_BYTES).encoded_len() - MESSAGE_BYTES;
+        readable(answer(MESSAGE_BYTES - head), String::new).expect("it fits");
+        let refused = readable(answer(MESSAGE_BYTES - head + 1), || "ask for pieces".into());
+        let refused = refused.expect_err("one byte more");
+        assert!(matches!(refused, Error::Precondition { reason: "ANSWER_TOO_LARGE", .. }));
+        assert!(refused.to_string().ends_with("ask for pieces"), "{refused}");
+    }
+
+    #[test]
+    fn the_answers_of_a_batch_are_readable_together() {
+        let answer = |bytes| GetItemImageResponse { image: vec![0; bytes], ..Default::default() };
+        for bytes in [10, 1500, 40_000, 300_000] {
+            let mut room = BatchRoom::new(100);
+            let (mut given, mut told) = (0, 0);
+            for _ in 0..100 {
+                match room.fit(answer(bytes)) {
+                    Ok(answer) => given += answer.encoded_len() + 10,
+                    Err(error) => told += error.to_string().len() + 100,
+                }
+            }
+            assert!(given + told <= MESSAGE_BYTES, "{given} and {told}");
+            assert!(told == 0 || given > MESSAGE_BYTES * 4 / 5, "{given}: there was room for more");
+        }
     }
 
     #[tokio::test]
     async fn an_answer_that_fails_tells_what_there_is_and_why() {
-        let (outgoing, mut answers) = ends(Duration::from_secs(1));
+        let (outgoing, mut answers) = ends();
         for number in 0..AHEAD {
             outgoing.send(number).await.expect("there is room");
         }
@@ -155,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_leaves_is_noticed_at_once() {
-        let (outgoing, answers) = ends(Duration::from_secs(600));
+        let (outgoing, answers) = ends();
         outgoing.send(1).await.expect("somebody is there");
         drop(answers);
         assert!(matches!(outgoing.send(2).await, Err(Error::Left)));
@@ -163,10 +207,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_whole_only_where_its_maker_says_so() {
-        let (outgoing, mut answers) = ends::<u8>(Duration::from_secs(1));
+        let (outgoing, mut answers) = ends::<u8>();
         outgoing.end(Ok(()));
         assert!(answers.next().await.is_none());
-        let (outgoing, mut answers) = ends::<u8>(Duration::from_secs(1));
+        let (outgoing, mut answers) = ends::<u8>();
         drop(outgoing);
         assert!(answers.next().await.expect("a status").is_err(), "its maker was lost");
     }

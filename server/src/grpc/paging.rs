@@ -6,7 +6,7 @@ use prost::Message;
 const PAGE_SIZE: u32 = 100;
 const PAGE_SIZE_MAX: u32 = 1000;
 /// Bytes of a page's messages: clients read answers of 4 MiB unless they are told otherwise.
-const PAGE_BYTES: usize = 3 << 20;
+pub(super) const PAGE_BYTES: usize = 3 << 20;
 
 /// The page size asked for, or the default.
 pub(super) fn page_size(asked: u32) -> Result<usize, Error> {

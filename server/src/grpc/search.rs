@@ -1,5 +1,6 @@
 //! `SearchService`.
 
+use super::outgoing::{BatchRoom, readable};
 use super::{Services, convert};
 use crate::error::Error;
 use crate::front::Caller;
@@ -24,7 +25,8 @@ impl SearchService for Services {
         &self,
         request: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
-        Ok(Response::new(self.describe_one(request.into_inner()).await?))
+        let answer = self.describe_one(request.into_inner()).await?;
+        Ok(Response::new(readable(answer, || "ask for fewer labels (labels_max)".to_owned())?))
     }
 
     async fn search(
@@ -35,7 +37,7 @@ impl SearchService for Services {
         let snapshot = self.core.snapshot();
         let (view, spec) = self.ready(&snapshot, request.into_inner(), &caller).await?;
         let answer = self.core.search(&snapshot, view, spec).await?;
-        Ok(Response::new(convert::answer(&snapshot, answer)))
+        Ok(Response::new(readable(convert::answer(&snapshot, answer), fewer)?))
     }
 
     async fn search_batch(
@@ -69,6 +71,7 @@ impl SearchService for Services {
             }
         }
         let mut answers = self.core.search_batch(snapshot, queries).await?.into_iter();
+        let mut room = BatchRoom::new(faults.len());
         let results = faults.into_iter().map(|fault| {
             let answer = match fault {
                 Some(error) => Err(error),
@@ -76,14 +79,20 @@ impl SearchService for Services {
                     .next()
                     .unwrap_or_else(|| Err(Error::Internal("a search without an answer".into()))),
             };
+            let answer = answer.and_then(|answer| room.fit(convert::answer(snapshot, answer)));
             let outcome = match answer {
-                Ok(answer) => search_batch_result::Outcome::Response(convert::answer(snapshot, answer)),
+                Ok(answer) => search_batch_result::Outcome::Response(answer),
                 Err(error) => search_batch_result::Outcome::Error(convert::item_error(error)),
             };
             v1::SearchBatchResult { outcome: Some(outcome) }
         });
         Ok(Response::new(v1::SearchBatchResponse { results: results.collect() }))
     }
+}
+
+/// What to do about an answer that is too large.
+fn fewer() -> String {
+    "ask for fewer results, or without explanations".to_owned()
 }
 
 impl Services {

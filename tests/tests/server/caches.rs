@@ -129,7 +129,8 @@ async fn cached_features_give_the_same_signatures_and_damaged_ones_are_computed_
     .await;
     let mut client = server.client().await;
     ingest(&mut client, 31, 40).await;
-    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.expect("counted").into_inner();
     assert_eq!(stats.cached_features, 40);
     let progress = taught(&mut client).await;
     assert_eq!((progress.items_done, progress.items_from_cache), (40, 40));
@@ -161,7 +162,8 @@ async fn cached_features_give_the_same_signatures_and_damaged_ones_are_computed_
     forget(&mut client).await;
     let more = (0..50).map(|i| item(&format!("more{i}"), &render(44, i))).collect();
     assert!(client.upsert(more).await.expect("stored").iter().all(|r| r.error.is_none()));
-    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.expect("counted").into_inner();
     assert_eq!(stats.cached_features, 60);
     let bytes = std::fs::metadata(files(&server.data().join("features")).remove(0)).expect("there").len();
     assert!(bytes <= 60 * 111_500, "the budget is kept: {bytes}");

@@ -68,7 +68,7 @@ async fn acknowledged_writes_survive_a_kill() {
         let stats = server
             .client
             .catalog
-            .catalog_stats(v1::CatalogStatsRequest {})
+            .catalog_stats(v1::CatalogStatsRequest::default())
             .await
             .expect("counted")
             .into_inner();
@@ -117,8 +117,13 @@ async fn a_backfill_that_was_killed_goes_on() {
     let mut server = child(folder.path()).await;
     let head = lapel_tests::settled(&mut server.client, "sport").await;
     assert_eq!(head.state(), v1::HeadState::Active);
-    let stats =
-        server.client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats = server
+        .client
+        .catalog
+        .catalog_stats(v1::CatalogStatsRequest::default())
+        .await
+        .expect("counted")
+        .into_inner();
     let sport = stats.heads.iter().find(|h| h.head == "sport").expect("active");
     assert_eq!((sport.signatures, sport.missing), (120, 0));
     server.kill();

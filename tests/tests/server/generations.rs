@@ -96,7 +96,8 @@ async fn a_generation_is_built_switched_rolled_back_and_dropped() {
     assert_eq!(switched.expect("switched").into_inner().number, 9);
     let after = client.search.search(by_item("g1", 80)).await.expect("answers").into_inner();
     assert_eq!((after.generation, after.weights.len()), (9, 3), "heads of its own");
-    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.expect("counted").into_inner();
     assert!(stats.heads.iter().all(|h| h.head == "mood" || h.missing == 0), "{:?}", stats.heads);
     assert_eq!(listed(&mut client).await, [(Active, 3), (Standby, 7)]);
     // Heads for the new backbone are accepted now, for the old one not.

@@ -71,7 +71,8 @@ async fn a_head_is_registered_under_load_and_survives_a_restart() {
 
 /// Every item has the head's signature, and its attribute can be described and asked for.
 async fn serves_sport(client: &mut Client) {
-    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.expect("counted").into_inner();
     assert_eq!(stats.generation, 8);
     assert!(stats.heads.iter().all(|h| h.signatures == 340 && h.missing == 0), "{:?}", stats.heads);
     let source = Some(v1::describe_request::Source::ItemId("g1".into()));
@@ -120,7 +121,8 @@ async fn an_external_head_takes_signatures_that_come_with_the_items() {
     let results = client.upsert(items).await.expect("answered");
     assert!(results[0].error.is_none() && results[1].error.is_none(), "{results:?}");
     assert_eq!(results[2].error.as_ref().expect("refused").reason, "INVALID_FIELD");
-    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.expect("counted").into_inner();
     let coverage =
         |head: &str| stats.heads.iter().find(|h| h.head == head).map(|h| (h.signatures, h.missing));
     assert_eq!((coverage("mood"), coverage("color")), (Some((2, 10)), Some((11, 1))));
@@ -177,8 +179,12 @@ async fn a_whole_catalogue_is_given_signatures_of_a_new_head() {
         assert_eq!(refused.error.as_ref().expect("refused").reason, "INVALID_FIELD", "{results:?}");
     }
     for _ in 0..2 {
-        let stats =
-            client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+        let stats = client
+            .catalog
+            .catalog_stats(v1::CatalogStatsRequest::default())
+            .await
+            .expect("counted")
+            .into_inner();
         assert!(stats.heads.iter().all(|h| (h.signatures, h.missing) == (10, 0)), "{:?}", stats.heads);
         let after = client.catalog.get_item(v1::GetItemRequest { id: "g3".into() }).await.expect("there");
         let (before, after) = (before.get_ref().item.clone(), after.into_inner().item.expect("there"));

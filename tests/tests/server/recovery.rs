@@ -205,8 +205,19 @@ async fn damaged_records_are_told_and_the_rest_is_served() {
     assert!(found.message().contains("g5"), "{}", found.message());
     let by = client.search.search(by_item("g5", 3)).await.expect_err("damaged");
     assert_eq!(by.code(), Code::DataLoss);
-    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.expect("counted").into_inner();
     assert_eq!((stats.items, stats.damaged_items, stats.lost_records), (11, vec!["g5".to_owned()], 0));
+    let everything = v1::ExportItemsRequest::default();
+    let mut export = client.catalog.export_items(everything).await.expect("begun").into_inner();
+    let (mut exported, mut without) = (0, Vec::new());
+    while let Some(one) = export.message().await.expect("it goes on behind what is damaged") {
+        let item = one.item.expect("an item");
+        assert_eq!(item.has_image, !one.image.is_empty(), "{}", item.id);
+        exported += 1;
+        without.extend(one.image_error.map(|error| (item.id, error.reason)));
+    }
+    assert_eq!((exported, without), (11, vec![("g7".to_owned(), "DAMAGED_RECORD".to_owned())]));
     let picture = v1::GetItemImageRequest { id: "g7".into() };
     assert_eq!(client.catalog.get_item_image(picture).await.expect_err("damaged").code(), Code::DataLoss);
     let answer = client.search.search(by_item("g7", 12)).await.expect("the rest is served").into_inner();
@@ -227,7 +238,8 @@ async fn damaged_records_are_told_and_the_rest_is_served() {
     assert_eq!(labels(&mut client, "g5").await["mark"], "here-it-is");
     server.restart().await;
     let mut client = server.client().await;
-    let stats = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("counted").into_inner();
+    let stats =
+        client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await.expect("counted").into_inner();
     assert_eq!((stats.items, stats.damaged_items.len()), (12, 0));
     server.finish().await;
 }

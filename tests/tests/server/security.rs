@@ -53,7 +53,7 @@ async fn call(address: &str, path: &str, secret: Option<&str>) -> Code {
 /// The roles that the documentation promises for a method; a token needs one of them.
 fn wanted(service: &str, method: &str) -> &'static [Role] {
     match (service, method) {
-        ("CatalogService", "UpsertItems" | "DeleteItems") => &[Role::Write],
+        ("CatalogService", "UpsertItems" | "UpsertItemsStream" | "DeleteItems") => &[Role::Write],
         ("CatalogService", "CatalogStats") => &[Role::Search, Role::Write, Role::Admin],
         ("FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => &[Role::Write],
         ("FeedbackService", "ListProfiles") => &[Role::Search, Role::Admin],
@@ -148,7 +148,7 @@ fn write_certificate(folder: &Path, name: &str) -> (CertifiedIssuer<'static, Key
 
 async fn stats(address: &str, access: &Access) -> Result<u64, String> {
     let mut client = Client::connect_with(address, access).await.map_err(|e| e.to_string())?;
-    let answer = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await;
+    let answer = client.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await;
     answer.map(|a| a.into_inner().items).map_err(|status: Status| format!("{status:?}"))
 }
 
@@ -175,7 +175,10 @@ async fn connections_are_encrypted_and_clients_show_their_certificates() {
     server.reload().reload().expect("sound");
     assert_eq!(stats(&encrypted, &other).await, Ok(0));
     assert!(stats(&encrypted, &trusting).await.is_err());
-    kept.catalog.catalog_stats(v1::CatalogStatsRequest {}).await.expect("connections that are open go on");
+    kept.catalog
+        .catalog_stats(v1::CatalogStatsRequest::default())
+        .await
+        .expect("connections that are open go on");
     server.finish().await;
     // Mutual: clients need a certificate of the configured authority.
     let (authority, mutual) = write_certificate(folder.path(), "server");

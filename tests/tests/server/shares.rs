@@ -221,8 +221,9 @@ async fn answers_that_nobody_reads_keep_no_place_and_are_given_up() {
             );
         }
     }
-    let asked =
-        CatalogServiceClient::new(channel(&server).await).catalog_stats(v1::CatalogStatsRequest {}).await;
+    let asked = CatalogServiceClient::new(channel(&server).await)
+        .catalog_stats(v1::CatalogStatsRequest::default())
+        .await;
     asked.expect("there is a place");
     let ended = async { while in_flight(probes).await > 0 {} };
     timeout(WAIT, ended).await.expect("given up");
@@ -298,7 +299,7 @@ async fn idle_connections_make_room_for_new_ones() {
         let newcomer = endpoint(&server).local_address(Some(Ipv4Addr::new(127, 0, 0, address).into()));
         let asking = async {
             let channel = newcomer.connect().await.expect("connects");
-            CatalogServiceClient::new(channel).catalog_stats(v1::CatalogStatsRequest {}).await
+            CatalogServiceClient::new(channel).catalog_stats(v1::CatalogStatsRequest::default()).await
         };
         timeout(WAIT, asking).await.expect("its turn comes").expect("served");
     }
@@ -319,7 +320,9 @@ async fn connections_in_use_are_not_closed_for_new_ones() {
     watch.message().await.expect("told").expect("how it is");
     let mut idle = greeted(&server, Ipv4Addr::new(127, 0, 0, 1)).await;
     let newcomer = timeout(WAIT, async {
-        CatalogServiceClient::new(channel(&server).await).catalog_stats(v1::CatalogStatsRequest {}).await
+        CatalogServiceClient::new(channel(&server).await)
+            .catalog_stats(v1::CatalogStatsRequest::default())
+            .await
     });
     newcomer.await.expect("its turn comes").expect("served");
     // How it is closed is the system's affair; that it is, is ours.

@@ -1,10 +1,10 @@
 //! Callers who mean no good, or have stopped meaning anything: they cost the others nothing.
 
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use lapel_client::{Client, v1};
 use lapel_proto::v1::catalog_service_client::CatalogServiceClient;
 use lapel_tests::probes::in_flight;
-use lapel_tests::{TestServer, by_item, ingest};
+use lapel_tests::{TestServer, by_item, external_bundle, ingest};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,7 +60,8 @@ async fn channel_from(server: &TestServer, address: Ipv4Addr) -> Option<Channel>
 
 async fn is_served(channel: Option<Channel>) -> bool {
     let Some(channel) = channel else { return false };
-    let asking = async { CatalogServiceClient::new(channel).catalog_stats(v1::CatalogStatsRequest {}).await };
+    let asking =
+        async { CatalogServiceClient::new(channel).catalog_stats(v1::CatalogStatsRequest::default()).await };
     timeout(WAIT, asking).await.is_ok_and(|answer| answer.is_ok())
 }
 
@@ -193,5 +194,102 @@ async fn watching_health_is_bounded_and_asking_is_not() {
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
     health.check(HealthCheckRequest::default()).await.expect("asking is free");
     drop((watching, health));
+    server.finish().await;
+}
+
+/// Items without images, each of which is quickly stored.
+fn moods(prefix: &str, count: usize) -> Vec<v1::UpsertItemsRequest> {
+    let item = |number| v1::UpsertItemsRequest {
+        id: format!("{prefix}{number}"),
+        signatures: vec![v1::Signature { head: "mood".into(), values: vec![1.0, 0.0] }],
+        ..v1::UpsertItemsRequest::default()
+    };
+    (0..count).map(item).collect()
+}
+
+async fn with_moods(change: impl FnOnce(&mut lapel_server::Config)) -> (TestServer, Client) {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.clear();
+        change(config);
+    })
+    .await;
+    let mut client = server.client().await;
+    client.register_bundle(&external_bundle("mood", 2, &["calm"])).await.expect("registered");
+    (server, client)
+}
+
+async fn stored(client: &mut Client) -> u64 {
+    client.stats().await.expect("counted").items
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_cancelled_upload_nothing_more_is_stored() {
+    let (server, mut client) =
+        with_moods(|config| config.operation.probes = Some(([127, 0, 0, 1], 0).into())).await;
+    let probes = server.probes.expect("configured");
+    let registered = async { while in_flight(probes).await > 0 {} };
+    timeout(WAIT, registered).await.expect("nothing else is under way");
+    let mut uploading = client.clone();
+    let upload = tokio::spawn(async move {
+        let unfinished = stream::iter(moods("c", 20)).chain(stream::pending());
+        uploading.catalog.upsert_items(unfinished).await
+    });
+    let begun = async { while in_flight(probes).await < 1 {} };
+    timeout(WAIT, begun).await.expect("it has begun");
+    // What is sent on a connection comes in its order: the items have come when this is answered.
+    for _ in 0..3 {
+        assert_eq!(stored(&mut client).await, 0, "no batch is full");
+    }
+    upload.abort();
+    let ended = async { while in_flight(probes).await > 0 {} };
+    timeout(WAIT, ended).await.expect("its place is given back");
+    // A write after it is committed after whatever it has begun.
+    let results = client.upsert(moods("after", 1)).await.expect("stored");
+    assert!(results[0].error.is_none(), "{results:?}");
+    assert_eq!(stored(&mut client).await, 1);
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_acknowledged_while_it_goes_on() {
+    let (server, mut client) = with_moods(|_| {}).await;
+    let message = |item| v1::UpsertItemsStreamRequest { item: Some(item) };
+    let mut items = moods("s", 5);
+    items.insert(2, v1::UpsertItemsRequest { id: "bare".into(), ..Default::default() });
+    let unfinished = stream::iter(items.into_iter().map(message)).chain(stream::pending());
+    let begun = client.catalog.upsert_items_stream(unfinished).await.expect("begun");
+    let mut acknowledgements = begun.into_inner();
+    let (mut results, mut known) = (Vec::new(), 0);
+    while known < 6 {
+        let told = timeout(WAIT, acknowledgements.message()).await.expect("in time");
+        let told = told.expect("no error").expect("it goes on");
+        results.extend(told.results);
+        known = told.acknowledged;
+        assert_eq!(results.len() as u64, known);
+    }
+    let refused: Vec<_> =
+        results.iter().filter(|r| r.error.is_some()).map(|r| (r.message, r.id.as_str())).collect();
+    assert_eq!(refused, [(3, "bare")]);
+    assert_eq!(results.iter().map(|r| r.message).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    // Acknowledged is durable, and there for whoever asks.
+    assert_eq!(stored(&mut client).await, 5);
+    drop(acknowledgements);
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_full_has_acknowledged_what_it_took() {
+    let (server, mut client) = with_moods(|config| config.limits.stream_items_max = 4).await;
+    let items = moods("f", 6).into_iter().map(|item| v1::UpsertItemsStreamRequest { item: Some(item) });
+    let begun = client.catalog.upsert_items_stream(stream::iter(items)).await.expect("begun");
+    let (mut acknowledgements, mut known) = (begun.into_inner(), 0);
+    let status = loop {
+        match acknowledgements.message().await {
+            Ok(told) => known = told.expect("it has no good end").acknowledged,
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((known, status.code()), (4, Code::ResourceExhausted), "{status:?}");
+    assert_eq!(stored(&mut client).await, 4);
     server.finish().await;
 }

@@ -214,7 +214,7 @@ async fn watch(client: &mut Client, name: String, version: u32, json: bool) -> a
 }
 
 async fn labels(client: &mut Client, attribute: String, json: bool) -> anyhow::Result<()> {
-    let answer = client.heads.list_labels(v1::ListLabelsRequest { attribute }).await?.into_inner();
+    let answer = client.labels(&attribute).await?;
     if json {
         return output::json("ListLabelsResponse", &answer);
     }

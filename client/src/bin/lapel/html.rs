@@ -148,8 +148,7 @@ fn write_card(
 
 async fn item_picture(client: &mut Client, id: &str) -> Option<String> {
     // An item without a picture is shown without one.
-    let answer = client.catalog.get_item_image(v1::GetItemImageRequest { id: id.to_owned() }).await.ok()?;
-    let answer = answer.into_inner();
+    let answer = client.image(id).await.ok()?;
     Some(data_url(&answer.content_type, &answer.image))
 }
 

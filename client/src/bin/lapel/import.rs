@@ -2,9 +2,9 @@
 
 use crate::photos::{Photo, Photos, Source};
 use crate::report::Report;
-use crate::upload::Upload;
-use crate::{export, output};
-use anyhow::{bail, ensure};
+use crate::upload::{Draft, Upload};
+use crate::{exported, output};
+use anyhow::bail;
 use clap::Args;
 use lapel_client::{Client, v1};
 use std::path::PathBuf;
@@ -22,8 +22,8 @@ pub(crate) struct Options {
 pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
     let folder = &options.source.folder;
     let report = options.report.as_deref().map(Report::open).transpose()?;
-    if folder.join(export::ITEMS).is_file() {
-        return export::import(client, folder, report, json).await;
+    if folder.join(exported::ITEMS).is_file() {
+        return exported::import(client, folder, report, json).await;
     }
     let Photos { photos, refused, notes } = Photos::find(&options.source)?;
     notes.iter().for_each(output::note);
@@ -43,20 +43,9 @@ async fn send(upload: &mut Upload<'_>, photos: Vec<Photo>) -> anyhow::Result<()>
         if upload.skip(&photo.id) {
             continue;
         }
-        match read(&photo) {
-            Ok(image) => {
-                let Photo { id, labels, .. } = photo;
-                upload.add(v1::UpsertItemsRequest { id, image, labels, ..Default::default() }).await?;
-            }
-            Err(error) => upload.refuse(photo.id, format!("{error:#}"))?,
-        }
+        let Photo { id, labels, path, .. } = photo;
+        let item = v1::UpsertItemsRequest { id, labels, ..v1::UpsertItemsRequest::default() };
+        upload.add(Draft { item, image: Some(path) }).await?;
     }
     upload.flush().await
-}
-
-fn read(photo: &Photo) -> anyhow::Result<Vec<u8>> {
-    let image = fs_err::read(&photo.path)?;
-    // A message without a picture would mean an item without one.
-    ensure!(!image.is_empty(), "the file {} is empty", photo.path.display());
-    Ok(image)
 }

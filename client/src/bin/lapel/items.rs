@@ -63,7 +63,7 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             if json { output::json("GetItemResponse", &answer) } else { show(answer.item.as_slice()) }
         }
         Verb::Image { id, file } => {
-            let answer = client.catalog.get_item_image(v1::GetItemImageRequest { id }).await?.into_inner();
+            let answer = client.image(&id).await?;
             fs_err::write(&file, answer.image)?;
             output::say(format!("wrote {} ({})", file.display(), answer.content_type))
         }
@@ -99,7 +99,7 @@ fn show(items: &[v1::Item]) -> anyhow::Result<()> {
 }
 
 async fn stats(client: &mut Client, json: bool) -> anyhow::Result<()> {
-    let answer = client.catalog.catalog_stats(v1::CatalogStatsRequest {}).await?.into_inner();
+    let answer = client.stats().await?;
     if json {
         return output::json("CatalogStatsResponse", &answer);
     }

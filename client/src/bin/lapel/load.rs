@@ -2,6 +2,7 @@
 
 mod drive;
 mod mix;
+mod pace;
 mod page;
 mod step;
 
@@ -9,10 +10,11 @@ use crate::output;
 use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::Table;
-use drive::{Drive, Pace};
+use drive::Drive;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_client::{Access, Client};
 use mix::{Material, Mix};
+use pace::Pace;
 use serde_json::json;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -92,7 +94,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(
     server: &str,
     access: &Access,
-    options: Options,
+    options: &Options,
     as_json: bool,
 ) -> anyhow::Result<()> {
     let mut clients = Vec::new();
@@ -103,15 +105,7 @@ pub(crate) async fn run(
     }
     let material =
         Material::gather(&mut clients[0], &options.mix, options.photos.as_deref(), options.k).await?;
-    let paces: Vec<Pace> = match (&options.ramp, options.rate, options.in_flight) {
-        (Some(Ramp { from, to, steps }), ..) => {
-            let rate = |step: usize| from + (to - from) * step as f64 / (steps - 1) as f64;
-            (0..*steps).map(|step| Pace::Open(rate(step))).collect()
-        }
-        (None, Some(rate), _) if rate > 0.0 => vec![Pace::Open(rate)],
-        (None, Some(_), _) => bail!("--rate is above 0"),
-        (None, None, in_flight) => vec![Pace::Closed(in_flight.unwrap_or(8).max(1))],
-    };
+    let paces = paces(options)?;
     let total = paces.len() as u64 * (options.seconds + options.warm_up);
     let style = ProgressStyle::with_template("{msg} {bar:32} {elapsed} (left {eta})")?;
     let bar = ProgressBar::new(total * 10).with_style(style);
@@ -150,13 +144,31 @@ pub(crate) async fn run(
     if as_json {
         return output::say(serde_json::to_string_pretty(&figures)?);
     }
-    output::say(table(&steps))?;
-    for step in &steps {
+    tell(&steps, options, knee)
+}
+
+/// The paces that the options ask for, one after the other.
+fn paces(options: &Options) -> anyhow::Result<Vec<Pace>> {
+    Ok(match (&options.ramp, options.rate, options.in_flight) {
+        (Some(Ramp { from, to, steps }), ..) => {
+            let rate = |step: usize| from + (to - from) * step as f64 / (steps - 1) as f64;
+            (0..*steps).map(|step| Pace::Open(rate(step))).collect()
+        }
+        (None, Some(rate), _) if rate > 0.0 => vec![Pace::Open(rate)],
+        (None, Some(_), _) => bail!("--rate is above 0"),
+        (None, None, in_flight) => vec![Pace::Closed(in_flight.unwrap_or(8).max(1))],
+    })
+}
+
+/// Says what was measured.
+fn tell(steps: &[Step], options: &Options, knee: Option<f64>) -> anyhow::Result<()> {
+    output::say(table(steps))?;
+    for step in steps {
         for (status, count) in step.statuses.iter().filter(|(status, _)| *status != "OK") {
             output::say(format!("{}: {count} x {status}", step.pace))?;
         }
     }
-    match (knee, options.ramp) {
+    match (knee, &options.ramp) {
         (Some(knee), _) => output::say(format!(
             "enough at {knee:.0} requests a second: up to there 99 % of answers took at most {} ms and 95 % of requests were \
              answered",

@@ -3,6 +3,7 @@
 mod backup;
 mod describe;
 mod export;
+mod exported;
 mod generations;
 mod heads;
 mod html;
@@ -10,6 +11,7 @@ mod import;
 mod input;
 mod items;
 mod load;
+mod npy;
 mod output;
 mod photos;
 mod pick;
@@ -108,7 +110,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Profiles(verb) => profiles::run(&mut client, verb, json).await,
         Verb::Generations(verb) => generations::run(&mut client, verb, json).await,
         Verb::Backup(options) => backup::run(&mut client, &options).await,
-        Verb::Load(options) => load::run(&server, &access, *options, json).await,
+        Verb::Load(options) => load::run(&server, &access, &options, json).await,
     }
 }
 

@@ -1,27 +1,55 @@
-//! Items on their way to the server, in streams, and what became of each.
+//! Items on their way to the server, in streams that are acknowledged as they go, and what became of each.
 
 use crate::output;
 use crate::report::Report;
-use anyhow::bail;
+use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_client::{Client, v1};
-use tonic_types::StatusExt as _;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status};
 
-/// Items a stream, and bytes of their images from which on it is sent.
-const STREAM: usize = 256;
-const STREAM_BYTES: usize = 32 << 20;
-/// Reasons of a server that could not read a message of a stream: the item is to blame, and not the stream.
-const UNREADABLE: [&str; 2] = ["MESSAGE_UNREADABLE", "MESSAGE_TOO_LARGE"];
+/// Items a stream: many enough that its beginning and its end do not count.
+const STREAM: usize = 4096;
+/// Streams in a row of which nothing was acknowledged, before an upload is given up.
+const TRIES: u32 = 5;
+/// Before the second try; each one after it waits so much longer.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Refusals that are shown; a report has them all.
 const SHOWN_MAX: usize = 50;
+
+/// An item to send. Its image is read when its turn comes, and again where its stream was cut off.
+pub(crate) struct Draft {
+    /// All of it but its image.
+    pub(crate) item: v1::UpsertItemsRequest,
+    pub(crate) image: Option<PathBuf>,
+}
+
+impl Draft {
+    fn message(&self) -> anyhow::Result<v1::UpsertItemsStreamRequest> {
+        let mut item = self.item.clone();
+        if let Some(path) = &self.image {
+            item.image = fs_err::read(path)?;
+            // A message without a picture would mean an item without one.
+            ensure!(!item.image.is_empty(), "the file {} is empty", path.display());
+        }
+        Ok(v1::UpsertItemsStreamRequest { item: Some(item) })
+    }
+}
 
 /// An upload of items. What cannot be sent is refused like what the server refuses, and the rest goes on.
 pub(crate) struct Upload<'a> {
     client: &'a mut Client,
+    drafts: Vec<Draft>,
+    outcome: Outcome,
+}
+
+/// What has become of the items so far.
+struct Outcome {
     report: Option<Report>,
-    batch: Vec<v1::UpsertItemsRequest>,
-    /// Bytes of the batch's images.
-    bytes: usize,
     results: Vec<v1::UpsertResult>,
     /// Items that an earlier run stored.
     skipped: usize,
@@ -35,64 +63,165 @@ impl<'a> Upload<'a> {
         let style =
             ProgressStyle::with_template("importing {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}")?;
         let bar = ProgressBar::new(total as u64).with_style(style);
-        let (batch, results) = (Vec::new(), Vec::new());
-        Ok(Self { client, report, batch, bytes: 0, results, skipped: 0, total, bar })
+        let outcome = Outcome { report, results: Vec::new(), skipped: 0, total, bar };
+        Ok(Self { client, drafts: Vec::new(), outcome })
     }
 
     /// Leaves an item out that an earlier run stored, and says whether it did.
     pub(crate) fn skip(&mut self, id: &str) -> bool {
-        let is_stored = self.report.as_ref().is_some_and(|report| report.has_stored(id));
+        let is_stored = self.outcome.report.as_ref().is_some_and(|report| report.has_stored(id));
         if is_stored {
-            self.skipped += 1;
+            self.outcome.skipped += 1;
         }
         is_stored
     }
 
     /// Adds an item, and sends a stream when there are enough.
-    pub(crate) async fn add(&mut self, item: v1::UpsertItemsRequest) -> anyhow::Result<()> {
-        self.bytes += item.image.len();
-        self.batch.push(item);
-        let is_full = self.batch.len() == STREAM || self.bytes >= STREAM_BYTES;
-        if is_full { self.flush().await } else { Ok(()) }
+    pub(crate) async fn add(&mut self, draft: Draft) -> anyhow::Result<()> {
+        self.drafts.push(draft);
+        if self.drafts.len() == STREAM { self.flush().await } else { Ok(()) }
     }
 
     /// Notes an item, or what should have become one, that cannot be sent.
     pub(crate) fn refuse(&mut self, id: String, why: String) -> anyhow::Result<()> {
-        let error = v1::ItemError {
-            code: tonic::Code::InvalidArgument.into(),
-            message: why,
-            reason: "NOT_SENT".to_owned(),
-        };
-        self.note(vec![v1::UpsertResult { id, replaced: false, error: Some(error) }])
+        self.outcome.note(vec![refused(id, why)])
     }
 
-    /// Sends what was added.
+    /// Sends what was added. A stream that is cut off is followed by another, behind the last item that was acknowledged.
     pub(crate) async fn flush(&mut self) -> anyhow::Result<()> {
-        self.bytes = 0;
-        let mut items = std::mem::take(&mut self.batch);
-        while !items.is_empty() {
-            let status = match self.client.upsert(items.clone()).await {
-                Ok(results) => return self.note(results),
-                Err(status) => status,
-            };
-            let Some(at) = unreadable(&status).filter(|at| *at < items.len()) else {
+        let mut tries = 0;
+        while !self.drafts.is_empty() {
+            let before = self.drafts.len();
+            let cut = self.stream().await?;
+            let Some(status) = cut else { continue };
+            tries = if self.drafts.len() < before { 0 } else { tries + 1 };
+            let passes = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
+            if tries > 0 && (!passes || tries == TRIES) {
                 return Err(status.into());
-            };
-            let rest = items.split_off(at + 1);
-            let to_blame = items.pop();
-            // Those before it are stored; sent again, each is told by itself.
-            if !items.is_empty() {
-                let results = self.client.upsert(items).await?;
-                self.note(results)?;
             }
-            if let Some(item) = to_blame {
-                self.refuse(item.id, status.message().to_owned())?;
-            }
-            items = rest;
+            tokio::time::sleep(PAUSE * tries).await;
         }
         Ok(())
     }
 
+    /// Sends a stream and takes what was acknowledged, or refused here, out of what is to be sent. The status is that of a
+    /// stream that was cut off.
+    async fn stream(&mut self) -> anyhow::Result<Option<Status>> {
+        let on_way = OnWay { sent: Vec::new(), settled: vec![false; self.drafts.len()] };
+        let under_way = RefCell::new((on_way, &mut self.outcome));
+        let cut = {
+            let (sender, receiver) = mpsc::channel(1);
+            let sending = send(&self.drafts, sender, &under_way);
+            let receiving = receive(self.client, receiver, &self.drafts, &under_way);
+            tokio::pin!(receiving);
+            tokio::select! {
+                biased;
+                cut = &mut receiving => cut?,
+                sent = sending => {
+                    sent?;
+                    receiving.await?
+                }
+            }
+        };
+        let mut settled = under_way.into_inner().0.settled.into_iter();
+        self.drafts.retain(|_| !settled.next().unwrap_or_default());
+        ensure!(cut.is_some() || self.drafts.is_empty(), "the server ended an upload before its end");
+        Ok(cut)
+    }
+
+    /// Says what became of the items, where `sent` is how the sending ended. An error where not every item is stored.
+    pub(crate) fn finish(self, sent: anyhow::Result<()>, json: bool) -> anyhow::Result<()> {
+        self.outcome.finish(sent, json)
+    }
+}
+
+/// What both directions of a stream change.
+type UnderWay<'a> = RefCell<(OnWay, &'a mut Outcome)>;
+
+/// Sends the messages of drafts, and the end of the stream. A draft that cannot be read is refused.
+async fn send(
+    drafts: &[Draft],
+    sender: mpsc::Sender<v1::UpsertItemsStreamRequest>,
+    under_way: &UnderWay<'_>,
+) -> anyhow::Result<()> {
+    for (at, draft) in drafts.iter().enumerate() {
+        match draft.message() {
+            Ok(message) => {
+                under_way.borrow_mut().0.sent.push(at);
+                if sender.send(message).await.is_err() {
+                    break;
+                }
+            }
+            Err(error) => {
+                let (on_way, outcome) = &mut *under_way.borrow_mut();
+                on_way.settled[at] = true;
+                outcome.note(vec![refused(draft.item.id.clone(), format!("{error:#}"))])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the acknowledgements of a stream, until its end or until it is cut off.
+async fn receive(
+    client: &mut Client,
+    messages: mpsc::Receiver<v1::UpsertItemsStreamRequest>,
+    drafts: &[Draft],
+    under_way: &UnderWay<'_>,
+) -> anyhow::Result<Option<Status>> {
+    let begun = client.catalog.upsert_items_stream(ReceiverStream::new(messages)).await;
+    let mut acknowledgements = match begun {
+        Ok(begun) => begun.into_inner(),
+        Err(status) => return Ok(Some(status)),
+    };
+    loop {
+        match acknowledgements.message().await {
+            Ok(Some(told)) => {
+                let (on_way, outcome) = &mut *under_way.borrow_mut();
+                outcome.note(on_way.settle(told, drafts)?)?;
+            }
+            Ok(None) => return Ok(None),
+            Err(status) => return Ok(Some(status)),
+        }
+    }
+}
+
+/// What of a stream is on its way.
+struct OnWay {
+    /// The places, among the drafts, of the messages that were sent.
+    sent: Vec<usize>,
+    /// For each draft, whether it is known what became of it.
+    settled: Vec<bool>,
+}
+
+impl OnWay {
+    /// Takes an acknowledgement; gives its results with the ids of their drafts.
+    fn settle(
+        &mut self,
+        told: v1::UpsertItemsStreamResponse,
+        drafts: &[Draft],
+    ) -> anyhow::Result<Vec<v1::UpsertResult>> {
+        let mut results = told.results;
+        for result in &mut results {
+            let message = usize::try_from(result.message)?;
+            let at = message.checked_sub(1).and_then(|place| self.sent.get(place));
+            let at = *at.context("the server acknowledges what was not sent")?;
+            self.settled[at] = true;
+            // Of a message that could not be read the server knows none.
+            result.id.clone_from(&drafts[at].item.id);
+        }
+        Ok(results)
+    }
+}
+
+/// The result of an item that is not sent.
+fn refused(id: String, why: String) -> v1::UpsertResult {
+    let error =
+        v1::ItemError { code: Code::InvalidArgument.into(), message: why, reason: "NOT_SENT".to_owned() };
+    v1::UpsertResult { id, error: Some(error), ..v1::UpsertResult::default() }
+}
+
+impl Outcome {
     fn note(&mut self, results: Vec<v1::UpsertResult>) -> anyhow::Result<()> {
         if let Some(report) = &mut self.report {
             report.add(&results)?;
@@ -106,8 +235,7 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Says what became of the items, where `sent` is how the sending ended. An error where not every item is stored.
-    pub(crate) fn finish(self, sent: anyhow::Result<()>, json: bool) -> anyhow::Result<()> {
+    fn finish(self, sent: anyhow::Result<()>, json: bool) -> anyhow::Result<()> {
         self.bar.finish();
         let Self { results, skipped, total, report, .. } = self;
         let answer = v1::UpsertItemsResponse { results };
@@ -130,15 +258,6 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// The place, from 0, of the item of a stream that the server could not read; `None` where something else is amiss.
-fn unreadable(status: &tonic::Status) -> Option<usize> {
-    let details = status.get_error_details();
-    let info = details.error_info()?;
-    let message: usize = info.metadata.get("message")?.parse().ok()?;
-    let place = message.checked_sub(1)?;
-    UNREADABLE.contains(&info.reason.as_str()).then_some(place)
-}
-
 fn tell(results: &[v1::UpsertResult], skipped: usize) -> anyhow::Result<()> {
     let refused: Vec<_> = results.iter().filter_map(|r| Some((&r.id, r.error.as_ref()?))).collect();
     if !refused.is_empty() {
@@ -158,4 +277,27 @@ fn tell(results: &[v1::UpsertResult], skipped: usize) -> anyhow::Result<()> {
         "imported {stored} items ({replaced} of them replaced), refused {}{skipped}",
         refused.len()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(id: &str) -> Draft {
+        Draft { item: v1::UpsertItemsRequest { id: id.into(), ..Default::default() }, image: None }
+    }
+
+    #[test]
+    fn an_acknowledgement_is_of_the_messages_that_were_sent() {
+        let drafts = ["a", "not sent", "b", "c"].map(draft);
+        let mut on_way = OnWay { sent: vec![0, 2, 3], settled: vec![false, true, false, false] };
+        let told = |message, id: &str| v1::UpsertResult { id: id.into(), message, ..Default::default() };
+        let acknowledged = |results| v1::UpsertItemsStreamResponse { results, ..Default::default() };
+        let results = on_way.settle(acknowledged(vec![told(1, "a"), told(2, "")]), &drafts).expect("sent");
+        assert_eq!(results.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(on_way.settled, [true, true, true, false], "the last one is to be sent again");
+        for never in [0, 4] {
+            assert!(on_way.settle(acknowledged(vec![told(never, "x")]), &drafts).is_err());
+        }
+    }
 }

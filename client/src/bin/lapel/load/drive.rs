@@ -1,13 +1,13 @@
 //! Sends requests at a pace and takes the times of the answers.
 
 use super::mix::{Kind, Material, Mix, Ready};
+use super::pace::Pace;
 use super::step::{Step, times};
 use indicatif::ProgressBar;
 use lapel_client::Client;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tonic::{Code, Request, Status};
@@ -16,24 +16,6 @@ use tonic::{Code, Request, Status};
 const UNDER_WAY_MAX: usize = 10_000;
 /// What became of a request that was due while so many were under way.
 const NOT_SENT: &str = "not sent: 10,000 were under way";
-
-/// How requests follow each other.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Pace {
-    /// So many a second.
-    Open(f64),
-    /// So many under way.
-    Closed(usize),
-}
-
-impl fmt::Display for Pace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Open(rate) => write!(f, "{rate:.0} a second"),
-            Self::Closed(count) => write!(f, "{count} in flight"),
-        }
-    }
-}
 
 /// What sends requests.
 pub(super) struct Drive {

@@ -137,7 +137,7 @@ impl Material {
         if items.is_empty() {
             bail!("the catalogue is empty; import items first, or run `lapel-server demo`");
         }
-        let labels = client.heads.list_labels(v1::ListLabelsRequest::default()).await?.into_inner();
+        let labels = client.labels("").await?;
         let edits = labels.attributes.into_iter().flat_map(|a| {
             let name = a.attribute;
             let usable = a.labels.into_iter().filter(|l| l.prototype_count > 0);
@@ -159,9 +159,8 @@ impl Material {
     async fn photos_of_items(&self, client: &mut Client) -> anyhow::Result<Vec<Vec<u8>>> {
         let mut photos = Vec::new();
         for id in self.items.iter().take(PHOTOS_MAX) {
-            let request = v1::GetItemImageRequest { id: id.clone() };
-            match client.catalog.get_item_image(request).await {
-                Ok(answer) => photos.push(answer.into_inner().image),
+            match client.image(id).await {
+                Ok(answer) => photos.push(answer.image),
                 Err(status) if status.code() == tonic::Code::NotFound => {}
                 Err(status) => return Err(status.into()),
             }

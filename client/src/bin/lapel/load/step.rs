@@ -1,7 +1,7 @@
 //! What one measurement found.
 
-use super::drive::Pace;
 use super::mix::Kind;
+use super::pace::Pace;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

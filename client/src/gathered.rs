@@ -1,0 +1,65 @@
+//! Answers that come in several messages, put together.
+
+use crate::{Client, v1};
+use tonic::Status;
+
+impl Client {
+    /// An item's image of any size.
+    ///
+    /// # Errors
+    /// The server's status; DATA_LOSS where fewer bytes came than were announced.
+    pub async fn image(&mut self, id: &str) -> Result<v1::GetItemImageResponse, Status> {
+        let request = v1::StreamItemImageRequest { id: id.to_owned() };
+        let mut pieces = self.catalog.stream_item_image(request).await?.into_inner();
+        let (mut whole, mut size) = (v1::GetItemImageResponse::default(), 0);
+        while let Some(piece) = pieces.message().await? {
+            if whole.image.is_empty() {
+                (whole.content_type, size) = (piece.content_type, piece.size_bytes);
+            }
+            whole.image.extend_from_slice(&piece.chunk);
+        }
+        if whole.image.len() as u64 != size {
+            return Err(Status::data_loss(format!("{} of {size} bytes of an image came", whole.image.len())));
+        }
+        Ok(whole)
+    }
+
+    /// The statistics of the catalogue, from all pages.
+    ///
+    /// # Errors
+    /// The server's status.
+    pub async fn stats(&mut self) -> Result<v1::CatalogStatsResponse, Status> {
+        let mut whole = self.catalog.catalog_stats(v1::CatalogStatsRequest::default()).await?.into_inner();
+        while !whole.next_page_token.is_empty() {
+            let page_token = std::mem::take(&mut whole.next_page_token);
+            let request = v1::CatalogStatsRequest { page_token, ..v1::CatalogStatsRequest::default() };
+            let page = self.catalog.catalog_stats(request).await?.into_inner();
+            for (attribute, counts) in page.labels {
+                whole.labels.entry(attribute).or_default().counts.extend(counts.counts);
+            }
+            whole.damaged_items.extend(page.damaged_items);
+            whole.next_page_token = page.next_page_token;
+        }
+        Ok(whole)
+    }
+
+    /// The labels of an attribute, or where it is empty of all active heads, from all pages.
+    ///
+    /// # Errors
+    /// The server's status.
+    pub async fn labels(&mut self, attribute: &str) -> Result<v1::ListLabelsResponse, Status> {
+        let request = |page_token| v1::ListLabelsRequest {
+            attribute: attribute.to_owned(),
+            page_token,
+            ..v1::ListLabelsRequest::default()
+        };
+        let mut whole = self.heads.list_labels(request(String::new())).await?.into_inner();
+        while !whole.next_page_token.is_empty() {
+            let token = std::mem::take(&mut whole.next_page_token);
+            let page = self.heads.list_labels(request(token)).await?.into_inner();
+            whole.attributes.extend(page.attributes);
+            whole.next_page_token = page.next_page_token;
+        }
+        Ok(whole)
+    }
+}
