@@ -44,7 +44,7 @@ impl Export<'_> {
         if told.has_image && !self.no_images {
             match self.moment.ok_or(StoreError::Reopening)?.image(&item.id) {
                 Ok(stored) => image = stored,
-                Err(damaged @ StoreError::Damaged { .. }) => {
+                Err(damaged) if damaged.is_damage() => {
                     // An item with an image is one whose image is here.
                     told.has_image = false;
                     image_error = Some(convert::item_error(damaged.into()));
