@@ -284,7 +284,7 @@ impl Admitted {
         self.0.admission.streams.is_waited_for(&self.0.parties).await;
     }
 
-    /// Takes room for an answer until it is read.
+    /// Takes room for an answer until it is read: that of a call, or one of a stream that is in memory as a whole.
     ///
     /// # Errors
     /// [`Error::Exhausted`] for a large one where there is none.

@@ -16,7 +16,7 @@ pub(super) enum Kind {
     Calls,
     /// Messages of streams, until what they carry is stored.
     Streams,
-    /// Answers of calls, until they are given to the transport.
+    /// Answers of calls, until they are given to the transport, and images that go in pieces, until they are read.
     Answers,
 }
 

@@ -87,6 +87,19 @@ fn answers_that_nobody_reads_are_bounded() {
 }
 
 #[test]
+fn an_answer_of_a_stream_takes_the_room_of_answers() {
+    let limits = limits();
+    let (admission, origin) = (Admission::new(&limits), origin(&limits));
+    let stream = || admission.stream(Some(&origin), None).expect("there is a place");
+    let image = stream().answer(4 * MIB).expect("half of the room");
+    assert_eq!((admission.answers.used(), admission.streams.used()), (4 * MIB, 0));
+    let refused = stream().answer(MIB).expect_err("its connection has no more").to_string();
+    assert!(refused.contains("bytes of answers"), "{refused}");
+    drop(image);
+    assert_eq!(admission.answers.used(), 0);
+}
+
+#[test]
 fn one_connection_takes_half_of_the_models_queue() {
     let limits = limits();
     let (admission, origin) = (Admission::new(&limits), origin(&limits));

@@ -57,8 +57,8 @@ pub struct Limits {
     /// has begun may come by 16 KiB a second after them. Also how long an upload waits for room while none is given back.
     pub stall_seconds: u32,
     /// Bytes of the messages of all requests in flight: half of them for calls, where more are refused, and half for
-    /// streams, where more wait. As many as the half may be answers of calls that are not read yet. One connection, one
-    /// token and one address have at most half of each. One message always fits.
+    /// streams, where more wait. As many as the half may be answers of calls, and images in pieces, that are not read yet.
+    /// One connection, one token and one address have at most half of each. One message always fits.
     pub request_bytes_max: ByteSize,
     /// Pixels that are decoded at a time, of queries and of ingest each; more wait their turn.
     pub decoding_pixels_max: u64,

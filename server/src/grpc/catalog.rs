@@ -82,12 +82,13 @@ impl CatalogService for Services {
         let image = self.core.image(id).await?;
         let image = image.ok_or_else(|| Error::not_found("item with an image", id))?;
         let content_type = content_type(&image, self.core.config.photo_limits())?;
+        let room = Admitted::of(&request)?.answer(image.len())?;
         let (outgoing, answers) = Outgoing::new(&request);
         tokio::spawn(async move {
             let sent = send_image(image, content_type, &outgoing).await;
             outgoing.end(sent);
         });
-        Ok(Response::new(answers))
+        Ok(Response::new(answers.holding(room)))
     }
 
     async fn delete_items(

@@ -81,16 +81,17 @@ pub(super) fn content_type(image: &[u8], limits: PhotoLimits) -> Result<String, 
     Ok(photo_format(image, limits)?.to_mime_type().to_owned())
 }
 
-/// Sends an image in pieces; the first says what the whole is.
+/// Sends an image in pieces; the first says what the whole is. No byte of it is in memory twice while it waits to be read.
 pub(super) async fn send_image(
     image: Vec<u8>,
     content_type: String,
     outgoing: &Outgoing<v1::StreamItemImageResponse>,
 ) -> Result<(), Error> {
     let mut told = Some((content_type, image.len() as u64));
-    for piece in image.chunks(PIECE_BYTES) {
+    let pieces: Vec<Vec<u8>> = image.chunks(PIECE_BYTES).map(<[u8]>::to_vec).collect();
+    drop(image);
+    for chunk in pieces {
         let (content_type, size_bytes) = told.take().unwrap_or_default();
-        let chunk = piece.to_vec();
         outgoing.send(v1::StreamItemImageResponse { chunk, content_type, size_bytes }).await?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 //! for too long is given up by the gate, and the making of its answer ends as if it had left. And what a single message of
 //! an answer may have.
 
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Grant};
 use crate::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -68,13 +68,24 @@ impl BatchRoom {
 }
 
 /// The stream that a service answers with.
-pub struct Answers<T>(mpsc::Receiver<Message<T>>);
+pub struct Answers<T> {
+    messages: mpsc::Receiver<Message<T>>,
+    /// Room of what the answer is made of, where all of it is in memory before the first message is read.
+    _room: Option<Grant>,
+}
+
+impl<T> Answers<T> {
+    /// The same answer, which holds room until it is read, or nobody reads it any more.
+    pub(super) fn holding(self, room: Grant) -> Self {
+        Self { _room: Some(room), ..self }
+    }
+}
 
 impl<T> Stream for Answers<T> {
     type Item = Message<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx)
+        self.messages.poll_recv(cx)
     }
 }
 
@@ -93,7 +104,8 @@ impl<T: Send + 'static> Outgoing<T> {
     pub(super) fn new<M>(request: &Request<M>) -> (Self, Answers<T>) {
         let (sender, receiver) = mpsc::channel(AHEAD + 1);
         let last = sender.clone().try_reserve_owned().ok();
-        (Self { sender, last, _admitted: Admitted::of(request).ok() }, Answers(receiver))
+        let answers = Answers { messages: receiver, _room: None };
+        (Self { sender, last, _admitted: Admitted::of(request).ok() }, answers)
     }
 
     /// Sends a message, once the caller has read enough of those before. A caller that reads slowly is waited for as long
