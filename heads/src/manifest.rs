@@ -14,6 +14,8 @@ const HIDDEN_MAX: usize = 8192;
 const LABELS_MAX: usize = 1000;
 const ATTRIBUTES_MAX: usize = 64;
 const NAME_LEN_MAX: usize = 64;
+/// Bytes: answers of a server list the heads with their descriptions.
+const DESCRIPTION_BYTES_MAX: usize = 1024;
 const WEIGHT_MAX: f32 = 100.0;
 const CONFIDENCE_MAX: f32 = 4.0;
 /// Beyond them a signature in half precision would not tell its probabilities any more.
@@ -121,7 +123,7 @@ pub struct Manifest {
     /// 0 to 1. For an attribute that is not here, one half; see [`Manifest::thresholds_of`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub thresholds: BTreeMap<String, Vec<f32>>,
-    /// Free text: what it was trained on.
+    /// Free text of up to 1,024 bytes: what it was trained on.
     #[serde(default)]
     pub description: String,
 }
@@ -214,6 +216,11 @@ impl Manifest {
         };
         check(self.format == FORMAT, format!("format is {}; this server reads format {FORMAT}", self.format));
         check(is_name(&self.name), name_fault("name", &self.name));
+        let described = self.description.len();
+        check(
+            described <= DESCRIPTION_BYTES_MAX,
+            format!("description has {described} bytes; at most {DESCRIPTION_BYTES_MAX} are accepted"),
+        );
         check((1..=DIM_MAX).contains(&self.dim), format!("dim is {}; 1 to {DIM_MAX} is accepted", self.dim));
         check(
             !self.context || self.inputs.is_empty() && self.signature == SignatureKind::Layer,

@@ -89,6 +89,13 @@ fn thresholds_are_absent_unless_written_and_have_bounds() {
 }
 
 #[test]
+fn a_description_is_bounded() {
+    let with = |bytes| Manifest { description: "x".repeat(bytes), ..sound() };
+    assert_eq!(with(1024).faults(), Vec::<String>::new());
+    assert_eq!(with(1025).faults(), ["description has 1025 bytes; at most 1024 are accepted"]);
+}
+
+#[test]
 fn unknown_keys_are_refused() {
     let mut json = serde_json::to_value(sound()).expect("json");
     json["regoin"] = "collar".into();
