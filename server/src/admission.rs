@@ -48,8 +48,7 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
-        let (half, message_max) = (limits.request_bytes_max.0 / 2, limits.message_bytes_max());
-        let pool = |kind| Pool::new(kind, half, message_max);
+        let pool = |kind| Pool::new(kind, limits.pool_bytes(), limits.share_bytes());
         Arc::new(Self {
             places: Places::new(limits.requests_max, limits.streams_max),
             watchers: Places::new(0, limits.streams_max),

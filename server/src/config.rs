@@ -279,19 +279,7 @@ impl Config {
         let zero = positive.iter().filter(|(_, v)| *v == 0);
         let mut faults: Vec<String> =
             zero.map(|(key, _)| format!("{key} is 0; at least 1 is wanted")).collect();
-        if l.decoding_pixels_max < l.image_pixels_max {
-            faults.push(format!(
-                "limits.decoding_pixels_max is {}; one image may have {} (limits.image_pixels_max)",
-                l.decoding_pixels_max, l.image_pixels_max
-            ));
-        }
-        if l.request_bytes_max.0 < l.message_bytes_max() {
-            faults.push(format!(
-                "limits.request_bytes_max is {}; one message may have {} (limits.image_bytes_max and 1 MiB)",
-                l.request_bytes_max.0,
-                l.message_bytes_max()
-            ));
-        }
+        faults.extend(l.contradictions());
         faults
     }
 

@@ -46,10 +46,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool in which one message always fits.
-    pub(super) fn new(kind: Kind, bytes: usize, message_max: usize) -> Arc<Self> {
-        let most = bytes.max(message_max);
-        let share = most.div_ceil(2).max(message_max);
+    /// A pool of so many bytes, of which one party has a share at most.
+    pub(super) fn new(kind: Kind, most: usize, share: usize) -> Arc<Self> {
         let (used, freed, waiting) = (Mutex::new(0), Notify::new(), watch::Sender::new(0));
         Arc::new(Self { kind, most, share, used, freed, waiting })
     }
@@ -242,7 +240,7 @@ mod tests {
 
     #[test]
     fn nobody_takes_more_than_half_and_everything_comes_back() {
-        let pool = Pool::new(Kind::Calls, 100, 10);
+        let pool = Pool::new(Kind::Calls, 100, 50);
         let (one, other) = (connection(), self::one(Party::token(&Limits::default())));
         let mut held = pool.take(&one, 40).expect("there is room");
         held.grow(10).expect("half of it");
@@ -259,15 +257,9 @@ mod tests {
         assert!(pool.take(&one, 50).is_ok(), "the share came back, too");
     }
 
-    #[test]
-    fn one_message_fits_into_the_smallest_pool() {
-        let pool = Pool::new(Kind::Streams, 12, 11);
-        assert!(pool.take(&connection(), 11).is_ok());
-    }
-
     #[tokio::test]
     async fn whoever_waits_gets_its_room_when_there_is_some() {
-        let pool = Pool::new(Kind::Streams, 100, 10);
+        let pool = Pool::new(Kind::Streams, 100, 50);
         let party = connection();
         let held = pool.take(&party, 50).expect("there is room");
         let long = Duration::from_secs(600);
@@ -279,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_its_own_share_is_nobody_elses_affair() {
-        let pool = Pool::new(Kind::Streams, 100, 10);
+        let pool = Pool::new(Kind::Streams, 100, 50);
         let (one, other) = (connection(), connection());
         let _held = pool.take(&one, 50).expect("there is room");
         let waiting = pool.clone().take_when_free(one.clone(), 1, Duration::from_secs(600));
@@ -293,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_in_vain_is_told() {
-        let pool = Pool::new(Kind::Streams, 100, 10);
+        let pool = Pool::new(Kind::Streams, 100, 50);
         let party = connection();
         let _held = pool.take(&party, 50).expect("there is room");
         let soon = Duration::from_millis(10);

@@ -12,7 +12,7 @@ pub struct Limits {
     pub image_bytes_max: ByteSize,
     /// Largest image in pixels, width times height.
     pub image_pixels_max: u64,
-    /// Largest bundle.
+    /// Largest bundle. A share of `request_bytes_max` has room for it and a message beside it.
     pub bundle_bytes_max: ByteSize,
     /// Most results of a search.
     pub k_max: u32,
@@ -22,7 +22,8 @@ pub struct Limits {
     pub picks_max: usize,
     /// Most filters, excluded ids and manipulations of a query, each.
     pub query_terms_max: usize,
-    /// Most items in one UpsertItems stream or DeleteItems request.
+    /// Most items in one UpsertItems stream or DeleteItems request, in the latter no more than a message may have fields
+    /// ([`lapel_proto::FIELDS_MAX`]).
     pub stream_items_max: usize,
     /// Most labels of an item.
     pub item_labels_max: usize,
@@ -77,6 +78,46 @@ impl Limits {
         self.image_bytes_max.0.saturating_add(MESSAGE_MARGIN)
     }
 
+    /// Bytes of each pool of messages: those of calls, of streams, and of answers. One message always fits.
+    pub(crate) fn pool_bytes(&self) -> usize {
+        (self.request_bytes_max.0 / 2).max(self.message_bytes_max())
+    }
+
+    /// Bytes of a pool that one connection, token or address may have. One message always fits.
+    pub(crate) fn share_bytes(&self) -> usize {
+        self.pool_bytes().div_ceil(2).max(self.message_bytes_max())
+    }
+
+    /// Bounds that contradict each other, with what to change.
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.decoding_pixels_max < self.image_pixels_max {
+            faults.push(format!(
+                "limits.decoding_pixels_max is {}; one image may have {} (limits.image_pixels_max)",
+                self.decoding_pixels_max, self.image_pixels_max
+            ));
+        }
+        let message = self.message_bytes_max();
+        if self.request_bytes_max.0 < message {
+            faults.push(format!(
+                "limits.request_bytes_max is {}; one message may have {message} (limits.image_bytes_max and 1 MiB)",
+                self.request_bytes_max.0
+            ));
+        }
+        // A bundle is kept whole while the messages with its pieces come.
+        let wanted = self.bundle_bytes_max.0.saturating_add(message);
+        if self.share_bytes() < wanted {
+            faults.push(format!(
+                "limits.bundle_bytes_max is {}; with a message of {message} more than the {} that one upload may have in \
+                 memory: raise limits.request_bytes_max to {} or lower limits.bundle_bytes_max",
+                self.bundle_bytes_max.0,
+                self.share_bytes(),
+                wanted.saturating_mul(4)
+            ));
+        }
+        faults
+    }
+
     /// How long a stream may stand still.
     pub(crate) fn stall(&self) -> Duration {
         Duration::from_secs(self.stall_seconds.into())
@@ -113,5 +154,37 @@ impl Default for Limits {
             query_images_max: 32,
             ingest_images_max: 64,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn limits(request_mib: usize) -> Limits {
+        Limits { request_bytes_max: ByteSize(request_mib * MIB), ..Limits::default() }
+    }
+
+    #[test]
+    fn one_message_fits_into_the_smallest_share() {
+        // A message has 11 MiB.
+        for (request, pool, share) in [(12, 11, 11), (40, 20, 11), (64, 32, 16), (512, 256, 128)] {
+            let limits = limits(request);
+            assert_eq!((limits.pool_bytes(), limits.share_bytes()), (pool * MIB, share * MIB), "{request}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_that_never_fits_is_refused_with_what_to_raise() {
+        // 64 MiB with a message of 11, four times.
+        assert_eq!(limits(300).contradictions(), Vec::<String>::new());
+        let refused = limits(299).contradictions();
+        let [told] = refused.as_slice() else { panic!("{refused:?}") };
+        assert!(told.starts_with("limits.bundle_bytes_max is 67108864; "), "{told}");
+        assert!(told.contains(&format!("raise limits.request_bytes_max to {}", 300 * MIB)), "{told}");
+        let smaller = Limits { bundle_bytes_max: ByteSize(MIB), ..limits(64) };
+        assert_eq!(smaller.contradictions(), Vec::<String>::new());
     }
 }
