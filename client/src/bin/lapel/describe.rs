@@ -39,6 +39,9 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         table.add_row([attribute.attribute.clone(), best, others, stored]);
     }
     output::say(table)?;
+    if shows_no_garment(&answer) {
+        output::say("no garment was found in this picture: what is told of it are guesses")?;
+    }
     if let Some(parts) = answer.parts {
         let names: Vec<&str> = parts.rects.keys().map(String::as_str).collect();
         let found =
@@ -51,6 +54,13 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         output::say(format!("case: {}; parts: {found}{how}", parts.case))?;
     }
     Ok(())
+}
+
+/// Whether the model's mask found no garment: nothing is told from the background, and every prediction is
+/// unsure.
+fn shows_no_garment(answer: &v1::DescribeResponse) -> bool {
+    let found = answer.parts.as_ref().is_none_or(|parts| parts.segmented);
+    !found && !answer.attributes.is_empty() && answer.attributes.iter().all(|attribute| attribute.unsure)
 }
 
 /// What is told of an attribute, and the other guesses.
@@ -73,5 +83,28 @@ mod tests {
         let unsure = v1::PredictedAttribute { unsure: true, ..known.clone() };
         assert_eq!(guesses(&known), ("v-neck 41 %".to_owned(), "round 30 %".to_owned()));
         assert_eq!(guesses(&unsure), ("unsure: v-neck 41 %".to_owned(), "round 30 %".to_owned()));
+    }
+
+    #[test]
+    fn a_picture_without_a_garment_is_told_as_such() {
+        let answer = |segmented: Option<bool>, unsure: &[bool]| v1::DescribeResponse {
+            parts: segmented.map(|segmented| v1::Parts { segmented, ..Default::default() }),
+            attributes: unsure
+                .iter()
+                .map(|unsure| v1::PredictedAttribute { unsure: *unsure, ..Default::default() })
+                .collect(),
+            ..Default::default()
+        };
+        assert!(shows_no_garment(&answer(Some(false), &[true, true])));
+        for (segmented, unsure) in [
+            (Some(true), vec![true, true]),
+            // A model without a mask is sure of something.
+            (Some(false), vec![true, false]),
+            (Some(false), vec![]),
+            // An item without an image has no parts.
+            (None, vec![true]),
+        ] {
+            assert!(!shows_no_garment(&answer(segmented, &unsure)), "{segmented:?} {unsure:?}");
+        }
     }
 }
