@@ -1,7 +1,7 @@
 //! Ids and labels by slot: what local columns know of items.
 
 use crate::kernels::{Bits, GROUP, GROUPS};
-use crate::{BLOCK, Condition, Filter, ItemLabels, LabelIndex, Slot};
+use crate::{BLOCK, Condition, Filter, IsAbandoned, ItemLabels, LabelIndex, Slot};
 use imbl::OrdMap;
 use roaring::RoaringBitmap;
 use std::ops::Bound;
@@ -112,16 +112,25 @@ impl ItemIndex {
         self.passing(filter).map_or(self.len() as u64, |slots| slots.len())
     }
 
-    /// Slots of the first `most` items that pass and whose ids come after `after`, by id.
+    /// Slots of the first `most` items that pass and whose ids come after `after`, by id. A list that is abandoned ends
+    /// within as many items as a block has, and means nothing.
     #[must_use]
-    pub fn list(&self, filter: &Filter, after: &str, most: usize) -> Vec<Slot> {
+    pub fn list(
+        &self,
+        filter: &Filter,
+        after: &str,
+        most: usize,
+        is_abandoned: IsAbandoned<'_>,
+    ) -> Vec<Slot> {
         let Some(passing) = self.passing(filter) else { return self.after(after).take(most).collect() };
+        let goes_on = |(at, _): &(usize, Slot)| !(at.is_multiple_of(BLOCK) && is_abandoned());
         if passing.len() > self.len() as u64 / SPARSE {
-            return self.after(after).filter(|slot| passing.contains(*slot)).take(most).collect();
+            let looked_at = self.after(after).enumerate().take_while(goes_on).map(|(_, slot)| slot);
+            return looked_at.filter(|slot| passing.contains(*slot)).take(most).collect();
         }
         let id = |slot: Slot| Some((&**self.id(slot)?, slot));
-        let mut found: Vec<(&str, Slot)> =
-            passing.iter().filter_map(id).filter(|(id, _)| *id > after).collect();
+        let looked_at = passing.iter().enumerate().take_while(goes_on).map(|(_, slot)| slot);
+        let mut found: Vec<(&str, Slot)> = looked_at.filter_map(id).filter(|(id, _)| *id > after).collect();
         found.sort_unstable();
         found.into_iter().take(most).map(|(_, slot)| slot).collect()
     }

@@ -1,7 +1,7 @@
 //! Items by slot, by id and by label.
 
 use crate::store::{ItemChange, ItemRecord};
-use lapel_search::{BLOCK, Filter, ItemIndex, LabelIndex, LabelSlots, Slot};
+use lapel_search::{BLOCK, Filter, IsAbandoned, ItemIndex, LabelIndex, LabelSlots, Slot};
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -107,10 +107,16 @@ impl<'a> Items<'a> {
         self.index.after(after)
     }
 
-    /// The first `most` items that pass and whose ids come after `after`, by id.
+    /// The first `most` items that pass and whose ids come after `after`, by id. A list that is abandoned means nothing.
     #[must_use]
-    pub fn list(self, filter: &Filter, after: &str, most: usize) -> Vec<&'a Arc<Item>> {
-        let slots = self.index.list(filter, after, most).into_iter();
+    pub fn list(
+        self,
+        filter: &Filter,
+        after: &str,
+        most: usize,
+        is_abandoned: IsAbandoned<'_>,
+    ) -> Vec<&'a Arc<Item>> {
+        let slots = self.index.list(filter, after, most, is_abandoned).into_iter();
         slots.filter_map(|slot| self.get(slot)).collect()
     }
 

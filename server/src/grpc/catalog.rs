@@ -125,13 +125,13 @@ impl CatalogService for Services {
     ) -> Result<Response<v1::ListItemsResponse>, Status> {
         let v1::ListItemsRequest { page_size, page_token, filters } = request.into_inner();
         let (snapshot, core) = (self.core.snapshot(), self.core.clone());
-        let page = self.core.in_turn(move || {
+        let page = self.core.in_turn(move |is_abandoned| {
             let mut faults = Faults::default();
             let size = faults.gather("page_size", paging::page_size(page_size))?.unwrap_or_default();
             let filters = asked::filters(&snapshot, filters, &core.config.limits, &mut faults);
             faults.end()?;
             let filter = checked_filter(&snapshot, &filters)?;
-            let found = snapshot.items().list(&filter, &page_token, size + 1).into_iter();
+            let found = snapshot.items().list(&filter, &page_token, size + 1, is_abandoned).into_iter();
             let found: Vec<v1::Item> = found.map(|item| convert::item(&snapshot, item)).collect();
             let (items, next_page_token) = paging::cut(found, size, |item| item.id.clone());
             Ok::<_, Error>(v1::ListItemsResponse { items, next_page_token })
@@ -163,7 +163,7 @@ impl CatalogService for Services {
     ) -> Result<Response<v1::CatalogStatsResponse>, Status> {
         let request = request.into_inner();
         let (snapshot, cached_features) = (self.core.snapshot(), self.core.features_cached());
-        let page = self.core.in_turn(move || stats::page(&snapshot, &request, cached_features));
+        let page = self.core.in_turn(move |_| stats::page(&snapshot, &request, cached_features));
         Ok(Response::new(page.await??))
     }
 }

@@ -320,9 +320,12 @@ proptest! {
             let filter = Filter { all };
             prop_assert_eq!(items.count(&filter) as usize, listed(&model, &filter, "", 100).len());
             for (after, most) in [("", 3), ("i07", 100), ("i19", 5)] {
-                let found = items.list(&filter, after, most).into_iter();
+                let found = items.list(&filter, after, most, &|| false).into_iter();
                 let found: Vec<_> = found.filter_map(|slot| items.id(slot)).map(ToString::to_string).collect();
                 prop_assert_eq!(found, listed(&model, &filter, after, most));
+                // Without conditions no more than the answer is looked at.
+                let is_empty = items.list(&filter, after, most, &|| true).is_empty();
+                prop_assert!(is_empty || filter.all.is_empty());
             }
         }
     }
