@@ -7,7 +7,7 @@ mod query;
 mod weights;
 
 pub use explain::{EditsMet, Explanation, Outcome};
-pub use filter::{LabelFilter, check_filter, checked_filter};
+pub use filter::{LabelFilter, checked_condition};
 pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Edits, Manipulation, ManipulationEffect};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
@@ -17,7 +17,7 @@ use crate::catalogue::{Item, Slot, Snapshot};
 use crate::config::SearchConfig;
 use crate::error::Error;
 use explain::Wanted;
-use lapel_search::{Budget, IsAbandoned, SignatureAnswer, SignatureQuery, Signatures, Tuning};
+use lapel_search::{Budget, Filter, IsAbandoned, SignatureAnswer, SignatureQuery, Signatures, Tuning};
 use std::collections::BTreeMap;
 use weights::QueryTerm;
 
@@ -45,8 +45,8 @@ pub struct SearchSpec {
     pub edits: Edits,
     /// How much each head counts.
     pub weighting: Weighting,
-    /// Conditions on stored labels.
-    pub filters: Vec<LabelFilter>,
+    /// Conditions on stored labels; whether what they name exists was looked up, as with the edits.
+    pub filter: Filter,
     /// Ids to leave out.
     pub exclude: Vec<String>,
     /// Results wanted.
@@ -135,11 +135,10 @@ fn prepare(
     spec: SearchSpec,
     planner: &Planner,
 ) -> Result<(SignatureQuery, AnswerContext), Error> {
-    let SearchSpec { edits, weighting, filters, exclude, k, explain, plan } = spec;
+    let SearchSpec { edits, weighting, filter, exclude, k, explain, plan } = spec;
     if k == 0 {
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
     }
-    let filter = checked_filter(snapshot, &filters)?;
     let effects = edits.apply(snapshot, &mut view, planner.prototype_items_min);
     let terms = weights::terms(snapshot, &view, (&weighting, &effects))?;
     let prepared = AnswerContext {

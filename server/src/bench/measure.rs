@@ -6,10 +6,10 @@ use super::set::{head_name, label_name};
 use crate::catalogue::Snapshot;
 use crate::error::Error;
 use crate::search::{
-    Edits, LabelFilter, Manipulation, PlanKind, Planner, QueryView, SearchAnswer, SearchSpec, Weighting,
-    search_batch,
+    Edits, Manipulation, PlanKind, Planner, QueryView, SearchAnswer, SearchSpec, Weighting, search_batch,
 };
 use lapel_heads::{Labels, distance};
+use lapel_search::Filter;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ impl BenchQuery {
         let spec = SearchSpec {
             edits: self.edits.clone(),
             weighting: Weighting::Named { by_name: self.weights.clone(), only_named: true },
-            filters: filter.iter().map(|name| LabelFilter::new(*name, ["yes".to_owned()])).collect(),
+            filter: Filter::carrying(filter.map(|name| (name, "yes"))),
             k,
             plan,
             ..SearchSpec::default()

@@ -10,9 +10,11 @@ use crate::core::QuerySource;
 use crate::error::{Error, Faults};
 use crate::front::Caller;
 use crate::search::{
-    Edits, LabelFilter, Manipulation, PlanKind, QueryView, SearchSpec, Weighting, check_filter, head_weights,
+    Edits, LabelFilter, Manipulation, PlanKind, QueryView, SearchSpec, Weighting, checked_condition,
+    head_weights,
 };
 use lapel_proto::v1::{self, search_request};
+use lapel_search::Filter;
 
 /// The fields that SearchRequest and PersonaliseRequest share.
 pub(super) struct Asked {
@@ -52,7 +54,7 @@ impl Asked {
         }
         // Ids that are not there are no fault: an item may be deleted while a shopper looks on.
         fits("exclude_ids", exclude_ids.len(), limits, faults);
-        let filters = self::filters(snapshot, filters, limits, faults);
+        let filter = self::filter(snapshot, filters, limits, faults);
         let mut edits = Edits::default();
         if fits("manipulations", manipulations.len(), limits, faults) {
             let wanted = manipulations.into_iter().map(manipulation).collect();
@@ -67,7 +69,7 @@ impl Asked {
         let k = k.max(1) as usize;
         let spec = SearchSpec {
             edits,
-            filters,
+            filter,
             exclude: exclude_ids,
             k,
             explain,
@@ -172,30 +174,29 @@ impl Services {
     }
 }
 
-/// Filters of which every name is there, or may be missing; the faults of the others are noted.
-pub(super) fn filters(
+/// The filter that all these lead to. Every name in it is there, or may be missing; what is not is noted as a fault.
+pub(super) fn filter(
     snapshot: &Snapshot,
     given: Vec<v1::LabelFilter>,
     limits: &Limits,
     faults: &mut Faults,
-) -> Vec<LabelFilter> {
+) -> Filter {
     let most = limits.query_terms_max;
     if !fits("filters", given.len(), limits, faults) {
-        return Vec::new();
+        return Filter::default();
     }
-    let mut filters = Vec::with_capacity(given.len());
-    for (at, filter) in given.into_iter().enumerate() {
-        let v1::LabelFilter { attribute, labels, allow_unknown } = filter;
+    let mut all = Vec::with_capacity(given.len());
+    for (at, asked) in given.into_iter().enumerate() {
+        let v1::LabelFilter { attribute, labels, allow_unknown } = asked;
         let path = format!("filters[{at}]");
         if attribute.is_empty() || labels.is_empty() || labels.len() > most {
             faults.refuse(path, format!("name an attribute and 1 to {most} labels"));
             continue;
         }
         let filter = LabelFilter { attribute, labels, allow_unknown };
-        check_filter(snapshot, &path, &filter, faults);
-        filters.push(filter);
+        all.push(checked_condition(snapshot, &path, filter, faults));
     }
-    filters
+    Filter { all }
 }
 
 /// Whether a query has no more of something than it may.

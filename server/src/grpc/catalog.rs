@@ -8,7 +8,6 @@ use super::{Services, asked, convert, paging, stats};
 use crate::admission::Admitted;
 use crate::core::RequestId;
 use crate::error::{Error, Faults};
-use crate::search::checked_filter;
 use crate::stages::carried;
 use lapel_proto::v1;
 use lapel_proto::v1::catalog_service_server::CatalogService;
@@ -128,9 +127,8 @@ impl CatalogService for Services {
         let page = self.core.in_turn(move |is_abandoned| {
             let mut faults = Faults::default();
             let size = faults.gather("page_size", paging::page_size(page_size))?.unwrap_or_default();
-            let filters = asked::filters(&snapshot, filters, &core.config.limits, &mut faults);
+            let filter = asked::filter(&snapshot, filters, &core.config.limits, &mut faults);
             faults.end()?;
-            let filter = checked_filter(&snapshot, &filters)?;
             let found = snapshot.items().list(&filter, &page_token, size + 1, is_abandoned).into_iter();
             let found: Vec<v1::Item> = found.map(|item| convert::item(&snapshot, item)).collect();
             let (items, next_page_token) = paging::cut(found, size, |item| item.id.clone());

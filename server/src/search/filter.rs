@@ -1,9 +1,9 @@
-//! Conditions on stored labels as a request brings them, and whether what they name exists.
+//! Conditions on stored labels: from what a request brings, checked once, to what is searched with.
 
 use crate::catalogue::Snapshot;
 use crate::error::{Error, Faults};
 use imbl::OrdMap;
-use lapel_search::{Condition, Filter};
+use lapel_search::Condition;
 use std::collections::BTreeSet;
 
 /// A condition: an item's stored label of the attribute is one of these.
@@ -17,38 +17,27 @@ pub struct LabelFilter {
     pub allow_unknown: bool,
 }
 
-impl LabelFilter {
-    /// A condition whose names must exist.
-    #[must_use]
-    pub fn new(attribute: impl Into<String>, labels: impl IntoIterator<Item = String>) -> Self {
-        Self { attribute: attribute.into(), labels: labels.into_iter().collect(), allow_unknown: false }
-    }
-}
-
-/// The filter that conditions lead to. Each attribute and label is carried by an item or known to an active head, or the
-/// condition allows that it is not.
-///
-/// # Errors
-/// [`Error::Faults`] with all that are not, each with those that there are.
-pub fn checked_filter(snapshot: &Snapshot, filters: &[LabelFilter]) -> Result<Filter, Error> {
-    let mut faults = Faults::default();
-    for (at, filter) in filters.iter().enumerate() {
-        check_filter(snapshot, &format!("filters[{at}]"), filter, &mut faults);
-    }
-    faults.end()?;
-    let condition = |LabelFilter { attribute, labels, allow_unknown: _ }: &LabelFilter| Condition::Label {
-        attribute: attribute.clone(),
-        any_of: labels.clone(),
-    };
-    Ok(Filter { all: filters.iter().map(condition).collect() })
-}
-
-/// As [`checked_filter`], for the filter at a path.
-pub fn check_filter(snapshot: &Snapshot, path: &str, filter: &LabelFilter, faults: &mut Faults) {
+/// The condition of the filter at a path of a request. Its attribute and each of its labels is carried by an item or known
+/// to an active head, or the filter allows that it is not; what is not is noted as a fault, with those that there are.
+pub fn checked_condition(
+    snapshot: &Snapshot,
+    path: &str,
+    filter: LabelFilter,
+    faults: &mut Faults,
+) -> Condition {
     let LabelFilter { attribute, labels, allow_unknown } = filter;
-    if *allow_unknown || faults.is_full() {
-        return;
+    if !allow_unknown && !faults.is_full() {
+        check_known(snapshot, path, (&attribute, labels.as_slice()), faults);
     }
+    Condition::Label { attribute, any_of: labels }
+}
+
+fn check_known(
+    snapshot: &Snapshot,
+    path: &str,
+    (attribute, labels): (&String, &[String]),
+    faults: &mut Faults,
+) {
     let stored = snapshot.items().label_index().of_attribute(attribute);
     let head = snapshot.column_of_attribute(attribute).map(|column| column.head().manifest());
     let taught = head.and_then(|manifest| manifest.attribute(attribute));

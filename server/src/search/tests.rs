@@ -1,4 +1,5 @@
 mod discrete;
+mod filters;
 mod plans;
 
 use super::*;
@@ -145,39 +146,6 @@ fn uniform_weights_are_equation_4() {
 }
 
 #[test]
-fn filters_and_exclusions_are_honoured() {
-    let s = snapshot(60, |_, _| false);
-    let filtered = SearchSpec {
-        filters: vec![LabelFilter::new("color", ["b".into()])],
-        exclude: vec!["i1".into(), "nobody".into()],
-        ..spec(Weighting::Own, 60)
-    };
-    let answer = search(&s, view(1), &filtered, &planner()).expect("answers");
-    assert_eq!(answer.matches.len(), 29);
-    assert!(answer.matches.iter().all(|m| m.slot % 2 == 1 && m.slot != 1));
-}
-
-#[test]
-fn a_filter_that_names_nothing_is_a_slip_unless_it_may() {
-    let s = snapshot(60, |_, _| false);
-    let ask = |filter: LabelFilter| {
-        let spec = SearchSpec { filters: vec![filter], ..spec(Weighting::Own, 60) };
-        search(&s, view(1), &spec, &planner()).map(|answer| answer.matches.len())
-    };
-    let attribute = ask(LabelFilter::new("colour", ["b".into()])).expect_err("refused").to_string();
-    assert!(
-        attribute.contains("attribute \"colour\"; did you mean \"color\"? there are: color, "),
-        "{attribute}"
-    );
-    let label = ask(LabelFilter::new("color", ["b".into(), "z".into()])).expect_err("refused").to_string();
-    assert!(label.contains("attribute \"color\" has no label \"z\"; it has: a, b"), "{label}");
-    // No item is labelled with what a head tells apart.
-    assert_eq!(ask(LabelFilter::new("shape", ["a".into()])).expect("known to a head"), 0);
-    let allowed = LabelFilter { allow_unknown: true, ..LabelFilter::new("color", ["b".into(), "z".into()]) };
-    assert_eq!(ask(allowed).expect("answers"), 30);
-}
-
-#[test]
 fn a_manipulation_puts_the_prototype_in_place() {
     let s = snapshot(60, |_, _| false);
     let edit = ("color", "b");
@@ -311,7 +279,7 @@ fn the_scan_of_codes_honours_filters_exclusions_deletions_and_holes() {
     let holes = spec(Weighting::Own, 20);
     assert!(recall(&s, &holes, 20) >= 0.99);
     let filtered = SearchSpec {
-        filters: vec![LabelFilter::new("color", ["b".into()])],
+        filter: Filter::carrying([("color", "b")]),
         exclude: vec!["i1".into(), "i15".into()],
         ..holes
     };
@@ -332,8 +300,8 @@ fn few_items_may_pass_and_more_be_wanted_than_there_are() {
     let few = SearchSpec { exclude, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Own, 50) };
     let answer = search(&s, view(5), &few, &planner()).expect("answers");
     assert_eq!((answer.matches.len(), answer.plan.kind), (10, PlanKind::CodeScan));
-    let filters = vec![LabelFilter { allow_unknown: true, ..LabelFilter::new("color", ["nothing".into()]) }];
-    let none = SearchSpec { filters, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Own, 5) };
+    let filter = Filter::carrying([("color", "nothing")]);
+    let none = SearchSpec { filter, plan: Some(PlanKind::CodeScan), ..spec(Weighting::Own, 5) };
     assert!(search(&s, view(5), &none, &planner()).expect("answers").matches.is_empty());
 }
 

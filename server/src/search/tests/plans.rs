@@ -62,7 +62,7 @@ fn a_batch_answers_as_its_queries_do_alone_and_two_threads_as_one() {
     let specs = [
         spec(Weighting::Own, 10),
         spec(named(&[("color", 9.0)], false), 3),
-        SearchSpec { filters: vec![LabelFilter::new("color", ["a".into()])], ..spec(Weighting::Own, 7) },
+        SearchSpec { filter: Filter::carrying([("color", "a")]), ..spec(Weighting::Own, 7) },
         SearchSpec { k: 0, ..spec(Weighting::Own, 1) },
         SearchSpec { plan: Some(PlanKind::ExactScan), ..spec(Weighting::Own, 10) },
     ];

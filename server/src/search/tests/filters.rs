@@ -1,0 +1,41 @@
+//! Filters and exclusions.
+
+use super::*;
+use crate::error::Faults;
+
+#[test]
+fn filters_and_exclusions_are_honoured() {
+    let s = snapshot(60, |_, _| false);
+    let filtered = SearchSpec {
+        filter: Filter::carrying([("color", "b")]),
+        exclude: vec!["i1".into(), "nobody".into()],
+        ..spec(Weighting::Own, 60)
+    };
+    let answer = search(&s, view(1), &filtered, &planner()).expect("answers");
+    assert_eq!(answer.matches.len(), 29);
+    assert!(answer.matches.iter().all(|m| m.slot % 2 == 1 && m.slot != 1));
+}
+
+#[test]
+fn a_filter_that_names_nothing_is_a_slip_unless_it_may() {
+    let s = snapshot(60, |_, _| false);
+    let ask = |attribute: &str, labels: &[&str], allow_unknown| {
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        let asked = LabelFilter { attribute: attribute.to_owned(), labels, allow_unknown };
+        let mut faults = Faults::default();
+        let filter = Filter { all: vec![checked_condition(&s, "filters[0]", asked, &mut faults)] };
+        faults.end()?;
+        let spec = SearchSpec { filter, ..spec(Weighting::Own, 60) };
+        search(&s, view(1), &spec, &planner()).map(|answer| answer.matches.len())
+    };
+    let attribute = ask("colour", &["b"], false).expect_err("refused").to_string();
+    assert!(
+        attribute.contains("attribute \"colour\"; did you mean \"color\"? there are: color, "),
+        "{attribute}"
+    );
+    let label = ask("color", &["b", "z"], false).expect_err("refused").to_string();
+    assert!(label.contains("attribute \"color\" has no label \"z\"; it has: a, b"), "{label}");
+    // No item is labelled with what a head tells apart.
+    assert_eq!(ask("shape", &["a"], false).expect("known to a head"), 0);
+    assert_eq!(ask("color", &["b", "z"], true).expect("answers"), 30);
+}
