@@ -3,7 +3,8 @@
 use lapel_client::v1;
 use lapel_proto::v1::admin_service_client::AdminServiceClient;
 use lapel_proto::v1::catalog_service_client::CatalogServiceClient;
-use lapel_server::Config;
+use lapel_render::render;
+use lapel_server::{ByteSize, Config};
 use lapel_tests::model::{HEADS, LABELS};
 use lapel_tests::{TestServer, external_bundle};
 use std::collections::BTreeMap;
@@ -192,5 +193,38 @@ async fn a_reader_that_stalls_gives_its_place_back() {
         }
     };
     assert_eq!(end.expect_err("it was given up").code(), Code::DeadlineExceeded);
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_in_pieces_that_nobody_reads_are_bounded() {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.limits.image_bytes_max = ByteSize(1 << 20);
+        // Four for answers, of which one connection has two at most.
+        config.limits.request_bytes_max = ByteSize(8 << 20);
+    })
+    .await;
+    let mut stored = lapel_tests::item("large", &render(7, 0));
+    // Comments of 64 KiB each make the file large, and no pixel more.
+    let (start, rest) = stored.image.split_at(2);
+    let comment = [&[0xFF, 0xFE, 0xFF, 0xFF][..], &[b' '; 0xFFFD]].concat();
+    stored.image = [start, &comment.repeat(13), rest].concat();
+    let results = server.client().await.upsert(vec![stored]).await.expect("stored");
+    assert!(results[0].error.is_none(), "{results:?}");
+    let silent = Channel::from_shared(server.address.clone()).expect("an address");
+    let silent = silent.initial_stream_window_size(0).connect().await.expect("connects");
+    let mut catalog = CatalogServiceClient::new(silent);
+    let ask = || v1::StreamItemImageRequest { id: "large".into() };
+    let mut unread = Vec::new();
+    for _ in 0..2 {
+        unread.push(catalog.stream_item_image(ask()).await.expect("there is room"));
+    }
+    let refused = catalog.stream_item_image(ask()).await.expect_err("a third of 850 KiB");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.message().contains("bytes of answers"), "{refused:?}");
+    drop(unread);
+    let again = async { while catalog.stream_item_image(ask()).await.is_err() {} };
+    timeout(Duration::from_secs(20), again).await.expect("what nobody reads any more is given back");
     server.finish().await;
 }
