@@ -51,6 +51,8 @@ pub struct SearchSpec {
     pub exclude: Vec<String>,
     /// Results wanted.
     pub k: usize,
+    /// The distance that a result must not exceed, finite and at least 0; `None`: results may be any distance away.
+    pub distance_max: Option<f64>,
     /// Whether to explain each result.
     pub explain: bool,
     /// The plan to run, where it can; the cheapest otherwise.
@@ -135,7 +137,7 @@ fn prepare(
     spec: SearchSpec,
     planner: &Planner,
 ) -> Result<(SignatureQuery, AnswerContext), Error> {
-    let SearchSpec { edits, weighting, filter, exclude, k, explain, plan } = spec;
+    let SearchSpec { edits, weighting, filter, exclude, k, distance_max, explain, plan } = spec;
     if k == 0 {
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
     }
@@ -149,7 +151,7 @@ fn prepare(
         explain,
     };
     let terms = prepared.terms.iter().map(|term| term.term.clone()).collect();
-    Ok((SignatureQuery { terms, filter, exclude, k, plan, with_terms: explain }, prepared))
+    Ok((SignatureQuery { terms, filter, exclude, k, distance_max, plan, with_terms: explain }, prepared))
 }
 
 impl AnswerContext {

@@ -1,8 +1,12 @@
 """SearchService: what is in a photo, and what is like it."""
 
+import math
+
+import grpc
 import photos
 import pytest
 from protocol import like, v1
+from refusals import refused
 
 
 def test_a_photo_is_described(client):
@@ -45,3 +49,16 @@ def test_one_search_of_a_batch_fails_alone(client, items):
     results = client.search.SearchBatch(v1.SearchBatchRequest(requests=requests)).results
     assert [result.WhichOneof("outcome") for result in results] == ["response", "error", "response"]
     assert results[1].error.reason == "NOT_FOUND"
+
+
+def test_results_end_at_the_largest_distance(client, items):
+    results = list(client.search.Search(like(items[0].id, k=10)).results)
+    for most in (0, results[4].distance, results[-1].distance):
+        near = client.search.Search(like(items[0].id, k=10, distance_max=most)).results
+        assert list(near) == [result for result in results if result.distance <= most]
+
+
+@pytest.mark.parametrize("most", [-1, math.nan, math.inf])
+def test_a_largest_distance_that_is_none_is_refused(client, items, most):
+    search = like(items[0].id, distance_max=most)
+    refused(lambda: client.search.Search(search), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")

@@ -25,3 +25,25 @@ async fn an_id_that_looks_like_a_path_can_be_used() {
     assert!(run.err.contains("photos/nowhere.jpg is not the name of a file either"), "{}", run.err);
     server.finish().await;
 }
+
+#[tokio::test]
+async fn results_end_at_the_largest_distance() {
+    let server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;
+    let mut client = server.client().await;
+    let dress = std::fs::read(photo()).expect("read");
+    let jumper = std::fs::read(photo().with_file_name("jumper.jpg")).expect("read");
+    let items = [("one", dress.clone()), ("twin", dress), ("stranger", jumper)];
+    let items =
+        items.map(|(id, image)| v1::UpsertItemsRequest { id: id.to_owned(), image, ..Default::default() });
+    client.upsert(items.to_vec()).await.expect("stored");
+    let cases: [(&[&str], bool); 2] = [(&[], true), (&["--distance-max", "0.001"], false)];
+    for (arguments, found) in cases {
+        let run = lapel(&server.address, &[&["search", "item:one"][..], arguments].concat()).await;
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        assert!(run.out.contains("twin") && run.out.contains("stranger") == found, "{}", run.out);
+    }
+    let run = lapel(&server.address, &["search", "item:one", "--distance-max=-1"]).await;
+    assert_eq!(run.code, Some(1), "{}", run.out);
+    assert!(run.err.contains("distance_max"), "{}", run.err);
+    server.finish().await;
+}

@@ -66,6 +66,7 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
         exclude_ids: vec!["g1".into()],
         explain: true,
         exact: true,
+        distance_max: Some(2.5),
         ..by_item("g0", 3)
     };
     let signatures = v1::SignatureSet { signatures: vec![signature()] };

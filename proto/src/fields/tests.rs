@@ -15,6 +15,7 @@ fn fields(search: &v1::SearchRequest) -> usize {
         explain: _,
         exact: _,
         plan: _,
+        distance_max: _,
     } = search;
     let text = |text: &String| usize::from(!text.is_empty());
     let query = query.as_ref().map_or(0, |query| {

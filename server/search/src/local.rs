@@ -99,7 +99,7 @@ impl LocalSignatures {
     }
 
     fn bind<'a>(&'a self, query: &'a SignatureQuery) -> Result<Query<'a>, SignaturesError> {
-        let SignatureQuery { terms, filter, exclude, k, plan, with_terms: _ } = query;
+        let SignatureQuery { terms, filter, exclude, k, distance_max, plan, with_terms: _ } = query;
         let bound = terms.iter().map(|term| {
             let column = self.column(&term.column);
             let column = column.ok_or_else(|| SignaturesError::UnknownColumn(term.column.to_string()))?;
@@ -110,7 +110,13 @@ impl LocalSignatures {
         if terms.is_empty() {
             return Err(SignaturesError::NoTerms);
         }
-        Ok(Query { terms, allowed: Allowed::new(&self.items, filter, exclude), k: *k, wanted: *plan })
+        Ok(Query {
+            terms,
+            allowed: Allowed::new(&self.items, filter, exclude),
+            k: *k,
+            distance_max: distance_max.unwrap_or(f64::INFINITY),
+            wanted: *plan,
+        })
     }
 }
 

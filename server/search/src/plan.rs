@@ -54,25 +54,34 @@ impl<'a> Query<'a> {
     }
 
     /// Candidates of the index, rescored; `None` when the index is behind, or might hide a result: when fewer
-    /// than k came back, when more are as far as the last, of which it gives any, or when an item without a signature,
-    /// which it cannot know, could rank among them.
+    /// than k came back and none of the candidates lies behind the largest distance, when more are as far as the last, of
+    /// which it gives any, or when an item without a signature, which it cannot know, could rank among them.
     fn by_index(&self) -> Option<(Vec<Hit<'a>>, Plan)> {
         let term = &self.terms[0];
         // One more tells whether the last has equals.
         let wanted = self.k + 1 + self.allowed.excluded();
         let candidates = term.column.nearest(term.vector, wanted)?;
-        let mut best = Best::new(self.k + 1, self.allowed.catalogue());
-        for slot in candidates.iter().filter(|slot| self.allowed.contains(**slot)) {
+        let mut best = Best::new(self.k + 1, self.distance_max, self.allowed.catalogue());
+        let mut farthest = f64::NEG_INFINITY;
+        for slot in &candidates {
             let distance = scan::score(&self.terms, *slot, 0.0, f64::INFINITY)?;
-            best.push(*slot, distance);
+            farthest = farthest.max(distance);
+            if self.allowed.contains(*slot) {
+                best.push(*slot, distance);
+            }
         }
         let mut hits = best.into_hits();
-        let last = *hits.get(self.k.checked_sub(1)?)?;
-        let has_equals = hits.get(self.k).is_some_and(|next| next.distance <= last.distance);
+        let last = hits.get(self.k.checked_sub(1)?).map(|hit| hit.distance);
+        let is_cut_off = match last {
+            Some(last) => hits.get(self.k).is_some_and(|next| next.distance <= last),
+            None => farthest <= self.distance_max && (candidates.len() as u64) < term.column.count(),
+        };
         hits.truncate(self.k);
         let missing = self.allowed.items().saturating_sub(term.column.count());
-        let hidden = missing > 0 && last.distance >= term.weight * f64::from(term.expected);
-        if has_equals || hidden {
+        // As far as a result that is not there could be.
+        let reach = last.unwrap_or(self.distance_max);
+        let hides_missing = missing > 0 && reach >= term.weight * f64::from(term.expected);
+        if is_cut_off || hides_missing {
             return None;
         }
         let scanned = candidates.len() as u64;
@@ -87,13 +96,13 @@ impl<'a> Query<'a> {
                 &self.allowed,
                 range,
                 budget.tuning.instructions,
-                self.k,
+                Best::of(self),
                 budget.is_abandoned,
             )
         };
         let hits = if budget.threads > 1 && budget.tuning.costs.exact(&self.work()) >= SHARED_NS_MIN {
             let (first, second) = on_two_threads(|| run(0..blocks / 2), || run(blocks / 2..blocks));
-            let mut best = Best::new(self.k, self.allowed.catalogue());
+            let mut best = Best::of(self);
             let both = first.into_iter().chain(second.into_iter().flatten());
             both.for_each(|hit| best.push(hit.slot, hit.distance));
             best.into_hits()

@@ -32,7 +32,7 @@ struct Rescorer<'q, 'a> {
 
 impl Rescorer<'_, '_> {
     fn progress(&self) -> Progress {
-        Progress { limit: self.best.limit(), scored: self.scored }
+        Progress { limit: self.best.limit(), found: self.best.count(), scored: self.scored }
     }
 
     /// Scores a candidate: heavy heads first, the others only if that still looks good, or `in_full` to learn
@@ -75,15 +75,14 @@ pub(crate) fn heavy(terms: &[BoundTerm<'_>]) -> usize {
 
 /// The best of a query by the exact formula, and how many items were scored for it.
 pub(crate) fn rescore<'a>(query: &Query<'a>, estimates: &Estimates, tuning: &Tuning) -> (Vec<Hit<'a>>, u64) {
-    let k = query.k;
     let mut rescorer = Rescorer {
         terms: &query.terms,
         estimates,
-        best: Best::new(k, query.allowed.catalogue()),
+        best: Best::of(query),
         scored: 0,
-        rule: StopRule::new(tuning.misses * k as f64),
+        rule: StopRule::new(tuning.misses),
     };
-    let mut take = FIRST_MIN.max(2 * k);
+    let mut take = FIRST_MIN.max(2 * query.k);
     let mut range = (f32::NEG_INFINITY, bound(estimates, take));
     loop {
         let mut candidates = collect(tuning.instructions, estimates, range);

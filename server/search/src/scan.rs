@@ -2,7 +2,7 @@
 
 use crate::allowed::Allowed;
 use crate::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Sums, Tables};
-use crate::terms::BoundTerm;
+use crate::terms::{BoundTerm, Query};
 use crate::{BLOCK, Instructions, IsAbandoned, ItemIndex, Slot};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -32,24 +32,36 @@ impl PartialOrd for Hit<'_> {
     }
 }
 
-/// The k best hits so far.
+/// The k best hits so far, none of them farther than the largest distance.
 pub(crate) struct Best<'a> {
     k: usize,
+    distance_max: f64,
     items: &'a ItemIndex,
     heap: BinaryHeap<Hit<'a>>,
 }
 
 impl<'a> Best<'a> {
-    pub(crate) fn new(k: usize, items: &'a ItemIndex) -> Self {
-        Self { k, items, heap: BinaryHeap::with_capacity(k + 1) }
+    /// None yet; `distance_max` is infinite where hits may be any distance away.
+    pub(crate) fn new(k: usize, distance_max: f64, items: &'a ItemIndex) -> Self {
+        Self { k, distance_max, items, heap: BinaryHeap::with_capacity(k + 1) }
     }
 
-    /// The distance that a hit must not exceed; infinite until there are k.
+    /// None yet of those that a query asks for.
+    pub(crate) fn of(query: &Query<'a>) -> Self {
+        Self::new(query.k, query.distance_max, query.allowed.catalogue())
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// The distance that a hit must not exceed: that of the k-th, or the largest until there are k.
     pub(crate) fn limit(&self) -> f64 {
         if self.heap.len() < self.k {
-            f64::INFINITY
+            self.distance_max
         } else {
-            self.heap.peek().map_or(f64::INFINITY, |h| h.distance)
+            self.heap.peek().map_or(self.distance_max, |h| h.distance)
         }
     }
 
@@ -90,16 +102,15 @@ const ROUNDING: f32 = 1e-5;
 /// Items of a group from which on scoring the whole group is cheaper than looking for the wanted ones.
 const DENSE_MIN: u32 = 16;
 
-/// The `k` best of the blocks in `range`, by the exact formula; of those looked at, once the search is abandoned.
+/// Fills `best` from the blocks in `range`, by the exact formula; from those looked at, once the search is abandoned.
 pub(crate) fn exact<'a>(
     terms: &[BoundTerm<'_>],
-    allowed: &Allowed<'a>,
+    allowed: &Allowed<'_>,
     range: std::ops::Range<usize>,
     level: Instructions,
-    k: usize,
+    mut best: Best<'a>,
     is_abandoned: IsAbandoned<'_>,
 ) -> Vec<Hit<'a>> {
-    let mut best = Best::new(k, allowed.catalogue());
     for number in range {
         if is_abandoned() {
             break;

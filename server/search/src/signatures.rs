@@ -32,6 +32,8 @@ pub struct SignatureQuery {
     pub exclude: Vec<String>,
     /// Hits wanted, at least 1.
     pub k: usize,
+    /// The distance that a hit must not exceed, finite and at least 0; `None`: hits may be any distance away.
+    pub distance_max: Option<f64>,
     /// The plan to run, where it can; the cheapest otherwise.
     pub plan: Option<PlanKind>,
     /// Whether hits tell their terms.

@@ -24,19 +24,22 @@ pub(crate) struct Lesson {
 /// How far the search has come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
-    /// The distance that a result must not exceed; infinite until there are k.
+    /// The distance that a result must not exceed: the query's largest, or that of the k-th; infinite while there is
+    /// neither.
     pub(crate) limit: f64,
+    /// Results so far, at most k.
+    pub(crate) found: usize,
     /// Candidates looked at.
     pub(crate) scored: u64,
 }
 
 /// Says from which estimate on no candidate needs to be looked at.
 ///
-/// - It never stops before there are k results and enough different pairs.
+/// - It never stops before there are a limit and enough different pairs.
 /// - What was seen before changes nothing.
 /// - A larger limit never stops earlier.
 pub(crate) struct StopRule {
-    /// Results that may be missing on average.
+    /// Results that may be missing on average, as a share of those found: a largest distance may leave far fewer than k.
     misses: f64,
     /// The bits of the pairs that were learned from.
     seen: HashSet<(u32, u64)>,
@@ -49,7 +52,7 @@ pub(crate) struct StopRule {
 }
 
 impl StopRule {
-    /// A rule by which `misses` results may be missing on average, were the errors normal and alike.
+    /// A rule by which a share of `misses` of the results may be missing on average, were the errors normal and alike.
     pub(crate) fn new(misses: f64) -> Self {
         Self {
             misses,
@@ -78,7 +81,7 @@ impl StopRule {
         }
         let is_known = !self.is_learning() && progress.limit.is_finite();
         let line = if is_known { self.bar.line() } else { None };
-        let reach = |line: Line| line.reach(progress.limit, self.deviations(progress.scored)) as f32;
+        let reach = |line: Line| line.reach(progress.limit, self.deviations(progress)) as f32;
         self.stop_at = line.map_or(f32::INFINITY, reach);
     }
 
@@ -89,14 +92,15 @@ impl StopRule {
 
     /// Whether a candidate of this refined estimate is not worth its light heads.
     pub(crate) fn gives_up(&self, refined: f64, progress: Progress) -> bool {
-        let deviations = self.deviations(progress.scored);
+        let deviations = self.deviations(progress);
         self.refined_line.as_ref().is_some_and(|line| line.least(refined, deviations) > progress.limit)
     }
 
     /// Length of the error bar: about as many candidates as were scored lie in the next deviation's worth of
     /// estimates, and of those no more than the allowed number may turn out to be results.
-    fn deviations(&self, scored: u64) -> f64 {
-        normal_tail(self.misses / scored.max(1) as f64)
+    fn deviations(&self, progress: Progress) -> f64 {
+        let Progress { limit: _, found, scored } = progress;
+        normal_tail(self.misses * found.max(1) as f64 / scored.max(1) as f64)
     }
 }
 
@@ -194,7 +198,7 @@ mod tests {
     fn after(lessons: &[(f32, f64)], limit: f64) -> StopRule {
         let mut rule = StopRule::new(0.005);
         for (at, (estimate, distance)) in lessons.iter().enumerate() {
-            rule.learn(lesson(*estimate, *distance), Progress { limit, scored: at as u64 + 1 });
+            rule.learn(lesson(*estimate, *distance), Progress { limit, found: 1, scored: at as u64 + 1 });
         }
         rule
     }
@@ -209,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn it_never_stops_before_there_are_k_results_and_enough_different_pairs() {
+    fn it_never_stops_before_there_are_a_limit_and_enough_different_pairs() {
         let pairs = noisy(SEEN_MIN);
         assert!(after(&pairs, 0.3).stop_at().is_finite());
-        assert_eq!(after(&pairs, f64::INFINITY).stop_at(), f32::INFINITY, "k results are not there yet");
+        assert_eq!(after(&pairs, f64::INFINITY).stop_at(), f32::INFINITY, "there is no limit yet");
         let few = [pairs[..SEEN_MIN - 1].to_vec(), vec![pairs[3]; 1000]].concat();
         let rule = after(&few, 0.3);
         assert!(rule.is_learning() && rule.stop_at() == f32::INFINITY, "twins teach nothing");
-        assert!(!rule.gives_up(1e9, Progress { limit: 0.3, scored: 1000 }));
+        assert!(!rule.gives_up(1e9, Progress { limit: 0.3, found: 1, scored: 1000 }));
     }
 
     #[test]
@@ -225,6 +229,14 @@ mod tests {
         let exact: Vec<(f32, f64)> = (0..512).map(|at| (at as f32 / 512.0, f64::from(at) / 512.0)).collect();
         assert_eq!(after(&exact, 0.25).stop_at(), 0.25);
         assert_eq!(after(&exact, f64::INFINITY).stop_at(), f32::INFINITY, "and not NaN");
+    }
+
+    #[test]
+    fn few_results_are_searched_for_longer_than_many() {
+        let rule = after(&noisy(SEEN_MIN), 0.3);
+        let progress = |found| Progress { limit: 0.3, found, scored: 1000 };
+        let lengths = [0, 1, 10, 100].map(|found| rule.deviations(progress(found)));
+        assert!(lengths[0] == lengths[1] && lengths[1..].is_sorted_by(|few, many| few > many), "{lengths:?}");
     }
 
     proptest! {
@@ -249,7 +261,8 @@ mod tests {
             prop_assert!(after(&pairs, limit + 0.5).stop_at() >= rule.stop_at(), "a larger limit stops earlier");
             // Where it stops, the interval of prediction ends at the limit.
             if let Some(line) = rule.bar.line().filter(|_| rule.stop_at().is_finite()) {
-                let deviations = rule.deviations(pairs.len() as u64);
+                let deviations =
+                    rule.deviations(Progress { limit, found: 1, scored: pairs.len() as u64 });
                 let stop = line.reach(limit, deviations);
                 prop_assert!((line.least(stop, deviations) - limit).abs() < 1e-6 * (1.0 + stop.abs()));
                 prop_assert!(line.least(stop + 1.0, deviations) >= limit - 1e-6 * (1.0 + stop.abs()));
@@ -261,7 +274,7 @@ mod tests {
             let pairs = noisy(200);
             let (once, mut twice) = (after(&pairs, limit), after(&pairs, limit));
             for at in again {
-                twice.learn(lesson(pairs[at].0, pairs[at].1), Progress { limit, scored: 200 });
+                twice.learn(lesson(pairs[at].0, pairs[at].1), Progress { limit, found: 1, scored: 200 });
             }
             prop_assert_eq!(once.stop_at(), twice.stop_at());
         }

@@ -10,6 +10,8 @@ pub(crate) struct Query<'a> {
     pub(crate) terms: Vec<BoundTerm<'a>>,
     pub(crate) allowed: Allowed<'a>,
     pub(crate) k: usize,
+    /// What the distance of a hit must not exceed; infinite where anything goes.
+    pub(crate) distance_max: f64,
     /// The plan that the caller asks for.
     pub(crate) wanted: Option<PlanKind>,
 }

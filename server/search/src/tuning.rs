@@ -2,8 +2,8 @@
 
 use crate::{Costs, Instructions};
 
-/// Results that may be missing from an answer on average, as a share of k, were the errors normal and alike. They have
-/// longer tails, since signatures of looser labels are coded worse: at 0.0005 about 0.002 were missed of a million.
+/// Results that may be missing from an answer on average, as a share of those found, were the errors normal and alike. They
+/// have longer tails, since signatures of looser labels are coded worse: at 0.0005 about 0.002 were missed of a million.
 const MISSES_DEFAULT: f64 = 0.00005;
 
 /// How local columns choose and run their plans.
@@ -13,7 +13,7 @@ pub struct Tuning {
     pub costs: Costs,
     /// The instructions that the scans use.
     pub instructions: Instructions,
-    /// Results that a scan of codes may miss on average, as a share of k.
+    /// Results that a scan of codes may miss on average, as a share of those found.
     pub misses: f64,
 }
 

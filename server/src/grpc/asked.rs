@@ -24,6 +24,7 @@ pub(super) struct Asked {
     pub(super) exclude_ids: Vec<String>,
     pub(super) k: u32,
     pub(super) explain: bool,
+    pub(super) distance_max: Option<f64>,
 }
 
 /// A query before it costs anything: a photo is embedded only where nothing else is wrong.
@@ -45,12 +46,18 @@ impl Asked {
         k_min: u32,
         faults: &mut Faults,
     ) -> Result<(Option<Likeness>, SearchSpec), Error> {
-        let Self { query, manipulations, filters, exclude_ids, k, explain } = self;
+        let Self { query, manipulations, filters, exclude_ids, k, explain, distance_max } = self;
         let config = &services.core.config;
         let limits = &config.limits;
         if !(k_min..=limits.k_max).contains(&k) {
             let given = format!("{k} results are asked for; {k_min} to {} are given", limits.k_max);
             faults.refuse("k", given);
+        }
+        if let Some(most) = distance_max
+            && (!most.is_finite() || most < 0.0)
+        {
+            faults
+                .refuse("distance_max", format!("{most} is given; a finite number, 0 or more, is accepted"));
         }
         // Ids that are not there are no fault: an item may be deleted while a shopper looks on.
         fits("exclude_ids", exclude_ids.len(), limits, faults);
@@ -72,6 +79,7 @@ impl Asked {
             filter,
             exclude: exclude_ids,
             k,
+            distance_max,
             explain,
             weighting: Weighting::Own,
             plan: None,
@@ -101,10 +109,11 @@ impl Services {
             explain,
             exact,
             plan,
+            distance_max,
         } = request;
         let mut faults = Faults::default();
         let has_query = query.is_some();
-        let asked = Asked { query, manipulations, filters, exclude_ids, k, explain };
+        let asked = Asked { query, manipulations, filters, exclude_ids, k, explain, distance_max };
         let (likeness, spec) = asked.check(self, snapshot, 1, &mut faults).await?;
         let weighting = match weighting {
             None => Weighting::Own,

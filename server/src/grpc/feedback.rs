@@ -147,6 +147,7 @@ impl Services {
             exclude_ids,
             k,
             explain,
+            distance_max,
         } = request;
         let snapshot = self.core.snapshot();
         let mut faults = Faults::default();
@@ -155,7 +156,7 @@ impl Services {
         // A single pick takes the query's place (section 5).
         let replaced = if let [only] = picked_ids.as_slice() { only.clone() } else { String::new() };
         let query = query.filter(|_| replaced.is_empty());
-        let asked = Asked { query, manipulations, filters, exclude_ids, k, explain };
+        let asked = Asked { query, manipulations, filters, exclude_ids, k, explain, distance_max };
         let (likeness, spec) = asked.check(self, &snapshot, 0, &mut faults).await?;
         let found = picks.feedback();
         let weighting = match &found.weights {

@@ -6,6 +6,7 @@ mod bad_input;
 mod bounds;
 mod caches;
 mod describe;
+mod distance;
 mod durability;
 mod fault;
 mod faults;

@@ -37,6 +37,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         exclude_ids: options.results.exclude.clone(),
         k: options.results.k,
         explain: options.results.explained(),
+        distance_max: options.results.distance_max,
     };
     let answer = client.feedback.personalise(request).await?.into_inner();
     if let Some(file) = &options.results.html {

@@ -35,6 +35,9 @@ pub(crate) struct Results {
     /// Results wanted.
     #[arg(short, default_value_t = 10)]
     pub(crate) k: u32,
+    /// Only results of at most this distance, as the results tell it; there may be fewer than -k, or none.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) distance_max: Option<f64>,
     /// Only items with a stored label: `--filter category=dress,skirt`; may be repeated.
     #[arg(long = "filter", value_name = "ATTRIBUTE=LABEL,...")]
     pub(crate) filter: Vec<String>,
@@ -81,6 +84,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         explain: options.results.explained(),
         exact: options.exact,
         plan: v1::PlanKind::Unspecified.into(),
+        distance_max: options.results.distance_max,
     };
     let answer = client.search.search(request).await;
     let answer = answer.map_err(|status| input::refused(&options.subject, status))?.into_inner();

@@ -1,3 +1,5 @@
+mod distance;
+
 use super::*;
 use crate::{Condition, Filter, PlanKind, Precision, SearchTerm, Tuning};
 use proptest::prelude::*;
