@@ -43,21 +43,23 @@ fn count_into(count: &mut usize, message: usize, reader: &mut Reader<'_>) -> Opt
         }
         let (number, wire) = reader.key()?;
         let field = SCHEMA.messages[message].get(&number);
-        match wire {
-            2 => {
+        // Also where its value is written otherwise: prost makes an empty message before it refuses that.
+        *count += usize::from(field.is_some());
+        if *count > FIELDS_MAX {
+            return None;
+        }
+        match (wire, field) {
+            (2, field) => {
                 let end = reader.end()?;
-                *count += usize::from(field.is_some());
-                if *count > FIELDS_MAX {
-                    return None;
-                }
                 match field {
                     Some(Some(inner)) => open.push((*inner, end)),
                     Some(None) | None => reader.at = end,
                 }
             }
+            (_, Some(_)) => return None,
             // No field here is a group; unknown ones are passed over.
-            3 if field.is_none() => reader.skip_group(number)?,
-            wire => reader.skip(wire)?,
+            (3, None) => reader.skip_group(number)?,
+            (wire, None) => reader.skip(wire)?,
         }
     }
     Some(())

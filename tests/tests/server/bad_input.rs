@@ -279,7 +279,8 @@ async fn an_upload_goes_on_behind_a_message_that_is_too_large() {
 
 #[tokio::test]
 async fn more_queries_than_the_model_takes_are_refused_at_once_and_told_to_retry() {
-    let server = TestServer::start_with(|c| c.limits.query_images_max = 2).await;
+    // Of which one connection has half.
+    let server = TestServer::start_with(|c| c.limits.query_images_max = 4).await;
     let client = server.client().await;
     let image = to_jpeg(&render(1, 1).photo);
     let describe = |image: Vec<u8>| {

@@ -196,7 +196,8 @@ async fn damaged_records_are_told_and_the_rest_is_served() {
     let image = item("g7", &garments[7]).image;
     server.stop().await;
     damage(server.data(), b"here-it-is", 3);
-    damage(server.data(), &image[100..160], 20);
+    // From the middle: the photos' headers are the same.
+    damage(server.data(), &image[image.len() / 2..][..60], 20);
     server.run().await;
     let mut client = server.client().await;
     let found = client.catalog.get_item(v1::GetItemRequest { id: "g5".into() }).await.expect_err("damaged");

@@ -9,7 +9,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsConnector;
@@ -19,6 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 
 const ROLES: [Role; 4] = [Role::Search, Role::Write, Role::Heads, Role::Admin];
@@ -275,6 +276,11 @@ impl std::io::Write for Log {
 impl Log {
     /// Keeps everything that this thread logs until the guard is dropped.
     fn start() -> (Self, DefaultGuard) {
+        // With a single subscriber, tracing asks that of the thread that meets an event first, which may be another test's and
+        // have none: the event would be told to nobody from then on.
+        static OTHERS: LazyLock<[Dispatch; 2]> =
+            LazyLock::new(|| [(); 2].map(|()| Dispatch::new(tracing_subscriber::registry())));
+        LazyLock::force(&OTHERS);
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
