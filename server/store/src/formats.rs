@@ -127,7 +127,9 @@ fn rewrite(
         match written {
             Ok(None) => {}
             Ok(Some(error)) => tracing::error!(%error, "it stays as it is"),
-            Err(error) if error.is_damage() => tracing::error!(table = name, key, %error, "it stays as it is"),
+            Err(error) if error.is_damage() => {
+                tracing::error!(table = name, key, %error, "it stays as it is");
+            }
             Err(error) => return Err(error),
         }
     }
