@@ -1,7 +1,9 @@
 //! What can go wrong with a request, in words for the caller.
 
+mod choices;
 mod faults;
 
+pub use choices::Choices;
 pub use faults::{Fault, Faults};
 
 use crate::catalogue::NoItem;
@@ -39,26 +41,26 @@ pub enum Error {
     #[error("{0}")]
     Faults(Faults),
     /// Something named does not exist.
-    #[error("there is no {what} {:?}{}", shortened(.name), choices(.name, .valid, "there are"))]
+    #[error("there is no {what} {:?}{}", shortened(.name), .valid.text("there are"))]
     NotFound {
         /// Its kind, e.g. `item`.
         what: &'static str,
         /// The name asked for.
         name: String,
-        /// The names there are; the first of them are listed.
-        valid: Vec<String>,
+        /// The names there are.
+        valid: Choices,
     },
     /// An attribute has no such label.
     #[error(
-        "attribute {:?} has no label {:?}{}", shortened(.attribute), shortened(.label), choices(.label, .valid, "it has")
+        "attribute {:?} has no label {:?}{}", shortened(.attribute), shortened(.label), .valid.text("it has")
     )]
     UnknownLabel {
         /// The attribute, which exists.
         attribute: String,
         /// The label asked for.
         label: String,
-        /// The labels it has; the first of them are listed.
-        valid: Vec<String>,
+        /// The labels it has.
+        valid: Choices,
     },
     /// A name is taken by something else.
     #[error("{0}")]
@@ -142,7 +144,7 @@ impl Error {
 
     /// Something that does not exist, with no list to choose from.
     pub fn not_found(what: &'static str, name: impl Into<String>) -> Self {
-        Self::NotFound { what, name: name.into(), valid: Vec::new() }
+        Self::NotFound { what, name: name.into(), valid: Choices::default() }
     }
 
     /// A signature's fault, at `field`.
@@ -187,32 +189,8 @@ fn list(violations: &[Violation]) -> String {
     violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect::<Vec<_>>().join("; ")
 }
 
-/// Names that are listed where one was not found, and what they may take together as a header of the answer.
-const LISTED_MAX: usize = 50;
-const LISTED_BYTES: usize = 1000;
 /// Characters of a caller's name that are said again.
 const ECHOED_MAX: usize = 100;
-/// Names that one is compared with.
-const COMPARED_MAX: usize = 1000;
-
-fn choices(name: &str, valid: &[String], lead: &str) -> String {
-    if valid.is_empty() {
-        return String::new();
-    }
-    let compared = valid.iter().take(COMPARED_MAX).map(String::as_str);
-    let meant = lapel_wardrobe::nearest(name, compared).map(|meant| format!(" did you mean {meant:?}?"));
-    let mut room = LISTED_BYTES;
-    let fits = |name: &&String| {
-        let cost = header_bytes(name) + 2;
-        let fits = cost <= room;
-        room = room.saturating_sub(cost);
-        fits
-    };
-    let listed: Vec<&str> = valid.iter().take(LISTED_MAX).take_while(fits).map(String::as_str).collect();
-    let more = valid.len() - listed.len();
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!(";{} {lead}: {}{more}", meant.unwrap_or_default(), listed.join(", "))
-}
 
 /// The beginning of a name that came from a caller.
 fn shortened(name: &str) -> String {
@@ -243,7 +221,9 @@ mod tests {
     #[test]
     fn an_error_about_long_names_stays_short() {
         let valid: Vec<String> = (0..60).map(|n| format!("{n} {}", "ш".repeat(30))).collect();
-        let missing = Error::NotFound { what: "label", name: "я".repeat(10_000), valid };
+        let name = "я".repeat(10_000);
+        let valid = Choices::of(&name, valid.iter().map(String::as_str));
+        let missing = Error::NotFound { what: "label", name, valid };
         let text = missing.to_string();
         assert!(header_bytes(&text) < 1500, "{}", header_bytes(&text));
         assert!(text.contains("there are: 0 ш") && text.contains("more"), "{text}");
@@ -251,7 +231,7 @@ mod tests {
 
     #[test]
     fn short_names_are_all_listed() {
-        let valid = ["red", "blue"].map(str::to_owned).to_vec();
+        let valid = Choices::of("rad", ["red", "blue"]);
         let missing = Error::NotFound { what: "head", name: "rad".into(), valid: valid.clone() };
         let text = "there is no head \"rad\"; did you mean \"red\"? there are: red, blue";
         assert_eq!(missing.to_string(), text);

@@ -33,7 +33,7 @@ pub use config::{
     StoreSettings, TlsFiles,
 };
 pub use core::{Core, NewItem, OpenError, Registration, RequestId, Scope, Upserted};
-pub use error::{Error, Fault, Faults, Violation};
+pub use error::{Choices, Error, Fault, Faults, Violation};
 pub use front::{NewToken, Role, TokensError, TracesError};
 pub use serve::{Reload, ServeError, Server};
 pub use store::{BackupError, BackupSummary, Disk, Step, StepHook, StoreError, compact, restore};

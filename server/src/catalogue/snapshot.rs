@@ -113,9 +113,10 @@ impl Snapshot {
         if column.head().manifest().kind == HeadKind::External {
             return Vec::new();
         }
-        let items = self.items();
+        let (items, signatures) = (self.items(), self.signatures.column(column.key()));
         let lacks = |slot: &Slot| {
-            !self.has_signature(column, *slot) && items.get(*slot).is_some_and(|item| item.record.has_image())
+            signatures.is_none_or(|signatures| !signatures.has(*slot))
+                && items.get(*slot).is_some_and(|item| item.record.has_image())
         };
         items.live().iter().filter(lacks).collect()
     }

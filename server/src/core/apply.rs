@@ -50,9 +50,12 @@ impl Core {
     }
 
     /// Applies a fault that was seen, even where it cannot be stored. The store is reopened then and the memory read from
-    /// it, and the fault is seen again.
-    pub(super) async fn apply_fault(&self, change: Change) {
+    /// it, and the fault is seen again. `holds` is asked under the writer's lock: what was faulty may be gone.
+    pub(super) async fn apply_fault(&self, change: Change, holds: impl FnOnce() -> bool) {
         let _writer = self.writer.lock().await;
+        if !holds() {
+            return;
+        }
         if let Err(error) = self.apply(Order::new(change, RequestId::none())).await {
             tracing::error!(%error, "a fault of a head or a model cannot be applied");
         }

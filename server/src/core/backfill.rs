@@ -45,18 +45,19 @@ pub(crate) fn spawn(core: &Arc<Core>, purpose: Purpose) {
     let tasks = core.tasks.clone();
     tasks.spawn(async move {
         let backfill = Backfill { core: &core, purpose };
-        if let Err(error) = backfill.run().await
+        let outcome = backfill.run().await;
+        // Before it is failed, which waits for the writer: the same model may be dropped and built again until then. A
+        // build shows its heads before it asks whether its backfill runs, so it starts one or its heads are seen here.
+        let keys = {
+            let mut running = core.backfills();
+            running.remove(&backfill.purpose);
+            backfill.keys()
+        };
+        if let Err(error) = outcome
             && !core.stopping.is_cancelled()
         {
-            tracing::error!(purpose = ?backfill.purpose, %error, "the backfill failed");
-            let reason = format!("the backfill failed: {error}");
-            match &backfill.purpose {
-                Purpose::Head(key) => core.fail_head(key, &reason).await,
-                Purpose::Model(fingerprint) => core.fail_model(fingerprint, &reason).await,
-                Purpose::Heal(_) => {}
-            }
+            backfill.fail(&keys, &error).await;
         }
-        core.backfills().remove(&backfill.purpose);
     });
 }
 
@@ -136,6 +137,19 @@ impl Backfill<'_> {
                 registry.all().into_iter().filter(of_model).map(|s| s.key).collect()
             }
             Purpose::Heal(keys) => keys.clone(),
+        }
+    }
+
+    /// Turns what it was for into failed: the heads with these keys, and not those of a later build of the same model.
+    async fn fail(&self, keys: &[String], error: &Error) {
+        tracing::error!(purpose = ?self.purpose, %error, "the backfill failed");
+        let reason = format!("the backfill failed: {error}");
+        match &self.purpose {
+            Purpose::Head(key) => self.core.fail_head(key, &reason).await,
+            Purpose::Model(fingerprint) => {
+                self.core.fail_model(fingerprint, &reason, || self.keys() == keys).await;
+            }
+            Purpose::Heal(_) => {}
         }
     }
 

@@ -2,11 +2,11 @@
 
 use super::write::{Embedded, NewItem, Outcomes, Scope, Upserted};
 use crate::catalogue::{Column, Computing, Snapshot};
-use crate::error::Error;
+use crate::error::{Choices, Error};
 use crate::request::{RequestId, now_ms};
 use crate::store::{ContentId, ItemChange, ItemRecord, Outcome, Receipt, Store, StoreError};
 use lapel_heads::{Features, Signature};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The changes of one transaction, each worked out on the state that those before it lead to.
@@ -179,10 +179,8 @@ impl<'a> Batch<'a> {
             columns().find(|c| c.head().name() == name && c.head_version() == version)
         };
         serving.or_else(exact).ok_or_else(|| {
-            let mut valid: Vec<String> = columns().map(|c| c.head().name().to_owned()).collect();
-            valid.sort();
-            valid.dedup();
-            Error::NotFound { what: "head", name: name.to_owned(), valid }
+            let names: BTreeSet<&str> = columns().map(|c| c.head().name()).collect();
+            Error::NotFound { what: "head", name: name.to_owned(), valid: Choices::of(name, names) }
         })
     }
 }

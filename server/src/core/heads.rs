@@ -115,7 +115,8 @@ impl Core {
     /// Turns a head that cannot go on into a failed one. Where the version before is still there, it serves again. Its
     /// bundle and its signatures are kept until it is retired: one fault must not delete what took hours to compute.
     pub(crate) async fn fail_head(&self, key: &str, reason: &str) {
-        self.apply_fault(Change::Fail { key: key.to_owned(), reason: reason.to_owned() }).await;
+        // A key is never used again.
+        self.apply_fault(Change::Fail { key: key.to_owned(), reason: reason.to_owned() }, || true).await;
     }
 
     async fn change_head(self: &Arc<Self>, order: Order) -> Result<HeadStatus, Error> {

@@ -123,13 +123,15 @@ impl Core {
         self.change_model(Order::new(Change::DropModel { fingerprint }, request)).await
     }
 
-    /// Turns a model that cannot be built into a failed one; queries never saw it.
-    pub(crate) async fn fail_model(&self, fingerprint: &str, reason: &str) {
-        self.apply_fault(Change::FailModel {
-            fingerprint: fingerprint.to_owned(),
-            reason: reason.to_owned(),
-        })
-        .await;
+    /// Turns a model that cannot be built into a failed one, if it is still the build that failed; queries never saw it.
+    pub(crate) async fn fail_model(
+        &self,
+        fingerprint: &str,
+        reason: &str,
+        is_same_build: impl FnOnce() -> bool,
+    ) {
+        let (fingerprint, reason) = (fingerprint.to_owned(), reason.to_owned());
+        self.apply_fault(Change::FailModel { fingerprint, reason }, is_same_build).await;
     }
 
     async fn change_model(self: &Arc<Self>, order: Order) -> Result<ModelStatus, Error> {

@@ -1,11 +1,12 @@
 //! Every fault of a request at once.
 
-use super::{Error, Violation, header_bytes};
+use super::{Choices, Error, Violation, header_bytes};
 use std::fmt;
 
-/// Faults that are looked for in one request: each may bring a list of names. Those behind them come up when these are
-/// mended.
+/// Faults that are looked for in one request. Those behind them come up when these are mended.
 const FAULTS_MAX: usize = 50;
+/// Faults of one request that tell which names there are.
+const CHOICES_MAX: usize = 3;
 /// What the text of all faults may take as a header of the answer, about; those behind are only counted.
 const TEXT_BYTES: usize = 1500;
 
@@ -98,6 +99,24 @@ impl Faults {
         Ok(None)
     }
 
+    /// The names there are, for a fault about `name`, which is none of them. The first such faults of a request tell them:
+    /// an answer has room for no more, and it takes time where there are many.
+    #[must_use]
+    pub fn choices<'a, N: IntoIterator<Item = &'a str>>(
+        &self,
+        name: &str,
+        names: impl FnOnce() -> N,
+    ) -> Choices {
+        let tells = |fault: &&Fault| match fault {
+            Fault::Unmet {
+                error: Error::NotFound { valid, .. } | Error::UnknownLabel { valid, .. }, ..
+            } => !valid.is_empty(),
+            Fault::Malformed(_) | Fault::Unmet { .. } => false,
+        };
+        let told = self.0.iter().filter(tells).count();
+        if told < CHOICES_MAX { Choices::of(name, names()) } else { Choices::default() }
+    }
+
     /// Whether there are as many as are looked for: further checks would tell nothing.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -163,7 +182,11 @@ mod tests {
     use super::*;
 
     fn label(label: &str) -> Error {
-        Error::UnknownLabel { attribute: "color".into(), label: label.into(), valid: vec!["red".into()] }
+        Error::UnknownLabel {
+            attribute: "color".into(),
+            label: label.into(),
+            valid: Choices::of(label, ["red"]),
+        }
     }
 
     fn impossible() -> Error {
@@ -206,6 +229,22 @@ mod tests {
         for part in ["no prototype", "has no label \"rad\"", "has no label \"raid\"", "k: too large"] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+    }
+
+    #[test]
+    fn the_first_faults_alone_look_for_the_names_there_are() {
+        let (mut faults, mut looked) = (Faults::default(), 0);
+        for at in 0..FAULTS_MAX {
+            let valid = faults.choices("rad", || {
+                looked += 1;
+                ["red", "blue"]
+            });
+            assert_eq!(valid.is_empty(), at >= CHOICES_MAX);
+            let unknown = Error::UnknownLabel { attribute: "color".into(), label: "rad".into(), valid };
+            faults.unmet(format!("filters[0].labels[{at}]"), unknown);
+            faults.refuse("k", "too large");
+        }
+        assert_eq!(looked, CHOICES_MAX);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Services, convert, paging};
 use crate::admission::{Admitted, Held};
 use crate::catalogue::{Column, Snapshot};
 use crate::core::Registration;
-use crate::error::Error;
+use crate::error::{Choices, Error};
 use crate::life::HeadStatus;
 use lapel_heads::Attribute;
 use lapel_proto::v1;
@@ -161,8 +161,8 @@ impl HeadService for Services {
             .flat_map(|c| c.head().manifest().attributes.iter().map(move |a| (c, a)));
         let mut all: Vec<_> = all.collect();
         all.sort_by(|a, b| a.1.name.cmp(&b.1.name));
-        let valid: Vec<String> = all.iter().map(|(_, a)| a.name.clone()).collect();
-        if !only.is_empty() && !valid.contains(&only) {
+        if !only.is_empty() && !all.iter().any(|(_, a)| a.name == only) {
+            let valid = Choices::of(&only, all.iter().map(|(_, a)| a.name.as_str()));
             return Err(Error::NotFound { what: "attribute", name: only, valid }.into());
         }
         let is_chosen = |a: &Attribute| (only.is_empty() || a.name == only) && a.name > page_token;

@@ -208,10 +208,11 @@ fn with_sources(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Choices;
     use lapel_heads::PhotoError;
 
     fn unknown_label() -> Error {
-        let valid = vec!["black".to_owned(), "red".to_owned()];
+        let valid = Choices::of("blakc", ["black", "red"]);
         Error::UnknownLabel { attribute: "color".into(), label: "blakc".into(), valid }
     }
 

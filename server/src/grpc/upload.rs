@@ -100,7 +100,7 @@ impl Upload {
         held: Held,
     ) -> Result<(), Error> {
         let place = self.results.len();
-        let once = self.ids.insert(message.id.clone());
+        let once = is_new(&mut self.ids, &message.id);
         self.promise(&message.id);
         match convert::new_item(message, once) {
             Err(error) => self.results[place].error = Some(convert::item_error(error)),
@@ -258,5 +258,25 @@ impl Upload {
             self.acknowledged = end;
         }
         Ok(())
+    }
+}
+
+/// Whether no message before had this id. One that is too long is no item's: it is refused for that, and not kept until
+/// the stream ends.
+fn is_new(ids: &mut HashSet<String>, id: &str) -> bool {
+    id.len() > ID_LEN_MAX || ids.insert(id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_no_item_has_is_not_kept() {
+        let mut ids = HashSet::new();
+        let (longest, longer) = ("i".repeat(ID_LEN_MAX), "i".repeat(ID_LEN_MAX + 1));
+        assert!(is_new(&mut ids, &longest) && !is_new(&mut ids, &longest));
+        assert!(is_new(&mut ids, &longer) && is_new(&mut ids, &longer), "refused for its length alone");
+        assert_eq!(ids.into_iter().collect::<Vec<_>>(), [longest]);
     }
 }

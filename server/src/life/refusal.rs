@@ -1,6 +1,6 @@
 //! Why a change is not allowed, in words for the caller.
 
-use crate::error::Error;
+use crate::error::{Choices, Error};
 
 /// Why a change of the set of heads and models is refused. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -177,7 +177,10 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
         let reason = match refusal {
-            Refusal::Unknown { what, name, valid } => return Self::NotFound { what, name, valid },
+            Refusal::Unknown { what, name, valid } => {
+                let valid = Choices::of(&name, valid.iter().map(String::as_str));
+                return Self::NotFound { what, name, valid };
+            }
             Refusal::NoHeadInService { name } => return Self::not_found("head in service", name),
             Refusal::NoModel => return Self::Internal(message),
             Refusal::TooManyHeads { .. } => return Self::Exhausted(message),

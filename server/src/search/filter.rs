@@ -42,10 +42,12 @@ fn check_known(
     let head = snapshot.column_of_attribute(attribute).map(|column| column.head().manifest());
     let taught = head.and_then(|manifest| manifest.attribute(attribute));
     if stored.is_none() && taught.is_none() {
-        let of_heads = snapshot.columns().iter().flat_map(|column| &column.head().manifest().attributes);
-        let of_items = snapshot.items().labels().map(|(name, _)| name);
-        let all: BTreeSet<&String> = of_heads.map(|known| &known.name).chain(of_items).collect();
-        let valid = all.into_iter().cloned().collect();
+        let valid = faults.choices(attribute, || {
+            let of_heads = snapshot.columns().iter().flat_map(|column| &column.head().manifest().attributes);
+            let of_items = snapshot.items().labels().map(|(name, _)| name);
+            let all = of_heads.map(|known| &known.name).chain(of_items);
+            all.map(String::as_str).collect::<BTreeSet<&str>>()
+        });
         let unknown = Error::NotFound { what: "attribute", name: attribute.clone(), valid };
         faults.unmet(format!("{path}.attribute"), unknown);
         return;
@@ -59,8 +61,10 @@ fn check_known(
         if faults.is_full() {
             return;
         }
-        let all: BTreeSet<&String> = taught().chain(stored.into_iter().flat_map(OrdMap::keys)).collect();
-        let valid = all.into_iter().cloned().collect();
+        let valid = faults.choices(label, || {
+            let all = taught().chain(stored.into_iter().flat_map(OrdMap::keys));
+            all.map(String::as_str).collect::<BTreeSet<&str>>()
+        });
         let unknown = Error::UnknownLabel { attribute: attribute.clone(), label: label.clone(), valid };
         faults.unmet(format!("{path}.labels[{at}]"), unknown);
     }

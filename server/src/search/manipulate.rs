@@ -65,14 +65,14 @@ impl Edits {
                 faults.refuse(format!("manipulations[{at}].attribute"), twice);
                 continue;
             }
-            let column = match column_of(snapshot, &edit.attribute) {
+            let column = match column_of(snapshot, &edit.attribute, &faults) {
                 Ok(column) => column,
                 Err(unknown) => {
                     faults.unmet(format!("manipulations[{at}].attribute"), unknown);
                     continue;
                 }
             };
-            match prototype(column, &edit, items_min) {
+            match prototype(column, &edit, items_min, &faults) {
                 Ok(wanted) => {
                     let head = column.head().name().to_owned();
                     edits.push(Edit { manipulation: edit, head, wanted });
@@ -133,21 +133,28 @@ pub(super) fn items_with_all(snapshot: &Snapshot, edits: &Edits) -> u64 {
     snapshot.items().count(&Filter::carrying(wanted))
 }
 
-fn column_of<'a>(snapshot: &'a Snapshot, attribute: &str) -> Result<&'a Column, Error> {
+fn column_of<'a>(snapshot: &'a Snapshot, attribute: &str, faults: &Faults) -> Result<&'a Column, Error> {
     snapshot.column_of_attribute(attribute).ok_or_else(|| {
-        let attributes = snapshot.columns().iter().flat_map(|c| &c.head().manifest().attributes);
-        let mut valid: Vec<String> = attributes.map(|a| a.name.clone()).collect();
-        valid.sort();
+        let valid = faults.choices(attribute, || {
+            let attributes = snapshot.columns().iter().flat_map(|c| &c.head().manifest().attributes);
+            attributes.map(|a| a.name.as_str()).collect::<BTreeSet<&str>>()
+        });
         Error::NotFound { what: "attribute", name: attribute.into(), valid }
     })
 }
 
-fn prototype(column: &Column, edit: &Manipulation, items_min: u64) -> Result<LabelPrototype, Error> {
-    let labels =
-        column.head().manifest().attribute(&edit.attribute).map(|a| a.labels.clone()).unwrap_or_default();
+fn prototype(
+    column: &Column,
+    edit: &Manipulation,
+    items_min: u64,
+    faults: &Faults,
+) -> Result<LabelPrototype, Error> {
+    let known = column.head().manifest().attribute(&edit.attribute);
+    let labels: &[String] = known.map(|known| known.labels.as_slice()).unwrap_or_default();
     if !labels.contains(&edit.label) {
+        let valid = faults.choices(&edit.label, || labels.iter().map(String::as_str));
         let Manipulation { attribute, label } = edit.clone();
-        return Err(Error::UnknownLabel { attribute, label, valid: labels });
+        return Err(Error::UnknownLabel { attribute, label, valid });
     }
     let found = column.prototypes().prototype(column.head(), &edit.attribute, &edit.label, items_min);
     found.ok_or_else(|| Error::Precondition {

@@ -1,7 +1,7 @@
 //! What a query is like: one vector a head, and the labels seen in it.
 
 use crate::catalogue::Snapshot;
-use crate::error::{Error, Faults};
+use crate::error::{Choices, Error, Faults};
 use lapel_heads::{Attribute, Embedding, Head, LabelScore, Labels, PartsCase, Signature};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub fn view_of_signatures(snapshot: &Snapshot, given: Vec<(String, Vec<f32>)>) -
 }
 
 pub(super) fn unknown_head(snapshot: &Snapshot, name: &str) -> Error {
-    let valid = snapshot.columns().iter().map(|c| c.head().name().to_owned()).collect();
+    let valid = Choices::of(name, snapshot.columns().iter().map(|c| c.head().name()));
     Error::NotFound { what: "active head", name: name.into(), valid }
 }
 

@@ -14,6 +14,7 @@ pub(super) mod two;
 use super::sealed::{decode, unseal};
 use super::{ABOUT, StoreError, TABLES, guarded, set_number, walk};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 /// Brings the tables from one format to the next.
@@ -26,14 +27,15 @@ pub(super) const FORMAT: u64 = STEPS.len() as u64 + 1;
 /// For each format from 2 on, a table that the ones before it have not: it tells the format where its number is damaged.
 const MARKS: [&str; STEPS.len()] = ["about", "profile_versions"];
 
-/// Makes the tables of a new database, brings an older one up to date, and refuses a newer one.
+/// Makes the tables of a new database and those that a restored one lacks, brings an older one up to date, and refuses a
+/// newer one.
 pub(super) fn bring_up(database: &Database) -> Result<(), StoreError> {
     let (from, is_told) = match found(database)? {
         Found::Nothing => (FORMAT, false),
         Found::Told(format) => (format, true),
         Found::Guessed(format) => (format, false),
     };
-    if from == FORMAT && is_told {
+    if from == FORMAT && is_told && has_all_tables(database)? {
         return Ok(());
     }
     let steps = from.checked_sub(1).and_then(|at| STEPS.get(usize::try_from(at).ok()?..));
@@ -87,6 +89,13 @@ fn found(database: &Database) -> Result<Found, StoreError> {
     }
 }
 
+/// Whether every table is there. A restored catalogue lacks those without a record: a backup does not tell of them.
+fn has_all_tables(database: &Database) -> Result<bool, StoreError> {
+    let reading = database.begin_read()?;
+    let names: HashSet<String> = reading.list_tables()?.map(|table| table.name().to_owned()).collect();
+    Ok(TABLES.iter().all(|table| names.contains(table.name())))
+}
+
 /// Replaces every value of a table, one at a time; `new` gives the new value, sealed.
 fn rewrite(
     transaction: &WriteTransaction,
@@ -103,21 +112,24 @@ fn rewrite(
         tracing::error!(table = name, lost.lost, "records on damaged pages stay as they are");
     }
     for key in keys {
-        let value = guarded(|| match table.get(key.as_str())? {
-            Some(old) => match new(&key, old.value()) {
-                Err(error) if error.is_damage() => Ok((spoiled(name, &key, old.value()), Some(error))),
-                new => Ok((new?, None)),
-            },
-            None => Err(StoreError::damaged(name, &key)),
+        let written = guarded(|| {
+            let (value, damage) = match table.get(key.as_str())? {
+                Some(old) => match new(&key, old.value()) {
+                    Err(error) if error.is_damage() => (spoiled(name, &key, old.value()), Some(error)),
+                    new => (new?, None),
+                },
+                None => return Err(StoreError::damaged(name, &key)),
+            };
+            // The record can be read and its page not be copied: another one on it is damaged.
+            table.insert(key.as_str(), value.as_slice())?;
+            Ok(damage)
         });
-        match value {
-            Ok((value, damage)) => {
-                table.insert(key.as_str(), value.as_slice())?;
-                if let Some(error) = damage {
-                    tracing::error!(%error, "it stays as it is");
-                }
+        match written {
+            Ok(None) => {}
+            Ok(Some(error)) => tracing::error!(%error, "it stays as it is"),
+            Err(error) if error.is_damage() => {
+                tracing::error!(table = name, key, %error, "it stays as it is");
             }
-            Err(error) if error.is_damage() => tracing::error!(%error, "it stays as it is"),
             Err(error) => return Err(error),
         }
     }

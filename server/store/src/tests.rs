@@ -175,6 +175,36 @@ fn a_backup_is_the_catalogue_and_a_damaged_one_is_refused() {
     }
 }
 
+/// A backup has no trace of tables without a record; the restored catalogue has them all the same.
+#[test]
+fn a_restored_catalogue_without_records_is_used_as_a_new_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(store_in(&folder.path().join("a"))).expect("opens");
+    let mut backup = Vec::new();
+    let written = store.backup(|bytes| {
+        backup.extend(bytes);
+        Ok::<_, StoreError>(())
+    });
+    assert_eq!(written.expect("backed up").items, 0);
+    let restored = folder.path().join("b");
+    restore(backup.as_slice(), &restored, &Disk::default()).expect("restored");
+    let asked = RequestHash { request: ContentId::of(b"asked"), message: ContentId::of(b"asked") };
+    for wanted in [None, Some(Outcome::Upserted(false))] {
+        let store = Store::open(store_in(&restored)).expect("opens");
+        let found = store.outcomes(&[("r", asked)]).expect("read").remove(0);
+        assert_eq!(found.expect("its own"), wanted);
+        assert_eq!(store.items().expect("items").0.len(), usize::from(wanted.is_some()));
+        assert!(store.profiles("", 10).expect("listed").is_empty());
+        assert!(store.profile("ann").expect("read").is_none());
+        assert!(store.heads().expect("heads").0.is_empty() && store.models().expect("models").0.is_empty());
+        assert_eq!(store.image("nobody").expect("read"), None);
+        let outcome = Outcome::Upserted(false);
+        let receipt = Receipt { request_id: "r".into(), request: asked, outcome };
+        let written = store.prepare(&[put("a", 1.0)], &["h".to_owned()], &[receipt]).commit(|| true);
+        assert!(written.expect("written"));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// Any bytes are refused and leave nothing behind.

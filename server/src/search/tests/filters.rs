@@ -35,6 +35,10 @@ fn a_filter_that_names_nothing_is_a_slip_unless_it_may() {
     );
     let label = ask("color", &["b", "z"], false).expect_err("refused").to_string();
     assert!(label.contains("attribute \"color\" has no label \"z\"; it has: a, b"), "{label}");
+    // The first faults tell the labels there are; all are told.
+    let many = ask("color", &["u", "v", "w", "x", "y", "z"], false).expect_err("refused").to_string();
+    assert_eq!(many.matches("it has: a, b").count(), 3, "{many}");
+    assert!(many.ends_with("has no label \"z\""), "{many}");
     // No item is labelled with what a head tells apart.
     assert_eq!(ask("shape", &["a"], false).expect("known to a head"), 0);
     assert_eq!(ask("color", &["b", "z"], true).expect("answers"), 30);
