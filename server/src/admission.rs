@@ -6,12 +6,13 @@
 mod activity;
 mod party;
 mod pool;
+mod turn;
 
 use crate::config::Limits;
 use crate::error::Error;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use activity::Activity;
@@ -20,9 +21,13 @@ pub(crate) use party::Party;
 use party::{Parties, Places};
 pub(crate) use pool::Grant;
 use pool::{Kind, Pool};
+use turn::Turn;
 
 /// Answers of up to so many bytes are given even where there is no room for one: the work is done, and they are small.
 const SMALL_ANSWER: usize = 64 << 10;
+/// What is kept of a stream's message may take so much more than was announced, even where there is no room for it: it is in
+/// memory already. Nobody gets room until that is given back, so that a stream does this once at a time.
+const SMALL_SURPLUS: usize = 64 << 10;
 
 /// The connection that a request came on.
 #[derive(Clone, Debug)]
@@ -122,6 +127,7 @@ impl Admission {
             activity,
             places: Mutex::default(),
             message: Mutex::default(),
+            turn: Mutex::default(),
         }))
     }
 }
@@ -141,6 +147,7 @@ struct Request {
     places: Mutex<Taken>,
     /// Room of the message that is on its way in, or has come in and is not held by anybody yet.
     message: Mutex<Option<Grant>>,
+    turn: Mutex<Turn>,
 }
 
 #[derive(Debug, Default)]
@@ -153,6 +160,16 @@ struct Taken {
 #[derive(Debug)]
 pub(crate) struct Held {
     _grants: [Option<Grant>; 2],
+}
+
+/// The server's work on what a stream brought, until dropped: its time is not the caller's.
+#[derive(Debug)]
+pub(crate) struct Working(Admitted);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.turn().end(Instant::now());
+    }
 }
 
 /// What a picture of a query has taken beside its place in the queue; whoever works on the picture holds it.
@@ -261,20 +278,37 @@ impl Admitted {
         }
     }
 
-    /// Holds room for a part of a stream that is kept while the stream goes on: that of the message that brought it, and
-    /// more where it has not enough.
+    /// Holds room for a part of a stream that is kept while the stream goes on: that of the message that brought it, of
+    /// which the rest is given back, and more where it has not enough.
     ///
     /// # Errors
-    /// [`Error::Exhausted`] when there is no room.
+    /// [`Error::Exhausted`] when there is no room for what is more by much.
     pub(crate) fn hold(&self, bytes: usize) -> Result<Held, Error> {
         let mut message = self.message();
         let missing = bytes.saturating_sub(message.as_ref().map_or(0, Grant::bytes));
         let more = match missing {
             0 => None,
+            missing if missing <= SMALL_SURPLUS => Some(self.pool().take_anyway(&self.0.parties, missing)),
             missing => Some(self.pool().take(&self.0.parties, missing)?),
         };
-        let moved = message.as_mut().map(|message| message.split(bytes));
+        let moved = message.take().map(|mut message| message.split(bytes));
         Ok(Held { _grants: [moved, more] })
+    }
+
+    /// Gives the room of a message back of which nothing is kept.
+    pub(crate) fn forget_message(&self) {
+        *self.message() = None;
+    }
+
+    /// Notes that the server works on what came, until the result is dropped.
+    pub(crate) fn works(&self) -> Working {
+        self.turn().begin(Instant::now());
+        Working(self.clone())
+    }
+
+    /// For how long the server has worked on what came.
+    pub(crate) fn worked(&self) -> Duration {
+        self.turn().worked(Instant::now())
     }
 
     /// Ends when a stream waits for room that this one has a part of: then what is held is to be stored, however little it
@@ -304,6 +338,10 @@ impl Admitted {
     fn places(&self) -> MutexGuard<'_, Taken> {
         // Places are put in whole.
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.0.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn message(&self) -> MutexGuard<'_, Option<Grant>> {

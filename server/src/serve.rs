@@ -108,7 +108,8 @@ impl Reload {
     /// # Errors
     /// When a file is unsound; what was read before then stays in force.
     pub fn reload(&self) -> Result<(), ServeError> {
-        let tokens = tokens(self.core.config())?;
+        let before = self.gate.tokens.load();
+        let tokens = tokens(self.core.config(), before.as_deref())?;
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
@@ -118,9 +119,9 @@ impl Reload {
     }
 }
 
-fn tokens(config: &Config) -> Result<Option<Tokens>, TokensError> {
+fn tokens(config: &Config, before: Option<&Tokens>) -> Result<Option<Tokens>, TokensError> {
     let path = config.access.tokens.as_ref();
-    path.map(|path| Tokens::load(path, &config.limits)).transpose()
+    path.map(|path| Tokens::load(path, &config.limits, before)).transpose()
 }
 
 impl Server {
@@ -145,7 +146,7 @@ impl Server {
         let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let slow = Duration::from_millis(config.operation.slow_ms);
         let traces = config.operation.traces.as_deref().map(Traces::to).transpose()?.map(Arc::new);
-        let gate = Arc::new(Gate::new(tokens(&config)?, &config.limits, slow, traces.clone()));
+        let gate = Arc::new(Gate::new(tokens(&config, None)?, &config.limits, slow, traces.clone()));
         let (listener, address) = listen(config.listen).await?;
         let probes = match config.operation.probes {
             Some(address) => Some(listen(address).await?.0),

@@ -55,8 +55,8 @@ fn a_message_is_counted_once_whoever_holds_it() {
     let stream = admission.stream(Some(&origin), None).expect("there is a place");
     assert!(stream.next_message(MIB));
     let held = stream.hold(MIB / 2).expect("it has its room");
-    assert_eq!(used(), MIB);
-    assert!(stream.next_message(MIB), "what was not held of the one before is free");
+    assert_eq!(used(), MIB / 2, "what is not held is given back at once");
+    assert!(stream.next_message(MIB));
     assert_eq!(used(), MIB + MIB / 2);
     let more = stream.hold(2 * MIB).expect("announced before it comes");
     assert_eq!(used(), 2 * MIB + MIB / 2);
@@ -68,6 +68,23 @@ fn a_message_is_counted_once_whoever_holds_it() {
     let call = admission.call(Some(&origin), None).expect("there is a place");
     call.grow(MIB).and_then(|()| call.grow(MIB)).expect("calls have a pool of their own");
     assert_eq!((used(), admission.calls.used()), (0, 2 * MIB));
+}
+
+#[test]
+fn a_little_more_than_was_announced_is_held_where_streams_fill_their_room() {
+    let limits = limits();
+    let (admission, origin) = (Admission::new(&limits), origin(&limits));
+    let stream = || admission.stream(Some(&origin), None).expect("there is a place");
+    let (full, upload) = (stream(), stream());
+    assert!(full.next_message(4 * MIB - 100) && upload.next_message(100), "half of the room");
+    let held = upload.hold(100 + SMALL_SURPLUS).expect("it is there already, and small");
+    assert_eq!(admission.streams.used(), 4 * MIB + SMALL_SURPLUS);
+    assert!(!upload.next_message(0), "the next one waits");
+    assert!(upload.hold(SMALL_SURPLUS + 1).is_err(), "more is refused");
+    drop((full, held));
+    assert!(upload.next_message(100));
+    upload.forget_message();
+    assert_eq!(admission.streams.used(), 0);
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Core {
                 continue;
             }
             let registered = self.register_head(bytes, Registration::new()).await;
-            registered.map_err(|source| OpenError::Register { path, source })?;
+            registered.map_err(|source| OpenError::Register { path, source: Box::new(source) })?;
         }
         Ok(())
     }

@@ -68,6 +68,6 @@ pub enum OpenError {
         /// The bundle's file.
         path: PathBuf,
         /// Why.
-        source: Error,
+        source: Box<Error>,
     },
 }

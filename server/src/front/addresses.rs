@@ -4,7 +4,7 @@ use crate::admission::{Activity, Party};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// Bits of an IPv6 address that name a network: whoever has one has all addresses in it.
@@ -12,9 +12,29 @@ const NETWORK_BITS: u32 = 64;
 /// How long a connection has been of no use before it is closed to make room: a new one is about to ask for something.
 const IDLE_MIN: Duration = Duration::from_secs(1);
 
-/// Addresses with open connections.
+/// Addresses with open connections, and those whose requests have outlived them.
 #[derive(Clone, Default)]
-pub(super) struct Addresses(Arc<Mutex<HashMap<IpAddr, Address>>>);
+pub(super) struct Addresses(Arc<Mutex<All>>);
+
+#[derive(Default)]
+struct All {
+    open: HashMap<IpAddr, Address>,
+    /// Whoever comes back finds what its requests still hold, and no fresh share.
+    left: HashMap<IpAddr, Weak<Party>>,
+}
+
+impl All {
+    /// The entry of an address of which a connection has come.
+    fn entry(&mut self, address: IpAddr) -> &mut Address {
+        let left = &mut self.left;
+        self.open.entry(address).or_insert_with(|| {
+            let party = left.remove(&address).and_then(|party| party.upgrade());
+            // There are no more of them than requests in flight.
+            left.retain(|_, party| party.strong_count() > 0);
+            Address { party: party.unwrap_or_else(|| Arc::new(Party::address())), open: Vec::new() }
+        })
+    }
+}
 
 /// An address, and what happens on its connections.
 struct Address {
@@ -32,9 +52,7 @@ impl Addresses {
     ) -> Option<AddressPlace> {
         let address = network(address);
         let mut all = self.lock();
-        let open = all
-            .entry(address)
-            .or_insert_with(|| Address { party: Arc::new(Party::address()), open: Vec::new() });
+        let open = all.entry(address);
         if open.open.len() >= most {
             return None;
         }
@@ -47,7 +65,7 @@ impl Addresses {
     /// longest.
     pub(super) fn close_one(&self) {
         let all = self.lock();
-        let idle = all.values().filter_map(|address| {
+        let idle = all.open.values().filter_map(|address| {
             let idle = address.open.iter().filter_map(|activity| Some((activity.idle()?, activity)));
             let (time, activity) = idle.max_by_key(|(time, _)| *time)?;
             (time >= IDLE_MIN).then_some((address.open.len(), time, activity))
@@ -59,7 +77,7 @@ impl Addresses {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Address>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,10 +100,12 @@ impl AddressPlace {
 impl Drop for AddressPlace {
     fn drop(&mut self) {
         let mut all = self.addresses.lock();
-        if let Some(address) = all.get_mut(&self.address) {
-            address.open.retain(|activity| !Arc::ptr_eq(activity, &self.activity));
-            if address.open.is_empty() {
-                all.remove(&self.address);
+        let Some(address) = all.open.get_mut(&self.address) else { return };
+        address.open.retain(|activity| !Arc::ptr_eq(activity, &self.activity));
+        if address.open.is_empty() {
+            all.open.remove(&self.address);
+            if Arc::strong_count(&self.party) > 1 {
+                all.left.insert(self.address, Arc::downgrade(&self.party));
             }
         }
     }
@@ -120,7 +140,25 @@ mod tests {
         assert!(place("2001:db8:0:1::3").is_some());
         drop((held, network));
         assert!(place("10.0.0.1").is_some());
-        assert!(addresses.lock().is_empty(), "nothing is kept of whoever has left");
+        let all = addresses.lock();
+        assert!(all.open.is_empty() && all.left.is_empty(), "nothing is kept of whoever has left");
+    }
+
+    #[test]
+    fn an_address_that_comes_back_has_the_share_that_its_requests_hold() {
+        let addresses = Addresses::default();
+        let place = |text: &str| {
+            let place = addresses.place(text.parse().expect("an address"), &Activity::new(), 2);
+            place.expect("there is room")
+        };
+        let first = place("10.0.0.1");
+        let request = first.party().clone();
+        drop(first);
+        let again = place("10.0.0.1");
+        assert!(Arc::ptr_eq(again.party(), &request));
+        drop((again, request));
+        drop(place("10.0.0.2"));
+        assert!(addresses.lock().left.is_empty(), "nothing is held of it any more");
     }
 
     #[test]

@@ -22,6 +22,10 @@ use tonic::{Code, Status};
 /// Bytes that the transport gets at a time: of what it has, it does not say whether it is read. Whoever reads so many within
 /// `limits.stall_seconds` reads slowly, and is waited for.
 const PIECE: usize = 16 << 10;
+/// The first piece of an answer. The transport takes it whole even where the caller's window has a single byte, and the next
+/// one only when it is read: what is longer waits here, and is looked at. What is shorter may be with the transport as a
+/// whole when nobody reads it; so few bytes for each of a connection's streams are bounded well enough.
+const FIRST_PIECE: usize = 1 << 10;
 /// Answers of one connection that are open although they were given up. With more it is closed: the transport keeps a piece
 /// of each.
 const GIVEN_UP_MAX: usize = 8;
@@ -81,6 +85,8 @@ struct Going {
     /// What is left of a frame that goes in pieces, and bytes of the piece that the transport has.
     rest: Bytes,
     with_transport: usize,
+    /// Bytes of the next piece at most.
+    piece_max: usize,
     record: Record,
     /// When something of it went last. Nothing while the caller waits for it.
     went: Option<Instant>,
@@ -109,7 +115,8 @@ impl Going {
             }
         }
         self.went();
-        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        let piece = self.rest.split_to(self.rest.len().min(self.piece_max));
+        self.piece_max = PIECE;
         self.with_transport = piece.len();
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
@@ -186,7 +193,8 @@ impl Unread {
     pub(super) fn answer(&self, source: Source, record: Record) -> Answer {
         let activity = record.activity.clone();
         let went = Some(Instant::now());
-        let going = Going { source, rest: Bytes::new(), with_transport: 0, record, went };
+        let (rest, piece_max) = (Bytes::new(), FIRST_PIECE);
+        let going = Going { source, rest, with_transport: 0, piece_max, record, went };
         let going = Arc::new(Mutex::new(Some(going)));
         self.lock().push(Arc::downgrade(&going));
         Answer { going, is_told: false, activity }
@@ -269,7 +277,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_goes_in_pieces_and_gives_its_room_back() {
-        let (call, unread, size) = (call(), Unread::default(), 2 * PIECE + 1);
+        let (call, unread, size) = (call(), Unread::default(), FIRST_PIECE + 2 * PIECE + 1);
         let room = call.answer(size).expect("there is room");
         let mut answer = unread.answer(whole(size, room), record());
         let mut pieces = Vec::new();
@@ -277,7 +285,7 @@ mod tests {
             let frame = frame.expect("sound");
             pieces.push(frame.data_ref().map_or(0, Bytes::len));
         }
-        assert_eq!(pieces, [PIECE, PIECE, 1, 0]);
+        assert_eq!(pieces, [FIRST_PIECE, PIECE, PIECE, 1, 0]);
         assert!(answer.is_end_stream());
     }
 

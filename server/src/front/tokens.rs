@@ -7,7 +7,7 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use lapel_heads::is_name;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -82,8 +82,8 @@ struct RawToken {
 }
 
 impl Tokens {
-    /// Reads a token file.
-    pub(crate) fn load(path: &Path, limits: &Limits) -> Result<Self, TokensError> {
+    /// Reads a token file. A token of those `before` keeps what its requests share, by its name.
+    pub(crate) fn load(path: &Path, limits: &Limits, before: Option<&Self>) -> Result<Self, TokensError> {
         let refused = |reason: String| TokensError::Refused { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path)
             .map_err(|source| TokensError::Unreadable { path: path.to_owned(), source })?;
@@ -91,6 +91,9 @@ impl Tokens {
         let raw = config::Config::builder().add_source(source).build();
         let raw: RawFile =
             raw.and_then(config::Config::try_deserialize).map_err(|e| refused(e.to_string()))?;
+        let before = before.into_iter().flat_map(|before| &before.0);
+        let parties: HashMap<&str, &Arc<Party>> =
+            before.map(|token| (token.name.as_str(), &token.party)).collect();
         let mut names = HashSet::new();
         let token = |RawToken { name, sha256, roles, subject }: RawToken| {
             let subject = subject.unwrap_or_else(|| name.clone());
@@ -107,7 +110,9 @@ impl Tokens {
             if roles.is_empty() {
                 return Err(format!("{name:?} has no role"));
             }
-            Ok(Arc::new(Token { name, subject, hash, roles, party: Arc::new(Party::token(limits)) }))
+            let party = parties.get(name.as_str()).copied().cloned();
+            let party = party.unwrap_or_else(|| Arc::new(Party::token(limits)));
+            Ok(Arc::new(Token { name, subject, hash, roles, party }))
         };
         let tokens: Result<Vec<_>, String> = raw.token.into_iter().map(token).collect();
         Ok(Self(tokens.map_err(refused)?))
@@ -156,10 +161,14 @@ mod tests {
     use super::*;
 
     fn load(text: &str) -> Result<Tokens, String> {
+        load_after(text, None)
+    }
+
+    fn load_after(text: &str, before: Option<&Tokens>) -> Result<Tokens, String> {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("tokens.toml");
         std::fs::write(&path, text).expect("written");
-        Tokens::load(&path, &Limits::default()).map_err(|e| e.to_string())
+        Tokens::load(&path, &Limits::default(), before).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -174,6 +183,19 @@ mod tests {
         assert!(found.name == "shop" && found.has(Role::Write) && !found.has(Role::Admin));
         assert_eq!(tokens.find(&admin.secret).expect("known").name, "ops");
         assert!(tokens.find("").is_none() && tokens.find("lapel_00").is_none());
+    }
+
+    #[test]
+    fn a_token_keeps_what_its_requests_share_when_the_file_is_read_anew() {
+        let made = |name: &str| NewToken::new(name, &[Role::Search]).expect("made");
+        let (shop, ops) = (made("shop"), made("ops"));
+        let before = load(&shop.entry).expect("sound");
+        let renewed = made("shop");
+        let after = load_after(&(renewed.entry + &ops.entry), Some(&before)).expect("sound");
+        let party = |tokens: &Tokens, secret: &str| tokens.find(secret).expect("known").party.clone();
+        let shared = party(&before, &shop.secret);
+        assert!(Arc::ptr_eq(&shared, &party(&after, &renewed.secret)), "with another secret, too");
+        assert!(!Arc::ptr_eq(&shared, &party(&after, &ops.secret)));
     }
 
     #[test]

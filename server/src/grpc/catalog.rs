@@ -24,7 +24,7 @@ impl CatalogService for Services {
         request: Request<Streaming<v1::UpsertItemsRequest>>,
     ) -> Result<Response<v1::UpsertItemsResponse>, Status> {
         let (room, mut frames) = (Admitted::of(&request)?, Frames::of(&request)?);
-        let mut upload = Upload::new(self.core.clone(), None);
+        let mut upload = Upload::new(self.core.clone(), room.clone(), None);
         receive(&mut upload, &mut frames, &room, |item: v1::UpsertItemsRequest| item).await?;
         Ok(Response::new(upload.into_answer()))
     }
@@ -37,7 +37,7 @@ impl CatalogService for Services {
     ) -> Result<Response<Self::UpsertItemsStreamStream>, Status> {
         let (room, mut frames) = (Admitted::of(&request)?, Frames::of(&request)?);
         let (outgoing, answers) = Outgoing::new(&request);
-        let mut upload = Upload::new(self.core.clone(), Some(outgoing));
+        let mut upload = Upload::new(self.core.clone(), room.clone(), Some(outgoing));
         tokio::spawn(carried(async move {
             let item = |message: v1::UpsertItemsStreamRequest| message.item.unwrap_or_default();
             let received = receive(&mut upload, &mut frames, &room, item).await;
@@ -207,6 +207,7 @@ async fn receive<M: Message + Name + Default>(
         let message = match message {
             Ok(message) => message,
             Err(fault) => {
+                room.forget_message();
                 upload.refuse(fault);
                 continue;
             }

@@ -228,7 +228,8 @@ impl Services {
     }
 }
 
-/// Tells a generation's state and every change of it, until nothing more happens to it, it is gone, or the server stops.
+/// Tells a generation's state and every change of it, until nothing more happens to it, it is gone, the caller
+/// leaves or the server stops.
 async fn watch_until_settled(
     core: &Arc<Core>,
     fingerprint: &str,
@@ -253,6 +254,7 @@ async fn watch_until_settled(
         let goes_on = tokio::select! {
             changed = states.changed() => changed.is_ok(),
             progressed = progressed => progressed,
+            () = outgoing.closed() => false,
             () = core.stopping.cancelled() => false,
         };
         if !goes_on {

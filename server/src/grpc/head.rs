@@ -207,7 +207,7 @@ impl Services {
     }
 }
 
-/// Tells a head's state and every change of it, until nothing more happens to it or the server stops.
+/// Tells a head's state and every change of it, until nothing more happens to it, the caller leaves or the server stops.
 async fn watch_until_settled(
     mut changes: watch::Receiver<HeadStatus>,
     outgoing: &Outgoing<v1::WatchHeadResponse>,
@@ -221,6 +221,7 @@ async fn watch_until_settled(
         }
         let goes_on = tokio::select! {
             changed = changes.changed() => changed.is_ok(),
+            () = outgoing.closed() => false,
             () = stopping.cancelled() => false,
         };
         if !goes_on {
@@ -252,5 +253,41 @@ fn labels(
         attribute: attribute.name.clone(),
         head: column.head().name().to_owned(),
         labels: attribute.labels.iter().map(label).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::life::{HeadState, Progress};
+    use std::time::Duration;
+    use tokio_stream::StreamExt;
+
+    #[tokio::test]
+    async fn a_watch_ends_when_its_caller_leaves_although_nothing_changes() {
+        let backfilling = HeadStatus {
+            key: "length-1".into(),
+            name: "length".into(),
+            version: 1,
+            bundle_sha256: String::new(),
+            backbone: None,
+            head: None,
+            state: HeadState::Backfilling,
+            progress: Progress::default(),
+            promotes_itself: true,
+            served_ms: 0,
+            registered_ms: 1,
+        };
+        let (_changes, receiver) = watch::channel(backfilling);
+        let (outgoing, mut answers) = Outgoing::new(&Request::new(()));
+        let watching =
+            tokio::spawn(
+                async move { watch_until_settled(receiver, &outgoing, &CancellationToken::new()).await },
+            );
+        let first = answers.next().await.expect("it is told").expect("a state");
+        assert_eq!(first.head.expect("a head").name, "length");
+        drop(answers);
+        let ended = tokio::time::timeout(Duration::from_secs(600), watching).await;
+        assert!(ended.expect("the watch ends").expect("no panic").is_ok());
     }
 }

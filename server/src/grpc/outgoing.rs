@@ -122,6 +122,11 @@ impl<T: Send + 'static> Outgoing<T> {
         Handle::current().block_on(self.send(message))
     }
 
+    /// Ends when the caller has left, or was given up: for whoever waits for something to send.
+    pub(super) async fn closed(&self) {
+        self.sender.closed().await;
+    }
+
     /// Ends the answer: it is whole, or it is not and the caller hears why.
     pub(super) fn end(self, outcome: Result<(), Error>) {
         self.end_with(outcome.map_err(Status::from));

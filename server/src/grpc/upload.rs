@@ -4,7 +4,7 @@ use super::convert;
 use super::frames::Fault;
 use super::outgoing::{MESSAGE_BYTES, Outgoing};
 use super::status::cut_short;
-use crate::admission::Held;
+use crate::admission::{Admitted, Held, Working};
 use crate::core::{Core, NewItem, Upserted};
 use crate::error::{Error, within};
 use crate::request::ID_LEN_MAX;
@@ -38,6 +38,7 @@ type Batch = Result<Vec<Result<Upserted, Error>>, Error>;
 /// One stream of items.
 pub(super) struct Upload {
     core: Arc<Core>,
+    room: Admitted,
     /// Where batches are acknowledged, for callers that hear of them.
     acks: Option<Outgoing<v1::UpsertItemsStreamResponse>>,
     /// Results that were acknowledged.
@@ -56,15 +57,29 @@ pub(super) struct Upload {
     bytes: usize,
     /// Bytes of a full batch.
     bytes_max: usize,
-    running: Option<(Vec<usize>, JoinHandle<Batch>)>,
+    running: Option<Running>,
+}
+
+/// A batch that is embedded and committed.
+struct Running {
+    /// Places of its results.
+    places: Vec<usize>,
+    outcome: JoinHandle<Batch>,
+    /// The caller may wait for its acknowledgement before it goes on.
+    _working: Working,
 }
 
 impl Upload {
-    /// A stream that has not begun, and who hears of its batches.
-    pub(super) fn new(core: Arc<Core>, acks: Option<Outgoing<v1::UpsertItemsStreamResponse>>) -> Self {
+    /// A stream that has not begun, what it has taken, and who hears of its batches.
+    pub(super) fn new(
+        core: Arc<Core>,
+        room: Admitted,
+        acks: Option<Outgoing<v1::UpsertItemsStreamResponse>>,
+    ) -> Self {
         let bytes_max = BATCH_BYTES.min(core.config.limits.request_bytes_max.0 / BATCH_SHARE);
         Self {
             core,
+            room,
             acks,
             acknowledged: 0,
             ids: HashSet::new(),
@@ -158,8 +173,8 @@ impl Upload {
     /// be dropped at any time.
     pub(super) async fn settle(&mut self) -> Result<(), Error> {
         match &mut self.running {
-            Some((_, running)) => {
-                let outcome = running.await;
+            Some(running) => {
+                let outcome = (&mut running.outcome).await;
                 self.note(outcome)?;
             }
             None => {
@@ -172,6 +187,8 @@ impl Upload {
 
     /// Waits until everything taken is durable, and acknowledged where somebody hears of it.
     pub(super) async fn finish(&mut self) -> Result<(), Error> {
+        // Nothing is read of the caller meanwhile.
+        let _working = self.room.works();
         while self.keeps() {
             self.flush().await?;
         }
@@ -208,8 +225,8 @@ impl Upload {
 
     /// Waits for the running batch, starts the filled one, and acknowledges.
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
-        if let Some((_, running)) = &mut self.running {
-            let outcome = running.await;
+        if let Some(running) = &mut self.running {
+            let outcome = (&mut running.outcome).await;
             self.note(outcome)?;
         }
         self.start();
@@ -218,7 +235,7 @@ impl Upload {
 
     /// Notes what became of the batch that ran.
     fn note(&mut self, outcome: Result<Batch, JoinError>) -> Result<(), Error> {
-        let Some((places, _)) = self.running.take() else { return Ok(()) };
+        let Some(Running { places, .. }) = self.running.take() else { return Ok(()) };
         for (place, outcome) in places.into_iter().zip(outcome??) {
             match outcome {
                 Ok(upserted) => self.results[place].replaced = upserted.replaced,
@@ -242,13 +259,14 @@ impl Upload {
             drop(held);
             outcome
         };
-        self.running = Some((places, tokio::spawn(carried(stored))));
+        let working = self.room.works();
+        self.running = Some(Running { places, outcome: tokio::spawn(carried(stored)), _working: working });
     }
 
     /// Tells the results up to the first message without an outcome.
     async fn acknowledge(&mut self) -> Result<(), Error> {
         let Some(acks) = &self.acks else { return Ok(()) };
-        let running = self.running.as_ref().and_then(|(places, _)| places.first());
+        let running = self.running.as_ref().and_then(|running| running.places.first());
         let waiting = running.copied().or_else(|| self.batch.first().map(|(place, _)| *place));
         let known = waiting.unwrap_or(self.results.len());
         while self.acknowledged < known {
