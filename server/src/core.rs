@@ -86,6 +86,8 @@ pub struct Core {
     /// Background work, which holds the catalogue open until it ends.
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
+    /// Cancelled when the time is over in which running requests may finish.
+    pub(crate) cut_off: CancellationToken,
     searches: Arc<Semaphore>,
 }
 

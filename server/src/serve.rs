@@ -27,6 +27,8 @@ use tower::layer::util::{Identity, Stack};
 
 /// Pings on connections that say nothing, and how long their answer may take: dead peers give their places back.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+/// How long uploads that are cut off at the end have, to store what has come and to tell it.
+const TELLING: Duration = Duration::from_secs(2);
 /// How often health follows the model's.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
@@ -229,7 +231,7 @@ impl Server {
         let serving = router.serve_with_incoming_shutdown(accept(listener, tls, limits), signal);
         let served = tokio::select! {
             served = serving => served,
-            () = drained(stopping, drain) => {
+            () = drained(stopping, drain, &core.cut_off) => {
                 tracing::warn!("requests still ran after {drain:?}; they were cut off");
                 Ok(())
             }
@@ -315,8 +317,10 @@ async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeEr
     Ok((listener, address))
 }
 
-/// Ends some time after the server was told to stop; never before.
-async fn drained(stopping: CancellationToken, drain: Duration) {
+/// Ends some time after the server was told to stop; never before. Uploads that run until then are told.
+async fn drained(stopping: CancellationToken, drain: Duration, cut_off: &CancellationToken) {
     stopping.cancelled().await;
     tokio::time::sleep(drain).await;
+    cut_off.cancel();
+    tokio::time::sleep(TELLING).await;
 }

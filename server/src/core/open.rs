@@ -66,6 +66,7 @@ impl Core {
             changed: watch::Sender::new(()),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            cut_off: CancellationToken::new(),
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
         });
         super::index::spawn(&core);

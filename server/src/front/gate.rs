@@ -27,11 +27,11 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Bytes;
 use tonic::codegen::http::response::Parts;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 /// Between two looks at the answers that are on their way.
@@ -40,6 +40,8 @@ const UNREAD_EVERY: Duration = Duration::from_secs(1);
 const OTHER: &str = "other";
 /// As headers: the codes with which the transport refuses a message that is too large, or would be when decompressed.
 const TOO_LARGE: [&str; 2] = ["11", "8"];
+/// The transport's words for a call without a message, or with a part of one. It takes them for the server's fault.
+const UNFINISHED: [&str; 2] = ["Missing request message.", "Unexpected EOF decoding stream."];
 
 /// What requests have to pass.
 pub(crate) struct Gate {
@@ -213,15 +215,29 @@ impl Gate {
         until(deadline, AssertUnwindSafe(answering).catch_unwind()).await
     }
 
-    /// The transport refuses a message beyond the bound by itself; here it gets the reason that every refusal has.
+    /// The transport refuses a message beyond the bound, or a call that ends before its message does, by itself; here that
+    /// gets the reason that every refusal has.
     fn reasoned(&self, answer: Response<Body>) -> Response<Body> {
         let headers = answer.headers();
         let too_large = headers.get("grpc-status").is_some_and(|code| TOO_LARGE.iter().any(|c| code == c));
-        if too_large && !headers.contains_key("grpc-status-details-bin") {
+        if headers.contains_key("grpc-status-details-bin") {
+            return answer;
+        }
+        if too_large {
             return Status::from(Error::MessageTooLarge { most: self.message_max }).into_http();
+        }
+        if is_unfinished(headers) {
+            let error = Error::invalid("message", "the call ended before its message was whole");
+            return Status::from(error).into_http();
         }
         answer
     }
+}
+
+/// Whether the transport says that a call has no message, or only a part of one.
+fn is_unfinished(headers: &HeaderMap) -> bool {
+    let status = Status::from_header_map(headers).filter(|status| status.code() == Code::Internal);
+    status.is_some_and(|status| UNFINISHED.contains(&status.message()))
 }
 
 /// The answer of a call, all of it, compressed where that gains something. Its request gives everything back before the

@@ -121,15 +121,15 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Counted<B> {
         self.admitted.as_ref().is_some_and(Admitted::lasts)
     }
 
-    /// How long the next bytes may take. A message gets no new time with every byte, or one that drips would hold its room
-    /// for days; between the messages of a stream there may be a pause.
+    /// How long the next bytes may take: never longer than callers may keep silent. A message gets no new time with every
+    /// byte either, or one that drips would hold its room for days; between the messages of a stream there may be a pause.
     fn patience(&self) -> Duration {
         let is_between = self.lasts() && matches!(self.at, At::Prefix { have: 0, .. });
         if is_between {
             return self.stall;
         }
         let due = self.stall + Duration::from_secs((self.came / BYTES_PER_SECOND_MIN) as u64);
-        due.saturating_sub(self.waited)
+        due.saturating_sub(self.waited).min(self.stall)
     }
 
     /// The next part of the body, however long it is.

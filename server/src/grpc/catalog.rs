@@ -7,6 +7,7 @@ use super::upload::Upload;
 use super::{Services, asked, convert, paging, stats};
 use crate::admission::Admitted;
 use crate::core::RequestId;
+use crate::engine::EngineError;
 use crate::error::{Error, Faults};
 use crate::stages::carried;
 use lapel_proto::v1;
@@ -178,9 +179,13 @@ async fn receive<M: Message + Name + Default>(
     room: &Admitted,
     item: impl Fn(M) -> v1::UpsertItemsRequest,
 ) -> Result<(), Status> {
+    let cut_off = upload.cut_off();
     loop {
         let next = tokio::select! {
             biased;
+            () = cut_off.cancelled() => {
+                return Err(upload.cut_short(&Error::from(EngineError::Stopped).into()).await?);
+            }
             next = frames.next::<M>() => next,
             // Somebody waits for room, perhaps this stream's next message: what is kept here is stored, however little it is.
             () = room.crowded(), if upload.keeps() => {
@@ -200,9 +205,7 @@ async fn receive<M: Message + Name + Default>(
             Err(cause) => return Err(cause),
         };
         if let Err(full) = upload.check_room() {
-            // What came before is complete and durable before the caller hears of it.
-            upload.finish().await?;
-            return Err(full.into());
+            return Err(upload.cut_short(&full.into()).await?);
         }
         let message = match message {
             Ok(message) => message,

@@ -3,6 +3,7 @@
 //! an answer may have.
 
 use crate::admission::{Admitted, Grant};
+use crate::engine::EngineError;
 use crate::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -143,9 +144,15 @@ impl<T: Send + 'static> Outgoing<T> {
 
 impl<T> Drop for Outgoing<T> {
     fn drop(&mut self) {
-        if let Some(last) = self.last.take() {
-            drop(last.send(Err(Error::Internal("an answer was not ended".into()).into())));
-        }
+        let Some(last) = self.last.take() else { return };
+        let error = if std::thread::panicking() {
+            Error::Internal("the maker of an answer panicked".into())
+        } else {
+            // The runtime ends, with all that still runs in it.
+            tracing::warn!("an answer was cut off");
+            EngineError::Stopped.into()
+        };
+        drop(last.send(Err(error.into())));
     }
 }
 

@@ -26,7 +26,7 @@ const VIOLATION_BYTES: usize = 500;
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (code, reason) = code_and_reason(&error);
-        if matches!(code, Code::Internal | Code::DataLoss) || matches!(error, Error::Store(_)) {
+        if is_of_server(&error, code) {
             tracing::error!(error = %with_sources(&error), "a request failed");
         }
         let mut details = ErrorDetails::new();
@@ -44,6 +44,12 @@ impl From<Error> for Status {
         };
         Status::with_error_details(code, within(&text, TEXT_BYTES), details)
     }
+}
+
+/// Whether an operator has to hear of an error. A request id that is used twice comes from the store and is its caller's.
+fn is_of_server(error: &Error, code: Code) -> bool {
+    let is_of_store = matches!(error, Error::Store(_)) && code != Code::InvalidArgument;
+    is_of_store || matches!(code, Code::Internal | Code::DataLoss)
 }
 
 /// The fields that an error is about, with what is wrong with each.
@@ -323,6 +329,9 @@ mod tests {
             (Error::Internal("x".into()), Code::Internal, "FAULT"),
         ];
         for (error, code, reason) in cases {
+            let is_told =
+                matches!(reason, "STORE_FAILED" | "DISK_FULL" | "DAMAGED_RECORD" | "MODEL_FAILED" | "FAULT");
+            assert_eq!(is_of_server(&error, code), is_told, "{reason}");
             let status = Status::from(error);
             assert_eq!(status.code(), code);
             let details = status.get_error_details();

@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 /// Items with images that are embedded and committed together.
@@ -94,11 +95,18 @@ impl Upload {
         }
     }
 
+    /// Cancelled when the server does not wait for the upload any longer.
+    pub(super) fn cut_off(&self) -> CancellationToken {
+        self.core.cut_off.clone()
+    }
+
     /// Why no further message is taken: the stream has as many as it may, or their results as many bytes as an answer.
     pub(super) fn check_room(&self) -> Result<(), Error> {
         let (count, most) = (self.results.len(), self.core.config.limits.stream_items_max);
         if count == most {
-            return Err(Error::Exhausted(format!("a stream has at most {most} items; those were stored")));
+            return Err(Error::Exhausted(format!(
+                "a stream has at most {most} items; send the rest in another"
+            )));
         }
         if self.acks.is_none() && self.result_bytes + RESULT_BYTES + ID_LEN_MAX > MESSAGE_BYTES {
             let instead = "send the rest in another stream, or use UpsertItemsStream";

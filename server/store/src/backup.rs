@@ -212,6 +212,17 @@ impl<R: Read> Frames<R> {
         }
         postcard::from_bytes(&self.payload).map_err(|_| damaged("a record cannot be decoded"))
     }
+
+    /// Refuses what comes after the last frame.
+    fn end(&mut self) -> Result<(), BackupError> {
+        self.payload.clear();
+        if (&mut self.input).take(1).read_to_end(&mut self.payload)? == 0 {
+            return Ok(());
+        }
+        let reason =
+            "bytes follow its end, as where two files were run together, or a longer file was written over";
+        Err(BackupError::Damaged(reason.to_owned()))
+    }
 }
 
 /// Restores a backup into a folder without a catalogue. Until all of it is there and checked, the folder has none.
@@ -257,6 +268,7 @@ fn fill(input: impl Read, path: &Path, disk: &Disk) -> Result<BackupSummary, Bac
         if (summary.records, found) != (records, sha256) {
             return Err(BackupError::Damaged("its records are not those it was finished with".into()));
         }
+        frames.end()?;
         return Ok(summary);
     }
 }

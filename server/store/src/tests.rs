@@ -289,3 +289,24 @@ fn flipped_bits_are_found_and_the_rest_is_read() {
         "of 150 flips {unopened} kept the file from opening, {told} were told, {read} touched nothing that is read"
     );
 }
+
+#[test]
+fn a_backup_with_bytes_behind_its_end_is_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(store_in(&folder.path().join("a"))).expect("opens");
+    apply(&store, &[put("i", 1.0)]);
+    let mut backup = Vec::new();
+    let written = store.backup(|bytes| {
+        backup.extend(bytes);
+        Ok::<_, StoreError>(())
+    });
+    written.expect("backed up");
+    let restored = folder.path().join("b");
+    for rest in [&b"x"[..], &backup[..], &backup[backup.len() / 2..]] {
+        let refused = restore([&backup[..], rest].concat().as_slice(), &restored, &Disk::default());
+        let refused = refused.expect_err("there is more").to_string();
+        assert!(refused.contains("bytes follow its end"), "{refused}");
+        assert!(!restored.join(FILE).exists() && !restored.join("catalogue.restoring").exists());
+    }
+    restore(backup.as_slice(), &restored, &Disk::default()).expect("restored");
+}

@@ -364,3 +364,17 @@ async fn a_request_is_one_line_without_secrets_or_pictures() {
     let of_picture = of_picture.trim_matches(|c| c == '[' || c == ']');
     assert!(!text.contains(of_picture), "the picture's bytes are nowhere");
 }
+
+#[tokio::test]
+async fn a_call_without_a_message_is_its_callers_fault() {
+    let server = TestServer::start_with(|config| config.model.heads.clear()).await;
+    let channel = Endpoint::from_shared(server.address.clone()).expect("an address").connect().await;
+    let mut client = tonic::client::Grpc::new(channel.expect("connects"));
+    client.ready().await.expect("ready");
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    let path = PathAndQuery::from_static("/lapel.v1.CatalogService/GetItem");
+    let nothing = Request::new(tokio_stream::iter([(); 0]));
+    let refused = client.client_streaming(nothing, path, codec).await.expect_err("it has no message");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    server.finish().await;
+}

@@ -293,3 +293,50 @@ async fn a_stream_that_is_full_has_acknowledged_what_it_took() {
     assert_eq!(stored(&mut client).await, 4);
     server.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_full_tells_what_was_stored() {
+    let (server, mut client) = with_moods(|config| config.limits.stream_items_max = 4).await;
+    let labels_only = |id: &str| v1::UpsertItemsRequest {
+        id: id.to_owned(),
+        labels_only: true,
+        ..v1::UpsertItemsRequest::default()
+    };
+    let mut items: Vec<_> = ["a", "b", "c"].map(labels_only).into();
+    items.extend(moods("f", 3));
+    let status = client.upsert(items).await.expect_err("too many");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    let details = status.get_error_details();
+    let info = details.error_info().expect("a reason");
+    let fact = |name: &str| info.metadata.get(name).map(String::as_str);
+    assert_eq!(
+        (info.reason.as_str(), fact("message"), fact("stored")),
+        ("LIMIT_REACHED", Some("5"), Some("1"))
+    );
+    assert!(status.message().contains("of the 4 before it 1 were stored"), "{status:?}");
+    assert_eq!(stored(&mut client).await, 1);
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_outlasts_the_server_hears_what_is_stored() {
+    let (mut server, mut client) = with_moods(|config| config.operation.drain_seconds = 0).await;
+    let message = |item| v1::UpsertItemsStreamRequest { item: Some(item) };
+    let unfinished = stream::iter(moods("d", 3).into_iter().map(message)).chain(stream::pending());
+    let begun = client.catalog.upsert_items_stream(unfinished).await.expect("begun");
+    let (mut acknowledgements, mut known) = (begun.into_inner(), 0);
+    while known < 3 {
+        let told = timeout(WAIT, acknowledgements.message()).await.expect("in time");
+        known = told.expect("no error").expect("it goes on").acknowledged;
+    }
+    server.stop().await;
+    let ended = timeout(WAIT, acknowledgements.message()).await.expect("in time");
+    let status = ended.expect_err("it was cut off");
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let details = status.get_error_details();
+    let info = details.error_info().expect("it was told, not only cut off");
+    let fact = |name: &str| info.metadata.get(name).map(String::as_str);
+    assert_eq!((info.reason.as_str(), fact("message"), fact("stored")), ("STOPPING", Some("4"), Some("3")));
+    drop(acknowledgements);
+    server.finish().await;
+}

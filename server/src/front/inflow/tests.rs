@@ -64,7 +64,9 @@ async fn a_message_that_drips_gets_no_new_time_with_every_byte() {
         body.waited = stall / 2;
         assert!(body.patience() <= stall / 2);
         body.came = 100 * BYTES_PER_SECOND_MIN;
-        assert_eq!(body.patience(), stall / 2 + Duration::from_secs(100));
+        assert_eq!(body.patience(), stall, "what came buys no silence");
+        body.waited = stall + Duration::from_secs(90);
+        assert_eq!(body.patience(), Duration::from_secs(10), "its pace is what it has left");
     }
 }
 
