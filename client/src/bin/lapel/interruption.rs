@@ -35,11 +35,10 @@ impl Interruption {
         }
     }
 
-    /// Whether another try may go well. A connection that never worked is more likely addressed wrongly.
-    pub(crate) fn passes(self, has_worked: bool) -> bool {
+    /// Whether another try may go well.
+    pub(crate) fn passes(self) -> bool {
         match self {
-            Self::Connection => has_worked,
-            Self::Unavailable | Self::Exhausted => true,
+            Self::Connection | Self::Unavailable | Self::Exhausted => true,
             Self::Refused => false,
         }
     }
@@ -49,17 +48,16 @@ impl Interruption {
         matches!(self, Self::Connection | Self::Unavailable)
     }
 
-    /// The error of an upload that is given up. Where the connection worked before, the sources are left out: they would be
-    /// read as a mistake with encryption.
-    pub(crate) fn into_error(self, status: Status, has_worked: bool) -> anyhow::Error {
-        if self == Self::Connection && has_worked {
-            let error = anyhow::Error::from(status);
-            return anyhow!(
-                "the connection to the server was lost and did not come back: {}",
-                error.root_cause()
-            );
+    /// The error of an upload that is given up. The sources of a broken connection are left out: it worked before, and they
+    /// would be read as a mistake with encryption.
+    pub(crate) fn into_error(self, status: Status) -> anyhow::Error {
+        let error = anyhow::Error::from(status);
+        match self {
+            Self::Connection => {
+                anyhow!("the connection to the server was lost and did not come back: {}", error.root_cause())
+            }
+            Self::Unavailable | Self::Exhausted | Self::Refused => error,
         }
-        status.into()
     }
 }
 
@@ -85,18 +83,17 @@ mod tests {
             (Status::invalid_argument("no"), Interruption::Refused, false),
             (Status::permission_denied("no"), Interruption::Refused, false),
         ] {
-            assert_eq!((Interruption::of(&status), cut.passes(true)), (cut, passes), "{status}");
+            assert_eq!((Interruption::of(&status), cut.passes()), (cut, passes), "{status}");
         }
-        assert!(!Interruption::Connection.passes(false) && Interruption::Unavailable.passes(false));
     }
 
     #[test]
     fn a_connection_that_worked_is_no_mistake_with_encryption() {
         let address = "http://127.0.0.1:7700";
-        for (has_worked, is_mistake) in [(false, true), (true, false)] {
-            let status = Status::from_error(Box::new(io::Error::from(ErrorKind::ConnectionReset)));
-            let error = Interruption::Connection.into_error(status, has_worked);
-            assert_eq!(TlsMistake::of(&*error, address).is_some(), is_mistake, "{error:#}");
-        }
+        let status = || Status::from_error(Box::new(io::Error::from(ErrorKind::ConnectionReset)));
+        assert!(TlsMistake::of(&status(), address).is_some());
+        let error = Interruption::Connection.into_error(status());
+        assert_eq!(TlsMistake::of(&*error, address), None, "{error:#}");
+        assert!(error.to_string().starts_with("the connection to the server was lost"), "{error:#}");
     }
 }

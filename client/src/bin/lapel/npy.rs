@@ -130,7 +130,9 @@ mod tests {
         let longer = [&whole[..], &[0]].concat();
         let text = String::from_utf8_lossy(&whole[..NPY_HEADER]).into_owned();
         let huge = text.replace("(3, 2)", "(4611686018427387904, 4)").into_bytes();
-        for bytes in [&whole[..whole.len() - 1], &whole[..50], &longer[..], b"junk", &[b'x'; 500], &huge[..], b""] {
+        for bytes in
+            [&whole[..whole.len() - 1], &whole[..50], &longer[..], b"junk", &[b'x'; 500], &huge[..], b""]
+        {
             std::fs::write(&path, bytes).expect("written");
             assert!(NpyRows::open(&path).is_err(), "{} bytes", bytes.len());
         }

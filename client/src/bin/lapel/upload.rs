@@ -43,13 +43,12 @@ impl Draft {
     }
 }
 
-/// An upload of items. What cannot be sent is refused like what the server refuses, and the rest goes on.
+/// An upload of items, over a connection that works. What cannot be sent is refused like what the server refuses, and the
+/// rest goes on.
 pub(crate) struct Upload<'a> {
     client: &'a mut Client,
     drafts: Vec<Draft>,
     outcome: Outcome,
-    /// Whether the server has answered a stream, so that it is reached as it wants to be.
-    has_worked: bool,
 }
 
 /// What has become of the items so far.
@@ -69,7 +68,7 @@ impl<'a> Upload<'a> {
             ProgressStyle::with_template("importing {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}")?;
         let bar = ProgressBar::new(total as u64).with_style(style);
         let outcome = Outcome { report, results: Vec::new(), skipped: 0, total, bar };
-        Ok(Self { client, drafts: Vec::new(), outcome, has_worked: false })
+        Ok(Self { client, drafts: Vec::new(), outcome })
     }
 
     /// Leaves an item out that an earlier run stored, and says whether it did.
@@ -101,9 +100,9 @@ impl<'a> Upload<'a> {
             let Some(status) = cut else { continue };
             let (cut, has_progress) = (Interruption::of(&status), self.drafts.len() < before);
             tries = if has_progress { 0 } else { tries + 1 };
-            let may_pass = has_progress || cut.passes(self.has_worked);
+            let may_pass = has_progress || cut.passes();
             if !may_pass || tries == TRIES {
-                return Err(cut.into_error(status, self.has_worked));
+                return Err(cut.into_error(status));
             }
             // A server that ends a stream at its bound takes the next one at once.
             if !has_progress || cut.needs_pause() {
@@ -121,7 +120,7 @@ impl<'a> Upload<'a> {
         let mut ended = {
             let (sender, receiver) = mpsc::channel(1);
             let sending = send(&self.drafts, sender, &under_way);
-            let receiving = receive(self.client, receiver, &self.drafts, &under_way, &mut self.has_worked);
+            let receiving = receive(self.client, receiver, &self.drafts, &under_way);
             tokio::pin!(receiving);
             tokio::select! {
                 biased;
@@ -184,14 +183,12 @@ async fn receive(
     messages: mpsc::Receiver<v1::UpsertItemsStreamRequest>,
     drafts: &[Draft],
     under_way: &UnderWay<'_>,
-    has_worked: &mut bool,
 ) -> anyhow::Result<Option<Status>> {
     let begun = client.catalog.upsert_items_stream(ReceiverStream::new(messages)).await;
     let mut acknowledgements = match begun {
         Ok(begun) => begun.into_inner(),
         Err(status) => return Ok(Some(status)),
     };
-    *has_worked = true;
     loop {
         match acknowledgements.message().await {
             Ok(Some(told)) => {
@@ -303,6 +300,13 @@ mod tests {
 
     fn draft(id: &str) -> Draft {
         Draft { item: v1::UpsertItemsRequest { id: id.into(), ..Default::default() }, image: None }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_read() {
+        let folder = tempfile::tempdir().expect("folder");
+        let refused = Draft { image: Some(folder.path().to_owned()), ..draft("a") }.message();
+        assert!(refused.expect_err("refused").to_string().contains("is no regular file"));
     }
 
     #[test]
