@@ -176,7 +176,11 @@ async fn signatures_that_are_not_of_the_lines_are_not_sent() {
     std::fs::write(&lines, others).expect("written");
     let run = lapel(&server.address, &["items", "import", &folder_text]).await;
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
-    assert!(run.err.contains(".npy has 3 rows") && run.err.contains("items.jsonl has 2 lines"), "{}", run.err);
+    assert!(
+        run.err.contains(".npy has 3 rows") && run.err.contains("items.jsonl has 2 lines"),
+        "{}",
+        run.err
+    );
     assert!(ids(&mut server.client().await).await.is_empty());
     // A file that is cut off is left out, and an item that has nothing else is refused.
     let bare = text.replace("images/c.jpg", "").replace("\"image\":\"\"", "\"image\":null");

@@ -65,8 +65,9 @@ async fn columns(client: &mut Client, folder: &Path, lines: usize) -> anyhow::Re
         if !file.is_file() {
             continue;
         }
+        let opened = NpyRows::open(&file);
         let file = file.display().to_string();
-        match NpyRows::open(Path::new(&file)) {
+        match opened {
             Ok(rows) => {
                 let count = rows.count();
                 ensure!(

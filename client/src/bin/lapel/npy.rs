@@ -127,7 +127,7 @@ mod tests {
         column.finish(3).expect("finished");
         let whole = std::fs::read(&path).expect("read");
         assert!(NpyRows::open(&path).is_ok());
-        let longer = [&whole[..], &[0]].concat();
+        let longer = [&whole[..], &[0u8][..]].concat();
         let text = String::from_utf8_lossy(&whole[..NPY_HEADER]).into_owned();
         let huge = text.replace("(3, 2)", "(4611686018427387904, 4)").into_bytes();
         for bytes in
