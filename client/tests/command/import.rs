@@ -157,3 +157,43 @@ async fn one_bad_line_of_an_export_leaves_the_others() {
     assert_eq!(ids(&mut client).await, ["a", "d"]);
     server.finish().await;
 }
+
+#[tokio::test]
+async fn signatures_that_are_not_of_the_lines_are_not_sent() {
+    let (server, folder) = (server().await, tempfile::tempdir().expect("folder"));
+    let (photos, exported) = (folder.path().join("photos"), folder.path().join("exported"));
+    for name in ["a.jpg", "b.jpg", "c.jpg"] {
+        put(&photos, name);
+    }
+    let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (photos, folder_text) = (path(&photos), path(&exported));
+    assert_eq!(lapel(&server.address, &["items", "import", &photos]).await.code, Some(0));
+    assert_eq!(lapel(&server.address, &["items", "export", &folder_text]).await.code, Some(0));
+    assert_eq!(lapel(&server.address, &["items", "delete", "a", "b", "c"]).await.code, Some(0));
+    let lines = exported.join("items.jsonl");
+    let text = std::fs::read_to_string(&lines).expect("read");
+    let (_, others) = text.split_once('\n').expect("lines");
+    std::fs::write(&lines, others).expect("written");
+    let run = lapel(&server.address, &["items", "import", &folder_text]).await;
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    assert!(
+        run.err.contains(".npy has 3 rows") && run.err.contains("items.jsonl has 2 lines"),
+        "{}",
+        run.err
+    );
+    assert!(ids(&mut server.client().await).await.is_empty());
+    // A file that is cut off is left out, and an item that has nothing else is refused.
+    let bare = text.replace("images/c.jpg", "").replace("\"image\":\"\"", "\"image\":null");
+    assert_ne!(bare, text);
+    std::fs::write(&lines, bare).expect("written");
+    let mut files = std::fs::read_dir(exported.join("signatures")).expect("read");
+    let file = files.next().expect("a head").expect("read").path();
+    let bytes = std::fs::read(&file).expect("read");
+    std::fs::write(&file, &bytes[..bytes.len() - 9]).expect("written");
+    let run = lapel(&server.address, &["items", "import", &folder_text]).await;
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    assert!(run.err.contains("left out, since it cannot be read") && run.err.contains(".npy"), "{}", run.err);
+    assert!(run.err.contains("1 of 3 items were refused"), "{}", run.err);
+    assert_eq!(ids(&mut server.client().await).await, ["a", "b"]);
+    server.finish().await;
+}

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used)]
 
+mod backup;
+mod connection;
 mod import;
 mod subject;
 mod tls;

@@ -35,6 +35,8 @@ pub enum PassedOver {
     DanglingLink,
     /// A link to a folder; following it could go round in circles.
     FolderLink,
+    /// A named pipe, a socket or a device; to read one could wait for ever.
+    NoRegularFile,
     /// Its name is not UTF-8, so that it cannot become an item's id.
     NotUtf8,
     /// A folder, or a file's metadata, that cannot be read.
@@ -47,6 +49,7 @@ impl fmt::Display for PassedOver {
             Self::Hidden => f.write_str("hidden"),
             Self::DanglingLink => f.write_str("a link that leads nowhere"),
             Self::FolderLink => f.write_str("a link to a folder"),
+            Self::NoRegularFile => f.write_str("no regular file"),
             Self::NotUtf8 => f.write_str("a name that is not UTF-8; rename it"),
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
         }
@@ -90,13 +93,14 @@ impl Listing {
     fn take(&mut self, path: PathBuf, root: &Path, folders: &mut Vec<PathBuf>) {
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let is_link = path.is_symlink();
-        let why = match (has_photo_ending(&path), path.metadata().map(|m| m.is_dir())) {
-            (_, Ok(true)) if is_hidden => PassedOver::Hidden,
-            (_, Ok(true)) if is_link => PassedOver::FolderLink,
-            (_, Ok(true)) => return folders.push(path),
+        let why = match (has_photo_ending(&path), path.metadata().map(|m| m.file_type())) {
+            (_, Ok(kind)) if kind.is_dir() && is_hidden => PassedOver::Hidden,
+            (_, Ok(kind)) if kind.is_dir() && is_link => PassedOver::FolderLink,
+            (_, Ok(kind)) if kind.is_dir() => return folders.push(path),
             (false, _) => return,
             (true, _) if is_hidden => PassedOver::Hidden,
-            (true, Ok(false)) => match path.strip_prefix(root).ok().and_then(Path::to_str) {
+            (true, Ok(kind)) if !kind.is_file() => PassedOver::NoRegularFile,
+            (true, Ok(_)) => match path.strip_prefix(root).ok().and_then(Path::to_str) {
                 Some(name) => return self.photos.push(ListedPhoto { name: composed(name), path }),
                 None => PassedOver::NotUtf8,
             },
@@ -130,7 +134,7 @@ mod tests {
     #[test]
     fn folders_are_read_to_their_leaves_and_what_is_no_photo_is_passed_over() {
         use std::ffi::OsStr;
-        use std::os::unix::{ffi::OsStrExt, fs::symlink};
+        use std::os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener};
         let folder = tempfile::tempdir().expect("folder");
         let root = folder.path();
         for name in [
@@ -149,6 +153,7 @@ mod tests {
         symlink("b.JPG", root.join("link.jpg")).expect("linked");
         symlink("gone/nowhere.jpg", root.join("dangling.jpg")).expect("linked");
         symlink("..", root.join("a/up")).expect("linked");
+        let _socket = UnixListener::bind(root.join("socket.jpg")).expect("bound");
         let listing = Listing::read(root).expect("read");
         let names: Vec<&str> = listing.photos.iter().map(|photo| photo.name.as_str()).collect();
         assert_eq!(names, ["a/b/d.webp", "a/c.png", "b.JPG", "link.jpg"]);
@@ -160,7 +165,8 @@ mod tests {
                 "hidden",
                 "a link to a folder",
                 "a link that leads nowhere",
-                "a name that is not UTF-8; rename it"
+                "a name that is not UTF-8; rename it",
+                "no regular file"
             ],
             "{:?}",
             listing.passed_over

@@ -1,7 +1,7 @@
 //! `lapel backup`.
 
 use crate::output;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_client::{Client, v1};
@@ -15,10 +15,15 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Result<()> {
+    let path = options.file.display();
+    ensure!(
+        !options.file.is_dir(),
+        "{path} is a folder; give the name of a file, as in {path}/monday.backup"
+    );
     let mut pieces = client.admin.backup(v1::BackupRequest {}).await?.into_inner();
+    let style = ProgressStyle::with_template("backing up {spinner} {bytes} {elapsed} ({bytes_per_sec})")?;
     let unfinished = options.file.with_extension("unfinished");
     let mut file = std::io::BufWriter::new(fs_err::File::create(&unfinished)?);
-    let style = ProgressStyle::with_template("backing up {spinner} {bytes} {elapsed} ({bytes_per_sec})")?;
     let bar = ProgressBar::new_spinner().with_style(style);
     let (mut bytes, mut damaged) = (0u64, 0);
     let written: anyhow::Result<()> = async {
@@ -30,6 +35,7 @@ pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Resul
         }
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.sync_all()?;
+        fs_err::rename(&unfinished, &options.file)?;
         Ok(())
     }
     .await;
@@ -38,7 +44,6 @@ pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Resul
         let _ = fs_err::remove_file(&unfinished);
     }
     written.context("the backup was given up")?;
-    fs_err::rename(&unfinished, &options.file)?;
     output::say(format!(
         "wrote {} ({bytes} bytes); restore it with: lapel-server --data FOLDER restore {0}",
         options.file.display()

@@ -4,15 +4,16 @@
 //! in the same order; a row of NaN where the item has no signature of that head.
 
 use crate::npy::NpyRows;
+use crate::output;
 use crate::report::Report;
 use crate::upload::{Draft, Upload};
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use lapel_client::{Client, v1};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// The file of labels; its presence makes a folder an export.
 pub(crate) const ITEMS: &str = "items.jsonl";
@@ -26,6 +27,13 @@ struct Column {
     rows: NpyRows,
 }
 
+/// The signatures of an export that can be sent.
+struct Columns {
+    sound: Vec<Column>,
+    /// The last file of signatures that cannot be read, where there is one.
+    left_out: Option<String>,
+}
+
 /// Sends what an export holds. Signatures of heads with a network are computed anew from the images; those of external
 /// heads, and of items without an image, are sent. A line that cannot be read is refused and the rest goes on.
 pub(crate) async fn import(
@@ -34,28 +42,49 @@ pub(crate) async fn import(
     report: Option<Report>,
     json: bool,
 ) -> anyhow::Result<()> {
-    let mut columns = columns(client, folder).await?;
     let mut total = 0;
     for line in lines(folder)? {
         line?;
         total += 1;
     }
+    let mut columns = columns(client, folder, total).await?;
     let mut upload = Upload::new(client, report, total)?;
     let sent = send(&mut upload, folder, &mut columns).await;
     upload.finish(sent, json)
 }
 
-async fn columns(client: &mut Client, folder: &Path) -> anyhow::Result<Vec<Column>> {
+/// Opens the files of signatures, for an export of so many lines. One that cannot be read is left out with a word; where one
+/// has another number of rows, no line can be trusted to be that of its row.
+async fn columns(client: &mut Client, folder: &Path, lines: usize) -> anyhow::Result<Columns> {
     let request =
         v1::ListHeadsRequest { page_size: 1000, state: v1::HeadState::Active.into(), ..Default::default() };
     let heads = client.heads.list_heads(request).await?.into_inner().heads;
-    let mut columns = Vec::new();
+    let mut columns = Columns { sound: Vec::new(), left_out: None };
     for head in heads {
         let file = folder.join(format!("signatures/{}.npy", file_name(&head.name)));
-        if file.is_file() {
-            let rows = NpyRows::open(&file).with_context(|| file.display().to_string())?;
-            let is_external = head.kind() == v1::HeadKind::External;
-            columns.push(Column { head: head.name, is_external, rows });
+        if !file.is_file() {
+            continue;
+        }
+        let opened = NpyRows::open(&file);
+        let file = file.display().to_string();
+        match opened {
+            Ok(rows) => {
+                let count = rows.count();
+                ensure!(
+                    count == lines as u64,
+                    "nothing was sent, since {file} has {count} rows and {} has {lines} lines: rows belong to lines by their \
+                     order",
+                    folder.join(ITEMS).display()
+                );
+                let is_external = head.kind() == v1::HeadKind::External;
+                columns.sound.push(Column { head: head.name, is_external, rows });
+            }
+            Err(error) => {
+                output::note(format!(
+                    "left out, since it cannot be read: the signatures in {file} ({error:#})"
+                ));
+                columns.left_out = Some(file);
+            }
         }
     }
     Ok(columns)
@@ -68,13 +97,13 @@ fn lines(folder: &Path) -> anyhow::Result<impl Iterator<Item = std::io::Result<(
     Ok(numbered.filter(|line| !matches!(line, Ok((_, text)) if text.trim_ascii().is_empty())))
 }
 
-async fn send(upload: &mut Upload<'_>, folder: &Path, columns: &mut [Column]) -> anyhow::Result<()> {
+async fn send(upload: &mut Upload<'_>, folder: &Path, columns: &mut Columns) -> anyhow::Result<()> {
     let mut ids = HashSet::new();
     for line in lines(folder)? {
         let (number, line) = line?;
         // Every line has a row in every column, also one that is refused.
         let mut signatures = Vec::new();
-        for Column { head, is_external, rows } in columns.iter_mut() {
+        for Column { head, is_external, rows } in &mut columns.sound {
             if let Some(values) = rows.next()? {
                 signatures.push((*is_external, v1::Signature { head: head.clone(), values }));
             }
@@ -95,6 +124,10 @@ async fn send(upload: &mut Upload<'_>, folder: &Path, columns: &mut [Column]) ->
             continue;
         }
         let Line { id, labels, image } = line;
+        if let (None, Some(file)) = (&image, &columns.left_out) {
+            upload.refuse(id, format!("{place}: it has no image, and {file} cannot be read"))?;
+            continue;
+        }
         signatures.retain(|(is_external, _)| *is_external || image.is_none());
         let signatures = signatures.into_iter().map(|(_, signature)| signature).collect();
         let item = v1::UpsertItemsRequest { id, labels, signatures, ..v1::UpsertItemsRequest::default() };
@@ -114,12 +147,39 @@ impl Line {
     fn parse(line: &[u8]) -> anyhow::Result<Self> {
         let value: Value = serde_json::from_slice(line)?;
         let id = value["id"].as_str().context("there is no \"id\"")?.to_owned();
-        let mut labels = BTreeMap::new();
-        for (attribute, label) in value["labels"].as_object().into_iter().flatten() {
-            labels.insert(attribute.clone(), label.as_str().context("a label is no text")?.to_owned());
-        }
-        Ok(Self { id, labels, image: value["image"].as_str().map(str::to_owned) })
+        let image = match &value["image"] {
+            Value::Null => None,
+            Value::String(name) => Some(below(name)?.to_owned()),
+            other => bail!("\"image\" is {other} where the name of a file belongs"),
+        };
+        Ok(Self { id, labels: labels(&value["labels"])?, image })
     }
+}
+
+/// The labels of a line; none where it says nothing of them.
+fn labels(value: &Value) -> anyhow::Result<BTreeMap<String, String>> {
+    let object = match value {
+        Value::Null => return Ok(BTreeMap::new()),
+        Value::Object(object) => object,
+        other => {
+            bail!("\"labels\" is {other} where labels by attribute belong, as in {{\"color\": \"red\"}}")
+        }
+    };
+    let mut labels = BTreeMap::new();
+    for (attribute, label) in object {
+        let label =
+            label.as_str().with_context(|| format!("the label of {attribute:?} is {label}, no text"))?;
+        labels.insert(attribute.clone(), label.to_owned());
+    }
+    Ok(labels)
+}
+
+/// The name of an image's file, where it lies in the export's folder.
+fn below(name: &str) -> anyhow::Result<&str> {
+    let leaves = |part: Component<'_>| !matches!(part, Component::Normal(_) | Component::CurDir);
+    let is_below = !name.is_empty() && !Path::new(name).components().any(leaves);
+    ensure!(is_below, "{name:?} is not in the export's folder; images are paths below it");
+    Ok(name)
 }
 
 /// A name that every file system takes: letters, digits, `-`, `_` and `.` stay, other bytes are written as %XX.
@@ -144,6 +204,29 @@ pub(crate) fn file_name(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_cannot_be_meant_is_refused_with_the_reason() {
+        let parse = |text: &str| Line::parse(text.as_bytes());
+        let line =
+            parse(r#"{"id": "a", "labels": {"color": "red"}, "image": "images/a.jpg"}"#).expect("sound");
+        assert_eq!((line.labels["color"].as_str(), line.image.as_deref()), ("red", Some("images/a.jpg")));
+        let line = parse(r#"{"id": "a", "labels": {}, "image": null}"#).expect("sound");
+        assert!(line.labels.is_empty() && line.image.is_none());
+        for (text, why) in [
+            (r#"{"id": "a", "labels": ["red"]}"#, "\"labels\" is [\"red\"]"),
+            (r#"{"id": "a", "labels": "red"}"#, "\"labels\" is \"red\""),
+            (r#"{"id": "a", "labels": {"color": 5}}"#, "the label of \"color\" is 5"),
+            (r#"{"id": "a", "image": 5}"#, "\"image\" is 5"),
+            (r#"{"id": "a", "image": "../a.jpg"}"#, "not in the export's folder"),
+            (r#"{"id": "a", "image": "/etc/hosts"}"#, "not in the export's folder"),
+            (r#"{"id": "a", "image": ""}"#, "not in the export's folder"),
+            (r#"["a"]"#, "there is no \"id\""),
+        ] {
+            let refused = parse(text).err().expect("refused").to_string();
+            assert!(refused.contains(why), "{text}: {refused}");
+        }
+    }
 
     #[test]
     fn ids_become_distinct_safe_names() {

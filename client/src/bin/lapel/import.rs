@@ -1,5 +1,6 @@
 //! `lapel items import`: a folder of photos, with labels from a CSV file, or a folder written by `lapel items export`.
 
+use crate::interruption::Interruption;
 use crate::photos::{Photo, Photos, Source};
 use crate::report::Report;
 use crate::upload::{Draft, Upload};
@@ -20,6 +21,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
+    reach(client).await?;
     let folder = &options.source.folder;
     let report = options.report.as_deref().map(Report::open).transpose()?;
     if folder.join(exported::ITEMS).is_file() {
@@ -36,6 +38,16 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     }
     let sent = send(&mut upload, photos).await;
     upload.finish(sent, json)
+}
+
+/// Makes sure that the server is reached as it wants to be: a connection that breaks later is worth another try. What the
+/// server says does not matter here.
+async fn reach(client: &mut Client) -> anyhow::Result<()> {
+    let request = v1::ListItemsRequest { page_size: 1, ..v1::ListItemsRequest::default() };
+    match client.catalog.list_items(request).await {
+        Err(status) if Interruption::of(&status) == Interruption::Connection => Err(status.into()),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 async fn send(upload: &mut Upload<'_>, photos: Vec<Photo>) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ mod heads;
 mod html;
 mod import;
 mod input;
+mod interruption;
 mod items;
 mod load;
 mod npy;

@@ -1,6 +1,6 @@
 //! Rows of f32 in .npy files; a row of NaN where there is none.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -57,22 +57,37 @@ impl Npy {
 pub(crate) struct NpyRows {
     file: BufReader<fs_err::File>,
     dim: usize,
+    rows: u64,
 }
 
 impl NpyRows {
+    /// Opens a file; an error where its header is not of f32 rows, or the rows of which it tells are not all there.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let mut file = BufReader::new(fs_err::File::open(path)?);
         let mut header = [0; NPY_HEADER];
-        file.read_exact(&mut header)?;
+        file.read_exact(&mut header).context("it ends within its header")?;
         let text = String::from_utf8_lossy(&header);
-        let dim = text.split_once("'shape': (").and_then(|(_, shape)| {
-            let (_, dim) = shape.split_once(')')?.0.split_once(',')?;
-            dim.trim().parse().ok()
+        let shape = text.split_once("'shape': (").and_then(|(_, shape)| {
+            let (rows, dim) = shape.split_once(')')?.0.split_once(',')?;
+            Some((rows.trim().parse::<u64>().ok()?, dim.trim().parse::<u32>().ok()?))
         });
         if !text.contains("'<f4'") || !text.contains("'fortran_order': False") {
             bail!("only f32 in rows is read");
         }
-        Ok(Self { file, dim: dim.context("the header has no shape of two numbers")? })
+        let (rows, dim) = shape.context("the header has no shape of two numbers")?;
+        let expected = rows
+            .checked_mul(u64::from(dim) * 4)
+            .and_then(|numbers| numbers.checked_add(NPY_HEADER as u64))
+            .filter(|_| dim > 0)
+            .context("the header has a shape that no file has")?;
+        let bytes = file.get_ref().metadata()?.len();
+        ensure!(bytes == expected, "it has {bytes} bytes where its {rows} rows take {expected}");
+        Ok(Self { file, dim: usize::try_from(dim)?, rows })
+    }
+
+    /// How many rows there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.rows
     }
 
     /// The next row; `None` where it says that there is no signature.
@@ -99,6 +114,27 @@ mod tests {
         let found: Vec<_> = (0..5).map(|_| rows.next().expect("a row")).collect();
         assert_eq!(found, [None, Some(vec![1.0, 2.0]), None, Some(vec![3.0, 4.0]), None]);
         assert!(rows.next().is_err());
+        assert_eq!(rows.count(), 5);
         std::fs::remove_file(path).expect("removed");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_or_none_of_rows_is_refused_when_it_is_opened() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.npy");
+        let mut column = Npy::create(&path, 2).expect("created");
+        column.put(0, &[1.0, 2.0]).expect("written");
+        column.finish(3).expect("finished");
+        let whole = std::fs::read(&path).expect("read");
+        assert!(NpyRows::open(&path).is_ok());
+        let longer = [&whole[..], &[0u8][..]].concat();
+        let text = String::from_utf8_lossy(&whole[..NPY_HEADER]).into_owned();
+        let huge = text.replace("(3, 2)", "(4611686018427387904, 4)").into_bytes();
+        for bytes in
+            [&whole[..whole.len() - 1], &whole[..50], &longer[..], b"junk", &[b'x'; 500], &huge[..], b""]
+        {
+            std::fs::write(&path, bytes).expect("written");
+            assert!(NpyRows::open(&path).is_err(), "{} bytes", bytes.len());
+        }
     }
 }

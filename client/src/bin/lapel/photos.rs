@@ -90,6 +90,13 @@ impl Photos {
                 Err(fault) => found.refused.push((table.display().to_string(), fault.to_string())),
             }
         }
+        if found.photos.is_empty() && found.refused.is_empty() {
+            let (table, count) = (table.display(), listing.photos.len());
+            bail!(
+                "the table {table} has no rows, and {count} photos lie beside it that it does not list; list them, or move \
+                 the table away to import them without labels"
+            );
+        }
         let named: HashSet<&Path> = found.photos.iter().map(|photo| photo.path.as_path()).collect();
         let others = listing.photos.iter().filter(|photo| !named.contains(photo.path.as_path()));
         let others: Vec<&str> = others.map(|photo| photo.name.as_str()).collect();

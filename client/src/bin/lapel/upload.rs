@@ -1,5 +1,6 @@
 //! Items on their way to the server, in streams that are acknowledged as they go, and what became of each.
 
+use crate::interruption::Interruption;
 use crate::output;
 use crate::report::Report;
 use anyhow::{Context, bail, ensure};
@@ -15,9 +16,9 @@ use tonic::{Code, Status};
 /// Items a stream: many enough that its beginning and its end do not count.
 const STREAM: usize = 4096;
 /// Streams in a row of which nothing was acknowledged, before an upload is given up.
-const TRIES: u32 = 5;
-/// Before the second try; each one after it waits so much longer.
-const PAUSE: Duration = Duration::from_secs(1);
+const TRIES: u32 = 7;
+/// Before the first retry; each one after it waits twice as long, half a minute in all.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Refusals that are shown; a report has them all.
 const SHOWN_MAX: usize = 50;
 
@@ -32,6 +33,8 @@ impl Draft {
     fn message(&self) -> anyhow::Result<v1::UpsertItemsStreamRequest> {
         let mut item = self.item.clone();
         if let Some(path) = &self.image {
+            // To read a named pipe would wait for whoever writes to it.
+            ensure!(fs_err::metadata(path)?.is_file(), "{} is no regular file", path.display());
             item.image = fs_err::read(path)?;
             // A message without a picture would mean an item without one.
             ensure!(!item.image.is_empty(), "the file {} is empty", path.display());
@@ -40,7 +43,8 @@ impl Draft {
     }
 }
 
-/// An upload of items. What cannot be sent is refused like what the server refuses, and the rest goes on.
+/// An upload of items, over a connection that works. What cannot be sent is refused like what the server refuses, and the
+/// rest goes on.
 pub(crate) struct Upload<'a> {
     client: &'a mut Client,
     drafts: Vec<Draft>,
@@ -94,12 +98,16 @@ impl<'a> Upload<'a> {
             let before = self.drafts.len();
             let cut = self.stream().await?;
             let Some(status) = cut else { continue };
-            tries = if self.drafts.len() < before { 0 } else { tries + 1 };
-            let passes = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
-            if tries > 0 && (!passes || tries == TRIES) {
-                return Err(status.into());
+            let (cut, has_progress) = (Interruption::of(&status), self.drafts.len() < before);
+            tries = if has_progress { 0 } else { tries + 1 };
+            let may_pass = has_progress || cut.passes();
+            if !may_pass || tries == TRIES {
+                return Err(cut.into_error(status));
             }
-            tokio::time::sleep(PAUSE * tries).await;
+            // A server that ends a stream at its bound takes the next one at once.
+            if !has_progress || cut.needs_pause() {
+                tokio::time::sleep(pause(tries)).await;
+            }
         }
         Ok(())
     }
@@ -109,14 +117,14 @@ impl<'a> Upload<'a> {
     async fn stream(&mut self) -> anyhow::Result<Option<Status>> {
         let on_way = OnWay { sent: Vec::new(), settled: vec![false; self.drafts.len()] };
         let under_way = RefCell::new((on_way, &mut self.outcome));
-        let cut = {
+        let mut ended = {
             let (sender, receiver) = mpsc::channel(1);
             let sending = send(&self.drafts, sender, &under_way);
             let receiving = receive(self.client, receiver, &self.drafts, &under_way);
             tokio::pin!(receiving);
             tokio::select! {
                 biased;
-                cut = &mut receiving => cut?,
+                ended = &mut receiving => ended?,
                 sent = sending => {
                     sent?;
                     receiving.await?
@@ -125,14 +133,21 @@ impl<'a> Upload<'a> {
         };
         let mut settled = under_way.into_inner().0.settled.into_iter();
         self.drafts.retain(|_| !settled.next().unwrap_or_default());
-        ensure!(cut.is_some() || self.drafts.is_empty(), "the server ended an upload before its end");
-        Ok(cut)
+        if ended.is_none() && !self.drafts.is_empty() {
+            ended = Some(Status::unavailable("the server ended an upload before its end"));
+        }
+        Ok(ended)
     }
 
     /// Says what became of the items, where `sent` is how the sending ended. An error where not every item is stored.
     pub(crate) fn finish(self, sent: anyhow::Result<()>, json: bool) -> anyhow::Result<()> {
         self.outcome.finish(sent, json)
     }
+}
+
+/// The pause before a retry, after so many tries in a row without an acknowledgement.
+fn pause(tries: u32) -> Duration {
+    PAUSE * 2u32.pow(tries.saturating_sub(1))
 }
 
 /// What both directions of a stream change.
@@ -285,6 +300,20 @@ mod tests {
 
     fn draft(id: &str) -> Draft {
         Draft { item: v1::UpsertItemsRequest { id: id.into(), ..Default::default() }, image: None }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_read() {
+        let folder = tempfile::tempdir().expect("folder");
+        let refused = Draft { image: Some(folder.path().to_owned()), ..draft("a") }.message();
+        assert!(refused.expect_err("refused").to_string().contains("is no regular file"));
+    }
+
+    #[test]
+    fn retries_take_half_a_minute_and_the_first_one_waits_too() {
+        assert_eq!(pause(0), PAUSE, "after a stream that got somewhere");
+        let all: Duration = (1..TRIES).map(pause).sum();
+        assert_eq!(all, Duration::from_millis(31_500));
     }
 
     #[test]

@@ -95,6 +95,13 @@ fn photos_beside_the_table_are_told() {
     );
 }
 
+#[test]
+fn a_table_without_rows_is_told_as_such() {
+    let shop = folder(&["0.jpg", "1.jpg", "2.jpg"], "image,color\n");
+    let refused = find(&shop).expect_err("refused").to_string();
+    assert!(refused.contains("labels.csv has no rows, and 3 photos lie beside it"), "{refused}");
+}
+
 #[cfg(unix)]
 #[test]
 fn hidden_files_and_dangling_links_are_passed_over_with_a_word() {
