@@ -210,7 +210,12 @@ fn a_change_of_what_is_not_there_is_told_with_what_is() {
         assert_eq!(before.step(&change, 9).err(), unknown("head", "nobody", &["base"]));
     }
     let version = Change::Promote { name: "base".into(), version: 7 };
-    assert_eq!(before.step(&version, 9).err(), unknown("version of the head", "base 7", &["1"]));
+    let retired = Change::Retire { name: "base".into(), version: 7 };
+    for change in [version, retired] {
+        let wanted =
+            Refusal::UnknownVersion { head: "base".into(), version: "7".into(), valid: vec!["1".into()] };
+        assert_eq!(before.step(&change, 9).err(), Some(wanted));
+    }
     for key in [Change::HeadFilled { key: name() }, Change::Fail { key: name(), reason: "x".into() }] {
         assert_eq!(before.step(&key, 9).err(), unknown("head", "nobody", &[]));
     }
