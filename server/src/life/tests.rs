@@ -259,3 +259,34 @@ fn what_is_shown_follows_the_state_and_keeps_the_progress() {
     assert!(registry.get("h", 0).is_err() && of_new.has_changed().is_err());
     assert!(models.borrow_and_update().contains_key("m2"));
 }
+
+#[test]
+fn what_is_there_is_not_asked_to_wait_otherwise_than_it_does() {
+    let (base, new) = (new_head("base", "base", None, 2), new_head("n", "n", Some("m1"), 2));
+    let (one, two) = (new_head("a", "a", Some("m2"), 2), new_head("b", "b", Some("m2"), 2));
+    for held in [false, true] {
+        let building = |head: &Arc<Head>| HeadStatus {
+            promotes_itself: !held,
+            ..version_1(head, HeadState::Backfilling)
+        };
+        let m2 =
+            ModelStatus { promotes_itself: !held, ..model("m2", HeadState::Backfilling, &["a-1", "b-1"]) };
+        let before = life(
+            vec![version_1(&base, HeadState::Active), building(&new), building(&one), building(&two)],
+            vec![model("m1", HeadState::Active, &[]), m2],
+        );
+        let build = |heads: &[&Arc<Head>], hold: bool| {
+            let heads = heads.iter().copied().cloned().collect();
+            Change::RegisterModel(NewModel { fingerprint: "m2".into(), heads, hold })
+        };
+        for same in [register(&new, true, held), build(&[&two, &one], held)] {
+            assert!(!stepped(&before, &same).effects.is_durable());
+        }
+        for other in [register(&new, true, !held), build(&[&one, &two], !held)] {
+            let refused = before.step(&other, 9).err();
+            assert!(matches!(refused, Some(Refusal::OtherHold { .. })), "{refused:?}");
+        }
+        let fewer = before.step(&build(&[&one], held), 9).err();
+        assert_eq!(fewer, Some(Refusal::OtherHeads { fingerprint: "m2".into() }));
+    }
+}
