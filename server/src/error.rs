@@ -62,6 +62,16 @@ pub enum Error {
         /// The labels it has.
         valid: Choices,
     },
+    /// A head has no such version.
+    #[error("head {:?} has no version {version}{}", shortened(.head), .valid.text("it has"))]
+    UnknownVersion {
+        /// The head, which exists.
+        head: String,
+        /// The version asked for.
+        version: String,
+        /// The versions it has.
+        valid: Choices,
+    },
     /// A name is taken by something else.
     #[error("{0}")]
     Exists(String),

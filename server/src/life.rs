@@ -16,6 +16,7 @@ mod tests;
 pub use change::{Change, NewHead, NewModel};
 pub use effects::Effects;
 pub use records::file_keys;
+pub use refusal::Refusal;
 pub use registry::Registry;
 pub use state::HeadState;
 pub use status::{HeadStatus, Life, ModelStatus, Models, Progress, Purpose, Skip};

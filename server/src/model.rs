@@ -7,6 +7,7 @@ use std::sync::Arc;
 pub struct Model {
     backbone: Arc<dyn Backbone>,
     embedder: Embedder,
+    extract_parts_id: String,
 }
 
 /// Why files do not make a model.
@@ -38,13 +39,20 @@ impl Model {
     /// [`ModelError`].
     pub(crate) fn new(backbone: Arc<dyn Backbone>, extract_parts: &[u8]) -> Result<Self, ModelError> {
         let extract_parts = Head::from_bytes(extract_parts, backbone.as_ref())?;
-        Ok(Self { embedder: Embedder::new(backbone.clone(), extract_parts)?, backbone })
+        let extract_parts_id = extract_parts.id().to_owned();
+        Ok(Self { embedder: Embedder::new(backbone.clone(), extract_parts)?, backbone, extract_parts_id })
     }
 
     /// Identity of the backbone's weights.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         self.backbone.fingerprint()
+    }
+
+    /// SHA-256 of the bundle of its "Extract Parts?" head.
+    #[must_use]
+    pub fn extract_parts_id(&self) -> &str {
+        &self.extract_parts_id
     }
 
     /// The backbone.

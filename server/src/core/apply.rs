@@ -5,7 +5,7 @@ use super::Core;
 use super::backfill::{Tried, is_whole, spawn};
 use crate::catalogue::{Column, Precision, Snapshot};
 use crate::error::Error;
-use crate::life::{Change, Effects, HeadState, Life, Purpose, Step};
+use crate::life::{Change, Effects, HeadState, Life, Purpose, Refusal, Step};
 use crate::model::Model;
 use crate::request::{RequestId, now_ms};
 use crate::store::{HeadChange, Outcome};
@@ -113,11 +113,20 @@ impl Core {
     }
 
     /// Decides, stores, publishes and shows a change, and deletes the data of what has retired. Returns the outcome, and the
-    /// backfills to be started. The caller holds the writer's lock.
+    /// backfills to be started. What changes nothing is remembered, too, where it has an id: a late repetition would carry
+    /// it out when it does change something. The caller holds the writer's lock.
     async fn apply(&self, order: Order) -> Result<(Option<Outcome>, Vec<Purpose>), Error> {
         let Order { change, request, files, model } = order;
         let Step { life, effects, outcome, files: keys } = self.registry.life().step(&change, now_ms())?;
+        if let Some(model) = &model {
+            check_parts(&self.snapshot(), model)?;
+        }
+        let receipt = outcome.clone().and_then(|outcome| request.receipt(outcome));
         if !effects.is_durable() {
+            if receipt.is_some() {
+                let generation = self.snapshot().generation;
+                self.store_change(HeadChange { generation, receipt, ..HeadChange::default() }).await?;
+            }
             return Ok((outcome, effects.backfills));
         }
         let next =
@@ -127,7 +136,7 @@ impl Core {
             models: effects.models,
             bundles: keys.into_iter().zip(files).collect(),
             generation: next.generation,
-            receipt: outcome.clone().and_then(|outcome| request.receipt(outcome)),
+            receipt,
         };
         if let Err(error) = self.store_change(stored).await {
             if !change.is_fault() {
@@ -160,6 +169,15 @@ impl Core {
             tracing::warn!(?keys, "the data of heads that are gone could not be deleted");
         }
     }
+}
+
+/// Refuses a model that is there with another "Extract Parts?" head.
+fn check_parts(there: &Snapshot, new: &Model) -> Result<(), Refusal> {
+    let same = there.models().iter().find(|m| m.fingerprint() == new.fingerprint());
+    if same.is_some_and(|m| m.extract_parts_id() != new.extract_parts_id()) {
+        return Err(Refusal::OtherParts { fingerprint: new.fingerprint().to_owned() });
+    }
+    Ok(())
 }
 
 /// The snapshot that follows from another by a change.

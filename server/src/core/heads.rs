@@ -40,8 +40,8 @@ impl Core {
     /// it serves at once. The same bundle again returns the version that is there.
     ///
     /// # Errors
-    /// [`Error::Bundle`] for an unsound bundle, [`Error::Precondition`] for a slow one, [`Error::Exists`] when its name
-    /// or an attribute is taken, [`Error::Exhausted`] with too many heads.
+    /// [`Error::Bundle`] for an unsound bundle, [`Error::Precondition`] for a slow one and one that is there with
+    /// another `hold`, [`Error::Exists`] when its name or an attribute is taken, [`Error::Exhausted`] with too many heads.
     pub async fn register_head(
         self: &Arc<Self>,
         bytes: Vec<u8>,

@@ -75,7 +75,8 @@ impl Core {
     /// there.
     ///
     /// # Errors
-    /// [`Error`], by what is wrong with the files; [`Error::Precondition`] when another generation waits.
+    /// [`Error`], by what is wrong with the files; [`Error::Exists`] when the backbone is there with other files;
+    /// [`Error::Precondition`] when another generation waits, or this one is there with another `hold`.
     pub async fn build_generation(
         self: &Arc<Self>,
         files: GenerationFiles,

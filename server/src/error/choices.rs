@@ -29,6 +29,12 @@ impl Choices {
         Self { listed, count, meant }
     }
 
+    /// Of numbers: one that is near another is no slip of it.
+    #[must_use]
+    pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { meant: None, ..Self::of("", names) }
+    }
+
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {

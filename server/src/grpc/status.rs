@@ -93,6 +93,9 @@ fn facts(error: &Error) -> HashMap<String, String> {
         Error::UnknownLabel { attribute, label, .. } => {
             &[("what", "label"), ("name", label), ("attribute", attribute)]
         }
+        Error::UnknownVersion { head, version, .. } => {
+            &[("what", "version"), ("name", version), ("head", head)]
+        }
         Error::Faults(faults) => return gravest(faults).map(facts).unwrap_or_default(),
         _ => &[],
     };
@@ -133,7 +136,9 @@ pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
         Error::Faults(faults) => {
             gravest(faults).map_or((Code::InvalidArgument, "INVALID_FIELD"), code_and_reason)
         }
-        Error::NotFound { .. } | Error::UnknownLabel { .. } => (Code::NotFound, "NOT_FOUND"),
+        Error::NotFound { .. } | Error::UnknownLabel { .. } | Error::UnknownVersion { .. } => {
+            (Code::NotFound, "NOT_FOUND")
+        }
         Error::Exists(_) => (Code::AlreadyExists, "NAME_TAKEN"),
         Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
         Error::Unauthenticated => (Code::Unauthenticated, "TOKEN_UNKNOWN"),

@@ -3,7 +3,7 @@
 use super::change::NewHead;
 use super::refusal::Refusal;
 use super::state::HeadState;
-use super::status::{HeadStatus, Life, Progress};
+use super::status::{HeadStatus, Life, Progress, no_version};
 use super::step::Transition;
 use crate::store::Outcome;
 use lapel_heads::Head;
@@ -27,6 +27,7 @@ impl Transition {
         }
         let is_same = |s: &&HeadStatus| s.is_alive() && s.name == head.name() && s.bundle_sha256 == head.id();
         if let Some(there) = self.life.heads().find(is_same) {
+            check_hold(there, new.hold)?;
             return Ok(outcome_of(there));
         }
         check_free(&self.life, new)?;
@@ -108,8 +109,11 @@ impl Transition {
     pub(super) fn retire(&mut self, name: &str, version: u32) -> Result<Outcome, Refusal> {
         let serving = self.life.serving()?.fingerprint.as_str();
         let is_gone = |s: &HeadStatus| matches!(s.state, HeadState::Retired | HeadState::Draining);
-        let versions = self.life.versions(name)?.into_iter().filter(|s| !is_gone(s));
-        let (going, staying): (Vec<_>, Vec<_>) = versions.partition(|s| match version {
+        let left: Vec<_> = self.life.versions(name)?.into_iter().filter(|s| !is_gone(s)).collect();
+        if version != 0 && !left.is_empty() && left.iter().all(|s| s.version != version) {
+            return Err(no_version(name, version, &left));
+        }
+        let (going, staying): (Vec<_>, Vec<_>) = left.into_iter().partition(|s| match version {
             // Versions on another backbone go when that generation is dropped.
             0 => s.is_on(serving) || !s.is_alive(),
             _ => s.version == version,
@@ -180,6 +184,21 @@ impl Transition {
         let unknown = || Refusal::Unknown { what: "head", name: key.to_owned(), valid: Vec::new() };
         self.life.of_key(key).cloned().ok_or_else(unknown)
     }
+}
+
+/// Refuses another `hold` than that with which the version is there. One that serves may be asked for with either.
+fn check_hold(there: &HeadStatus, hold: bool) -> Result<(), Refusal> {
+    let how = match (&there.state, hold) {
+        (HeadState::Standby, false) => "on standby; promote it",
+        (HeadState::Backfilling, false) if !there.promotes_itself => {
+            "being backfilled to stand by; promote it once it does"
+        }
+        (HeadState::Backfilling, true) if there.promotes_itself => {
+            "being backfilled to serve at once; cancel it, and register it again to hold it"
+        }
+        _ => return Ok(()),
+    };
+    Err(Refusal::OtherHold { what: format!("version {} of {:?}", there.version, there.name), how })
 }
 
 /// Whether there is a place for a head that is none of those that are there.

@@ -8,6 +8,7 @@ use super::status::{HeadStatus, Life, ModelStatus};
 use super::step::Transition;
 use crate::store::Outcome;
 use lapel_heads::Head;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Transition {
@@ -124,16 +125,32 @@ impl Transition {
     }
 }
 
-/// Whether this very model is there already.
+/// Whether this very model is there already: with the same heads, no fewer and no more, and waiting as it is asked to.
 fn is_there(life: &Life, new: &NewModel) -> Result<bool, Refusal> {
-    if !life.models.get(&new.fingerprint).is_some_and(ModelStatus::is_alive) {
-        return Ok(false);
+    let Some(there) = life.models.get(&new.fingerprint).filter(|m| m.is_alive()) else { return Ok(false) };
+    let alive = life.heads_of_model(&new.fingerprint).filter(|s| s.is_alive());
+    let alive: BTreeSet<&str> = alive.map(|s| s.bundle_sha256.as_str()).collect();
+    let asked: BTreeSet<&str> = new.heads.iter().map(|head| head.id()).collect();
+    if alive != asked {
+        return Err(Refusal::OtherHeads { fingerprint: new.fingerprint.clone() });
     }
-    let alive = || life.heads_of_model(&new.fingerprint).filter(|s| s.is_alive());
-    if new.heads.iter().all(|head| alive().any(|s| s.bundle_sha256 == head.id())) {
-        return Ok(true);
-    }
-    Err(Refusal::OtherHeads { fingerprint: new.fingerprint.clone() })
+    check_hold(there, new.hold)?;
+    Ok(true)
+}
+
+/// Refuses another `hold` than that with which the model is there. One that serves may be asked for with either.
+fn check_hold(there: &ModelStatus, hold: bool) -> Result<(), Refusal> {
+    let how = match (&there.state, hold) {
+        (HeadState::Standby, false) => "on standby; switch to it",
+        (HeadState::Backfilling, false) if !there.promotes_itself => {
+            "being built to stand by; switch to it once it does"
+        }
+        (HeadState::Backfilling, true) if there.promotes_itself => {
+            "being built to serve at once; drop it, and build it again to hold it"
+        }
+        _ => return Ok(()),
+    };
+    Err(Refusal::OtherHold { what: format!("backbone {}", there.fingerprint), how })
 }
 
 fn check_room(life: &Life, new: &NewModel) -> Result<(), Refusal> {

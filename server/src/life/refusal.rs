@@ -15,6 +15,16 @@ pub enum Refusal {
         /// The names there are.
         valid: Vec<String>,
     },
+    /// A head has no such version.
+    #[error("head {head:?} has no version {version}")]
+    UnknownVersion {
+        /// The head, which exists.
+        head: String,
+        /// The version asked for.
+        version: String,
+        /// The versions it has.
+        valid: Vec<String>,
+    },
     /// The catalogue has no model.
     #[error("no model serves")]
     NoModel,
@@ -124,10 +134,24 @@ pub enum Refusal {
         name: String,
     },
     /// The backbone was stored with other heads.
-    #[error("backbone {fingerprint} is there with other heads; register heads on it one by one")]
+    #[error("backbone {fingerprint} is there with other heads; register heads on it one by one, or drop it")]
     OtherHeads {
         /// The backbone.
         fingerprint: String,
+    },
+    /// The backbone was stored with another "Extract Parts?" head.
+    #[error("backbone {fingerprint} is there with another \"Extract Parts?\" head; drop it first")]
+    OtherParts {
+        /// The backbone.
+        fingerprint: String,
+    },
+    /// What is there was asked to wait, or not to, and now it is asked otherwise.
+    #[error("{what} is {how}")]
+    OtherHold {
+        /// The version or the model.
+        what: String,
+        /// Its state, and what leads to what is asked for.
+        how: &'static str,
     },
     /// One generation waits beside the one that serves.
     #[error("backbone {fingerprint} is {state} already; drop it first")]
@@ -181,14 +205,20 @@ impl From<Refusal> for Error {
                 let valid = Choices::of(&name, valid.iter().map(String::as_str));
                 return Self::NotFound { what, name, valid };
             }
+            Refusal::UnknownVersion { head, version, valid } => {
+                let valid = Choices::listed(valid.iter().map(String::as_str));
+                return Self::UnknownVersion { head, version, valid };
+            }
             Refusal::NoHeadInService { name } => return Self::not_found("head in service", name),
             Refusal::NoModel => return Self::Internal(message),
             Refusal::TooManyHeads { .. } => return Self::Exhausted(message),
             Refusal::NameTaken { .. }
             | Refusal::AttributeTaken { .. }
             | Refusal::OtherHeads { .. }
+            | Refusal::OtherParts { .. }
             | Refusal::ExternalHead { .. } => return Self::Exists(message),
             Refusal::OtherBackbone => "OTHER_BACKBONE",
+            Refusal::OtherHold { .. } => "OTHER_HOLD",
             Refusal::BackfillRunning { .. } => "BACKFILL_RUNNING",
             Refusal::NoneOnStandby { .. }
             | Refusal::NotOnStandby { .. }

@@ -180,7 +180,7 @@ impl Life {
     /// The version that a name means: the one that serves, or else the newest; or the version asked for.
     ///
     /// # Errors
-    /// [`Refusal::Unknown`].
+    /// [`Refusal::Unknown`], [`Refusal::UnknownVersion`].
     pub fn get(&self, name: &str, version: u32) -> Result<&HeadStatus, Refusal> {
         let versions = self.versions(name)?;
         let found = match version {
@@ -193,7 +193,7 @@ impl Life {
     /// The newest version of a head, or the one asked for.
     ///
     /// # Errors
-    /// [`Refusal::Unknown`].
+    /// [`Refusal::Unknown`], [`Refusal::UnknownVersion`].
     pub fn newest(&self, name: &str, version: u32) -> Result<&HeadStatus, Refusal> {
         let versions = self.versions(name)?;
         let found = versions.iter().rfind(|s| version == 0 || s.version == version);
@@ -246,7 +246,8 @@ impl Life {
     }
 }
 
-fn no_version(name: &str, version: u32, versions: &[&HeadStatus]) -> Refusal {
+/// That a head has no such version, but others.
+pub(super) fn no_version(name: &str, version: u32, versions: &[&HeadStatus]) -> Refusal {
     let valid = versions.iter().map(|s| s.version.to_string()).collect();
-    Refusal::Unknown { what: "version of the head", name: format!("{name} {version}"), valid }
+    Refusal::UnknownVersion { head: name.to_owned(), version: version.to_string(), valid }
 }

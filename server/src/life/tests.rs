@@ -210,7 +210,12 @@ fn a_change_of_what_is_not_there_is_told_with_what_is() {
         assert_eq!(before.step(&change, 9).err(), unknown("head", "nobody", &["base"]));
     }
     let version = Change::Promote { name: "base".into(), version: 7 };
-    assert_eq!(before.step(&version, 9).err(), unknown("version of the head", "base 7", &["1"]));
+    let retired = Change::Retire { name: "base".into(), version: 7 };
+    for change in [version, retired] {
+        let wanted =
+            Refusal::UnknownVersion { head: "base".into(), version: "7".into(), valid: vec!["1".into()] };
+        assert_eq!(before.step(&change, 9).err(), Some(wanted));
+    }
     for key in [Change::HeadFilled { key: name() }, Change::Fail { key: name(), reason: "x".into() }] {
         assert_eq!(before.step(&key, 9).err(), unknown("head", "nobody", &[]));
     }
@@ -253,4 +258,35 @@ fn what_is_shown_follows_the_state_and_keeps_the_progress() {
         .show(&life(vec![version_1(&base, HeadState::Active)], vec![model("m2", HeadState::Active, &[])]));
     assert!(registry.get("h", 0).is_err() && of_new.has_changed().is_err());
     assert!(models.borrow_and_update().contains_key("m2"));
+}
+
+#[test]
+fn what_is_there_is_not_asked_to_wait_otherwise_than_it_does() {
+    let (base, new) = (new_head("base", "base", None, 2), new_head("n", "n", Some("m1"), 2));
+    let (one, two) = (new_head("a", "a", Some("m2"), 2), new_head("b", "b", Some("m2"), 2));
+    for held in [false, true] {
+        let building = |head: &Arc<Head>| HeadStatus {
+            promotes_itself: !held,
+            ..version_1(head, HeadState::Backfilling)
+        };
+        let m2 =
+            ModelStatus { promotes_itself: !held, ..model("m2", HeadState::Backfilling, &["a-1", "b-1"]) };
+        let before = life(
+            vec![version_1(&base, HeadState::Active), building(&new), building(&one), building(&two)],
+            vec![model("m1", HeadState::Active, &[]), m2],
+        );
+        let build = |heads: &[&Arc<Head>], hold: bool| {
+            let heads = heads.iter().copied().cloned().collect();
+            Change::RegisterModel(NewModel { fingerprint: "m2".into(), heads, hold })
+        };
+        for same in [register(&new, true, held), build(&[&two, &one], held)] {
+            assert!(!stepped(&before, &same).effects.is_durable());
+        }
+        for other in [register(&new, true, !held), build(&[&one, &two], !held)] {
+            let refused = before.step(&other, 9).err();
+            assert!(matches!(refused, Some(Refusal::OtherHold { .. })), "{refused:?}");
+        }
+        let fewer = before.step(&build(&[&one], held), 9).err();
+        assert_eq!(fewer, Some(Refusal::OtherHeads { fingerprint: "m2".into() }));
+    }
 }

@@ -253,3 +253,46 @@ async fn a_server_with_a_key_takes_what_its_owner_signed() {
     client.build_generation(&files, true).await.expect("signed");
     server.finish().await;
 }
+
+#[tokio::test]
+async fn a_switch_that_changed_nothing_is_not_carried_out_by_a_late_repetition() {
+    use v1::HeadState::{Active, Standby};
+    let server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;
+    let mut client = server.client().await;
+    let all = client.generations.list_generations(v1::ListGenerationsRequest {}).await.expect("listed");
+    let first = all.into_inner().generations[0].backbone.clone();
+    client.build_generation(&other_generation(&["color"]).1, true).await.expect("accepted");
+    assert_eq!(watched(&mut client).await.state(), Standby);
+    let stay = v1::SwitchGenerationRequest { backbone: first.clone(), request_id: "stay".into() };
+    client.generations.switch_generation(stay.clone()).await.expect("it serves already");
+    let switched = client.generations.switch_generation(v1::SwitchGenerationRequest::default()).await;
+    let switched = switched.expect("switched").into_inner();
+    assert_eq!(switched.generation.as_ref().map(v1::Generation::state), Some(Active));
+    let late = client.generations.switch_generation(stay).await.expect("answered").into_inner();
+    assert_eq!(late.number, switched.number, "nothing was switched");
+    let late = late.generation.expect("told");
+    assert_eq!((late.backbone.as_str(), late.state()), (first.as_str(), Standby), "as it is now");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_build_of_other_files_of_the_same_backbone_is_refused() {
+    let server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;
+    let mut client = server.client().await;
+    let (_, files) = other_generation(&["color", "pattern"]);
+    client.build_generation(&files, true).await.expect("accepted");
+    assert_eq!(watched(&mut client).await.state(), v1::HeadState::Standby);
+    let fewer = client.build_generation(&files[..3], true).await.expect_err("one head less");
+    assert_eq!(fewer.code(), Code::AlreadyExists, "{}", fewer.message());
+    assert!(fewer.message().contains("is there with other heads"), "{}", fewer.message());
+    let mut parts = files.clone();
+    let mut bundle = Bundle::parse(&parts[1].bytes).expect("sound");
+    bundle.manifest.description = "another".into();
+    parts[1].bytes = bundle.to_bytes().expect("written");
+    let parts = client.build_generation(&parts, true).await.expect_err("another part head");
+    assert_eq!(parts.code(), Code::AlreadyExists, "{}", parts.message());
+    let serving = client.build_generation(&files, false).await.expect_err("it stands by");
+    assert_eq!(serving.get_error_details().error_info().expect("a reason").reason, "OTHER_HOLD");
+    client.build_generation(&files, true).await.expect("the same files");
+    server.finish().await;
+}

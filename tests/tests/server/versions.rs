@@ -299,3 +299,71 @@ async fn an_external_head_is_filled_before_it_is_promoted() {
     assert!((found.results[1].distance - std::f64::consts::SQRT_2).abs() < 1e-6);
     server.finish().await;
 }
+
+/// A server with two versions of an external head, of which the second serves.
+async fn two_moods() -> (TestServer, Client) {
+    let server = TestServer::start_with(|config| config.model.heads.clear()).await;
+    let mut client = server.client().await;
+    client.register_bundle(&external_bundle("mood", 2, &["calm"])).await.expect("registered");
+    let second = client
+        .register_bundle_as(&external_bundle("mood", 3, &["calm"]), update(false))
+        .await
+        .expect("registered");
+    assert_eq!((second.version, second.state()), (2, v1::HeadState::Active), "there is nothing to backfill");
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_request_that_changed_nothing_is_not_carried_out_by_a_late_repetition() {
+    use v1::HeadState::{Active, Standby};
+    let (mut server, mut client) = two_moods().await;
+    let promote = v1::PromoteHeadRequest { name: "mood".into(), version: 2, request_id: "promote".into() };
+    let second = external_bundle("mood", 3, &["calm"]);
+    let again = v1::RegisterHeadHeader { request_id: "again".into(), ..update(false) };
+    client.heads.promote_head(promote.clone()).await.expect("it serves already");
+    client.register_bundle_as(&second, again.clone()).await.expect("it is there already");
+    let rollback = v1::RollbackHeadRequest { name: "mood".into(), request_id: "back".into() };
+    client.heads.rollback_head(rollback).await.expect("rolled back");
+    server.restart().await;
+    let mut client = server.client().await;
+    let late = client.heads.promote_head(promote).await.expect("answered").into_inner().head.expect("told");
+    assert_eq!((late.version, late.state()), (2, Standby), "as it is now");
+    let late = client.register_bundle_as(&second, again).await.expect("answered");
+    assert_eq!((late.version, late.state()), (2, Standby));
+    let serves = v1::GetHeadRequest { name: "mood".into(), version: 0 };
+    let serves = client.heads.get_head(serves).await.expect("there").into_inner().head.expect("told");
+    assert_eq!((serves.version, serves.state()), (1, Active));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_hold_that_cannot_be_had_is_refused_with_what_to_do() {
+    let (server, mut client) = two_moods().await;
+    let third = external_bundle("mood", 4, &["calm"]);
+    let held = client.register_bundle_as(&third, update(true)).await.expect("registered");
+    assert_eq!(held.state(), v1::HeadState::Standby);
+    client.register_bundle_as(&third, update(true)).await.expect("the same again");
+    let refused = client.register_bundle_as(&third, update(false)).await.expect_err("it stands by");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "OTHER_HOLD"));
+    assert_eq!(refused.message(), "version 3 of \"mood\" is on standby; promote it");
+    let serving = external_bundle("mood", 3, &["calm"]);
+    client.register_bundle_as(&serving, update(true)).await.expect("it serves already");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_missing_version_is_told_with_those_there_are() {
+    let (server, mut client) = two_moods().await;
+    let retire = v1::RetireHeadRequest { name: "mood".into(), version: 99, ..Default::default() };
+    let retired = client.heads.retire_head(retire).await.expect_err("no such version");
+    let watch = v1::WatchHeadRequest { name: "mood".into(), version: 99 };
+    let watched = client.heads.watch_head(watch).await.expect_err("no such version");
+    for refused in [retired, watched] {
+        assert_eq!(refused.code(), Code::NotFound);
+        assert_eq!(refused.message(), "head \"mood\" has no version 99; it has: 1, 2");
+        let info = refused.get_error_details().error_info().expect("a reason").clone();
+        let fact = |name: &str| info.metadata.get(name).map(String::as_str);
+        assert_eq!((fact("what"), fact("name"), fact("head")), (Some("version"), Some("99"), Some("mood")));
+    }
+    server.finish().await;
+}

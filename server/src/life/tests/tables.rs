@@ -9,6 +9,7 @@ const NOTHING: &str = "NOTHING_TO_ROLL_BACK";
 const NONE: &str = "NO_BACKFILL";
 const GONE: &str = "NOT_FOUND";
 const TAKEN: &str = "EXISTS";
+const HOLD: &str = "OTHER_HOLD";
 const WAITS: &str = "GENERATION_WAITS";
 
 /// All states.
@@ -22,7 +23,7 @@ fn code_of(refusal: Refusal) -> String {
     match Error::from(refusal) {
         Error::Precondition { reason, .. } => reason.to_owned(),
         Error::Exists(_) => "EXISTS".to_owned(),
-        Error::NotFound { .. } => "NOT_FOUND".to_owned(),
+        Error::NotFound { .. } | Error::UnknownVersion { .. } => "NOT_FOUND".to_owned(),
         Error::Exhausted(_) => "EXHAUSTED".to_owned(),
         other => panic!("no answer for a caller: {other:?}"),
     }
@@ -52,7 +53,7 @@ fn every_state_of_a_head_with_every_change() {
     #[rustfmt::skip]
     let table: [[&str; 12]; 6] = [
         ["backfilling", TAKEN, BUSY, "active", NOT, NOT, NOTHING, "draining", "draining", "draining", "failed", "backfilling"],
-        ["on standby", TAKEN, "on standby, backfilling", "on standby", "active", "active", "active", NONE, "draining", "draining", "failed", "on standby"],
+        [HOLD, TAKEN, "on standby, backfilling", "on standby", "active", "active", "active", NONE, "draining", "draining", "failed", "on standby"],
         ["active", TAKEN, "active, backfilling", "active", NOT, "active", NOTHING, NONE, "draining", "draining", "failed", "active"],
         ["draining, backfilling", "draining, backfilling", "draining, backfilling", "draining", NOT, NOT, NOTHING, NONE, GONE, GONE, "draining", "retired"],
         ["retired, backfilling", "retired, backfilling", "retired, backfilling", "retired", NOT, NOT, NOTHING, NONE, GONE, GONE, "retired", "retired"],
@@ -103,7 +104,7 @@ fn every_state_of_a_model_with_every_change() {
     let table: [[&str; 10]; 6] = [
         ["active, backfilling: backfilling", "EXISTS", "on standby, active: active", NOT, NOT, "active, draining: draining",
          "active, failed: failed", "active, backfilling: backfilling", WAITS, "PART_OF_A_BUILD"],
-        ["active, on standby: on standby", "EXISTS", "active, on standby: on standby", "on standby, active: active",
+        [HOLD, "EXISTS", "active, on standby: on standby", "on standby, active: active",
          "on standby, active: active", "active, draining: draining", "active, on standby: on standby",
          "active, on standby: on standby", WAITS, "active, on standby: draining"],
         ["on standby, active: active", "EXISTS", "on standby, active: active", "on standby, active: active",
