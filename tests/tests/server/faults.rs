@@ -145,7 +145,7 @@ async fn picks_profiles_lists_and_deletions_hear_of_all_their_faults() {
         request_id: "\n".into(),
     };
     let status = client.feedback.save_profile(profile).await.expect_err("refused");
-    let expected = ["name", "picked_ids[0]", "request_id", "weights", "weights.by_head[colour]"];
+    let expected = ["name", "picked_ids[0]", "request_id", "weights", "weights[colour]"];
     assert_eq!(sorted(told(&status).2), expected, "{status:?}");
     let deletion = v1::DeleteItemsRequest { request_id: "\n".into(), ..v1::DeleteItemsRequest::default() };
     let status = client.catalog.delete_items(deletion).await.expect_err("refused");
