@@ -62,11 +62,12 @@ pub enum BundleError {
     },
     /// Trained on another backbone.
     #[error(
-        "the head was trained on backbone {wanted}; this server has {found}: train it on that one (`lapel-train train \
-         --backbone FILE`), or change the server's (`lapel generations build`)"
+        "{}; this server has {found}: train it on that one (`lapel-train train --backbone FILE`), or change the server's \
+         (`lapel generations build`)",
+        trained_on(.wanted)
     )]
     Backbone {
-        /// The bundle's.
+        /// The bundle's; empty where it names none.
         wanted: String,
         /// The server's.
         found: String,
@@ -112,6 +113,13 @@ pub enum BundleError {
     /// A probe image gave no signature.
     #[error("the head gives no finite signature for a probe image")]
     Probe,
+}
+
+fn trained_on(backbone: &str) -> String {
+    match backbone {
+        "" => "the head names no backbone that it was trained on".to_owned(),
+        backbone => format!("the head was trained on backbone {backbone}"),
+    }
 }
 
 /// A tensor as f32, row-major.

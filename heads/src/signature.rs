@@ -9,7 +9,7 @@ pub enum SignatureError {
         /// Position, from 0.
         at: usize,
     },
-    /// No direction: all zero, or so small that it cannot be scaled.
+    /// No direction: all zero, or no numbers at all.
     #[error("the signature is all zero and so has no direction")]
     Zero,
     /// Another length than the head's.
@@ -35,8 +35,9 @@ impl Signature {
         if let Some(at) = values.iter().position(|v| !v.is_finite()) {
             return Err(SignatureError::NotFinite { at });
         }
+        // In f64, where the square of no f32 other than 0 is 0 or infinite.
         let length = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        if length < 1e-12 {
+        if length == 0.0 {
             return Err(SignatureError::Zero);
         }
         for value in &mut values {
@@ -115,6 +116,8 @@ mod tests {
         assert_eq!(Signature::new(vec![0.0; 4]), Err(SignatureError::Zero));
         assert_eq!(Signature::of_dim(vec![1.0], 2), Err(SignatureError::Dim { found: 1, wanted: 2 }));
         assert!(Signature::new(vec![1e30, -1e30]).is_ok(), "large numbers do not overflow");
+        let tiny = Signature::new(vec![f32::from_bits(1); 4]).expect("small numbers have a direction");
+        assert_eq!(tiny.values(), [0.5; 4]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The demo: a catalogue of real clothes, ready to be searched; rendered garments where more are wanted.
 
 use crate::catalogue::Snapshot;
-use crate::config::Config;
-use crate::core::{Core, NewItem};
+use crate::config::{Config, ModelConfig};
+use crate::core::{Core, NewItem, OpenError};
+use crate::error::Error;
 use crate::serve::{ServeError, Server};
+use crate::store::StoreError;
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,6 +19,12 @@ use std::sync::Arc;
 const BATCH: usize = 64;
 /// Garments of the query seed that show the main job well.
 const RENDERED_QUERIES: [u64; 3] = [20, 12, 13];
+/// What a rendered garment takes in the catalogue, about.
+const RENDERED_BYTES: u64 = 16 << 10;
+/// Dresses and a skirt of the photos that come with the project.
+const OWN_PICKS: [&str; 3] = ["dress-01", "dress-05", "skirt-03"];
+/// Rendered garments to pick.
+const RENDERED_PICKS: [&str; 3] = ["demo-00001", "demo-00005", "demo-00009"];
 
 /// Options of the demo.
 #[derive(Args, Clone, Debug)]
@@ -37,7 +45,8 @@ pub struct Options {
 
 /// The folder of examples in the source tree this was built from.
 fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").components().collect()
+    let server = Path::new(env!("CARGO_MANIFEST_DIR"));
+    server.parent().unwrap_or(server).join("examples")
 }
 
 /// An item to ingest.
@@ -68,19 +77,73 @@ impl Garment {
     }
 }
 
-/// Starts the demo's server.
+/// Starts the demo's server. What is wrong with its photos or its model is told before a folder is made for the catalogue.
 ///
 /// # Errors
-/// As [`Server::start`], with what to do where another program has the address.
-pub async fn start(config: Config) -> anyhow::Result<Server> {
-    Server::start(config).await.map_err(|error| match advice(&error) {
+/// As [`Server::start`], with what to do where another program has the address or the disk is full; photos that cannot be
+/// read.
+pub async fn start(config: Config, options: &Options) -> anyhow::Result<Server> {
+    let garments = garments(options)?;
+    let (model, data) = (config.model.clone(), config.data.clone());
+    // A catalogue has a model of its own.
+    if !data.exists() {
+        check_model(&model).map_err(ServeError::from)?;
+    }
+    Server::start(config).await.map_err(|error| match advice(&error, &data, || room(&model, &garments)) {
         Some(advice) => anyhow::Error::new(error).context(advice),
         None => error.into(),
     })
 }
 
-/// What to do about an address that cannot be had.
-fn advice(error: &ServeError) -> Option<String> {
+/// Whether the model's files are there to be read.
+fn check_model(model: &ModelConfig) -> Result<(), OpenError> {
+    for path in [&model.backbone, &model.extract_parts].into_iter().chain(&model.heads) {
+        std::fs::File::open(path).map_err(|source| OpenError::Model { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// Bytes that a new catalogue needs, about: its file grows in steps, and a write needs room beside what it replaces.
+fn room(model: &ModelConfig, garments: &[Garment]) -> u64 {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    let files = [&model.backbone, &model.extract_parts].into_iter().chain(&model.heads);
+    let items = garments.iter().map(|garment| match garment {
+        Garment::Photo(photo) => size(&photo.path),
+        Garment::Rendered { .. } => RENDERED_BYTES,
+    });
+    2 * (files.map(|path| size(path)).sum::<u64>() + items.sum::<u64>())
+}
+
+/// Whether a catalogue cannot be opened because its disk is full.
+fn is_full(error: &OpenError) -> bool {
+    let full = |error: &StoreError| {
+        error.is_full()
+            || matches!(error, StoreError::Folder { source, .. } if source.kind() == ErrorKind::StorageFull)
+    };
+    match error {
+        OpenError::Store(error) => full(error),
+        OpenError::Register { source, .. } => matches!(&**source, Error::Store(error) if full(error)),
+        OpenError::Model { .. }
+        | OpenError::Unsound { .. }
+        | OpenError::ModelLost { .. }
+        | OpenError::BundleKey { .. }
+        | OpenError::Thread(_)
+        | OpenError::Bundle { .. } => false,
+    }
+}
+
+/// What to do about an address that cannot be had, or about a disk without room for the catalogue in `data`.
+fn advice(error: &ServeError, data: &Path, room: impl FnOnce() -> u64) -> Option<String> {
+    if let ServeError::Open(error) = error {
+        return is_full(error).then(|| {
+            format!(
+                "there is no room for the catalogue in {}: it needs about {} MiB; make room, or choose another folder: \
+                 --data FOLDER",
+                data.display(),
+                room().div_ceil(1 << 20)
+            )
+        });
+    }
     let ServeError::Listen { address, source } = error else { return None };
     match source.kind() {
         ErrorKind::AddrInUse => Some(format!(
@@ -102,10 +165,7 @@ fn advice(error: &ServeError) -> Option<String> {
 /// When the photos cannot be read, or the store or the disk fails.
 pub async fn fill(server: &Server, options: &Options) -> anyhow::Result<()> {
     let core = server.core();
-    let garments: Vec<Garment> = match options.rendered {
-        Some(count) => (0..count).map(|index| Garment::Rendered { seed: options.seed, index }).collect(),
-        None => photos(&options.photos)?.into_iter().map(Garment::Photo).collect(),
-    };
+    let garments = garments(options)?;
     let there = core.snapshot();
     let (known, missing): (Vec<Garment>, Vec<Garment>) =
         garments.into_iter().partition(|g| there.items().slot(&g.id()).is_some());
@@ -178,6 +238,14 @@ impl Found {
     }
 }
 
+/// What is to be served.
+fn garments(options: &Options) -> anyhow::Result<Vec<Garment>> {
+    Ok(match options.rendered {
+        Some(count) => (0..count).map(|index| Garment::Rendered { seed: options.seed, index }).collect(),
+        None => photos(&options.photos)?.into_iter().map(Garment::Photo).collect(),
+    })
+}
+
 fn photos(folder: &Path) -> anyhow::Result<Vec<LabelledPhoto>> {
     let read = lapel_wardrobe::read(folder);
     let absent = matches!(&read, Err(error) if matches!(error.fault, TableFault::Io(_)));
@@ -191,15 +259,15 @@ fn photos(folder: &Path) -> anyhow::Result<Vec<LabelledPhoto>> {
     Ok(photos)
 }
 
-/// Items to pick: dresses and a skirt of the photos that come with the project, or the first three of others.
-fn picks(snapshot: &Snapshot) -> String {
-    const OWN: [&str; 3] = ["dress-01", "dress-05", "skirt-03"];
+/// Items to pick: those of `wanted`, or where one of them is not there the first three; `None` in an empty catalogue.
+fn picks(snapshot: &Snapshot, wanted: [&str; 3]) -> Option<String> {
     let items = snapshot.items();
-    if OWN.iter().all(|id| items.slot(id).is_some()) {
-        return OWN.join(" ");
+    if wanted.iter().all(|id| items.slot(id).is_some()) {
+        return Some(wanted.join(" "));
     }
-    let first = items.after("").take(OWN.len()).filter_map(|slot| Some(items.get(slot)?.id.to_string()));
-    first.collect::<Vec<_>>().join(" ")
+    let first = items.after("").take(wanted.len()).filter_map(|slot| Some(items.get(slot)?.id.to_string()));
+    let first = first.collect::<Vec<_>>();
+    (!first.is_empty()).then(|| first.join(" "))
 }
 
 fn items(batch: &[Garment]) -> anyhow::Result<Vec<NewItem>> {
@@ -222,20 +290,22 @@ fn say(server: &Server, options: &Options, (queries, found): (&Path, &Found)) ->
     let on = if address.port() == 7700 { String::new() } else { format!(" --server http://{address}") };
     let lapel = format!("cargo run --release -q --bin lapel --{on}");
     let photo = |name: &str| queries.join(name).display().to_string();
+    let pick = |wanted| picks(&server.core().snapshot(), wanted).map(|ids| format!("pick {ids}"));
     let lines = if options.rendered.is_some() {
         let (first, sporty) = (photo("query-1.jpg"), photo("query-3.jpg"));
         [
-            format!("describe {first}"),
-            format!("search {first} --set sleeve_length=short --explain --html result.html"),
-            "pick demo-00001 demo-00005 demo-00009".to_owned(),
-            format!("search {sporty} --set color=red"),
+            Some(format!("describe {first}")),
+            Some(format!("search {first} --set sleeve_length=short --explain --html result.html")),
+            pick(RENDERED_PICKS),
+            Some(format!("search {sporty} --set color=red")),
         ]
     } else {
+        let dress = photo("dress.jpg");
         [
-            format!("describe {}", photo("dress.jpg")),
-            format!("search {} --set sleeve_length=short --explain --html result.html", photo("dress.jpg")),
-            format!("search {} --set color=white", photo("shirt.jpg")),
-            format!("pick {}", picks(&server.core().snapshot())),
+            Some(format!("describe {dress}")),
+            Some(format!("search {dress} --set sleeve_length=short --explain --html result.html")),
+            Some(format!("search {} --set color=white", photo("shirt.jpg"))),
+            pick(OWN_PICKS),
         ]
     };
     let mut out = std::io::stdout().lock();
@@ -244,7 +314,7 @@ fn say(server: &Server, options: &Options, (queries, found): (&Path, &Found)) ->
         writeln!(out, "{note}")?;
     }
     writeln!(out, "Try, in another terminal:\n")?;
-    for line in lines {
+    for line in lines.into_iter().flatten() {
         writeln!(out, "  {lapel} {line}")?;
     }
     writeln!(
@@ -263,12 +333,43 @@ mod tests {
     fn a_port_that_is_taken_is_told_with_what_to_do() {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 7700));
         let listen = |kind: ErrorKind| ServeError::Listen { address, source: kind.into() };
+        let advice = |error: &ServeError| advice(error, Path::new("data/demo"), || 3 << 20);
         let taken = advice(&listen(ErrorKind::AddrInUse)).expect("advice");
         assert!(taken.contains("127.0.0.1:7700") && taken.contains("--listen 127.0.0.1:0"), "{taken}");
         let reserved = advice(&listen(ErrorKind::PermissionDenied)).expect("advice");
         assert!(reserved.contains("1024"), "{reserved}");
         assert_eq!(advice(&listen(ErrorKind::AddrNotAvailable)), None);
         assert_eq!(advice(&ServeError::Exposed(address)), None);
+        let io = |kind: ErrorKind| StoreError::Database(redb::Error::Io(kind.into()));
+        let full = advice(&OpenError::Store(io(ErrorKind::StorageFull)).into()).expect("advice");
+        assert!(full.contains("data/demo") && full.contains("3 MiB") && full.contains("--data"), "{full}");
+        assert_eq!(advice(&OpenError::Store(io(ErrorKind::Other)).into()), None);
+    }
+
+    #[tokio::test]
+    async fn a_start_without_its_photos_or_its_model_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("folder");
+        let data = folder.path().join("data");
+        let mut config = Config { data: data.clone(), ..Config::default() };
+        config.model.backbone = folder.path().join("nowhere");
+        let options = |rendered| Options {
+            photos: folder.path().join("photos"),
+            rendered,
+            seed: 7,
+            queries: folder.path().join("queries"),
+        };
+        for (rendered, says) in [(None, "photos are not there"), (Some(3), "nowhere cannot be read")] {
+            let refused = start(config.clone(), &options(rendered)).await.err().expect("refused");
+            assert!(refused.to_string().contains(says), "{refused}");
+            assert!(!data.exists(), "nothing is left behind");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_not_there_is_advised() {
+        assert_eq!(picks(&Snapshot::default(), RENDERED_PICKS), None);
+        let folder = examples();
+        assert!(folder.join("wardrobe").is_dir() && !folder.components().any(|c| c.as_os_str() == ".."));
     }
 
     #[test]

@@ -116,7 +116,7 @@ async fn main() -> anyhow::Result<()> {
         }
         Verb::Demo(options) => {
             config.data = arguments.data.unwrap_or_else(|| "data/demo".into());
-            let server = demo::start(config).await?;
+            let server = demo::start(config, &options).await?;
             demo::fill(&server, &options).await?;
             server.serve(stop_signal()).await.context("serving")
         }

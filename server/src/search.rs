@@ -11,7 +11,7 @@ pub use filter::{LabelFilter, checked_condition};
 pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Edits, Manipulation, ManipulationEffect};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
-pub use weights::{HeadWeight, Weighting, head_weights};
+pub use weights::{HeadWeight, NAMED, Weighting, head_weights};
 
 use crate::catalogue::{Item, Slot, Snapshot};
 use crate::config::SearchConfig;
@@ -94,7 +94,7 @@ pub struct SearchAnswer {
 /// and its answers mean nothing.
 ///
 /// The errors are [`Error::Faults`] for unknown heads, attributes and labels, [`Error::Invalid`] for weights that leave
-/// no head in play, [`Error::Precondition`] for a query without the signature of a head that is weighted.
+/// no head in play, [`Error::Faults`] also for a query without the signatures of heads that are weighted by hand.
 pub fn search_batch(
     snapshot: &Snapshot,
     queries: Vec<(QueryView, SearchSpec)>,

@@ -23,7 +23,12 @@ pub struct GenerationFiles {
     pub heads: Vec<Vec<u8>>,
 }
 
-fn check(files: &GenerationFiles, slowest_ms: u64) -> Result<(Arc<Model>, Vec<Arc<Head>>), Error> {
+/// What the files hold; what is wrong with them is told at `field`.
+fn check(
+    files: &GenerationFiles,
+    field: &str,
+    slowest_ms: u64,
+) -> Result<(Arc<Model>, Vec<Arc<Head>>), Error> {
     let model = Arc::new(Model::from_bytes(&files.backbone, &files.extract_parts)?);
     let (mut names, mut attributes) = (HashSet::new(), HashSet::new());
     let mut heads = Vec::with_capacity(files.heads.len());
@@ -32,20 +37,20 @@ fn check(files: &GenerationFiles, slowest_ms: u64) -> Result<(Arc<Model>, Vec<Ar
         if !head.has_network() {
             let wanted =
                 format!("head {:?} is external; external heads serve with every backbone", head.name());
-            return Err(Error::invalid("header.file", wanted));
+            return Err(Error::invalid(field, wanted));
         }
         if !names.insert(head.name().to_owned()) {
-            return Err(Error::invalid("header.file", format!("head {:?} is given twice", head.name())));
+            return Err(Error::invalid(field, format!("head {:?} is given twice", head.name())));
         }
         if let Some(twice) = head.manifest().attributes.iter().find(|a| !attributes.insert(a.name.clone())) {
             let wanted = format!("attribute {:?} is told apart by two of the heads", twice.name);
-            return Err(Error::invalid("header.file", wanted));
+            return Err(Error::invalid(field, wanted));
         }
         warm(&model, &head, slowest_ms)?;
         heads.push(Arc::new(head));
     }
     if heads.is_empty() {
-        return Err(Error::invalid("header.file", "a generation needs at least one head"));
+        return Err(Error::invalid(field, "a generation needs at least one head"));
     }
     Ok((model, heads))
 }
@@ -72,20 +77,20 @@ impl Core {
     }
 
     /// Stores a backbone with its heads and starts to compute their signatures. The same files again return what is
-    /// there.
+    /// there. `field` is the path of the files in the caller's request.
     ///
     /// # Errors
     /// [`Error`], by what is wrong with the files; [`Error::Exists`] when the backbone is there with other files;
     /// [`Error::Precondition`] when another generation waits, or this one is there with another `hold`.
     pub async fn build_generation(
         self: &Arc<Self>,
-        files: GenerationFiles,
+        (files, field): (GenerationFiles, &'static str),
         hold: bool,
         request: RequestId,
     ) -> Result<ModelStatus, Error> {
         let slowest_ms = self.config.limits.head_ms_max;
         let (files, model, heads) = tokio::task::spawn_blocking(move || {
-            let (model, heads) = check(&files, slowest_ms)?;
+            let (model, heads) = check(&files, field, slowest_ms)?;
             Ok::<_, Error>((files, model, heads))
         })
         .await??;

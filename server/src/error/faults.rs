@@ -169,7 +169,11 @@ impl fmt::Display for Faults {
             if taken > TEXT_BYTES {
                 return write!(f, "; and {} more", self.0.len() - at);
             }
-            let text = fault.to_string();
+            // One alone names what was asked for; among several it is told which field it is about.
+            let text = match fault {
+                Fault::Unmet { field, error } if self.0.len() > 1 => format!("{field}: {error}"),
+                fault => fault.to_string(),
+            };
             write!(f, "{}{text}", if at == 0 { "" } else { "; " })?;
             taken += header_bytes(&text);
         }
@@ -226,9 +230,21 @@ mod tests {
         faults.refuse("k", "too large");
         assert_eq!(gravest(&faults).as_deref(), Some("k"));
         let text = faults.end().expect_err("refused").to_string();
-        for part in ["no prototype", "has no label \"rad\"", "has no label \"raid\"", "k: too large"] {
+        for part in [
+            "manipulations[0]: no prototype",
+            "filters[0].labels[1]: attribute \"color\" has no label \"rad\"",
+            "filters[0].labels[2]: attribute \"color\" has no label \"raid\"",
+            "k: too large",
+        ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+    }
+
+    #[test]
+    fn a_single_fault_is_told_in_its_own_words() {
+        let mut faults = Faults::default();
+        faults.unmet("manipulations[0]", impossible());
+        assert_eq!(faults.to_string(), "no prototype");
     }
 
     #[test]

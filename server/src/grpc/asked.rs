@@ -10,7 +10,7 @@ use crate::core::QuerySource;
 use crate::error::{Error, Faults};
 use crate::front::Caller;
 use crate::search::{
-    Edits, LabelFilter, Manipulation, PlanKind, QueryView, SearchSpec, Weighting, checked_condition,
+    Edits, LabelFilter, Manipulation, NAMED, PlanKind, QueryView, SearchSpec, Weighting, checked_condition,
     head_weights,
 };
 use lapel_proto::v1::{self, search_request};
@@ -225,7 +225,7 @@ fn manipulation(given: v1::Manipulation) -> Manipulation {
 /// Weights by names that are all there.
 fn named_weights(snapshot: &Snapshot, given: v1::Weights) -> Result<Weighting, Error> {
     let v1::Weights { by_head, only_named } = given;
-    Ok(Weighting::Named { by_name: head_weights(snapshot, &by_head)?, only_named })
+    Ok(Weighting::Named { by_name: head_weights(snapshot, &by_head, NAMED)?, only_named })
 }
 
 /// The plan that a request asks for: its hint, or the exact scan that it forces.

@@ -40,7 +40,7 @@ impl FeedbackService for Services {
         let v1::SaveProfileRequest { name, weights, picked_ids, request_id: _ } = request;
         let sound = check_profile(&name, &weights, &picked_ids, &self.core.config.limits);
         faults.gather("name", sound)?;
-        let weights = head_weights(&self.core.snapshot(), &weights);
+        let weights = head_weights(&self.core.snapshot(), &weights, "weights");
         let weights = faults.gather("weights", weights)?.unwrap_or_default();
         faults.end()?;
         let key = key_of(caller.subject.as_deref(), &name);
@@ -158,15 +158,17 @@ impl Services {
         let query = query.filter(|_| replaced.is_empty());
         let asked = Asked { query, manipulations, filters, exclude_ids, k, explain, distance_max };
         let (likeness, spec) = asked.check(self, &snapshot, 0, &mut faults).await?;
+        // Also where the picks give the weights: a name that is not there is a slip.
+        let saved = if profile.is_empty() {
+            None
+        } else {
+            let saved = self.profile_weighting(&snapshot, caller, profile).await;
+            faults.gather("profile", saved)?
+        };
         let found = picks.feedback();
         let weighting = match &found.weights {
-            // As they are: they may become a profile, which an edit multiplies when it is used.
-            Some(weights) => Weighting::Named { by_name: weights.clone(), only_named: false },
-            None if profile.is_empty() => Weighting::Own,
-            None => {
-                let saved = self.profile_weighting(&snapshot, caller, profile).await;
-                faults.gather("profile", saved)?.unwrap_or_default()
-            }
+            Some(weights) => Weighting::Picks { by_head: weights.clone() },
+            None => saved.unwrap_or_default(),
         };
         faults.end()?;
         let view = match likeness {

@@ -23,7 +23,7 @@ impl GenerationService for Services {
         let room = Admitted::of(&request)?;
         // The files keep their room until they are taken over.
         let (files, hold, request, _held) = self.receive_generation(request.into_inner(), &room).await?;
-        let status = self.core.build_generation(files, hold, request).await?;
+        let status = self.core.build_generation((files, "header.file"), hold, request).await?;
         Ok(Response::new(v1::BuildGenerationResponse { generation: Some(generation(&self.core, &status)) }))
     }
 
@@ -37,8 +37,13 @@ impl GenerationService for Services {
         for (at, file) in files.into_iter().enumerate() {
             let v1::GenerationFileContent { file: kind, content, sha256, signature } = file;
             let kind = kind_of(kind, &taken, limits.heads_max, &format!("files[{at}].file"))?;
-            let field = format!("files[{at}].sha256");
-            let whole = Whole { bytes: &content, sha256: &sha256, signature: &signature, field };
+            let whole = Whole {
+                bytes: &content,
+                sha256: &sha256,
+                signature: &signature,
+                bytes_field: format!("files[{at}].content"),
+                hash_field: format!("files[{at}].sha256"),
+            };
             hashes.push(whole.check(limits.bundle_bytes_max.0, self.core.bundle_key.as_ref())?);
             put(&mut taken, kind, content);
         }
@@ -46,7 +51,7 @@ impl GenerationService for Services {
         // The same request as one whose files come in pieces.
         let request =
             convert::request_id_of("BuildGeneration", b"", &request_id, hashes.join(",").as_bytes())?;
-        let status = self.core.build_generation(taken, hold, request).await?;
+        let status = self.core.build_generation((taken, "files"), hold, request).await?;
         let generation = Some(generation(&self.core, &status));
         Ok(Response::new(v1::BuildGenerationFromFilesResponse { generation }))
     }

@@ -35,8 +35,13 @@ impl HeadService for Services {
     ) -> Result<Response<v1::RegisterHeadFromBundleResponse>, Status> {
         let v1::RegisterHeadFromBundleRequest { bundle, sha256, update, hold, request_id, signature } =
             request.into_inner();
-        let file =
-            Whole { bytes: &bundle, sha256: &sha256, signature: &signature, field: "sha256".to_owned() };
+        let file = Whole {
+            bytes: &bundle,
+            sha256: &sha256,
+            signature: &signature,
+            bytes_field: "bundle".to_owned(),
+            hash_field: "sha256".to_owned(),
+        };
         let found = file.check(self.core.config.limits.bundle_bytes_max.0, self.core.bundle_key.as_ref())?;
         // The same request as one whose bundle comes in pieces.
         let header = v1::RegisterHeadHeader {

@@ -15,6 +15,9 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// An announced file of up to `most` bytes. All of its room is taken before the first of them comes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a file that is larger than any may be, [`Error::Exhausted`] when there is no room for it now.
     pub(super) fn announced(
         size: u64,
         sha256: String,
@@ -22,7 +25,7 @@ impl Incoming {
         most: usize,
         room: &Admitted,
     ) -> Result<Self, Error> {
-        check_size(size, most)?;
+        check_size(size, most, "header.size_bytes")?;
         let held = room.hold(usize::try_from(size).unwrap_or(usize::MAX))?;
         Ok(Self { size, sha256, signature, bytes: Vec::new(), held })
     }
@@ -58,8 +61,10 @@ pub(super) struct Whole<'a> {
     /// The hash that it should have; empty where the caller does not say.
     pub(super) sha256: &'a str,
     pub(super) signature: &'a [u8],
+    /// The path of its bytes in the request.
+    pub(super) bytes_field: String,
     /// The path of its hash in the request.
-    pub(super) field: String,
+    pub(super) hash_field: String,
 }
 
 impl Whole<'_> {
@@ -67,21 +72,24 @@ impl Whole<'_> {
     /// there is one.
     ///
     /// # Errors
-    /// [`Error::Exhausted`] for its size, [`Error::Invalid`] for another hash, [`Error::Precondition`] for its signature.
+    /// [`Error::Invalid`] for its size or another hash, [`Error::Precondition`] for its signature.
     pub(super) fn check(&self, most: usize, key: Option<&BundleKey>) -> Result<String, Error> {
-        check_size(self.bytes.len() as u64, most)?;
+        check_size(self.bytes.len() as u64, most, &self.bytes_field)?;
         let found = sha256_hex(self.bytes);
         if !self.sha256.is_empty() {
-            check_hash(&found, self.sha256, &self.field)?;
+            check_hash(&found, self.sha256, &self.hash_field)?;
         }
         check_signature(self.bytes, self.signature, key)?;
         Ok(found)
     }
 }
 
-fn check_size(size: u64, most: usize) -> Result<(), Error> {
+/// What is larger than any file may be is refused for good: no retry cures it.
+fn check_size(size: u64, most: usize, field: &str) -> Result<(), Error> {
     if size > most as u64 {
-        return Err(Error::Exhausted(format!("the bundle has {size} bytes; at most {most} are accepted")));
+        let wanted =
+            format!("the file has {size} bytes; at most {most} (limits.bundle_bytes_max) are accepted");
+        return Err(Error::invalid(field, wanted));
     }
     Ok(())
 }

@@ -2,12 +2,15 @@
 
 use super::manipulate::ManipulationEffect;
 use super::query::{QueryView, unknown_head};
-use crate::catalogue::Snapshot;
+use crate::catalogue::{Column, Snapshot};
 use crate::error::{Error, Faults, Violation};
 use lapel_heads::Head;
 use lapel_search::SearchTerm;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Path of the weights that a search names.
+pub const NAMED: &str = "weights.by_head";
 
 /// How much each head counts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,7 +27,14 @@ pub enum Weighting {
         /// Finite, not negative.
         by_name: BTreeMap<String, f64>,
     },
-    /// By head or attribute, taken as they are.
+    /// What picks say (Eq. 5), by head, taken as they are: they may become a profile, which an edit multiplies when it is
+    /// used. Heads that are not named have their own weight.
+    Picks {
+        /// Finite, not negative.
+        by_head: BTreeMap<String, f64>,
+    },
+    /// By head or attribute, taken as they are. The query needs a signature of each head that weighs more than 0 here:
+    /// whoever names a head by hand means it.
     Named {
         /// Finite, not negative.
         by_name: BTreeMap<String, f64>,
@@ -73,26 +83,21 @@ impl QueryTerm {
     }
 }
 
-/// The heads in play, heaviest first, so that a scan can give an item up early.
+/// The heads in play, heaviest first, so that a scan can give an item up early. Heads that the query has no signature of
+/// are left out.
 pub(super) fn terms(
     snapshot: &Snapshot,
     view: &QueryView,
     (weighting, effects): (&Weighting, &[ManipulationEffect]),
 ) -> Result<Vec<QueryTerm>, Error> {
     let given = Given::new(snapshot, weighting)?;
+    if let Weighting::Named { by_name, .. } = weighting {
+        check_signatures(snapshot, view, by_name)?;
+    }
     let mut terms = Vec::new();
     for column in snapshot.columns() {
         let head = column.head();
-        let Some(vector) = view.vectors.get(head.name()) else {
-            if given.by_head.get(head.name()).is_some_and(|weight| *weight > 0.0) {
-                let name = head.name();
-                return Err(Error::Precondition {
-                    reason: "QUERY_WITHOUT_SIGNATURE",
-                    message: format!("the query has no signature of head {name:?}, so it cannot be weighted"),
-                });
-            }
-            continue;
-        };
+        let Some(vector) = view.vectors.get(head.name()) else { continue };
         let origin = given.origin(head, vector, effects.iter().any(|effect| effect.head == head.name()));
         // A factor may take a weight beyond what is finite.
         let weight = (origin.given.unwrap_or(origin.own) * origin.factor).min(f64::MAX);
@@ -105,24 +110,57 @@ pub(super) fn terms(
     if terms.is_empty() {
         return Err(Error::invalid(
             "weights",
-            "no head is left in play; give at least one head a weight above zero",
+            "no head is left in play: of the heads that the query has a signature of, at least one must have a weight \
+             above zero",
         ));
     }
-    // Scaled by the largest first: the sum of finite weights may not be.
-    let largest = terms.iter().map(|t| t.term.weight).fold(0.0, f64::max);
-    let total: f64 = terms.iter().map(|t| t.term.weight / largest).sum();
-    let count = terms.len() as f64;
-    for QueryTerm { term, .. } in &mut terms {
-        term.weight = term.weight / largest / total * count;
-    }
-    terms.retain(|t| t.term.weight > 0.0);
-    check_edits(&terms, &given, effects)?;
+    let too_light = scale(&mut terms);
+    check_edits(&terms, &given, (effects, &too_light))?;
     terms.sort_by(|a, b| b.term.weight.total_cmp(&a.term.weight));
     Ok(terms)
 }
 
+/// A head that the caller weighs by hand takes part, so the query must have a signature of it.
+fn check_signatures(
+    snapshot: &Snapshot,
+    view: &QueryView,
+    by_name: &BTreeMap<String, f64>,
+) -> Result<(), Error> {
+    let mut faults = Faults::default();
+    for (name, _) in by_name.iter().filter(|(_, weight)| **weight > 0.0) {
+        let Some(column) = column_named(snapshot, name) else { continue };
+        let head = column.head().name();
+        if !view.vectors.contains_key(head) {
+            let message = format!("the query has no signature of head {head:?}, so it cannot be weighted");
+            let missing = Error::Precondition { reason: "QUERY_WITHOUT_SIGNATURE", message };
+            faults.unmet(format!("{NAMED}[{name}]"), missing);
+        }
+    }
+    faults.end()
+}
+
+/// Scales weights so that they sum to the number of heads in play. Those so much smaller than the largest that nothing is
+/// left of them count as 0: the names of their heads are returned, and their terms are gone.
+fn scale(terms: &mut Vec<QueryTerm>) -> BTreeSet<String> {
+    // By the largest first: the sum of finite weights may not be finite.
+    let largest = terms.iter().map(|t| t.term.weight).fold(0.0, f64::max);
+    terms.iter_mut().for_each(|t| t.term.weight /= largest);
+    let is_left = |t: &QueryTerm| t.term.weight > 0.0;
+    let too_light = terms.iter().filter(|t| !is_left(t)).map(|t| t.head.name().to_owned()).collect();
+    terms.retain(is_left);
+    let total: f64 = terms.iter().map(|t| t.term.weight).sum();
+    // At least 1, so that no weight becomes 0 by it.
+    let factor = terms.len() as f64 / total;
+    terms.iter_mut().for_each(|t| t.term.weight *= factor);
+    too_light
+}
+
 /// An edit of a head that weighs nothing would be told as done and do nothing.
-fn check_edits(terms: &[QueryTerm], given: &Given, effects: &[ManipulationEffect]) -> Result<(), Error> {
+fn check_edits(
+    terms: &[QueryTerm],
+    given: &Given,
+    (effects, too_light): (&[ManipulationEffect], &BTreeSet<String>),
+) -> Result<(), Error> {
     let mut violations = Vec::new();
     for (at, effect) in effects.iter().enumerate() {
         let ManipulationEffect { head, manipulation, .. } = effect;
@@ -130,7 +168,15 @@ fn check_edits(terms: &[QueryTerm], given: &Given, effects: &[ManipulationEffect
             continue;
         }
         let attribute = &manipulation.attribute;
-        if given.by_head.contains_key(head) {
+        if too_light.contains(head) {
+            violations.push(Violation::new(
+                format!("manipulations[{at}]"),
+                format!(
+                    "{attribute} is changed, but the weight of its head {head:?} is so much smaller than the largest that \
+                     it counts as 0; give it a larger one"
+                ),
+            ));
+        } else if given.by_head.contains_key(head) {
             violations.push(Violation::new(
                 format!("manipulations[{at}]"),
                 format!(
@@ -171,10 +217,14 @@ impl Given {
         Ok(match weighting {
             Weighting::Own => Self::default(),
             Weighting::Profile { by_name } => {
-                Self { by_head: head_weights(snapshot, by_name)?, only: false, follow_edits: true }
+                Self { by_head: head_weights(snapshot, by_name, "profile")?, only: false, follow_edits: true }
+            }
+            Weighting::Picks { by_head } => {
+                Self { by_head: by_head.clone(), only: false, follow_edits: false }
             }
             Weighting::Named { by_name, only_named } => {
-                Self { by_head: head_weights(snapshot, by_name)?, only: *only_named, follow_edits: false }
+                let by_head = head_weights(snapshot, by_name, NAMED)?;
+                Self { by_head, only: *only_named, follow_edits: false }
             }
         })
     }
@@ -208,13 +258,19 @@ fn confidence(head: &Head, vector: &[f32]) -> Option<f64> {
     probability.is_finite().then_some(f64::from(probability))
 }
 
-/// Weights by head from weights by head or attribute.
+/// The column of the head that a name leads to: its own, or that of an attribute of it.
+fn column_named<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Column> {
+    snapshot.column(name).or_else(|| snapshot.column_of_attribute(name))
+}
+
+/// Weights by head from weights by head or attribute, which are the map at `path` of the request.
 ///
 /// # Errors
 /// [`Error::Invalid`] or [`Error::Faults`] with all unknown names, bad numbers, and two names of one head.
 pub fn head_weights(
     snapshot: &Snapshot,
     by_name: &BTreeMap<String, f64>,
+    path: &str,
 ) -> Result<BTreeMap<String, f64>, Error> {
     let mut weights = BTreeMap::new();
     let mut names = BTreeMap::new();
@@ -223,14 +279,14 @@ pub fn head_weights(
         if faults.is_full() {
             break;
         }
-        let field = format!("weights.by_head[{name}]");
+        let field = format!("{path}[{name}]");
         if !weight.is_finite() || *weight < 0.0 {
             faults.refuse(
                 field.clone(),
                 format!("{weight} is no weight; a finite number, 0 or more, is wanted"),
             );
         }
-        let Some(column) = snapshot.column(name).or_else(|| snapshot.column_of_attribute(name)) else {
+        let Some(column) = column_named(snapshot, name) else {
             faults.unmet(field, unknown_head(snapshot, name));
             continue;
         };

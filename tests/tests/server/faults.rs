@@ -2,7 +2,8 @@
 
 use lapel_client::{Client, v1};
 use lapel_tests::model::{HEADS, LABELS};
-use lapel_tests::{TestServer, by_item, external_bundle, set, weights};
+use lapel_tests::{TestServer, by_item, external_bundle, set, settled, weights};
+use std::collections::BTreeMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -145,7 +146,7 @@ async fn picks_profiles_lists_and_deletions_hear_of_all_their_faults() {
         request_id: "\n".into(),
     };
     let status = client.feedback.save_profile(profile).await.expect_err("refused");
-    let expected = ["name", "picked_ids[0]", "request_id", "weights", "weights.by_head[colour]"];
+    let expected = ["name", "picked_ids[0]", "request_id", "weights", "weights[colour]"];
     assert_eq!(sorted(told(&status).2), expected, "{status:?}");
     let deletion = v1::DeleteItemsRequest { request_id: "\n".into(), ..v1::DeleteItemsRequest::default() };
     let status = client.catalog.delete_items(deletion).await.expect_err("refused");
@@ -211,5 +212,61 @@ async fn a_message_of_very_many_empty_fields_is_refused_before_it_is_decoded() {
     assert_eq!(told, [(1, "MESSAGE_TOO_LARGE"), (2, "INVALID_FIELD")]);
     let answer = client.search.search(by_item("a", 1)).await.expect("the server goes on").into_inner();
     assert_eq!(answer.results.len(), 1);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_larger_than_it_may_ever_be_is_not_to_be_tried_again() {
+    let (server, mut client) = started().await;
+    let header = v1::RegisterHeadHeader { size_bytes: 1 << 63, ..v1::RegisterHeadHeader::default() };
+    let part = Some(v1::register_head_request::Part::Header(header));
+    let parts = vec![v1::RegisterHeadRequest { part }];
+    let status = client.heads.register_head(tokio_stream::iter(parts)).await.expect_err("refused");
+    let (code, _, fields) = told(&status);
+    assert_eq!((code, fields), (Code::InvalidArgument, vec!["header.size_bytes".to_owned()]), "{status:?}");
+    assert!(status.get_error_details().retry_info().is_none(), "{status:?}");
+    server.finish().await;
+}
+
+/// A search by a signature of the external head alone.
+fn by_mood(values: Vec<f32>) -> v1::Query {
+    let signatures = vec![v1::Signature { head: "mood".into(), values }];
+    v1::Query { source: Some(v1::query::Source::Signatures(v1::SignatureSet { signatures })) }
+}
+
+#[tokio::test]
+async fn picks_and_profiles_weigh_the_heads_that_a_query_has_alone() {
+    let (server, mut client) = started().await;
+    client.register_bundle(&external_bundle("place", 2, &LABELS)).await.expect("registered");
+    assert_eq!(settled(&mut client, "place").await.state(), v1::HeadState::Active);
+    let saved = v1::SaveProfileRequest {
+        name: "ann".into(),
+        weights: [("mood".to_owned(), 3.0), ("place".to_owned(), 1.0)].into(),
+        ..Default::default()
+    };
+    client.feedback.save_profile(saved).await.expect("saved");
+    let profile = Some(v1::search_request::Weighting::Profile("ann".into()));
+    let query = Some(by_mood(vec![1.0; HEADS[0].1]));
+    let search = v1::SearchRequest { query: query.clone(), k: 1, ..v1::SearchRequest::default() };
+    let by_profile = v1::SearchRequest { weighting: profile, ..search.clone() };
+    let found = client.search.search(by_profile).await.expect("answers").into_inner();
+    assert_eq!(found.weights, BTreeMap::from([("mood".to_owned(), 1.0)]));
+    let picks = v1::PersonaliseRequest {
+        picked_ids: ["a", "b"].map(str::to_owned).to_vec(),
+        query,
+        k: 1,
+        ..v1::PersonaliseRequest::default()
+    };
+    let found = client.feedback.personalise(picks.clone()).await.expect("answers").into_inner();
+    assert_eq!(found.weights, BTreeMap::from([("mood".to_owned(), 1.0)]));
+    // A profile that is not there is a fault beside two picks too.
+    let unknown = v1::PersonaliseRequest { profile: "nobody".into(), ..picks };
+    let status = client.feedback.personalise(unknown).await.expect_err("refused");
+    assert_eq!(status.code(), Code::NotFound, "{status:?}");
+    let by_hand = v1::SearchRequest { weighting: weights(&[("place", 1.0)], false), ..search };
+    let status = client.search.search(by_hand).await.expect_err("refused");
+    let (code, reason, fields) = told(&status);
+    assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "QUERY_WITHOUT_SIGNATURE"), "{status:?}");
+    assert_eq!(fields, ["weights.by_head[place]"]);
     server.finish().await;
 }

@@ -263,7 +263,7 @@ async fn unsound_bundles_are_refused_and_change_nothing() {
         ("nothing", bundle_parts(b""), Code::InvalidArgument),
         ("a taken name", bundle_parts(&taken_name), Code::AlreadyExists),
         ("a taken attribute", bundle_parts(&taken_attribute), Code::AlreadyExists),
-        ("too large", bundle_parts(&vec![0; (4 << 20) + 1]), Code::ResourceExhausted),
+        ("too large", bundle_parts(&vec![0; (4 << 20) + 1]), Code::InvalidArgument),
         ("no header", bundle_parts(&sport)[1..].to_vec(), Code::InvalidArgument),
         ("cut short", bundle_parts(&sport)[..1].to_vec(), Code::InvalidArgument),
         (

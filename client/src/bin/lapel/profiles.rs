@@ -17,7 +17,7 @@ pub(crate) enum Verb {
     Save {
         /// The profile's name.
         name: String,
-        /// Weights; heads left out weigh 1.
+        /// Weights, by head or attribute; heads left out have their own weight.
         #[arg(required = true, value_name = "HEAD=NUMBER")]
         weights: Vec<String>,
     },

@@ -38,9 +38,18 @@ fn sure() -> f64 {
 
 /// The heads in play by name, after one attribute was edited or none.
 fn weigh(weighting: &Weighting, edited: Option<&str>) -> Result<BTreeMap<String, HeadWeight>, Error> {
+    weigh_of(&["color", "shape", "general"], weighting, edited)
+}
+
+/// As [`weigh`], for a query with signatures of these heads alone.
+fn weigh_of(
+    heads: &[&str],
+    weighting: &Weighting,
+    edited: Option<&str>,
+) -> Result<BTreeMap<String, HeadWeight>, Error> {
     let snapshot = snapshot();
     let mut view = QueryView::default();
-    for head in ["color", "shape", "general"] {
+    for &head in heads {
         view.vectors.insert(head.into(), SIGNATURE.to_vec());
     }
     let effect = |attribute: &str| ManipulationEffect {
@@ -136,7 +145,7 @@ fn an_edit_of_a_head_that_is_left_out_is_refused() {
     for (weighting, says) in [
         (request(&[("color", 0.0)], false), "a weight above 0"),
         // So much lighter than the others that nothing is left of it.
-        (request(&[("color", f64::MIN_POSITIVE), ("shape", f64::MAX)], false), "a weight above 0"),
+        (request(&[("color", f64::MIN_POSITIVE), ("shape", f64::MAX)], false), "counts as 0"),
         (request(&[("shape", 1.0)], true), "only_named leaves its head \"color\" out"),
     ] {
         let refused = weigh(&weighting, Some("color")).expect_err("nothing would come of it");
@@ -161,4 +170,39 @@ fn two_names_of_one_head_are_both_told() {
     let head = told(&[("fabric", 2.0), ("general", 3.0)]);
     assert!(head.contains(r#""fabric" and "general" both lead to head "general""#), "{head}");
     weigh(&request(&[("category", 2.0), ("color", 3.0)], false), None).expect("two heads");
+}
+
+#[test]
+fn weights_of_picks_and_profiles_leave_out_heads_without_a_signature() {
+    let weights = [("color", 2.0), ("shape", 1.0), ("general", 3.0)];
+    for weighting in [Weighting::Picks { by_head: by_name(&weights) }, profile(&weights)] {
+        let left = weigh_of(&["color", "shape"], &weighting, None).expect("weighed");
+        assert_eq!(left.keys().collect::<Vec<_>>(), ["color", "shape"]);
+        assert!((left["color"].weight / left["shape"].weight - 2.0).abs() < 1e-9, "{left:?}");
+    }
+    let missing = profile(&[("color", 0.0), ("shape", 1.0)]);
+    let none = weigh_of(&["color"], &missing, None).expect_err("nothing is left");
+    assert!(matches!(&none, Error::Invalid(_)), "{none}");
+}
+
+#[test]
+fn all_heads_that_are_weighted_by_hand_without_a_signature_are_told() {
+    let weighting = request(&[("color", 2.0), ("shape", 1.0), ("fabric", 3.0)], false);
+    let faults = match weigh_of(&["color"], &weighting, None).expect_err("two are not there") {
+        Error::Faults(faults) => faults,
+        other => panic!("{other}"),
+    };
+    let fields: Vec<&str> = faults.all().iter().map(crate::error::Fault::field).collect();
+    assert_eq!(fields, ["weights.by_head[fabric]", "weights.by_head[shape]"], "by the names that were given");
+    assert!(faults.to_string().contains("no signature of head \"general\""), "{faults}");
+    weigh_of(&["color"], &request(&[("color", 2.0), ("shape", 0.0)], false), None).expect("0 needs none");
+}
+
+#[test]
+fn a_weight_that_scaling_takes_counts_as_none() {
+    let left = weigh(&request(&[("color", 1e308), ("shape", 1e-308)], true), None).expect("weighed");
+    assert_eq!(left.keys().collect::<Vec<_>>(), ["color"]);
+    assert!((left["color"].weight - 1.0).abs() < 1e-9, "one head in play: {left:?}");
+    let faint = weigh(&request(&[("color", 1.0), ("shape", 5e-324)], true), None).expect("weighed");
+    assert!(faint["shape"].weight > 0.0, "what can be told apart stays: {faint:?}");
 }
