@@ -8,6 +8,7 @@ mod caches;
 mod describe;
 mod distance;
 mod durability;
+mod edits;
 mod fault;
 mod faults;
 mod generations;
