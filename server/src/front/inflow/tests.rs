@@ -86,7 +86,7 @@ async fn the_time_of_the_server_is_not_the_callers() {
         drop(working);
         body.body.0.push_back(Bytes::from_static(&[0]));
         next(&mut body).await.expect("a part").expect("sound");
-        assert_eq!(body.waited, Duration::ZERO);
+        assert!(body.waited < stall / 2, "{:?}", body.waited);
         assert!(timeout(stall / 2, next(&mut body)).await.is_err(), "it has all of its time");
         let status = next(&mut body).await.expect("a status").expect_err("it stalled");
         assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
