@@ -287,7 +287,7 @@ impl Core {
     /// Searches a snapshot with one query; see [`Core::search_batch`].
     ///
     /// # Errors
-    /// As [`search_batch`], of this one query.
+    /// As `search_batch`, of this one query.
     pub async fn search(
         &self,
         snapshot: &Arc<Snapshot>,

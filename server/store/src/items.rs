@@ -100,7 +100,7 @@ pub struct Prepared<'a> {
 }
 
 impl Store {
-    /// Changes to be written in one transaction; see [`Prepared::commit`]. `head_keys` are the heads whose
+    /// Changes to be written in one transaction; see `Prepared::commit`. `head_keys` are the heads whose
     /// signature tables exist.
     #[must_use]
     pub fn prepare<'a>(
