@@ -37,6 +37,22 @@ async fn channel(server: &TestServer) -> Channel {
     endpoint(server).connect().await.expect("connects")
 }
 
+/// A server with little room: eight MiB for calls and as many for streams, of which one connection has four at most. All
+/// are of one address here, which has no more.
+async fn start_with_little_room() -> TestServer {
+    TestServer::start_with(|config| {
+        config.model.heads.truncate(1);
+        config.limits.image_bytes_max = ByteSize(1 << 20);
+        config.limits.request_bytes_max = ByteSize(16 << 20);
+    })
+    .await
+}
+
+/// An item that takes room and is no picture.
+fn sevens(id: String) -> v1::UpsertItemsRequest {
+    v1::UpsertItemsRequest { id, image: vec![7; 900 << 10], ..v1::UpsertItemsRequest::default() }
+}
+
 /// Calls, so many on each of two connections, that go on until the set is dropped; they have begun when this returns.
 async fn calls(
     server: &TestServer,
@@ -104,14 +120,7 @@ async fn compressed_messages_take_no_room_before_they_come() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_of_one_connection_leave_half_to_others() {
-    let server = TestServer::start_with(|config| {
-        config.model.heads.truncate(1);
-        config.limits.image_bytes_max = ByteSize(1 << 20);
-        // Eight for calls, of which one connection has four at most. All are of one address here, which has no more.
-        config.limits.request_bytes_max = ByteSize(16 << 20);
-        config.operation.probes = Some(([127, 0, 0, 1], 0).into());
-    })
-    .await;
+    let server = start_with_little_room().await;
     let one = channel(&server).await;
     let mut half_sent = JoinSet::new();
     for _ in 0..9 {
@@ -131,15 +140,14 @@ async fn bytes_of_one_connection_leave_half_to_others() {
         assert!(refused.get_error_details().retry_info().is_some(), "{refused:?}");
     }
     // Streams have room of their own, and other addresses have theirs.
-    let items =
-        vec![v1::UpsertItemsRequest { id: "u".into(), image: vec![7; 900 << 10], ..Default::default() }];
-    let results = server.client().await.upsert(items).await.expect("there is room for a stream");
+    let results =
+        server.client().await.upsert(vec![sevens("u".into())]).await.expect("there is room for a stream");
     assert!(results[0].error.is_some(), "sevens are no image");
     let other = endpoint(&server).local_address(Some(Ipv4Addr::new(127, 0, 0, 2).into()));
     let other = other.connect().await.expect("connects");
-    let sevens = Some(v1::describe_request::Source::Image(vec![7; 900 << 10]));
+    let picture = Some(v1::describe_request::Source::Image(vec![7; 900 << 10]));
     let described = v1::search_service_client::SearchServiceClient::new(other)
-        .describe(v1::DescribeRequest { source: sevens, ..v1::DescribeRequest::default() })
+        .describe(v1::DescribeRequest { source: picture, ..v1::DescribeRequest::default() })
         .await
         .expect_err("sevens are no image");
     assert_eq!(described.code(), Code::InvalidArgument, "{described:?}");
@@ -149,23 +157,14 @@ async fn bytes_of_one_connection_leave_half_to_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_find_no_room_wait_for_it() {
-    let server = TestServer::start_with(|config| {
-        config.model.heads.truncate(1);
-        config.limits.image_bytes_max = ByteSize(1 << 20);
-        // Four for the streams of one connection: less than the uploads have under way together.
-        config.limits.request_bytes_max = ByteSize(16 << 20);
-    })
-    .await;
+    // Less than the uploads have under way together.
+    let server = start_with_little_room().await;
     let client = server.client().await;
     let mut uploads = JoinSet::new();
     for upload in 0..12 {
         let mut client = client.clone();
         uploads.spawn(async move {
-            let items = (0..10).map(|n| v1::UpsertItemsRequest {
-                id: format!("{upload}-{n}"),
-                image: vec![7; 900 << 10],
-                ..v1::UpsertItemsRequest::default()
-            });
+            let items = (0..10).map(|n| sevens(format!("{upload}-{n}")));
             client.upsert(items.collect()).await
         });
     }
@@ -179,14 +178,8 @@ async fn uploads_that_find_no_room_wait_for_it() {
 /// An upload that keeps a part of a batch, and sends nothing more, does not keep the room of others.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_stands_still_gives_its_room_to_one_that_waits() {
-    let server = TestServer::start_with(|config| {
-        config.model.heads.truncate(1);
-        config.limits.image_bytes_max = ByteSize(1 << 20);
-        config.limits.request_bytes_max = ByteSize(16 << 20);
-    })
-    .await;
+    let server = start_with_little_room().await;
     let client = server.client().await;
-    let sevens = |id: String| v1::UpsertItemsRequest { id, image: vec![7; 900 << 10], ..Default::default() };
     let mut idle = JoinSet::new();
     for upload in 0..4 {
         let (mut client, item) = (client.clone(), sevens(format!("idle-{upload}")));
