@@ -1,15 +1,17 @@
 //! Which items a search, a list or a count is about, as plain data.
 
-/// Conditions that an item must meet, all of them; without conditions every item passes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// The conditions.
-    pub all: Vec<Condition>,
-}
+use lapel_values::FieldValue;
+use std::ops::Bound;
 
-/// One condition on what is stored of an item.
+/// A tree of conditions on what is stored of an item. By default every item passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
+pub enum Filter {
+    /// All of these; with none of them, every item passes.
+    All(Vec<Filter>),
+    /// At least one of these; with none of them, no item passes.
+    Any(Vec<Filter>),
+    /// Not one of these; with none of them, every item passes.
+    None(Vec<Filter>),
     /// Its label of the attribute is one of these.
     Label {
         /// The attribute.
@@ -17,15 +19,63 @@ pub enum Condition {
         /// The labels that pass.
         any_of: Vec<String>,
     },
+    /// It has a label of the attribute.
+    HasLabel {
+        /// The attribute.
+        attribute: String,
+    },
+    /// Its value of the field is one of these; of several keywords, one of these is among them.
+    Field {
+        /// The field.
+        field: String,
+        /// The values that pass; a keyword also for a field of several.
+        any_of: Vec<FieldValue>,
+    },
+    /// Its value of the field lies within; values of another kind than the field's pass nothing.
+    Range {
+        /// The field.
+        field: String,
+        /// The lower end.
+        from: Bound<FieldValue>,
+        /// The upper end.
+        to: Bound<FieldValue>,
+    },
+    /// It has a value of the field.
+    HasField {
+        /// The field.
+        field: String,
+    },
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self::All(Vec::new())
+    }
 }
 
 impl Filter {
     /// Items that carry every one of these labels, given with their attributes.
     pub fn carrying<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let condition = |(attribute, label): (&str, &str)| Condition::Label {
+        let condition = |(attribute, label): (&str, &str)| Self::Label {
             attribute: attribute.to_owned(),
             any_of: vec![label.to_owned()],
         };
-        Self { all: labels.into_iter().map(condition).collect() }
+        Self::All(labels.into_iter().map(condition).collect())
+    }
+
+    /// Items that pass this filter and another.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All(mut all), Self::All(more)) => {
+                all.extend(more);
+                Self::All(all)
+            }
+            (Self::All(mut all), one) | (one, Self::All(mut all)) => {
+                all.push(one);
+                Self::All(all)
+            }
+            (one, other) => Self::All(vec![one, other]),
+        }
     }
 }
