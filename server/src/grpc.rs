@@ -16,6 +16,7 @@ mod paging;
 mod search;
 mod stats;
 mod status;
+mod suggest;
 mod upload;
 
 pub(crate) use framed::Framed;

@@ -4,6 +4,8 @@ mod explain;
 mod filter;
 mod manipulate;
 mod query;
+mod reach;
+mod suggest;
 mod weights;
 
 pub use explain::{EditsMet, Explanation, Outcome};
@@ -11,6 +13,8 @@ pub use filter::{LabelFilter, checked_condition};
 pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Edits, Manipulation, ManipulationEffect};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
+pub use reach::{Attainability, AttainableChange, BestItem, Step};
+pub use suggest::{SuggestSpec, Suggestion, Suggestions, kept_attributes, suggest};
 pub use weights::{HeadWeight, NAMED, Weighting, head_weights};
 
 use crate::catalogue::{Item, Slot, Snapshot};
@@ -85,6 +89,8 @@ pub struct SearchAnswer {
     pub effects: Vec<ManipulationEffect>,
     /// Items that carry all wanted labels of the manipulations.
     pub items_with_all_labels: u64,
+    /// What is attainable of the manipulations; `None` where there are none.
+    pub attainability: Option<Attainability>,
     /// How it was found.
     pub plan: Plan,
 }
@@ -102,17 +108,20 @@ pub fn search_batch(
     threads: usize,
     is_abandoned: IsAbandoned<'_>,
 ) -> Vec<Result<SearchAnswer, Error>> {
+    let budget = Budget { tuning: &planner.tuning, threads, is_abandoned };
     let mut ready = Vec::new();
     let prepared: Vec<_> = queries
         .into_iter()
         .map(|(view, spec)| {
-            let (query, rest) = prepare(snapshot, view, spec, planner)?;
+            let edits = spec.edits.clone();
+            let (query, mut rest) = prepare(snapshot, view, spec, planner)?;
+            let reached = (planner.prototype_items_min, &budget);
+            rest.attainability = reach::attainability(snapshot, &edits, &query, reached)?;
             ready.push(query);
             Ok(rest)
         })
         .collect();
     let signatures: &dyn Signatures = snapshot.signatures();
-    let budget = Budget { tuning: &planner.tuning, threads, is_abandoned };
     let mut found = signatures.search(&ready, &budget).into_iter();
     let answer = |prepared: Result<AnswerContext, Error>| {
         let prepared = prepared?;
@@ -128,6 +137,7 @@ struct AnswerContext {
     wanted: Wanted,
     effects: Vec<ManipulationEffect>,
     items_with_all_labels: u64,
+    attainability: Option<Attainability>,
     explain: bool,
 }
 
@@ -146,6 +156,8 @@ fn prepare(
     let prepared = AnswerContext {
         wanted: Wanted::new(snapshot, &view, &edits, explain),
         items_with_all_labels: manipulate::items_with_all(snapshot, &edits),
+        // Told once it is known how to search.
+        attainability: None,
         terms,
         effects,
         explain,
@@ -181,6 +193,7 @@ impl AnswerContext {
             weights: self.terms.iter().map(|t| (t.head.name().to_owned(), t.term.weight)).collect(),
             head_weights: self.terms.iter().map(QueryTerm::head_weight).collect(),
             items_with_all_labels: self.items_with_all_labels,
+            attainability: self.attainability,
             effects: self.effects,
             plan,
         })

@@ -242,6 +242,6 @@ fn wanted_plan(exact: bool, hint: i32) -> Result<Option<PlanKind>, Error> {
     }
 }
 
-fn no_query() -> Error {
+pub(super) fn no_query() -> Error {
     Error::invalid("query", "set one of image, item_id and signatures")
 }

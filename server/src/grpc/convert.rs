@@ -101,6 +101,7 @@ pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> v1::SearchRes
         plan: Some(plan(answer.plan)),
         generation: snapshot.generation,
         head_weights: head_weights(answer.head_weights),
+        attainability: answer.attainability.map(super::suggest::attainability),
     }
 }
 
