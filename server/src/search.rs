@@ -13,7 +13,7 @@ pub use filter::{LabelFilter, checked_condition};
 pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Edits, Manipulation, ManipulationEffect};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
-pub use reach::{Attainability, AttainableChange, BestItem, Step};
+pub use reach::{Attainability, AttainableChange, Concession};
 pub use suggest::{SuggestSpec, Suggestion, Suggestions, kept_attributes, suggest};
 pub use weights::{HeadWeight, NAMED, Weighting, head_weights};
 

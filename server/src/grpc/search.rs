@@ -94,8 +94,8 @@ impl SearchService for Services {
         request: Request<v1::SuggestRequest>,
     ) -> Result<Response<v1::SuggestResponse>, Status> {
         let answer = self.suggest_one(request.into_inner()).await?;
-        let fewer = || "ask for fewer suggestions (suggestions_max)".to_owned();
-        Ok(Response::new(readable(answer, fewer)?))
+        let instead = || "ask for fewer suggestions (suggestions_max)".to_owned();
+        Ok(Response::new(readable(answer, instead)?))
     }
 }
 

@@ -4,7 +4,7 @@ use super::asked::{Asked, no_query};
 use super::{Services, convert};
 use crate::error::{Error, Faults};
 use crate::search::{
-    Attainability, AttainableChange, Manipulation, Step, SuggestSpec, Suggestion, kept_attributes,
+    Attainability, AttainableChange, Concession, Manipulation, SuggestSpec, Suggestion, kept_attributes,
 };
 use lapel_proto::v1;
 
@@ -80,18 +80,18 @@ pub(super) fn attainability(found: Attainability) -> v1::Attainability {
 }
 
 fn change(found: AttainableChange) -> v1::AttainableChange {
-    let AttainableChange { step, items, best } = found;
+    let AttainableChange { concession, items, best } = found;
     let reached = v1::AttainableChange {
         items,
         best_item_id: best.id.to_string(),
         best_distance: best.distance,
         ..v1::AttainableChange::default()
     };
-    match step {
-        Step::GiveUp(given_up) => {
+    match concession {
+        Concession::GiveUp(given_up) => {
             v1::AttainableChange { given_up: given_up.into_iter().map(edit).collect(), ..reached }
         }
-        Step::Replace { wanted, label, prototype_distance } => v1::AttainableChange {
+        Concession::Replace { wanted, label, prototype_distance } => v1::AttainableChange {
             replaced: Some(edit(wanted)),
             replacement: label,
             prototype_distance,

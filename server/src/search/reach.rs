@@ -3,9 +3,7 @@
 use super::manipulate::{Edits, Manipulation};
 use crate::catalogue::{Items, Snapshot};
 use crate::error::Error;
-use lapel_search::{
-    Attained, Budget, Filter, SignatureAnswer, SignatureQuery, Signatures, SignaturesError,
-};
+use lapel_search::{Attained, Budget, Filter, SignatureAnswer, SignatureQuery, Signatures, SignaturesError};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -26,7 +24,7 @@ pub struct Attainability {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttainableChange {
     /// What is changed.
-    pub step: Step,
+    pub concession: Concession,
     /// Items that pass the filters and carry all labels that are then wanted.
     pub items: u64,
     /// The nearest of them by the terms of the search. They are those of the labels as they were asked for, also where one is
@@ -36,7 +34,7 @@ pub struct AttainableChange {
 
 /// What is changed of the wanted labels.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum Concession {
     /// These are given up.
     GiveUp(Vec<Manipulation>),
     /// One is replaced by another label of its attribute.
@@ -59,7 +57,7 @@ pub struct BestItem {
     pub distance: f64,
 }
 
-impl Step {
+impl Concession {
     /// The labels that are wanted after it.
     fn left<'a>(&'a self, edits: &'a Edits) -> impl Iterator<Item = (&'a str, &'a str)> {
         edits.manipulations().filter_map(move |edit| match self {
@@ -91,29 +89,30 @@ pub(super) fn attainability(
     }
     // A search that wants nothing any more is no change of it.
     let some = kept.iter().filter(|(kept, _)| !kept.is_empty()).take(CHANGES_MAX);
-    let mut steps: Vec<(Step, u64)> = some.map(|(kept, items)| (given_up(edits, kept), *items)).collect();
+    let mut concessions: Vec<(Concession, u64)> =
+        some.map(|(kept, items)| (given_up(edits, kept), *items)).collect();
     let places = replaceable(wanted.len(), &kept);
-    steps.extend(replacements(snapshot, edits, (passing.as_ref(), &places), items_min));
-    let after = |(step, _): &(Step, u64)| SignatureQuery {
+    concessions.extend(replacements(snapshot, edits, (passing.as_ref(), &places), items_min));
+    let after = |(concession, _): &(Concession, u64)| SignatureQuery {
         terms: query.terms.clone(),
-        filter: query.filter.clone().and(Filter::carrying(step.left(edits))),
+        filter: query.filter.clone().and(Filter::carrying(concession.left(edits))),
         k: 1,
         ..SignatureQuery::default()
     };
-    let queries: Vec<SignatureQuery> = steps.iter().map(after).collect();
+    let queries: Vec<SignatureQuery> = concessions.iter().map(after).collect();
     let best = best_items(snapshot, &queries, budget)?;
     // Another engine may not know an item yet.
-    let found = steps
+    let found = concessions
         .into_iter()
         .zip(best)
-        .filter_map(|((step, items), best)| Some(AttainableChange { step, items, best: best? }));
+        .filter_map(|((concession, items), best)| Some(AttainableChange { concession, items, best: best? }));
     Ok(Some(Attainability { items: 0, changes: found.collect() }))
 }
 
-/// The step that leaves the edits at these places, ascending.
-fn given_up(edits: &Edits, kept: &[usize]) -> Step {
+/// What leaves the edits at these places, ascending.
+fn given_up(edits: &Edits, kept: &[usize]) -> Concession {
     let others = edits.manipulations().enumerate().filter(|(at, _)| !kept.contains(at));
-    Step::GiveUp(others.map(|(_, edit)| edit.clone()).collect())
+    Concession::GiveUp(others.map(|(_, edit)| edit.clone()).collect())
 }
 
 /// The places of the wanted labels whose others are carried together: the one that a set lacks, or a label by itself.
@@ -131,9 +130,9 @@ fn replacements(
     edits: &Edits,
     (passing, places): (Option<&RoaringBitmap>, &[usize]),
     items_min: u64,
-) -> Vec<(Step, u64)> {
+) -> Vec<(Concession, u64)> {
     let items = snapshot.items();
-    let mut found: Vec<(f64, Step, u64)> = Vec::new();
+    let mut found: Vec<(f64, Concession, u64)> = Vec::new();
     for at in places {
         let Some(wanted) = edits.manipulations().nth(*at) else { continue };
         let others = edits.manipulations().filter(|edit| *edit != wanted).map(Manipulation::pair);
@@ -143,13 +142,13 @@ fn replacements(
             (count > 0).then_some((label, distance, count))
         });
         if let Some((label, prototype_distance, count)) = closest {
-            let step = Step::Replace { wanted: wanted.clone(), label, prototype_distance };
-            found.push((prototype_distance, step, count));
+            let concession = Concession::Replace { wanted: wanted.clone(), label, prototype_distance };
+            found.push((prototype_distance, concession, count));
         }
     }
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     found.truncate(CHANGES_MAX);
-    found.into_iter().map(|(_, step, count)| (step, count)).collect()
+    found.into_iter().map(|(_, concession, count)| (concession, count)).collect()
 }
 
 /// The items that pass and carry all these labels; `None` where every item does.
@@ -201,6 +200,3 @@ pub(super) fn best_items(
     let signatures: &dyn Signatures = snapshot.signatures();
     signatures.search(queries, budget).into_iter().map(best).collect()
 }
-
-#[cfg(test)]
-mod tests;

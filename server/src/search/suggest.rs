@@ -106,7 +106,12 @@ pub fn suggest(
         let carried = required(&edits, &kept, &candidate.manipulation.attribute);
         let carried = carried.chain([candidate.manipulation.pair()]);
         let filter = filter.clone().and(Filter::carrying(carried));
-        queries.push(edited(snapshot, (view.clone(), effects.clone()), (&candidate.edit, filter), items_min)?);
+        queries.push(edited(
+            snapshot,
+            (view.clone(), effects.clone()),
+            (&candidate.edit, filter),
+            items_min,
+        )?);
     }
     let best = best_items(snapshot, &queries, budget)?;
     let found = candidates.into_iter().zip(best).filter_map(|(candidate, best)| {
@@ -116,9 +121,7 @@ pub fn suggest(
     let mut suggestions: Vec<Suggestion> = found.collect();
     suggestions.sort_by(|a, b| {
         let nearest = a.best.distance.total_cmp(&b.best.distance);
-        nearest
-            .then(b.items.cmp(&a.items))
-            .then_with(|| a.manipulation.pair().cmp(&b.manipulation.pair()))
+        nearest.then(b.items.cmp(&a.items)).then_with(|| a.manipulation.pair().cmp(&b.manipulation.pair()))
     });
     suggestions.truncate(suggestions_max);
     Ok(Suggestions { suggestions, kept })
@@ -200,6 +203,3 @@ fn edited(
     let terms = terms.into_iter().map(|term| term.term).collect();
     Ok(SignatureQuery { terms, filter, k: 1, ..SignatureQuery::default() })
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,8 @@
 mod discrete;
 mod filters;
 mod plans;
+mod reach;
+mod suggest;
 
 use super::*;
 use crate::catalogue::{Column, Precision};
