@@ -92,7 +92,7 @@ pub(super) fn attainability(
     let mut concessions: Vec<(Concession, u64)> =
         some.map(|(kept, items)| (given_up(edits, kept), *items)).collect();
     let places = replaceable(wanted.len(), &kept);
-    concessions.extend(replacements(snapshot, edits, (passing.as_ref(), &places), items_min));
+    concessions.extend(replacements(snapshot, edits, (passing.as_ref(), places.as_slice()), items_min));
     let after = |(concession, _): &(Concession, u64)| SignatureQuery {
         terms: query.terms.clone(),
         filter: query.filter.clone().and(Filter::carrying(concession.left(edits))),
@@ -138,7 +138,7 @@ fn replacements(
         let others = edits.manipulations().filter(|edit| *edit != wanted).map(Manipulation::pair);
         let among = carrying(items, passing, others);
         let closest = edits.closest(snapshot, *at, items_min).into_iter().find_map(|(label, distance)| {
-            let count = carrying_one(items, among.as_ref(), (&wanted.attribute, &label));
+            let count = carrying_one(items, among.as_ref(), (wanted.attribute.as_str(), label.as_str()));
             (count > 0).then_some((label, distance, count))
         });
         if let Some((label, prototype_distance, count)) = closest {

@@ -156,7 +156,7 @@ fn candidates(
         let among = carrying(items, passing.as_ref(), required(edits, kept, name));
         let shown = view.labels.get(name);
         for label in labels.iter().filter(|label| Some(*label) != shown) {
-            let count = carrying_one(items, among.as_ref(), (name, label));
+            let count = carrying_one(items, among.as_ref(), (name.as_str(), label.as_str()));
             if count == 0 {
                 continue;
             }

@@ -15,6 +15,7 @@ mod generations;
 mod heads;
 mod health;
 mod profiles;
+mod reach;
 mod real_clothes;
 mod recovery;
 mod search;
