@@ -80,6 +80,9 @@ async fn what_is_attainable_is_what_the_labels_say() {
     let (mut given_up, mut replaced) = (0, 0);
     for round in 0..30 {
         let wanted = wanted(&garments, round);
+        if wanted.is_empty() {
+            continue;
+        }
         let ask = || v1::SearchRequest { manipulations: wanted.clone(), ..by_item("g3", 1) };
         let answer = search(&mut client, ask()).await;
         let told = answer.attainability.expect("it has edits");
@@ -119,14 +122,13 @@ async fn what_is_attainable_is_so_among_what_passes() {
     let owned = |attribute: &str| garments.iter().find_map(|garment| garment.labels.get(attribute));
     let color = set("color", owned("color").expect("some garment has it"));
     let sleeves = set("sleeve_length", owned("sleeve_length").expect("some garment has it"));
-    for filters in [(vec![label(&color)], None), (Vec::new(), Some(tree(&color)))] {
-        let (filters, filter) = filters;
+    for (filters, filter) in [(vec![label(&color)], None), (Vec::new(), Some(tree(&color)))] {
         let manipulations = vec![sleeves.clone()];
         let request = v1::SearchRequest { manipulations, filters, filter, ..by_item("g5", 1) };
         let told = search(&mut client, request).await.attainability.expect("it has edits");
         assert_eq!(told.items, carrying(&garments, [&color, &sleeves]));
         for change in &told.changes {
-            let left = left(&[sleeves.clone()], change);
+            let left = left(std::slice::from_ref(&sleeves), change);
             assert_eq!(change.items, carrying(&garments, left.iter().chain([&color])), "{change:?}");
         }
     }
@@ -138,10 +140,13 @@ async fn suggestions_lead_somewhere_and_come_nearest_first() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     let garments = ingest(&mut client, 43, ITEMS).await;
-    let own = &garments[4].labels;
+    // Labels of some are withheld.
+    let is_whole = |garment: &Rendered| ["category", "color"].iter().all(|a| garment.labels.contains_key(*a));
+    let at = garments.iter().position(is_whole).expect("some garment has both");
+    let (id, own) = (format!("g{at}"), &garments[at].labels);
     let category = set("category", &own["category"]);
     let request =
-        v1::SuggestRequest { query: like("g4"), suggestions_max: 50, ..v1::SuggestRequest::default() };
+        v1::SuggestRequest { query: like(&id), suggestions_max: 50, ..v1::SuggestRequest::default() };
     let answer = suggest(&mut client, request.clone()).await;
     assert_eq!(answer.kept.get("category"), Some(&category.label));
     assert!(!answer.suggestions.is_empty());
@@ -157,7 +162,7 @@ async fn suggestions_lead_somewhere_and_come_nearest_first() {
         let edited = v1::SearchRequest {
             manipulations: vec![edit.clone()],
             filters: required.iter().map(label).collect(),
-            ..by_item("g4", 1)
+            ..by_item(&id, 1)
         };
         let first = &search(&mut client, edited).await.results[0];
         assert_eq!(first.item_id, one.best_item_id, "{one:?}");
@@ -212,7 +217,7 @@ async fn faults_of_a_suggestion_are_told_together() {
     assert_eq!(error.code(), Code::InvalidArgument);
     let told: BTreeSet<String> = fields(&error).into_iter().collect();
     let expected = ["keep[1]", "manipulations[0].attribute", "query", "suggestions_max"];
-    assert_eq!(told, expected.map(str::to_owned).into());
+    assert_eq!(told, BTreeSet::from(expected.map(str::to_owned)));
     let unknown = v1::SuggestRequest {
         query: like("g0"),
         keep: vec!["colour".into()],
