@@ -1,7 +1,7 @@
 //! Suggest, and what is attainable of a search's edits.
 
+use super::Services;
 use super::asked::{Asked, no_query};
-use super::{Services, convert};
 use crate::error::{Error, Faults};
 use crate::search::{
     Attainability, AttainableChange, Concession, Manipulation, SuggestSpec, Suggestion, kept_attributes,
