@@ -101,6 +101,10 @@ model OPERATIONS="1000000":
 bench-backfill *ARGS:
     cargo run --release -p lapel-tests --bin lapel-bench-backfill -- {{ARGS}}
 
+# Durable updates of price and stock a second, and what they cost the searches beside them (2 minutes).
+bench-updates *ARGS:
+    cargo run --release -p lapel-tests --bin lapel-bench-updates -- {{ARGS}}
+
 # A mixed load for half an hour, with the server's memory and open files watched.
 soak *ARGS:
     cargo run --release -p lapel-tests --bin lapel-soak -- {{ARGS}}
