@@ -1,13 +1,13 @@
 //! Measures how many durable updates of fields a second a server takes, and what they cost the searches beside them.
 
 use clap::Parser;
+use futures_util::{Stream, StreamExt, future, stream};
 use lapel_client::{Client, v1};
 use lapel_tests::{ChildServer, by_item, external_bundle, settled};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio_stream::StreamExt;
 
 /// Numbers of a signature.
 const DIM: usize = 64;
@@ -130,7 +130,7 @@ async fn update(server: &ChildServer, options: &Options, rate: u64, length: Dura
     let (over, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let start = Instant::now();
     let mut streams = tokio::task::JoinSet::new();
-    for stream in 0..options.streams {
+    for which in 0..options.streams {
         let mut client = Client::connect(&server.address).await.expect("connects");
         let (over, taken) = (over.clone(), taken.clone());
         let (items, every) = (options.items, options.streams);
@@ -142,7 +142,7 @@ async fn update(server: &ChildServer, options: &Options, rate: u64, length: Dura
                 let first = Instant::now();
                 let ended = over.clone();
                 // Each item at most once a stream.
-                let numbers = (0..STREAM).map(move |at| ((round * STREAM + at) * every + stream) % items);
+                let numbers = (0..STREAM).map(move |at| ((round * STREAM + at) * every + which) % items);
                 let message = move |number: u64| v1::UpsertItemsStreamRequest {
                     item: Some(v1::UpsertItemsRequest {
                         id: id(number),
@@ -176,8 +176,8 @@ fn when_due(
     rate: u64,
     first: Instant,
     over: Arc<AtomicBool>,
-) -> impl tokio_stream::Stream<Item = u64> + Send + 'static {
-    tokio_stream::iter(numbers.enumerate())
+) -> impl Stream<Item = u64> + Send + 'static {
+    stream::iter(numbers.enumerate())
         .then(move |(at, number)| {
             let due = (rate > 0).then(|| first + Duration::from_secs_f64(at as f64 / rate as f64));
             let over = over.clone();
@@ -189,8 +189,8 @@ fn when_due(
                 (!over.load(Ordering::Relaxed)).then_some(number)
             }
         })
-        .take_while(Option::is_some)
-        .filter_map(|number| number)
+        .take_while(|number| future::ready(number.is_some()))
+        .filter_map(future::ready)
 }
 
 /// An open loop: searches are sent when they are due, and their time counts from then.
