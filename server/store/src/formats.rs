@@ -85,8 +85,8 @@ fn found(database: &Database) -> Result<Found, StoreError> {
     match told {
         Ok(format) => Ok(Found::Told(format)),
         Err(error) if error.is_damage() => {
-            let marks = MARKS.iter().take_while(|(_, name)| there(name));
-            let format = marks.last().map_or(1, |(format, _)| *format);
+            let format =
+                MARKS.iter().take_while(|(_, name)| there(name)).last().map_or(1, |(format, _)| *format);
             tracing::error!(%error, format, "the format is told by the tables that are there");
             Ok(Found::Guessed(format))
         }

@@ -52,7 +52,7 @@ pub enum SignatureChange<'a> {
 }
 
 /// An item's id with what becomes of something of it; `None`: removed.
-type Edit<'a, T> = (&'a str, Option<&'a T>);
+type Edit<'a, T> = (&'a str, Option<&'a [T]>);
 
 impl ItemChange {
     /// The item's id.
@@ -99,7 +99,7 @@ impl ItemChange {
 
     /// What it does to the signature of a head, as far as the disk is concerned: `None` in the place of values removes
     /// what may be there.
-    fn signature_edit(&self, head_key: &str) -> Option<Edit<'_, [f32]>> {
+    fn signature_edit(&self, head_key: &str) -> Option<Edit<'_, f32>> {
         match self.signature(head_key) {
             SignatureChange::Becomes(Some(values)) => Some((self.id(), Some(values))),
             SignatureChange::Becomes(None) if self.removes() => Some((self.id(), None)),
@@ -108,10 +108,12 @@ impl ItemChange {
     }
 
     /// The same of its image.
-    fn image_edit(&self) -> Option<Edit<'_, [u8]>> {
+    fn image_edit(&self) -> Option<Edit<'_, u8>> {
         match self {
-            Self::Put { id, image: Some(image), .. } => Some((id, Some(image))),
-            Self::Put { id, image: None, replaces: true, .. } | Self::Delete { id } => Some((id, None)),
+            Self::Put { id, image: Some(image), .. } => Some((id.as_str(), Some(image.as_slice()))),
+            Self::Put { id, image: None, replaces: true, .. } | Self::Delete { id } => {
+                Some((id.as_str(), None))
+            }
             Self::Put { image: None, replaces: false, .. } | Self::Revise { .. } => None,
         }
     }
@@ -273,9 +275,9 @@ impl Prepared<'_> {
         Ok(())
     }
 
-    /// The table is opened only where an image changes: one that is opened is written anew.
+    /// The table is opened only where an image changes.
     fn write_images(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        let edits: Vec<Edit<'_, [u8]>> = self.changes.iter().filter_map(ItemChange::image_edit).collect();
+        let edits: Vec<Edit<'_, u8>> = self.changes.iter().filter_map(ItemChange::image_edit).collect();
         if edits.is_empty() {
             return Ok(());
         }
@@ -301,7 +303,7 @@ fn write_signatures(
     changes: &[&ItemChange],
 ) -> Result<(), StoreError> {
     let edits = changes.iter().filter_map(|change| change.signature_edit(head_key));
-    let edits: Vec<Edit<'_, [f32]>> = edits.collect();
+    let edits: Vec<Edit<'_, f32>> = edits.collect();
     if edits.is_empty() {
         return Ok(());
     }

@@ -76,9 +76,9 @@ fn with_fields(id: &str, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::sealed::decode;
     use super::*;
-    use crate::values::{FieldValue, Labels};
+    use crate::sealed::decode;
+    use crate::values::FieldValue;
     use proptest::prelude::*;
 
     proptest! {
@@ -86,10 +86,9 @@ mod tests {
         fn items_of_formats_3_and_4_are_never_taken_for_each_other(
             labels in proptest::collection::btree_map(".{0,8}", ".{0,8}", 0..4),
             image in proptest::option::of(any::<[u8; 16]>()),
-            updated_ms: u64,
+            updated_ms in any::<u64>(),
             stock in proptest::collection::btree_map(".{0,8}", any::<i64>(), 0..3),
         ) {
-            let labels: Labels = labels;
             let image = image.map(ContentId);
             let old = two::ItemRecord { labels: labels.clone(), image, parts_case: None, updated_ms };
             let old = encode("items", "a", &old);
