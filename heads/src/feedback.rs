@@ -107,8 +107,7 @@ mod tests {
             contrasted_weights(&distances(&[(Some(0.09), Some(0.49)), (Some(0.49), Some(0.09))]), 1.0);
         assert!(near(&weights, &[5.0 / 2.6, 0.2 / 2.6]), "{weights:?}");
         // Heads on which the unwanted items are as near as the wanted ones say nothing, however near that is.
-        let weights =
-            contrasted_weights(&distances(&[(Some(0.1), Some(0.1)), (Some(0.9), Some(0.9))]), 3.0);
+        let weights = contrasted_weights(&distances(&[(Some(0.1), Some(0.1)), (Some(0.9), Some(0.9))]), 3.0);
         assert!(near(&weights, &[1.0, 1.0]), "{weights:?}");
         // Nothing is infinite or 0, whatever falls together.
         let far = distances(&[(Some(0.0), Some(2.0)), (Some(2.0), Some(0.0)), (Some(0.0), Some(0.0))]);
@@ -131,7 +130,10 @@ mod tests {
         let half = blended(&query, &picks, 0.5);
         let side = std::f32::consts::FRAC_1_SQRT_2;
         assert!(half.iter().all(|v| (v - side).abs() < 1e-6), "{half:?}");
-        assert_eq!((blended(&query, &picks, 0.0), blended(&query, &picks, 1.0)), (query.to_vec(), picks.to_vec()));
+        assert_eq!(
+            (blended(&query, &picks, 0.0), blended(&query, &picks, 1.0)),
+            (query.to_vec(), picks.to_vec())
+        );
         assert_eq!(blended(&query, &[-1.0, 0.0], 0.5), query);
     }
 }

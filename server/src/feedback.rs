@@ -76,9 +76,8 @@ impl<'a> Picks<'a> {
             found(snapshot, ("unwanted_ids", unwanted), picked, &mut faults)?;
         }
         faults.end()?;
-        let rows = |ids: &[String]| {
-            snapshot.active_signatures(&ids.iter().map(String::as_str).collect::<Vec<_>>())
-        };
+        let rows =
+            |ids: &[String]| snapshot.active_signatures(&ids.iter().map(String::as_str).collect::<Vec<_>>());
         Ok(Self { columns: snapshot.columns(), items, wanted: rows(wanted)?, unwanted: rows(unwanted)? })
     }
 
@@ -116,7 +115,8 @@ impl<'a> Picks<'a> {
     /// Mean distances under a column.
     fn distances(&self, at: usize) -> PickDistances {
         let (wanted, unwanted) = (under(&self.wanted, at), under(&self.unwanted, at));
-        let among = wanted.iter().enumerate().flat_map(|(i, a)| wanted[i + 1..].iter().map(move |b| (*a, *b)));
+        let among =
+            wanted.iter().enumerate().flat_map(|(i, a)| wanted[i + 1..].iter().map(move |b| (*a, *b)));
         let between = wanted.iter().flat_map(|a| unwanted.iter().map(move |b| (*a, *b)));
         PickDistances { wanted: mean_distance(among), unwanted: mean_distance(between) }
     }
@@ -311,21 +311,17 @@ mod tests {
         let s = snapshot(&[("a", [Some(0.0), None]), ("b", [Some(1.0), None])]);
         let refused = |wanted: &[&str], unwanted: &[&str]| -> Vec<String> {
             let picked = PickedIds { wanted: &ids(wanted), unwanted: &ids(unwanted) };
-            let faults = match Picks::find(&s, picked, 4).map(drop) {
+            match Picks::find(&s, picked, 4).map(drop) {
                 Ok(()) => Vec::new(),
                 Err(Error::Invalid(violations)) => violations.into_iter().map(|v| v.field).collect(),
                 Err(Error::Faults(faults)) => faults.all().iter().map(|f| f.field().to_owned()).collect(),
                 Err(other) => panic!("{other}"),
-            };
-            faults
+            }
         };
         assert_eq!(refused(&[], &[]), ["picked_ids"]);
         assert_eq!(refused(&[], &["a"]), ["picked_ids"]);
         assert_eq!(refused(&["a", "a"], &[]), ["picked_ids[1]"]);
-        assert_eq!(
-            refused(&["z", "a", "a", "y"], &[]),
-            ["picked_ids[0]", "picked_ids[2]", "picked_ids[3]"]
-        );
+        assert_eq!(refused(&["z", "a", "a", "y"], &[]), ["picked_ids[0]", "picked_ids[2]", "picked_ids[3]"]);
         assert_eq!(refused(&["a", "b", "c", "d", "e"], &[]), ["picked_ids"]);
         assert_eq!(
             refused(&["a"], &["z", "b", "b", "a"]),

@@ -166,14 +166,12 @@ impl Services {
         let asked = Asked { query, manipulations, filters, filter, exclude_ids, k, explain, distance_max };
         let (likeness, spec) = asked.check(self, &snapshot, 0, &mut faults).await?;
         // Also where the picks give the weights: a name that is not there is a slip.
-        let saved = if profile.is_empty() {
-            None
-        } else {
-            let saved = self.profile_weighting(&snapshot, caller, profile).await;
-            faults.gather("profile", saved)?
-        };
-        let formula = if as_before { FeedbackFormula::Paper } else { FeedbackFormula::Contrasted };
-        let found = picks.feedback(formula);
+        let mut saved = None;
+        if !profile.is_empty() {
+            let weighting = self.profile_weighting(&snapshot, caller, profile).await;
+            saved = faults.gather("profile", weighting)?;
+        }
+        let found = picks.feedback(formula(as_before));
         let weighting = match &found.weights {
             Some(weights) => Weighting::Picks { by_head: weights.clone() },
             None => saved.unwrap_or_default(),
@@ -182,9 +180,7 @@ impl Services {
         let (view, picks_share) = match likeness {
             _ if !replaced.is_empty() => (view_of_item(&snapshot, &replaced)?, 1.0),
             Some(likeness) if as_before => (self.embedded(&snapshot, likeness).await?, 0.0),
-            Some(likeness) => {
-                (picks.beside(self.embedded(&snapshot, likeness).await?, &edited), PICKS_SHARE)
-            }
+            Some(likeness) => (picks.beside(self.embedded(&snapshot, likeness).await?, &edited), PICKS_SHARE),
             None => (picks.view(), 1.0),
         };
         let mut spec = SearchSpec { weighting, ..spec };
@@ -205,6 +201,11 @@ impl Services {
             picks_share,
         })
     }
+}
+
+/// How weights come of the picks.
+fn formula(as_before: bool) -> FeedbackFormula {
+    if as_before { FeedbackFormula::Paper } else { FeedbackFormula::Contrasted }
 }
 
 /// The item that takes the query's place: a single pick does (section 5), unless there is an unwanted one to compare it
