@@ -140,6 +140,7 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
             "FeedbackService/Personalise",
             one(&v1::PersonaliseRequest {
                 picked_ids: vec!["g1".into(), "g2".into()],
+                unwanted_ids: vec!["g3".into()],
                 query: by_item("g0", 1).query,
                 manipulations: vec![set("color", "red")],
                 filters: vec![filter()],
