@@ -183,7 +183,7 @@ fn under<'r>(rows: &'r ItemRows<'_>, at: usize) -> Vec<&'r [f32]> {
 /// `None` where there is no pair.
 fn mean_distance<'r>(pairs: impl Iterator<Item = (&'r [f32], &'r [f32])>) -> Option<f64> {
     let (sum, count) =
-        pairs.fold((0.0, 0.0), |(sum, count), (a, b)| (sum + f64::from(distance(a, b)), count + 1.0));
+        pairs.fold((0.0_f64, 0.0_f64), |(sum, count), (a, b)| (sum + f64::from(distance(a, b)), count + 1.0));
     (count > 0.0).then(|| sum / count)
 }
 
