@@ -67,6 +67,10 @@ compare-rendered WEIGHTS:
 evaluate WARDROBE:
     cargo run --release --bin lapel-train -- evaluate --wardrobe {{WARDROBE}} --out target/evaluate
 
+# Searches after wanted and unwanted picks beside Eq. 5 alone, by simulated shoppers, on photos and rendered garments.
+picks WARDROBE:
+    cargo run --release --bin lapel-train -- picks --wardrobe {{WARDROBE}} --out target/picks.json
+
 # How fast photos become signatures, stage by stage (2 minutes).
 bench-embed *ARGS:
     cargo run --release --bin lapel-train -- bench-embed {{ARGS}}

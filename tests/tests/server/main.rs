@@ -14,6 +14,7 @@ mod faults;
 mod generations;
 mod heads;
 mod health;
+mod picks;
 mod profiles;
 mod real_clothes;
 mod recovery;
