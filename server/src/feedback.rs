@@ -114,6 +114,7 @@ mod tests {
     use crate::store::{ItemChange, ItemRecord};
     use crate::testing::external_head;
     use lapel_heads::Labels;
+    use lapel_values::Fields;
 
     fn snapshot(items: &[(&str, [Option<f32>; 2])]) -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -129,7 +130,13 @@ mod tests {
                     Some(((*key).to_owned(), vec![angle.as_ref()?.cos(), angle.as_ref()?.sin()]))
                 })
                 .collect();
-            let record = ItemRecord { labels: Labels::new(), image: None, parts_case: None, updated_ms: 0 };
+            let record = ItemRecord {
+                labels: Labels::new(),
+                fields: Fields::new(),
+                image: None,
+                parts_case: None,
+                updated_ms: 0,
+            };
             let id = (*id).to_owned();
             snapshot.apply(&[ItemChange::Put { id, record, image: None, signatures, replaces: true }]);
         }

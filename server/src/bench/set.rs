@@ -4,6 +4,7 @@ use super::generate::{Generator, Sample};
 use crate::catalogue::{Column, Precision, Slot, Snapshot};
 use crate::store::{ItemChange, ItemRecord};
 use lapel_heads::{Attribute, Bundle, Head, Labels, Manifest};
+use lapel_values::Fields;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -78,7 +79,7 @@ fn add_head(
 /// Puts item `at` as the `drawn`-th one that a generator made.
 fn put(at: usize, drawn: usize, sample: Sample) -> ItemChange {
     let labels = labels(drawn, &sample);
-    let record = ItemRecord { labels, image: None, parts_case: None, updated_ms: 0 };
+    let record = ItemRecord { labels, fields: Fields::new(), image: None, parts_case: None, updated_ms: 0 };
     let signatures = sample.signatures.into_iter().enumerate();
     let signatures = signatures.filter_map(|(head, values)| Some((head_name(head), values?))).collect();
     ItemChange::Put { id: id(at), record, image: None, signatures, replaces: true }

@@ -37,8 +37,7 @@ impl Core {
             })?;
             let loaded = load(&store, &config)?;
             check_configured(&store, &config, &loaded.life)?;
-            let contradicted =
-                contradictions(&config.catalog.fields, loaded.snapshot.items().fields());
+            let contradicted = contradictions(&config.catalog.fields, loaded.snapshot.items().fields());
             if !contradicted.is_empty() {
                 return Err(OpenError::Fields(contradicted));
             }
