@@ -80,8 +80,8 @@ pub(super) fn contradictions(declared: &BTreeMap<String, FieldKind>, stored: &Fi
         let wanted = *declared.get(field)?;
         (wanted != kind).then(|| {
             format!(
-                "{field} is declared as {}, and {items} items have it as {}: declare {field} = \"{kind}\", or start \
-                 without its declaration, remove it from these items, and declare it then",
+                "{field} is declared as {}, and it is {} in the items that have it ({items}): declare {field} = \"{kind}\", or \
+                 start without its declaration, remove it from these items, and declare it then",
                 with_article(wanted),
                 with_article(kind)
             )

@@ -107,7 +107,7 @@ fn declared_kinds_that_items_contradict_are_told() {
     assert!(told(FieldKind::Integer).is_empty());
     let told = told(FieldKind::Keyword);
     assert!(
-        told.len() == 1 && told[0].starts_with("price is declared as a keyword, and 1 items"),
+        told.len() == 1 && told[0].starts_with("price is declared as a keyword, and it is an integer"),
         "{told:?}"
     );
     assert!(told[0].contains("declare price = \"integer\""), "{told:?}");
