@@ -132,6 +132,9 @@ fn fill<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{ItemChange, ItemRecord};
+    use lapel_heads::Labels;
+    use lapel_values::{FieldKind, FieldValue};
     use prost::Message;
 
     /// All pages of these entries: how many there are, and what they hold together.
@@ -184,5 +187,31 @@ mod tests {
         let (pages, all) = paged(&labels, &[], usize::MAX);
         assert!((2..=4).contains(&pages), "{pages}");
         assert_eq!(all.labels.values().map(|counts| counts.counts.len()).sum::<usize>(), labels.len());
+    }
+
+    #[test]
+    fn declared_fields_and_those_of_items_are_told_by_name() {
+        let mut snapshot = Snapshot::default();
+        let fields = [("price", FieldValue::Integer(3)), ("b", FieldValue::Boolean(true))];
+        let fields = fields.map(|(field, value)| (field.to_owned(), value)).into();
+        let record =
+            ItemRecord { labels: Labels::new(), fields, image: None, parts_case: None, updated_ms: 0 };
+        let (id, signatures) = ("a".to_owned(), Vec::new());
+        snapshot.apply(&[ItemChange::Put { id, record, image: None, signatures, replaces: false }]);
+        let declared = [("price", FieldKind::Integer), ("a", FieldKind::Keywords)];
+        let declared = declared.map(|(field, kind)| (field.to_owned(), kind)).into();
+        let told = coverage_of_fields(snapshot.items(), &CatalogConfig { fields: declared });
+        let of = |field: &str, kind: v1::FieldKind, declared, items| v1::FieldCoverage {
+            field: field.to_owned(),
+            kind: kind.into(),
+            declared,
+            items,
+        };
+        let wanted = [
+            of("a", v1::FieldKind::Keywords, true, 0),
+            of("b", v1::FieldKind::Boolean, false, 1),
+            of("price", v1::FieldKind::Integer, true, 1),
+        ];
+        assert_eq!(told, wanted);
     }
 }
