@@ -58,6 +58,24 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
         attribute: "color".into(),
         labels: vec!["red".into(), "blue".into()],
         allow_unknown: false,
+        exists: None,
+    };
+    let price = |number| Some(v1::FieldValue { kind: Some(v1::field_value::Kind::Number(number)) });
+    let range = v1::FieldRange {
+        lower: price(1.0).map(v1::field_range::Lower::From),
+        upper: price(2.5).map(v1::field_range::Upper::Below),
+    };
+    let tree = || {
+        let node = |node| v1::Filter { node: Some(node) };
+        let field = v1::FieldFilter {
+            field: "price".into(),
+            condition: Some(v1::field_filter::Condition::Range(range.clone())),
+            allow_unknown: true,
+        };
+        let label = node(v1::filter::Node::Label(filter()));
+        let none = node(v1::filter::Node::None(v1::FilterList { filters: vec![label] }));
+        let field = node(v1::filter::Node::Field(field));
+        node(v1::filter::Node::All(v1::FilterList { filters: vec![field, none] }))
     };
     let rich = v1::SearchRequest {
         manipulations: vec![set("color", "red")],
@@ -124,7 +142,12 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "CatalogService/ListItems",
-            one(&v1::ListItemsRequest { page_size: 2, page_token: String::new(), filters: vec![filter()] }),
+            one(&v1::ListItemsRequest {
+                page_size: 2,
+                page_token: String::new(),
+                filters: vec![filter()],
+                filter: Some(tree()),
+            }),
         ),
         (
             "CatalogService/ExportItems",

@@ -67,6 +67,11 @@ fn told(faults: &Faults) -> Vec<(String, String)> {
     faults.all().iter().map(|fault: &Fault| (fault.field().to_owned(), fault.description())).collect()
 }
 
+/// No fault.
+fn none() -> Vec<(String, String)> {
+    Vec::new()
+}
+
 #[test]
 fn a_tree_becomes_the_filter_that_it_describes() {
     let tree = node(Node::All(list(vec![
@@ -78,7 +83,7 @@ fn a_tree_becomes_the_filter_that_it_describes() {
         field("stock", Condition::Exists(true)),
     ])));
     let (filter, faults) = read(tree);
-    assert_eq!(faults, []);
+    assert_eq!(faults, none());
     let values = |field: &str, keyword: &str| Filter::Field {
         field: field.into(),
         any_of: vec![FieldValue::Keyword(keyword.into())],
@@ -168,7 +173,7 @@ fn every_bad_node_is_told_with_its_path() {
 fn a_tree_has_a_largest_size_and_depth() {
     let exists = || field("price", Condition::Exists(true));
     let (_, faults) = read(node(Node::All(list(vec![exists(); 255]))));
-    assert_eq!(faults, []);
+    assert_eq!(faults, none());
     let (filter, faults) = read(node(Node::All(list(vec![exists(); 256]))));
     assert_eq!(filter, Filter::default());
     let text = "there are 257 nodes; at most 256 are accepted".to_owned();
@@ -176,11 +181,11 @@ fn a_tree_has_a_largest_size_and_depth() {
     let values = |count| Condition::AnyOf(v1::FieldValueList { values: vec![integer(1); count] });
     let tree =
         |more| node(Node::Any(list(vec![field("price", values(9_999)), field("price", values(more))])));
-    assert_eq!(read(tree(1)).1, []);
+    assert_eq!(read(tree(1)).1, none());
     let text = "there are 10001 values; at most 10000 are accepted".to_owned();
     assert_eq!(read(tree(2)).1, [("filter".to_owned(), text)]);
     let nested = |depth: usize| (1..depth).fold(exists(), |tree, _| node(Node::None(list(vec![tree]))));
-    assert_eq!(read(nested(16)).1, []);
+    assert_eq!(read(nested(16)).1, none());
     for depth in [17, 200] {
         let faults = read(nested(depth)).1;
         let [(path, text)] = faults.as_slice() else { panic!("{faults:?}") };
@@ -196,15 +201,15 @@ fn what_is_not_there_is_accepted_where_the_filter_says_so() {
         node(Node::Field(v1::FieldFilter { field: "size".into(), condition, allow_unknown: true }))
     };
     let any = |values| Condition::AnyOf(v1::FieldValueList { values });
-    assert_eq!(read(unknown(any(vec![integer(1), integer(2)]))).1, []);
-    assert_eq!(read(unknown(within(Some(Lower::From(integer(1))), None))).1, []);
+    assert_eq!(read(unknown(any(vec![integer(1), integer(2)]))).1, none());
+    assert_eq!(read(unknown(within(Some(Lower::From(integer(1))), None))).1, none());
     let several = read(unknown(any(vec![integer(1), keyword("l")]))).1;
     let text = "the first value is an integer; \"l\" is a keyword".to_owned();
     assert_eq!(several, [("filter.field.any_of[1]".to_owned(), text)]);
     let unordered = read(unknown(within(Some(Lower::From(keyword("l"))), None))).1;
     assert!(unordered[0].1.contains("ranges are for"), "{unordered:?}");
     // Values that no item has are no slip.
-    assert_eq!(read(field("brand", Condition::Equals(keyword("nobody's")))).1, []);
+    assert_eq!(read(field("brand", Condition::Equals(keyword("nobody's")))).1, none());
 }
 
 #[test]
@@ -213,7 +218,7 @@ fn the_list_and_the_tree_must_both_pass() {
     let listed = vec![label("color", &["blue"], None), label("color", &[], Some(true))];
     let tree = field("price", Condition::Exists(true));
     let filter = filter(&snapshot, &config, listed, Some(tree), &mut faults);
-    assert_eq!(told(&faults), []);
+    assert_eq!(told(&faults), none());
     let wanted = Filter::All(vec![
         Filter::Label { attribute: "color".into(), any_of: vec!["blue".into()] },
         Filter::HasLabel { attribute: "color".into() },
@@ -242,7 +247,7 @@ fn facets_are_taken_with_their_defaults() {
         v1::FacetRequest { allow_unknown: true, ..of_field("size", Vec::new()) },
     ];
     let found = facets::requests(&snapshot, &config, "facets", given, &mut faults);
-    assert_eq!(told(&faults), []);
+    assert_eq!(told(&faults), none());
     let found: Vec<(&str, usize, usize)> = found
         .iter()
         .map(|(of, most)| match of {

@@ -51,7 +51,8 @@ fn a_filter_that_names_nothing_is_a_slip_unless_it_may() {
 fn a_field_is_known_where_it_is_declared_and_a_slip_is_told_with_those_there_are() {
     let s = snapshot(2, |_, _| false);
     let declared = [("price", FieldKind::Number), ("product", FieldKind::Keyword)];
-    let declared = declared.map(|(field, kind)| (field.to_owned(), kind)).into();
+    let declared: BTreeMap<String, FieldKind> =
+        declared.into_iter().map(|(field, kind)| (field.to_owned(), kind)).collect();
     let mut faults = Faults::default();
     let kind = checked_field(&s, &declared, ("filter.field.field", "price"), &mut faults);
     assert_eq!((kind, faults.all().len()), (Some(FieldKind::Number), 0));
