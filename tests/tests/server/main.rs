@@ -11,6 +11,8 @@ mod durability;
 mod edits;
 mod fault;
 mod faults;
+mod fields;
+mod filters;
 mod generations;
 mod heads;
 mod health;
