@@ -22,6 +22,7 @@ mod recovery;
 mod search;
 mod security;
 mod shares;
+mod shop;
 mod strangers;
 mod traces;
 mod transformers;
