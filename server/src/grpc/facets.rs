@@ -66,32 +66,8 @@ fn request(
             }
             FacetOf::Attribute(attribute)
         }
-        Some(facet_request::Of::Field(field)) if field.is_empty() => {
-            faults.refuse(path, "name a field");
-            return None;
-        }
         Some(facet_request::Of::Field(field)) => {
-            let declared = &config.catalog.fields;
-            let kind = if allow_unknown {
-                field_kind(snapshot, declared, &field)
-            } else {
-                let named = format!("{path}.field");
-                checked_field(snapshot, declared, (named.as_str(), field.as_str()), faults)
-            };
-            let path = format!("{path}.bounds");
-            if bounds.len() > most {
-                faults.refuse(path, format!("there are {}; at most {most} are accepted", bounds.len()));
-                return None;
-            }
-            if let Some(kind) = kind
-                && kind.is_ordered()
-                && bounds.is_empty()
-            {
-                faults.refuse(path, format!("{field} is {}; give ascending bounds", with_article(kind)));
-                return None;
-            }
-            let bounds = ascending(&path, bounds, &mut Values::of(&field, kind), faults);
-            FacetOf::Field { field, bounds }
+            of_field(snapshot, config, path, (field, bounds, allow_unknown), faults)?
         }
         None => {
             faults.refuse(path, "set one of attribute and field");
@@ -99,6 +75,41 @@ fn request(
         }
     };
     Some((of, values_max))
+}
+
+/// The facet of a field with bounds, which may be unknown or not.
+fn of_field(
+    snapshot: &Snapshot,
+    config: &Config,
+    path: &str,
+    (field, bounds, allow_unknown): (String, Vec<v1::FieldValue>, bool),
+    faults: &mut Faults,
+) -> Option<FacetOf> {
+    if field.is_empty() {
+        faults.refuse(path, "name a field");
+        return None;
+    }
+    let declared = &config.catalog.fields;
+    let kind = if allow_unknown {
+        field_kind(snapshot, declared, &field)
+    } else {
+        let named = format!("{path}.field");
+        checked_field(snapshot, declared, (named.as_str(), field.as_str()), faults)
+    };
+    let (path, most) = (format!("{path}.bounds"), config.limits.facet_values_max);
+    if bounds.len() > most {
+        faults.refuse(path, format!("there are {}; at most {most} are accepted", bounds.len()));
+        return None;
+    }
+    if let Some(kind) = kind
+        && kind.is_ordered()
+        && bounds.is_empty()
+    {
+        faults.refuse(path, format!("{field} is {}; give ascending bounds", with_article(kind)));
+        return None;
+    }
+    let bounds = ascending(&path, bounds, &mut Values::of(&field, kind), faults);
+    Some(FacetOf::Field { field, bounds })
 }
 
 /// Bounds, each above the one before; what is not is noted as a fault.
