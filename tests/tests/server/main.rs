@@ -16,6 +16,7 @@ mod filters;
 mod generations;
 mod heads;
 mod health;
+mod picks;
 mod profiles;
 mod real_clothes;
 mod recovery;
