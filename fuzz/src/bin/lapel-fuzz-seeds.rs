@@ -71,7 +71,27 @@ fn filter() -> v1::LabelFilter {
         attribute: "color".into(),
         labels: vec!["red".into(), "blue".into()],
         allow_unknown: false,
+        exists: None,
     }
+}
+
+/// A tree of conditions: a price within a range, and not a label.
+fn tree() -> v1::Filter {
+    let node = |node| v1::Filter { node: Some(node) };
+    let price = |number| v1::FieldValue { kind: Some(v1::field_value::Kind::Number(number)) };
+    let range = v1::FieldRange {
+        lower: Some(v1::field_range::Lower::From(price(1.0))),
+        upper: Some(v1::field_range::Upper::Below(price(2.5))),
+    };
+    let field = v1::FieldFilter {
+        field: "price".into(),
+        condition: Some(v1::field_filter::Condition::Range(range)),
+        allow_unknown: true,
+    };
+    let label = node(v1::filter::Node::Label(filter()));
+    let none = node(v1::filter::Node::None(v1::FilterList { filters: vec![label] }));
+    let field = node(v1::filter::Node::Field(field));
+    node(v1::filter::Node::All(v1::FilterList { filters: vec![field, none] }))
 }
 
 fn item(id: &str) -> v1::UpsertItemsRequest {
@@ -89,7 +109,12 @@ fn catalog() -> Vec<Named> {
     let only = v1::UpsertItemsRequest { labels_only: true, signatures: Vec::new(), ..item("g0") };
     let upload = v1::UpsertItemsStreamRequest { item: Some(item("x")) };
     let deleted = v1::DeleteItemsRequest { ids: vec!["x".into(), "y".into()], request_id: "r2".into() };
-    let listed = v1::ListItemsRequest { page_size: 2, page_token: String::new(), filters: vec![filter()] };
+    let listed = v1::ListItemsRequest {
+        page_size: 2,
+        page_token: String::new(),
+        filters: vec![filter()],
+        filter: Some(tree()),
+    };
     let exported = v1::ExportItemsRequest { after: "g0".into(), no_images: true, in_pieces: true };
     let stats = v1::CatalogStatsRequest { page_size: 1, page_token: "color\nred".into() };
     vec![
