@@ -3,8 +3,12 @@
 mod apply;
 mod backfill;
 mod batch;
+mod check;
+mod delete;
 mod heads;
 mod index;
+mod item;
+mod kinds;
 mod load;
 mod mend;
 mod models;
@@ -17,10 +21,13 @@ mod warm;
 mod write;
 
 pub use crate::request::RequestId;
+pub use delete::DeletedWhere;
+pub(crate) use delete::{FIRST_IDS, check_count};
 pub use heads::Registration;
+pub use item::{Named, NewItem, Parts, Scope};
 pub use models::GenerationFiles;
 pub use open_error::OpenError;
-pub use write::{NewItem, Scope, Upserted};
+pub use write::Upserted;
 
 use crate::admission::Admitted;
 use crate::caches::Caches;

@@ -9,7 +9,7 @@ mod suggest;
 mod weights;
 
 pub use explain::{EditsMet, Explanation, Outcome};
-pub use filter::{LabelFilter, checked_condition};
+pub use filter::{check_labels, checked_field, field_kind};
 pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Edits, Manipulation, ManipulationEffect};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};

@@ -1,7 +1,7 @@
 //! Suggest, and what is attainable of a search's edits.
 
 use super::Services;
-use super::asked::{Asked, no_query};
+use super::asked::{Asked, fits, no_query};
 use crate::error::{Error, Faults};
 use crate::search::{
     Attainability, AttainableChange, Concession, Manipulation, SuggestSpec, Suggestion, kept_attributes,
@@ -29,10 +29,7 @@ impl Services {
             let given = format!("{suggestions_max} suggestions are asked for; up to {most} are given");
             faults.refuse("suggestions_max", given);
         }
-        if keep.len() > limits.query_terms_max {
-            let most = limits.query_terms_max;
-            faults.refuse("keep", format!("there are {}; at most {most} are accepted", keep.len()));
-        }
+        fits("keep", keep.len(), limits, &mut faults);
         let keep = kept_attributes(&snapshot, keep, &mut faults);
         let has_query = query.is_some();
         // What a search asks besides, a suggestion does not.
