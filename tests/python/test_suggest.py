@@ -39,8 +39,10 @@ def test_a_suggested_edit_is_attainable(client, items):
 
 
 def test_what_is_not_attainable_is_told_with_what_is(client, items):
-    known = {name: sorted({item.labels[name] for item in items if name in item.labels}) for name in ("color", "pattern")}
-    pairs = ({"color": color, "pattern": pattern} for color in known["color"] for pattern in known["pattern"])
+    colors, patterns = (
+        sorted({item.labels[name] for item in items if name in item.labels}) for name in ("color", "pattern")
+    )
+    pairs = ({"color": color, "pattern": pattern} for color in colors for pattern in patterns)
     wanted = next((pair for pair in pairs if _carrying(items, pair) == 0), None)
     assert wanted is not None, "the catalogue has every pattern in every color"
     reached = client.search.Search(like(items[0].id, manipulations=_edits(**wanted))).attainability
