@@ -6,7 +6,7 @@ use crate::v1::field_value::Kind;
 use std::collections::BTreeSet;
 
 /// Between the keywords of one value.
-const BETWEEN_KEYWORDS: char = '|';
+const BETWEEN_KEYWORDS: &str = "|";
 /// The kinds and their names, which are those of the server's configuration.
 const NAMES: [(FieldKind, &str); 6] = [
     (FieldKind::Keyword, "keyword"),
@@ -68,7 +68,7 @@ pub fn read_value(kind: FieldKind, text: &str) -> Result<v1::FieldValue, String>
             Kind::Integer(text.parse().map_err(|_| wrong("a whole number, as in 12 or -3"))?)
         }
         FieldKind::Number => {
-            let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+            let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
             Kind::Number(number.ok_or_else(|| wrong("a number with a point, as in 49.90"))?)
         }
         FieldKind::Boolean if text.eq_ignore_ascii_case("true") => Kind::Boolean(true),
@@ -88,7 +88,7 @@ pub fn read_value(kind: FieldKind, text: &str) -> Result<v1::FieldValue, String>
 pub fn show_value(value: &v1::FieldValue) -> String {
     match &value.kind {
         Some(Kind::Keyword(text)) => text.clone(),
-        Some(Kind::Keywords(list)) => list.keywords.join(&BETWEEN_KEYWORDS.to_string()),
+        Some(Kind::Keywords(list)) => list.keywords.join(BETWEEN_KEYWORDS),
         Some(Kind::Integer(number)) => number.to_string(),
         Some(Kind::Number(number)) => number.to_string(),
         Some(Kind::Boolean(is_true)) => is_true.to_string(),

@@ -14,7 +14,10 @@
 //! Values are read by their field's kind, timestamps as RFC 3339 or a date. As `not` does, `!=` and `not in` let items pass
 //! that have no value; `and exists NAME` leaves them out.
 
+mod known;
 mod token;
+
+pub use known::{Known, Named};
 
 use crate::fields::{is_ordered, kind_name, read_value};
 use crate::v1;
@@ -22,81 +25,12 @@ use crate::v1::FieldKind;
 use crate::v1::field_filter::Condition;
 use crate::v1::field_range::{Lower, Upper};
 use crate::v1::filter::Node;
-use std::collections::{BTreeMap, BTreeSet};
+use known::{FIELD, LABEL};
 use std::fmt;
 use token::{Token, TokenKind, is_reserved, tokens};
 
 /// Parentheses and `not`s within one another: the depth that the server takes.
 const DEPTH_MAX: usize = 16;
-/// Names that a fault lists of those there are.
-const NAMED_MAX: usize = 20;
-const FIELD: &str = "field.";
-const LABEL: &str = "label.";
-
-/// What the names in a filter can be.
-#[derive(Clone, Debug, Default)]
-pub struct Known {
-    /// Fields and their kinds.
-    pub fields: BTreeMap<String, FieldKind>,
-    /// Attributes of which items have labels.
-    pub attributes: BTreeSet<String>,
-}
-
-/// What a name is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
-    /// A field of a kind.
-    Field(String, FieldKind),
-    /// An attribute.
-    Label(String),
-}
-
-impl Known {
-    /// What a catalogue has.
-    #[must_use]
-    pub fn of(stats: &v1::CatalogStatsResponse) -> Self {
-        Self {
-            fields: stats.fields.iter().map(|field| (field.field.clone(), field.kind())).collect(),
-            attributes: stats.labels.keys().cloned().collect(),
-        }
-    }
-
-    /// What a name is: `field.NAME`, `label.NAME`, or a field of that name or else an attribute. An attribute that is named
-    /// with `label.` need not be known: heads may know its labels before items have them.
-    ///
-    /// # Errors
-    /// That there is none, with those that there are.
-    pub fn resolve(&self, name: &str) -> Result<Named, String> {
-        if let Some(attribute) = name.strip_prefix(LABEL) {
-            return Ok(Named::Label(attribute.to_owned()));
-        }
-        let (is_field, bare) = name.strip_prefix(FIELD).map_or((false, name), |bare| (true, bare));
-        if let Some(kind) = self.fields.get(bare) {
-            return Ok(Named::Field(bare.to_owned(), *kind));
-        }
-        if !is_field && self.attributes.contains(bare) {
-            return Ok(Named::Label(bare.to_owned()));
-        }
-        let fields = list(self.fields.keys());
-        if is_field {
-            return Err(format!("there is no field {bare:?}; fields: {fields}"));
-        }
-        let attributes = list(self.attributes.iter());
-        Err(format!(
-            "{bare:?} is neither a field nor an attribute with labels; fields: {fields}; attributes: {attributes}"
-        ))
-    }
-}
-
-fn list<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
-    let more = names.len().saturating_sub(NAMED_MAX);
-    let shown: Vec<&str> = names.take(NAMED_MAX).map(String::as_str).collect();
-    match (shown.is_empty(), more) {
-        (true, _) => "none".to_owned(),
-        (false, 0) => shown.join(", "),
-        (false, more) => format!("{} and {more} more", shown.join(", ")),
-    }
-}
 
 /// Why a text is no filter, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +53,7 @@ impl fmt::Display for FilterFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Of one line, so that the mark stands below its place.
         let text: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        write!(f, "{}\n  {text}\n  {:>width$}", self.what, "^", width = self.column + 1)
+        write!(f, "{}\n  {text}\n  {}^", self.what, " ".repeat(self.column))
     }
 }
 
