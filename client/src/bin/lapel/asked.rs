@@ -76,7 +76,9 @@ impl Columns {
         for id in ids {
             let request = v1::GetItemRequest { id: id.to_owned() };
             match client.catalog.get_item(request).await {
-                Ok(answer) => columns.items.extend(answer.into_inner().item.map(|item| (id.to_owned(), item))),
+                Ok(answer) => {
+                    columns.items.extend(answer.into_inner().item.map(|item| (id.to_owned(), item)))
+                }
                 // Deleted since it was found.
                 Err(status) if status.code() == tonic::Code::NotFound => {}
                 Err(status) => return Err(status.into()),

@@ -29,7 +29,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> anyhow::Result<()> {
     let Options { ids, expression, dry_run, yes } = options;
     match asked::filter_of(client, expression.as_deref()).await? {
-        Some(filter) => by_filter(client, filter, Consent { dry_run, yes }, json).await,
+        Some(filter) => by_filter(client, filter, &Consent { dry_run, yes }, json).await,
         None => by_id(client, ids, json).await,
     }
 }
@@ -57,7 +57,7 @@ struct Consent {
 async fn by_filter(
     client: &mut Client,
     filter: v1::Filter,
-    consent: Consent,
+    consent: &Consent,
     json: bool,
 ) -> anyhow::Result<()> {
     let request = v1::DeleteItemsByFilterRequest {
@@ -67,7 +67,11 @@ async fn by_filter(
     };
     let found = client.catalog.delete_items_by_filter(request.clone()).await?.into_inner();
     if consent.dry_run || found.items == 0 {
-        return if json { output::json("DeleteItemsByFilterResponse", &found) } else { output::say(told(&found)) };
+        return if json {
+            output::json("DeleteItemsByFilterResponse", &found)
+        } else {
+            output::say(told(&found))
+        };
     }
     if !consent.yes && !agrees(&told(&found))? {
         bail!("nothing was deleted");
@@ -86,7 +90,9 @@ fn told(found: &v1::DeleteItemsByFilterResponse) -> String {
     let shown: Vec<&str> = found.first_ids.iter().take(SHOWN_MAX).map(String::as_str).collect();
     match (found.items, shown.is_empty()) {
         (items, true) => format!("{items} items pass"),
-        (items, false) if items > shown.len() as u64 => format!("{items} items pass: {}, ...", shown.join(", ")),
+        (items, false) if items > shown.len() as u64 => {
+            format!("{items} items pass: {}, ...", shown.join(", "))
+        }
         (items, false) => format!("{items} items pass: {}", shown.join(", ")),
     }
 }

@@ -29,12 +29,17 @@ fn one(asked: &v1::FacetRequest, facet: &v1::Facet) -> Counts {
         facet.counts.iter().map(|count| (count.value.clone(), count.items)).collect();
     rows.extend(intervals(&asked.bounds).into_iter().zip(facet.bucket_counts.iter().copied()));
     // Values of intervals are not told one by one.
-    let more = if asked.bounds.is_empty() { facet.values.saturating_sub(facet.counts.len() as u64) } else { 0 };
+    let more =
+        if asked.bounds.is_empty() { facet.values.saturating_sub(facet.counts.len() as u64) } else { 0 };
     if facet.missing > 0 {
         rows.push(("(none)".to_owned(), facet.missing));
     }
     if let (Some(least), Some(greatest)) = (&facet.least, &facet.greatest) {
-        return Counts { of: format!("{of} ({} to {})", show_value(least), show_value(greatest)), rows, more };
+        return Counts {
+            of: format!("{of} ({} to {})", show_value(least), show_value(greatest)),
+            rows,
+            more,
+        };
     }
     Counts { of, rows, more }
 }

@@ -31,7 +31,9 @@ pub(crate) fn read(fields: &Value) -> anyhow::Result<BTreeMap<String, v1::FieldV
         Value::Null => return Ok(BTreeMap::new()),
         Value::Object(object) => object,
         other => {
-            bail!("\"fields\" is {other} where values by field belong, as in {{\"price\": {{\"number\": 49.9}}}}")
+            bail!(
+                "\"fields\" is {other} where values by field belong, as in {{\"price\": {{\"number\": 49.9}}}}"
+            )
         }
     };
     let mut fields = BTreeMap::new();
@@ -43,7 +45,10 @@ pub(crate) fn read(fields: &Value) -> anyhow::Result<BTreeMap<String, v1::FieldV
 
 fn read_one(field: &str, value: &Value) -> anyhow::Result<v1::FieldValue> {
     let wrong = || {
-        format!("the field {field:?} is {value}; a value stands behind its kind ({}), as in {{\"number\": 49.9}}", kind_names())
+        format!(
+            "the field {field:?} is {value}; a value stands behind its kind ({}), as in {{\"number\": 49.9}}",
+            kind_names()
+        )
     };
     let object = value.as_object().filter(|object| object.len() == 1).with_context(wrong)?;
     let (kind, written) = object.iter().next().with_context(wrong)?;

@@ -27,7 +27,8 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
         "{} has no column to update items by: name one field:NAME:KIND, or after an attribute",
         told()
     );
-    let fields = table.fields.iter().map(|column| Ok(cells::column(column)?.0.to_owned()));
+    let fields = table.fields.iter();
+    let fields = fields.map(|column| cells::column(column).map(|(name, _)| name.to_owned()));
     let fields = fields.collect::<anyhow::Result<Vec<String>>>().with_context(told)?;
     let ItemTable { attributes, fields: _, rows } = table;
     let cleared = options.clear_empty.then_some(Cleared { attributes, fields });

@@ -131,7 +131,11 @@ fn columns_of_fields_become_values_and_a_cell_that_is_none_refuses_its_row() {
     let found = find(&shop).expect("found");
     assert_eq!(ids(&found), ["a", "c"]);
     let shown = |photo: &Photo| -> Vec<String> {
-        photo.fields.iter().map(|(f, value)| format!("{f} {}", lapel_client::fields::show_value(value))).collect()
+        photo
+            .fields
+            .iter()
+            .map(|(f, value)| format!("{f} {}", lapel_client::fields::show_value(value)))
+            .collect()
     };
     assert_eq!(shown(&found.photos[0]), ["price 49.9", "tags linen|summer"]);
     assert_eq!(found.photos[0].labels.len(), 1);
