@@ -251,7 +251,7 @@ mod tests {
         let mut html = String::new();
         write_card(&mut html, &ranked(&result), None, 1.0).expect("written");
         let counts = Counts { of: "<i>".into(), rows: vec![("<u>".into(), 3)], more: 1 };
-        write_counts(&mut html, &[("all", &[counts])]).expect("written");
+        write_counts(&mut html, &[("all", [counts].as_slice())]).expect("written");
         for tag in ["<script>", "<i>", "<u>"] {
             assert!(!html.contains(tag), "{html}");
         }

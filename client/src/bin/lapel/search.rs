@@ -147,7 +147,7 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
             notes: &notes,
             weights: &answer.head_weights,
             ranked: &ranked,
-            counts: &[("among all that pass", &all), ("among the results", &best)],
+            counts: &[("among all that pass", all.as_slice()), ("among the results", best.as_slice())],
         };
         page.write(client, file).await?;
     }
