@@ -62,6 +62,10 @@ async fn fields_come_from_a_table_are_updated_without_images_and_survive_an_expo
     std::fs::write(path("stock.csv"), "id,field:price:number\nb,\n").expect("written");
     sound(&server, &["items", "update", &path("stock.csv"), "--clear-empty"]).await;
     assert!(!item(&server, "b").await.fields.contains_key("price"));
+    let run =
+        sound(&server, &["items", "update", "--set", "in_stock=false", "--where", "color = green"]).await;
+    assert!(run.out.contains("updated 1 items, refused 0"), "{}", run.out);
+    assert_eq!(item(&server, "d").await.fields["in_stock"].kind, Some(Kind::Boolean(false)));
     sound(&server, &["items", "export", &path("exported")]).await;
     sound(&server, &["items", "delete", "a", "b", "c", "d"]).await;
     sound(&server, &["items", "import", &path("exported")]).await;
