@@ -1,5 +1,7 @@
 //! Client of a Lapel server: connections to its services, and the steps that take more than one message.
 
+pub mod fields;
+pub mod filter_text;
 mod gathered;
 mod tls_mistake;
 

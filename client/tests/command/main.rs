@@ -5,6 +5,7 @@
 mod backup;
 mod connection;
 mod import;
+mod shop;
 mod subject;
 mod tls;
 

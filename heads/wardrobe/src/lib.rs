@@ -14,10 +14,12 @@
 //! without a photo's name, a cell with a line break or another control character (a quote that is never closed takes the rest
 //! of the table into one), a photo outside of the folder.
 
+mod items;
 mod listing;
 mod spelling;
 mod text;
 
+pub use items::{ItemRow, ItemTable, read_items};
 pub use listing::{ListedPhoto, Listing, PassedOver, composed};
 pub use spelling::{letters_apart, nearest};
 
@@ -28,6 +30,8 @@ use std::path::{Component, Path, PathBuf};
 pub const TABLE: &str = "labels.csv";
 /// Columns that name or sort a photo and are no attributes.
 pub const NO_ATTRIBUTES: [&str; 4] = ["image", "id", "split", "view"];
+/// What the name of a column with values of a field begins with.
+pub const FIELD: &str = "field:";
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 /// Characters that are shown of a cell that cannot be meant.
 const START_SHOWN: usize = 20;
@@ -47,6 +51,9 @@ pub struct LabelledPhoto {
     pub split: String,
     /// Attribute to label; missing labels are not there.
     pub labels: BTreeMap<String, String>,
+    /// Cells of columns that begin with [`FIELD`], by what follows it, e.g. `price:number`; they are no labels. Empty ones
+    /// are not there.
+    pub fields: BTreeMap<String, String>,
 }
 
 /// Why a table cannot be read. Lines count from 1.
@@ -79,6 +86,21 @@ pub enum TableFault {
     NoImageColumn {
         /// The columns that are there.
         found: Vec<String>,
+    },
+    /// No column names the item.
+    #[error(
+        "the first line has no column \"id\" (found {}); columns are separated by commas, semicolons or tabs",
+        quoted(found)
+    )]
+    NoIdColumn {
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+    /// Values without an item.
+    #[error("line {line} has values but no \"id\"; name its item or empty the line")]
+    NoId {
+        /// The line.
+        line: usize,
     },
     /// A column is there twice.
     #[error("the first line has the column {column:?} twice; name one of them otherwise or delete it")]
@@ -185,8 +207,8 @@ fn find_by_unicode_form(rows: &mut [Result<LabelledPhoto, TableFault>], photos: 
 fn rows(file: &Path, photos: &Path) -> Result<Vec<Result<LabelledPhoto, TableFault>>, TableFault> {
     let bytes = std::fs::read(file).map_err(TableFault::Io)?;
     let (text, named) = text::decode(&bytes)?;
-    let separator = separator_of(&text, named)?;
-    let header = Header::read(&first_line(&text, separator).map_err(TableFault::Csv)?)?;
+    let separator = separator_of(&text, named, Key::Image)?;
+    let header = Header::read(&first_line(&text, separator).map_err(TableFault::Csv)?, Key::Image)?;
     let (mut found, mut lines) = (Vec::new(), Lines::of(&text));
     for row in reader(&text, separator).records() {
         let photo = row
@@ -235,19 +257,42 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The separator that gives a column `image`: the one that the table names, or another where the table was saved again.
-fn separator_of(text: &str, named: Option<u8>) -> Result<u8, TableFault> {
+/// What a table is of: the column that its rows are told apart by.
+#[derive(Clone, Copy)]
+enum Key {
+    Image,
+    Id,
+}
+
+impl Key {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Id => "id",
+        }
+    }
+
+    fn missing(self, found: Vec<String>) -> TableFault {
+        match self {
+            Self::Image => TableFault::NoImageColumn { found },
+            Self::Id => TableFault::NoIdColumn { found },
+        }
+    }
+}
+
+/// The separator that gives the key's column: the one that the table names, or another where the table was saved again.
+fn separator_of(text: &str, named: Option<u8>, key: Key) -> Result<u8, TableFault> {
     let mut found: Vec<String> = Vec::new();
     for separator in named.into_iter().chain(SEPARATORS) {
         let columns = first_line(text, separator).map_err(TableFault::Csv)?;
-        if columns.iter().any(|column| column.eq_ignore_ascii_case("image")) {
+        if columns.iter().any(|column| column.eq_ignore_ascii_case(key.column())) {
             return Ok(separator);
         }
         if columns.len() > found.len() {
             found = columns.iter().map(str::to_owned).collect();
         }
     }
-    Err(TableFault::NoImageColumn { found })
+    Err(key.missing(found))
 }
 
 /// What the columns are.
@@ -257,7 +302,7 @@ struct Header {
 }
 
 impl Header {
-    fn read(columns: &csv::StringRecord) -> Result<Self, TableFault> {
+    fn read(columns: &csv::StringRecord, key: Key) -> Result<Self, TableFault> {
         let plain = |column: &str| {
             let known = NO_ATTRIBUTES.into_iter().find(|known| column.eq_ignore_ascii_case(known));
             known.unwrap_or(column).to_owned()
@@ -267,19 +312,18 @@ impl Header {
         if let Some(column) = columns.iter().filter(|c| !c.is_empty()).find(|c| !seen.insert(c.as_str())) {
             return Err(TableFault::ColumnTwice { column: column.clone() });
         }
-        if !columns.iter().any(|column| column == "image") {
-            return Err(TableFault::NoImageColumn { found: columns });
+        if !columns.iter().any(|column| column == key.column()) {
+            return Err(key.missing(columns));
         }
         Ok(Self { columns })
     }
 
-    /// The photo of a row; `None` of an empty one.
-    fn photo(
+    /// The cells of a row, as those of a photo without a path.
+    fn cells(
         &self,
         row: &csv::StringRecord,
-        mut line: impl FnMut() -> usize,
-        photos: &Path,
-    ) -> Result<Option<LabelledPhoto>, TableFault> {
+        line: &mut impl FnMut() -> usize,
+    ) -> Result<LabelledPhoto, TableFault> {
         let mut photo = LabelledPhoto::default();
         for (at, value) in row.iter().enumerate().filter(|(_, value)| !value.is_empty()) {
             if value.chars().any(char::is_control) {
@@ -293,11 +337,26 @@ impl Header {
                 "id" => photo.id = value,
                 "split" => photo.split = value,
                 "view" => {}
-                attribute => {
-                    photo.labels.insert(attribute.to_owned(), value);
+                column => {
+                    let (name, cells) = match column.strip_prefix(FIELD) {
+                        Some(field) => (field, &mut photo.fields),
+                        None => (column, &mut photo.labels),
+                    };
+                    cells.insert(name.to_owned(), value);
                 }
             }
         }
+        Ok(photo)
+    }
+
+    /// The photo of a row; `None` of an empty one.
+    fn photo(
+        &self,
+        row: &csv::StringRecord,
+        mut line: impl FnMut() -> usize,
+        photos: &Path,
+    ) -> Result<Option<LabelledPhoto>, TableFault> {
+        let mut photo = self.cells(row, &mut line)?;
         if photo.name.is_empty() {
             let empty = row.iter().all(str::is_empty);
             return if empty { Ok(None) } else { Err(TableFault::NoImage { line: line() }) };

@@ -142,3 +142,10 @@ fn what_cannot_be_meant_is_refused_with_what_would_be_right() {
     assert!(refusal(b"\xff\xfei\0\n").contains("line 1 is not"));
     assert!(matches!(read(Path::new("/nowhere")), Err(WardrobeError { fault: TableFault::Io(_), .. })));
 }
+
+#[test]
+fn columns_of_fields_are_no_labels() {
+    let rows = table("image,color,field:price:number\na.jpg,red,49.90\nb.jpg,,\n").expect("read");
+    assert_eq!((rows[0].labels.len(), rows[0].fields["price:number"].as_str()), (1, "49.90"));
+    assert!(rows[1].labels.is_empty() && rows[1].fields.is_empty());
+}

@@ -2,7 +2,7 @@
 
 use crate::exported::{ITEMS, file_name};
 use crate::npy::Npy;
-use crate::output;
+use crate::{field_json, output};
 use anyhow::{Context, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -74,7 +74,8 @@ impl<'a> Writing<'a> {
             fs_err::write(self.folder.join(&name), &exported.image)?;
             image = Value::String(name);
         }
-        let line = json!({ "id": item.id, "labels": item.labels, "image": image });
+        let fields = field_json::write(&item.fields);
+        let line = json!({ "id": item.id, "labels": item.labels, "fields": fields, "image": image });
         writeln!(self.lines, "{line}")?;
         for v1::Signature { head, values } in exported.signatures {
             let file = self.folder.join(format!("signatures/{}.npy", file_name(&head)));

@@ -1,12 +1,12 @@
 //! The folder that `lapel items export` writes, and its import.
 //!
-//! `items.jsonl` has one line an item: its id, its labels and its image's file. `signatures/HEAD.npy` has one row a line,
+//! `items.jsonl` has one line an item: its id, its labels, its fields (see [`field_json`]) and its image's file. `signatures/HEAD.npy` has one row a line,
 //! in the same order; a row of NaN where the item has no signature of that head.
 
 use crate::npy::NpyRows;
-use crate::output;
 use crate::report::Report;
-use crate::upload::{Draft, Upload};
+use crate::upload::{Draft, Purpose, Upload};
+use crate::{field_json, output};
 use anyhow::{Context, bail, ensure};
 use lapel_client::{Client, v1};
 use serde_json::Value;
@@ -48,7 +48,7 @@ pub(crate) async fn import(
         total += 1;
     }
     let mut columns = columns(client, folder, total).await?;
-    let mut upload = Upload::new(client, report, total)?;
+    let mut upload = Upload::new(client, Purpose::Import, report, total)?;
     let sent = send(&mut upload, folder, &mut columns).await;
     upload.finish(sent, json)
 }
@@ -123,14 +123,15 @@ async fn send(upload: &mut Upload<'_>, folder: &Path, columns: &mut Columns) -> 
         if upload.skip(&line.id) {
             continue;
         }
-        let Line { id, labels, image } = line;
+        let Line { id, labels, fields, image } = line;
         if let (None, Some(file)) = (&image, &columns.left_out) {
             upload.refuse(id, format!("{place}: it has no image, and {file} cannot be read"))?;
             continue;
         }
         signatures.retain(|(is_external, _)| *is_external || image.is_none());
         let signatures = signatures.into_iter().map(|(_, signature)| signature).collect();
-        let item = v1::UpsertItemsRequest { id, labels, signatures, ..v1::UpsertItemsRequest::default() };
+        let item =
+            v1::UpsertItemsRequest { id, labels, fields, signatures, ..v1::UpsertItemsRequest::default() };
         upload.add(Draft { item, image: image.map(|name| folder.join(name)) }).await?;
     }
     upload.flush().await
@@ -140,6 +141,7 @@ async fn send(upload: &mut Upload<'_>, folder: &Path, columns: &mut Columns) -> 
 struct Line {
     id: String,
     labels: BTreeMap<String, String>,
+    fields: BTreeMap<String, v1::FieldValue>,
     image: Option<String>,
 }
 
@@ -152,7 +154,8 @@ impl Line {
             Value::String(name) => Some(below(name)?.to_owned()),
             other => bail!("\"image\" is {other} where the name of a file belongs"),
         };
-        Ok(Self { id, labels: labels(&value["labels"])?, image })
+        let fields = field_json::read(&value["fields"])?;
+        Ok(Self { id, labels: labels(&value["labels"])?, fields, image })
     }
 }
 
@@ -211,12 +214,15 @@ mod tests {
         let line =
             parse(r#"{"id": "a", "labels": {"color": "red"}, "image": "images/a.jpg"}"#).expect("sound");
         assert_eq!((line.labels["color"].as_str(), line.image.as_deref()), ("red", Some("images/a.jpg")));
-        let line = parse(r#"{"id": "a", "labels": {}, "image": null}"#).expect("sound");
-        assert!(line.labels.is_empty() && line.image.is_none());
+        assert!(line.fields.is_empty(), "an export of a version without fields");
+        let line = parse(r#"{"id": "a", "labels": {}, "fields": {"price": {"number": 5}}, "image": null}"#);
+        let line = line.expect("sound");
+        assert!(line.labels.is_empty() && line.image.is_none() && line.fields.len() == 1);
         for (text, why) in [
             (r#"{"id": "a", "labels": ["red"]}"#, "\"labels\" is [\"red\"]"),
             (r#"{"id": "a", "labels": "red"}"#, "\"labels\" is \"red\""),
             (r#"{"id": "a", "labels": {"color": 5}}"#, "the label of \"color\" is 5"),
+            (r#"{"id": "a", "fields": {"price": 5}}"#, "the field \"price\" is 5"),
             (r#"{"id": "a", "image": 5}"#, "\"image\" is 5"),
             (r#"{"id": "a", "image": "../a.jpg"}"#, "not in the export's folder"),
             (r#"{"id": "a", "image": "/etc/hosts"}"#, "not in the export's folder"),

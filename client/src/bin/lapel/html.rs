@@ -1,5 +1,7 @@
 //! Results as one web page with their pictures (the paper's Figure 7): no script, nothing loaded from elsewhere.
 
+use crate::facets::Counts;
+use crate::results::Ranked;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lapel_client::{Client, v1};
@@ -10,8 +12,12 @@ use std::path::Path;
 pub(crate) struct Page<'a> {
     pub(crate) query: Option<&'a v1::Query>,
     pub(crate) changes: Vec<String>,
+    /// Lines on what is attainable.
+    pub(crate) notes: &'a [String],
     pub(crate) weights: &'a [v1::HeadWeight],
-    pub(crate) results: &'a [v1::SearchResult],
+    pub(crate) ranked: &'a [Ranked<'a>],
+    /// Counts, and among what they are.
+    pub(crate) counts: &'a [(&'a str, &'a [Counts])],
 }
 
 const STYLE: &str = "
@@ -33,6 +39,7 @@ td:first-child{width:40%}
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bar{height:5px;background:#5b8def;border-radius:2px}
 .changed,.kept{color:var(--good)}.lacks{color:var(--bad)}.unknown{opacity:.6}
+.counts table{max-width:320px;margin:.4rem 0}.counts{margin-bottom:1rem}
 details{margin-top:.4rem}summary{cursor:pointer}";
 
 /// What [`v1::SearchResult::matches_all`] means.
@@ -49,17 +56,21 @@ impl Page<'_> {
         )?;
         writeln!(html, "<meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style>")?;
         self.write_query(client, &mut html).await?;
+        write_counts(&mut html, self.counts)?;
         writeln!(html, "<div class=\"grid\">")?;
-        let most =
-            self.results.iter().flat_map(|r| &r.explanation).flat_map(|e| &e.terms).map(|t| t.contribution);
-        let most = most.fold(1e-9, f64::max);
-        for (at, result) in self.results.iter().enumerate() {
-            let picture = item_picture(client, &result.item_id).await;
-            write_card(&mut html, at + 1, result, picture, most)?;
+        let terms = self.explanations().flat_map(|e| &e.terms).map(|t| t.contribution);
+        let most = terms.fold(1e-9, f64::max);
+        for ranked in self.ranked {
+            let picture = item_picture(client, &ranked.result.item_id).await;
+            write_card(&mut html, ranked, picture, most)?;
         }
         writeln!(html, "</div></html>")?;
         fs_err::write(file, html)?;
         Ok(())
+    }
+
+    fn explanations(&self) -> impl Iterator<Item = &v1::Explanation> {
+        self.ranked.iter().flat_map(|ranked| &ranked.result.explanation)
     }
 
     async fn write_query(&self, client: &mut Client, html: &mut String) -> anyhow::Result<()> {
@@ -77,8 +88,10 @@ impl Page<'_> {
             writeln!(html, "<span class=\"change\">{}</span>", escape(change))?;
         }
         writeln!(html, "<p>weights: {}</p>", escape(&crate::output::explained_weights(self.weights)))?;
-        let explained = self.results.iter().flat_map(|r| &r.explanation);
-        if explained.flat_map(|e| &e.attributes).any(|a| a.edited) {
+        for note in self.notes {
+            writeln!(html, "<p>{}</p>", escape(note))?;
+        }
+        if self.explanations().flat_map(|e| &e.attributes).any(|a| a.edited) {
             writeln!(html, "<p>{FRAME}</p>")?;
         }
         writeln!(html, "</div></div>")?;
@@ -88,11 +101,13 @@ impl Page<'_> {
 
 fn write_card(
     html: &mut String,
-    rank: usize,
-    result: &v1::SearchResult,
+    ranked: &Ranked<'_>,
     picture: Option<String>,
     most: f64,
 ) -> std::fmt::Result {
+    let Ranked { rank, group, result } = ranked;
+    // A further result of a group has no rank of its own.
+    let rank = if rank.is_empty() { "&middot;".to_owned() } else { format!("{rank}.") };
     let id = escape(&result.item_id);
     writeln!(html, "<div class=\"card{}\">", if result.matches_all { " all" } else { "" })?;
     match picture {
@@ -101,7 +116,10 @@ fn write_card(
     }
     let predicted = if result.matches_predicted { "; what was asked for is there (predicted)" } else { "" };
     let distance = result.distance;
-    writeln!(html, "<div class=\"id\">{rank}. {id}</div><div>distance {distance:.4}{predicted}</div>")?;
+    writeln!(html, "<div class=\"id\">{rank} {id}</div><div>distance {distance:.4}{predicted}</div>")?;
+    if !group.is_empty() {
+        writeln!(html, "<div>group {}</div>", escape(group))?;
+    }
     if let Some(explanation) = &result.explanation {
         writeln!(html, "<table>")?;
         for a in &explanation.attributes {
@@ -146,6 +164,26 @@ fn write_card(
     writeln!(html, "</div>")
 }
 
+/// Counts as tables that are closed at first.
+fn write_counts(html: &mut String, counts: &[(&str, &[Counts])]) -> std::fmt::Result {
+    for (among, counts) in counts.iter().filter(|(_, counts)| !counts.is_empty()) {
+        writeln!(html, "<details class=\"counts\"><summary>counts {}</summary>", escape(among))?;
+        for Counts { of, rows, more } in *counts {
+            writeln!(html, "<table><tr><td colspan=\"2\"><b>{}</b></td></tr>", escape(of))?;
+            for (value, items) in rows {
+                let value = escape(value);
+                writeln!(html, "<tr><td>{value}</td><td class=\"n\">{items}</td></tr>")?;
+            }
+            if *more > 0 {
+                writeln!(html, "<tr><td colspan=\"2\">and {more} more values</td></tr>")?;
+            }
+            writeln!(html, "</table>")?;
+        }
+        writeln!(html, "</details>")?;
+    }
+    Ok(())
+}
+
 async fn item_picture(client: &mut Client, id: &str) -> Option<String> {
     // An item without a picture is shown without one.
     let answer = client.image(id).await.ok()?;
@@ -164,11 +202,15 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn ranked(result: &v1::SearchResult) -> Ranked<'_> {
+        Ranked { rank: "1".into(), group: "<b>".into(), result }
+    }
+
     fn card(attributes: Vec<v1::AttributeMatch>, matches_all: bool) -> String {
         let explanation = Some(v1::Explanation { attributes, ..Default::default() });
         let result = v1::SearchResult { explanation, matches_all, ..Default::default() };
         let mut html = String::new();
-        write_card(&mut html, 1, &result, None, 1.0).expect("written");
+        write_card(&mut html, &ranked(&result), None, 1.0).expect("written");
         html
     }
 
@@ -207,7 +249,13 @@ mod tests {
     fn labels_cannot_break_out_of_the_page() {
         let result = v1::SearchResult { item_id: "<script>\"&".into(), ..v1::SearchResult::default() };
         let mut html = String::new();
-        write_card(&mut html, 1, &result, None, 1.0).expect("written");
-        assert!(!html.contains("<script>") && html.contains("&lt;script&gt;&quot;&amp;"));
+        write_card(&mut html, &ranked(&result), None, 1.0).expect("written");
+        let counts = Counts { of: "<i>".into(), rows: vec![("<u>".into(), 3)], more: 1 };
+        write_counts(&mut html, &[("all", [counts].as_slice())]).expect("written");
+        for tag in ["<script>", "<i>", "<u>"] {
+            assert!(!html.contains(tag), "{html}");
+        }
+        assert!(html.contains("&lt;script&gt;&quot;&amp;") && html.contains("group &lt;b&gt;"), "{html}");
+        assert!(html.contains("&lt;u&gt;</td><td class=\"n\">3</td>") && html.contains("and 1 more values"));
     }
 }

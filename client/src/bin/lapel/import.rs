@@ -3,7 +3,7 @@
 use crate::interruption::Interruption;
 use crate::photos::{Photo, Photos, Source};
 use crate::report::Report;
-use crate::upload::{Draft, Upload};
+use crate::upload::{Draft, Purpose, Upload};
 use crate::{exported, output};
 use anyhow::bail;
 use clap::Args;
@@ -32,7 +32,7 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     if photos.is_empty() && refused.is_empty() {
         bail!("there are no JPEG, PNG or WebP files in {}", folder.display());
     }
-    let mut upload = Upload::new(client, report, photos.len() + refused.len())?;
+    let mut upload = Upload::new(client, Purpose::Import, report, photos.len() + refused.len())?;
     for (name, why) in refused {
         upload.refuse(name, why)?;
     }
@@ -42,7 +42,7 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
 
 /// Makes sure that the server is reached as it wants to be: a connection that breaks later is worth another try. What the
 /// server says does not matter here.
-async fn reach(client: &mut Client) -> anyhow::Result<()> {
+pub(crate) async fn reach(client: &mut Client) -> anyhow::Result<()> {
     let request = v1::ListItemsRequest { page_size: 1, ..v1::ListItemsRequest::default() };
     match client.catalog.list_items(request).await {
         Err(status) if Interruption::of(&status) == Interruption::Connection => Err(status.into()),
@@ -55,8 +55,8 @@ async fn send(upload: &mut Upload<'_>, photos: Vec<Photo>) -> anyhow::Result<()>
         if upload.skip(&photo.id) {
             continue;
         }
-        let Photo { id, labels, path, .. } = photo;
-        let item = v1::UpsertItemsRequest { id, labels, ..v1::UpsertItemsRequest::default() };
+        let Photo { id, labels, fields, path, .. } = photo;
+        let item = v1::UpsertItemsRequest { id, labels, fields, ..v1::UpsertItemsRequest::default() };
         upload.add(Draft { item, image: Some(path) }).await?;
     }
     upload.flush().await

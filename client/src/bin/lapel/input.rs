@@ -60,7 +60,7 @@ pub(crate) fn weight(text: &str) -> anyhow::Result<(String, f64)> {
 pub(crate) fn filter(text: &str) -> anyhow::Result<v1::LabelFilter> {
     let (attribute, labels) = pair(text)?;
     let labels = labels.split(',').map(|l| l.trim().to_owned()).collect();
-    Ok(v1::LabelFilter { attribute, labels, allow_unknown: false })
+    Ok(v1::LabelFilter { attribute, labels, allow_unknown: false, exists: None })
 }
 
 fn pair(text: &str) -> anyhow::Result<(String, String)> {

@@ -1,7 +1,8 @@
 //! `lapel items`.
 
-use crate::{export, import, input, output};
+use crate::{asked, count, deletion, export, import, input, output, update};
 use clap::Subcommand;
+use lapel_client::fields::kind_name;
 use lapel_client::{Client, v1};
 use std::path::PathBuf;
 
@@ -18,8 +19,12 @@ pub(crate) enum Verb {
         /// Only items with a stored label: `--filter category=dress,skirt`; may be repeated.
         #[arg(long = "filter", value_name = "ATTRIBUTE=LABEL,...")]
         filter: Vec<String>,
+        /// Only items that pass this filter, as in `in_stock = true and price < 50`.
+        #[arg(long = "where", value_name = "EXPRESSION")]
+        expression: Option<String>,
     },
     /// Show one item.
+    #[command(visible_alias = "show")]
     Get {
         /// The item's id.
         id: String,
@@ -31,25 +36,26 @@ pub(crate) enum Verb {
         /// Where to.
         file: PathBuf,
     },
+    /// Count the items that pass a filter, and how many have which labels and values.
+    Count(count::Options),
     /// Import a folder of photos, with labels from a CSV file where there is one, or a folder written by `export`.
     Import(import::Options),
-    /// Write the whole catalogue to a folder: items.jsonl with the labels, images as files, signatures as .npy.
+    /// Write fields and labels of items that are there, from a CSV file, without their images.
+    Update(update::Options),
+    /// Write the whole catalogue to a folder: items.jsonl with labels and fields, images as files, signatures as .npy.
     Export(export::Options),
-    /// Delete items.
-    Delete {
-        /// The items' ids.
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
-    /// Count items, labels and missing signatures.
+    /// Delete items: those of the ids, or all that pass a filter.
+    Delete(deletion::Options),
+    /// Count items, labels, fields and missing signatures.
     Stats,
 }
 
 pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::Result<()> {
     match verb {
-        Verb::List { count, after, filter } => {
+        Verb::List { count, after, filter, expression } => {
             let filters = filter.iter().map(|f| input::filter(f)).collect::<anyhow::Result<_>>()?;
-            let request = v1::ListItemsRequest { page_size: count, page_token: after, filters };
+            let filter = asked::filter_of(client, expression.as_deref()).await?;
+            let request = v1::ListItemsRequest { page_size: count, page_token: after, filters, filter };
             let answer = client.catalog.list_items(request).await?.into_inner();
             if json {
                 return output::json("ListItemsResponse", &answer);
@@ -68,32 +74,25 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             output::say(format!("wrote {} ({})", file.display(), answer.content_type))
         }
         Verb::Import(options) => import::run(client, &options, json).await,
+        Verb::Count(options) => count::run(client, &options, json).await,
+        Verb::Update(options) => update::run(client, &options, json).await,
         Verb::Export(options) => export::run(client, &options).await,
-        Verb::Delete { ids } => {
-            let answer = client
-                .catalog
-                .delete_items(v1::DeleteItemsRequest { ids, ..Default::default() })
-                .await?
-                .into_inner();
-            if json {
-                return output::json("DeleteItemsResponse", &answer);
-            }
-            let missing = if answer.not_found.is_empty() {
-                String::new()
-            } else {
-                format!("; not there: {}", answer.not_found.join(", "))
-            };
-            output::say(format!("deleted {}{missing}", answer.deleted))
-        }
+        Verb::Delete(options) => deletion::run(client, options, json).await,
         Verb::Stats => stats(client, json).await,
     }
 }
 
 fn show(items: &[v1::Item]) -> anyhow::Result<()> {
-    let mut table = output::table(&["item", "image", "signatures", "labels"]);
+    let mut table = output::table(&["item", "image", "signatures", "labels", "fields"]);
     for item in items {
         let image = if item.has_image { "yes" } else { "no" };
-        table.add_row([item.id.clone(), image.into(), item.heads.join(", "), output::labels(&item.labels)]);
+        table.add_row([
+            item.id.clone(),
+            image.into(),
+            item.heads.join(", "),
+            output::labels(&item.labels),
+            output::fields(&item.fields),
+        ]);
     }
     output::say(table)
 }
@@ -126,5 +125,15 @@ async fn stats(client: &mut Client, json: bool) -> anyhow::Result<()> {
         ))?;
     }
     output::say(heads)?;
-    output::say(labels)
+    output::say(labels)?;
+    if answer.fields.is_empty() {
+        return Ok(());
+    }
+    let mut fields = output::table(&["field", "kind", "items with a value", "declared"]);
+    for field in &answer.fields {
+        let declared = if field.declared { "yes" } else { "" };
+        let kind = kind_name(field.kind()).to_owned();
+        fields.add_row([field.field.clone(), kind, field.items.to_string(), declared.into()]);
+    }
+    output::say(fields)
 }

@@ -1,9 +1,15 @@
 //! `lapel`: the command line of a Lapel server.
 
+mod asked;
 mod backup;
+mod cells;
+mod count;
+mod deletion;
 mod describe;
 mod export;
 mod exported;
+mod facets;
+mod field_json;
 mod generations;
 mod heads;
 mod html;
@@ -17,8 +23,12 @@ mod output;
 mod photos;
 mod pick;
 mod profiles;
+mod reach;
 mod report;
+mod results;
 mod search;
+mod suggest;
+mod update;
 mod upload;
 
 use anyhow::{Context, anyhow};
@@ -58,13 +68,15 @@ enum Verb {
     /// Say what the server sees in a photo or an item.
     Describe(describe::Options),
     /// Find the items most like a photo or an item, with attributes changed or weighted.
-    Search(search::Options),
+    Search(Box<search::Options>),
+    /// Say which changes of a photo or an item lead to items, best first.
+    Suggest(suggest::Options),
     /// Turn picked items into weights and search with them.
     Pick(pick::Options),
     /// List, register, update, promote, roll back and retire heads.
     #[command(subcommand)]
     Heads(heads::Verb),
-    /// List, read, import, export and delete items.
+    /// List, read, count, import, update, export and delete items.
     #[command(subcommand)]
     Items(items::Verb),
     /// Save, read, undo and delete profiles.
@@ -104,7 +116,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .with_context(|| format!("no Lapel server answers at {server}; start one, or give --server"))?;
     match verb {
         Verb::Describe(options) => describe::run(&mut client, options, json).await,
-        Verb::Search(options) => search::run(&mut client, options, json).await,
+        Verb::Search(options) => search::run(&mut client, &options, json).await,
+        Verb::Suggest(options) => suggest::run(&mut client, options, json).await,
         Verb::Pick(options) => pick::run(&mut client, options, json).await,
         Verb::Heads(verb) => heads::run(&mut client, verb, json).await,
         Verb::Items(verb) => items::run(&mut client, verb, json).await,

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use comfy_table::{ContentArrangement, Table, presets};
+use lapel_client::fields::show_value;
 use lapel_client::v1;
 use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
@@ -45,6 +46,16 @@ fn value<M: Message>(name: &str, message: &M) -> anyhow::Result<serde_json::Valu
 /// `attribute: label` pairs on one line.
 pub(crate) fn labels(labels: &BTreeMap<String, String>) -> String {
     labels.iter().map(|(a, l)| format!("{a}: {l}")).collect::<Vec<_>>().join(", ")
+}
+
+/// `field: value` pairs on one line.
+pub(crate) fn fields(fields: &BTreeMap<String, v1::FieldValue>) -> String {
+    fields.iter().map(|(f, value)| format!("{f}: {}", show_value(value))).collect::<Vec<_>>().join(", ")
+}
+
+/// A change of an attribute, as it is asked for.
+pub(crate) fn change(manipulation: &v1::Manipulation) -> String {
+    format!("{} = {}", manipulation.attribute, manipulation.label)
 }
 
 /// Weights on one line, heaviest first.

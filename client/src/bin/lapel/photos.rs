@@ -1,7 +1,9 @@
 //! The photos that an import sends: which files they are, and which items they become.
 
+use crate::cells;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use lapel_client::v1;
 use lapel_wardrobe::{Listing, PassedOver, TABLE, photo_folder, photo_id, read_rows};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -16,7 +18,8 @@ pub(crate) struct Source {
     /// Folder of photos (JPEG, PNG, WebP) and of folders of them; its `images` folder where it has one.
     pub(crate) folder: PathBuf,
     /// CSV file of labels: a column `image` with file names, one column an attribute, empty cells missing; columns `id`
-    /// (the items' ids), `split` and `view` are no labels. Separated by commas, semicolons or tabs.
+    /// (the items' ids), `split` and `view` are no labels. Columns `field:NAME:KIND` are values of fields, as in
+    /// `field:price:number`; kinds are keyword, keywords (separated by `|`), integer, number, boolean and timestamp. Separated by commas, semicolons or tabs.
     /// Default: `labels.csv` in the folder, where it exists.
     #[arg(long)]
     labels: Option<PathBuf>,
@@ -39,6 +42,7 @@ pub(crate) struct Photo {
     pub(crate) id: String,
     has_own_id: bool,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) fields: BTreeMap<String, v1::FieldValue>,
     split: String,
 }
 
@@ -77,16 +81,25 @@ impl Photos {
 
     fn of_table(table: &Path, folder: &Path, listing: &Listing) -> anyhow::Result<Self> {
         let mut found = Self::default();
-        for row in read_rows(table, folder)? {
+        let rows = read_rows(table, folder)?;
+        // A column that cannot be read is not the fault of a row.
+        for column in rows.iter().flatten().flat_map(|row| row.fields.keys()) {
+            cells::column(column).with_context(|| table.display().to_string())?;
+        }
+        for row in rows {
             match row {
-                Ok(row) => found.photos.push(Photo {
-                    name: row.name,
-                    path: row.path,
-                    id: row.id,
-                    has_own_id: row.has_own_id,
-                    labels: row.labels,
-                    split: row.split,
-                }),
+                Ok(row) => match cells::values(&row.fields) {
+                    Ok(fields) => found.photos.push(Photo {
+                        name: row.name,
+                        path: row.path,
+                        id: row.id,
+                        has_own_id: row.has_own_id,
+                        labels: row.labels,
+                        fields,
+                        split: row.split,
+                    }),
+                    Err(error) => found.refused.push((row.name, format!("{error:#}"))),
+                },
                 Err(fault) => found.refused.push((table.display().to_string(), fault.to_string())),
             }
         }
@@ -118,6 +131,7 @@ impl Photos {
             path: listed.path,
             has_own_id: false,
             labels: BTreeMap::new(),
+            fields: BTreeMap::new(),
             split: String::new(),
         };
         let (unusable, rest): (Vec<_>, Vec<_>) = listing

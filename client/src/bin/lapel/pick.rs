@@ -1,7 +1,9 @@
 //! `lapel pick`.
 
+use crate::asked::{self, Columns};
+use crate::results::{self, Look};
 use crate::search::Results;
-use crate::{html, input, output, search};
+use crate::{html, input, output};
 use clap::Args;
 use comfy_table::Table;
 use lapel_client::{Client, v1};
@@ -47,11 +49,12 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         k: options.results.k,
         explain: options.results.explained(),
         distance_max: options.results.distance_max,
-        filter: None,
         unwanted_ids: options.unwanted.clone(),
         as_before: options.as_before,
+        filter: asked::filter_of(client, options.results.expression.as_deref()).await?,
     };
     let answer = client.feedback.personalise(request).await?.into_inner();
+    let ranked = results::ranked(&answer.results, 0);
     if let Some(file) = &options.results.html {
         let mut changes = vec![format!("picked {}", options.ids.join(", "))];
         if !options.unwanted.is_empty() {
@@ -61,8 +64,10 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         let page = html::Page {
             query: query.as_ref(),
             changes,
+            notes: &[],
             weights: &answer.head_weights,
-            results: &answer.results,
+            ranked: &ranked,
+            counts: &[],
         };
         page.write(client, file).await?;
     }
@@ -85,13 +90,15 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
             answer.replaced_query_item_id
         ))?;
     }
-    search::print(&answer.results, options.results.explain)?;
-    let weights = search::shown_weights(&answer.head_weights, &answer.weights, options.results.explain);
-    search::summary(&weights, answer.plan.as_ref(), answer.generation)?;
+    let ids = ranked.iter().map(|ranked| ranked.result.item_id.as_str());
+    let columns = Columns::read(client, &options.results.show, ids).await?;
+    results::print(&ranked, &Look { explain: options.results.explain, group_by: None, columns: &columns })?;
+    let weights = results::shown_weights(&answer.head_weights, &answer.weights, options.results.explain);
+    results::summary(&weights, answer.plan.as_ref(), answer.generation)?;
     if let Some(profile) = saved {
         output::say(format!("saved profile {} (version {})", profile.name, profile.version))?;
     }
-    search::wrote(options.results.html.as_ref())
+    results::wrote(options.results.html.as_ref())
 }
 
 /// The weights with the distances that led to them: sums over the picks' pairs, as in Eq. 5, or means where there are unwanted

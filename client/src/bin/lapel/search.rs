@@ -1,9 +1,14 @@
-//! `lapel search`, and the printing of results that `lapel pick` shares.
+//! `lapel search`.
 
-use crate::{html, input, output};
+use crate::asked::{self, Columns};
+use crate::results::{self, Look};
+use crate::{facets, html, input, output, reach};
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
+use lapel_client::filter_text::Known;
 use lapel_client::{Client, v1};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -24,9 +29,51 @@ pub(crate) struct Options {
     profile: Option<String>,
     #[command(flatten)]
     results: Results,
+    #[command(flatten)]
+    pages: Pages,
+    #[command(flatten)]
+    counts: Counted,
     /// Force the exact scan.
     #[arg(long)]
     exact: bool,
+}
+
+/// How results are grouped, spread and passed over.
+#[derive(Args)]
+struct Pages {
+    /// One result for each value of a field, as in `--group-by product`; -k is then the number of groups.
+    #[arg(long, value_name = "FIELD", conflicts_with = "diverse")]
+    group_by: Option<String>,
+    /// Results a group.
+    #[arg(long, value_name = "NUMBER", requires = "group_by")]
+    per_group: Option<u32>,
+    /// Results that differ among themselves: 0 (only difference) to 1 (only likeness), as in `--diverse 0.7`.
+    #[arg(long, value_name = "RELEVANCE", conflicts_with_all = ["page", "pages"])]
+    diverse: Option<f64>,
+    /// Nearest results that different ones are chosen from. Default: 4 times -k.
+    #[arg(long, value_name = "NUMBER", requires = "diverse")]
+    pool: Option<u32>,
+    /// Results to pass over at the beginning.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, conflicts_with_all = ["page", "pages"])]
+    offset: u32,
+    /// Go on behind a page: what the same search said for its next one.
+    #[arg(long, value_name = "TOKEN")]
+    page: Option<String>,
+    /// Pages of -k results to fetch; the token of the page behind them is told.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pages: Option<u32>,
+}
+
+/// What is counted.
+#[derive(Args)]
+struct Counted {
+    /// Count all items that pass the filters by the labels of an attribute or the values of a field, as in `--facet brand`,
+    /// or between bounds, as in `--facet price=20,50`; may be repeated.
+    #[arg(long = "facet", value_name = "NAME[=BOUND,...]")]
+    facet: Vec<String>,
+    /// Count the results themselves; may be repeated.
+    #[arg(long = "result-facet", value_name = "NAME[=BOUND,...]", conflicts_with_all = ["page", "pages"])]
+    result_facet: Vec<String>,
 }
 
 /// Which results, and how they are shown.
@@ -41,6 +88,13 @@ pub(crate) struct Results {
     /// Only items with a stored label: `--filter category=dress,skirt`; may be repeated.
     #[arg(long = "filter", value_name = "ATTRIBUTE=LABEL,...")]
     pub(crate) filter: Vec<String>,
+    /// Only items that pass this filter: `--where 'in_stock = true and price < 50 and color in (red, blue)'`. Names are
+    /// fields or attributes; and, or, not, parentheses, =, !=, <, <=, >, >=, in (...), exists NAME, missing NAME.
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    pub(crate) expression: Option<String>,
+    /// Show fields or labels as columns: `--show price,brand`.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub(crate) show: Vec<String>,
     /// Leave an item out; may be repeated.
     #[arg(long = "exclude", value_name = "ID")]
     pub(crate) exclude: Vec<String>,
@@ -57,50 +111,137 @@ impl Results {
         self.filter.iter().map(|f| input::filter(f)).collect()
     }
 
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.expression.is_some() || !self.filter.is_empty()
+    }
+
     /// A page always explains.
     pub(crate) fn explained(&self) -> bool {
         self.explain || self.html.is_some()
     }
 }
 
-pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> anyhow::Result<()> {
-    use v1::search_request::Weighting;
-    let query = input::subject(&options.subject)?.into_query();
-    let by_head = options.weight.iter().map(|w| input::weight(w)).collect::<anyhow::Result<_>>()?;
-    let weighting = match options.profile {
-        Some(profile) => Some(Weighting::Profile(profile)),
-        None if options.weight.is_empty() => None,
-        None => Some(Weighting::Weights(v1::Weights { by_head, only_named: options.only })),
+pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
+    let counts = &options.counts;
+    let names =
+        options.results.expression.is_some() || !counts.facet.is_empty() || !counts.result_facet.is_empty();
+    let known = if names { asked::known(client).await? } else { Known::default() };
+    let request = options.request(&known)?;
+    let answer = pages(client, &request, options.pages.pages.unwrap_or(1)).await;
+    let answer = answer.map_err(|status| input::refused(&options.subject, status))?;
+    let (all, best) = (
+        facets::counts(&request.facets, &answer.facets),
+        facets::counts(&request.result_facets, &answer.result_facets),
+    );
+    let notes = reach::lines(&answer.manipulations, answer.attainability.as_ref());
+    let group_by = options.pages.group_by.as_deref();
+    let ranked = match group_by {
+        Some(_) => results::grouped(&answer.groups, options.pages.offset),
+        None => results::ranked(&answer.results, options.pages.offset),
     };
-    let manipulations =
-        options.set.iter().map(|m| input::manipulation(m)).collect::<anyhow::Result<Vec<_>>>()?;
-    let request = v1::SearchRequest {
-        query: Some(query.clone()),
-        manipulations,
-        weighting,
-        filters: options.results.filters()?,
-        exclude_ids: options.results.exclude.clone(),
-        k: options.results.k,
-        explain: options.results.explained(),
-        exact: options.exact,
-        plan: v1::PlanKind::Unspecified.into(),
-        distance_max: options.results.distance_max,
-    };
-    let answer = client.search.search(request).await;
-    let answer = answer.map_err(|status| input::refused(&options.subject, status))?.into_inner();
     if let Some(file) = &options.results.html {
         let changes = answer.manipulations.iter().map(|m| format!("{} → {}", m.attribute, m.label)).collect();
         let page = html::Page {
-            query: Some(&query),
+            query: request.query.as_ref(),
             changes,
+            notes: &notes,
             weights: &answer.head_weights,
-            results: &answer.results,
+            ranked: &ranked,
+            counts: &[("among all that pass", all.as_slice()), ("among the results", best.as_slice())],
         };
         page.write(client, file).await?;
     }
     if json {
         return output::json("SearchResponse", &answer);
     }
+    tell_changes(&answer)?;
+    notes.iter().try_for_each(output::say)?;
+    let ids = ranked.iter().map(|ranked| ranked.result.item_id.as_str());
+    let columns = Columns::read(client, &options.results.show, ids).await?;
+    results::print(&ranked, &Look { explain: options.results.explain, group_by, columns: &columns })?;
+    facets::print("among all that pass", &all)?;
+    facets::print("among the results", &best)?;
+    if options.results.is_filtered() {
+        output::say(format!("{} items pass", answer.items_passing))?;
+    }
+    let weights = results::shown_weights(&answer.head_weights, &answer.weights, options.results.explain);
+    results::summary(&weights, answer.plan.as_ref(), answer.generation)?;
+    if !answer.next_page_token.is_empty() {
+        output::say(format!("next page: --page {}", URL_SAFE_NO_PAD.encode(&answer.next_page_token)))?;
+    }
+    results::wrote(options.results.html.as_ref())
+}
+
+impl Options {
+    fn request(&self, known: &Known) -> anyhow::Result<v1::SearchRequest> {
+        use v1::search_request::Weighting;
+        let by_head = self.weight.iter().map(|w| input::weight(w)).collect::<anyhow::Result<_>>()?;
+        let weighting = match &self.profile {
+            Some(profile) => Some(Weighting::Profile(profile.clone())),
+            None if self.weight.is_empty() => None,
+            None => Some(Weighting::Weights(v1::Weights { by_head, only_named: self.only })),
+        };
+        let Pages { group_by, per_group, diverse, pool, offset, page, pages } = &self.pages;
+        let facets = |names: &[String]| -> anyhow::Result<Vec<v1::FacetRequest>> {
+            names.iter().map(|name| asked::facet(name, known)).collect()
+        };
+        let expression = self.results.expression.as_deref();
+        Ok(v1::SearchRequest {
+            query: Some(input::subject(&self.subject)?.into_query()),
+            manipulations: self.set.iter().map(|m| input::manipulation(m)).collect::<anyhow::Result<_>>()?,
+            weighting,
+            filters: self.results.filters()?,
+            exclude_ids: self.results.exclude.clone(),
+            k: self.results.k,
+            explain: self.results.explained(),
+            exact: self.exact,
+            plan: v1::PlanKind::Unspecified.into(),
+            distance_max: self.results.distance_max,
+            filter: expression.map(|text| asked::filter(text, known)).transpose()?,
+            group_by: group_by.as_ref().map(|field| v1::Grouping {
+                field: field.clone(),
+                results_max: per_group.unwrap_or_default(),
+            }),
+            diversity: diverse.map(|relevance| v1::Diversity { relevance, pool: pool.unwrap_or_default() }),
+            offset: *offset,
+            page_token: page.as_deref().map(page_token).transpose()?.unwrap_or_default(),
+            paged: page.is_some() || pages.is_some(),
+            facets: facets(&self.counts.facet)?,
+            result_facets: facets(&self.counts.result_facet)?,
+        })
+    }
+}
+
+/// The bytes of a token, as this command prints it or as JSON has it.
+fn page_token(text: &str) -> anyhow::Result<Vec<u8>> {
+    let plain = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    URL_SAFE_NO_PAD.decode(plain).context("--page takes the token that a search printed, whole and unchanged")
+}
+
+/// The results of several pages as those of one.
+async fn pages(
+    client: &mut Client,
+    request: &v1::SearchRequest,
+    pages: u32,
+) -> Result<v1::SearchResponse, tonic::Status> {
+    let mut whole = client.search.search(request.clone()).await?.into_inner();
+    for _ in 1..pages {
+        if whole.next_page_token.is_empty() {
+            break;
+        }
+        let page_token = std::mem::take(&mut whole.next_page_token);
+        // The token holds what the query was seen as: its picture need not be sent again.
+        let next = v1::SearchRequest { query: None, page_token, ..request.clone() };
+        let page = client.search.search(next).await?.into_inner();
+        whole.results.extend(page.results);
+        whole.groups.extend(page.groups);
+        whole.next_page_token = page.next_page_token;
+    }
+    Ok(whole)
+}
+
+/// Says what became of the changes that were asked for.
+fn tell_changes(answer: &v1::SearchResponse) -> anyhow::Result<()> {
     for m in &answer.manipulations {
         let whose = if m.prototype_from_catalog { "items of the catalogue" } else { "items of its training" };
         output::say(format!(
@@ -111,90 +252,21 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
     if answer.manipulations.len() > 1 {
         output::say(format!("{} items carry all wanted labels together", answer.items_with_all_labels))?;
     }
-    print(&answer.results, options.results.explain)?;
-    let weights = shown_weights(&answer.head_weights, &answer.weights, options.results.explain);
-    summary(&weights, answer.plan.as_ref(), answer.generation)?;
-    wrote(options.results.html.as_ref())
+    Ok(())
 }
 
-/// The results as a table; with reasons below each where asked for.
-pub(crate) fn print(results: &[v1::SearchResult], explain: bool) -> anyhow::Result<()> {
-    let mut table = output::table(&["", "item", "distance", "match", if explain { "why" } else { "labels" }]);
-    for (at, result) in results.iter().enumerate() {
-        let last = match &result.explanation {
-            Some(explanation) if explain => why(explanation),
-            Some(_) | None => output::labels(&result.labels),
-        };
-        let matches = match (result.matches_all, result.matches_predicted) {
-            (true, true) => "all (predicted)",
-            (true, false) => "all",
-            (false, _) => "",
-        };
-        table.add_row([
-            (at + 1).to_string(),
-            result.item_id.clone(),
-            format!("{:.4}", result.distance),
-            matches.into(),
-            last,
-        ]);
-    }
-    output::say(table)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Weights on one line; with what led to them where asked for, and where the server says it.
-pub(crate) fn shown_weights(
-    explained: &[v1::HeadWeight],
-    weights: &BTreeMap<String, f64>,
-    explain: bool,
-) -> String {
-    if explain && !explained.is_empty() {
-        output::explained_weights(explained)
-    } else {
-        output::weights(weights)
-    }
-}
-
-pub(crate) fn summary(weights: &str, plan: Option<&v1::SearchPlan>, generation: u64) -> anyhow::Result<()> {
-    let plan = plan.map_or(String::new(), |p| {
-        let kind = p.kind().as_str_name().trim_start_matches("PLAN_KIND_").to_lowercase().replace('_', " ");
-        let missing = if p.missing > 0 { format!(", {} lack a signature", p.missing) } else { String::new() };
-        let rescored =
-            if p.rescored > 0 { format!(", {} scored exactly", p.rescored) } else { String::new() };
-        format!("; plan: {kind} of {} items{rescored}{missing}", p.scanned)
-    });
-    output::say(format!("weights: {weights}{plan}; generation {generation}"))
-}
-
-pub(crate) fn wrote(file: Option<&PathBuf>) -> anyhow::Result<()> {
-    file.map_or(Ok(()), |file| output::say(format!("wrote {}", file.display())))
-}
-
-fn why(explanation: &v1::Explanation) -> String {
-    let terms = explanation.terms.iter().map(|t| {
-        let missing = if t.missing { " (expected: no signature)" } else { "" };
-        format!("{} {:.2} × {:.3} = {:.3}{missing}", t.head, t.weight, t.distance, t.contribution)
-    });
-    let attribute = |a: &v1::AttributeMatch| match a.outcome() {
-        v1::AttributeOutcome::Changed => ("changed", format!("{}: {}", a.attribute, a.found)),
-        v1::AttributeOutcome::Kept => ("kept", format!("{}: {}", a.attribute, a.found)),
-        _ if a.edited && a.found.is_empty() => ("lacks", format!("{}: {}", a.attribute, a.wanted)),
-        _ if a.edited && a.unsure => {
-            ("lacks", format!("{}: {} (unsure: {})", a.attribute, a.wanted, a.found))
+    #[test]
+    fn a_token_is_read_as_it_is_printed_and_as_json_has_it() {
+        use base64::engine::general_purpose::STANDARD;
+        for token in [vec![0xfb, 0xff, 0xfe], vec![1], vec![0xff; 100]] {
+            for text in [URL_SAFE_NO_PAD.encode(&token), STANDARD.encode(&token)] {
+                assert_eq!(page_token(&text).expect("read"), token, "{text}");
+            }
         }
-        _ if a.edited => ("lacks", format!("{}: {} ({} there)", a.attribute, a.wanted, a.found)),
-        v1::AttributeOutcome::Differs => {
-            ("differs", format!("{}: {} for {}", a.attribute, a.found, a.wanted))
-        }
-        v1::AttributeOutcome::Unknown | v1::AttributeOutcome::Unspecified => ("", String::new()),
-    };
-    let attributes: Vec<_> = explanation.attributes.iter().map(attribute).collect();
-    let mut lines = vec![terms.collect::<Vec<_>>().join("\n")];
-    for name in ["changed", "lacks", "kept", "differs"] {
-        let these = attributes.iter().filter(|(what, _)| *what == name);
-        let list: Vec<&str> = these.map(|(_, text)| text.as_str()).collect();
-        if !list.is_empty() {
-            lines.push(format!("{name} {}", list.join(", ")));
-        }
+        assert!(page_token("not a token").is_err());
     }
-    lines.join("\n")
 }

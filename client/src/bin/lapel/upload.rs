@@ -43,6 +43,15 @@ impl Draft {
     }
 }
 
+/// What an upload is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Items are added or replaced.
+    Import,
+    /// Parts of items that are there are written.
+    Update,
+}
+
 /// An upload of items, over a connection that works. What cannot be sent is refused like what the server refuses, and the
 /// rest goes on.
 pub(crate) struct Upload<'a> {
@@ -53,6 +62,7 @@ pub(crate) struct Upload<'a> {
 
 /// What has become of the items so far.
 struct Outcome {
+    purpose: Purpose,
     report: Option<Report>,
     results: Vec<v1::UpsertResult>,
     /// Items that an earlier run stored.
@@ -63,11 +73,19 @@ struct Outcome {
 
 impl<'a> Upload<'a> {
     /// An upload of `total` items; those that `report` says are stored are to be left out.
-    pub(crate) fn new(client: &'a mut Client, report: Option<Report>, total: usize) -> anyhow::Result<Self> {
-        let style =
-            ProgressStyle::with_template("importing {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}")?;
+    pub(crate) fn new(
+        client: &'a mut Client,
+        purpose: Purpose,
+        report: Option<Report>,
+        total: usize,
+    ) -> anyhow::Result<Self> {
+        let template = match purpose {
+            Purpose::Import => "importing {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}",
+            Purpose::Update => "updating {bar:32} {pos}/{len} {elapsed} (left {eta}) {msg}",
+        };
+        let style = ProgressStyle::with_template(template)?;
         let bar = ProgressBar::new(total as u64).with_style(style);
-        let outcome = Outcome { report, results: Vec::new(), skipped: 0, total, bar };
+        let outcome = Outcome { purpose, report, results: Vec::new(), skipped: 0, total, bar };
         Ok(Self { client, drafts: Vec::new(), outcome })
     }
 
@@ -252,12 +270,12 @@ impl Outcome {
 
     fn finish(self, sent: anyhow::Result<()>, json: bool) -> anyhow::Result<()> {
         self.bar.finish();
-        let Self { results, skipped, total, report, .. } = self;
+        let Self { purpose, results, skipped, total, report, .. } = self;
         let answer = v1::UpsertItemsResponse { results };
         if json {
             output::json("UpsertItemsResponse", &answer)?;
         } else {
-            tell(&answer.results, skipped)?;
+            tell(&answer.results, purpose, skipped)?;
         }
         if sent.is_err() {
             let unsent = total.saturating_sub(skipped + answer.results.len());
@@ -273,7 +291,7 @@ impl Outcome {
     }
 }
 
-fn tell(results: &[v1::UpsertResult], skipped: usize) -> anyhow::Result<()> {
+fn tell(results: &[v1::UpsertResult], purpose: Purpose, skipped: usize) -> anyhow::Result<()> {
     let refused: Vec<_> = results.iter().filter_map(|r| Some((&r.id, r.error.as_ref()?))).collect();
     if !refused.is_empty() {
         let mut table = output::table(&["refused", "why"]);
@@ -283,15 +301,20 @@ fn tell(results: &[v1::UpsertResult], skipped: usize) -> anyhow::Result<()> {
         output::say(table)?;
     }
     if refused.len() > SHOWN_MAX {
-        output::say(format!("and {} more; --report FILE has them all", refused.len() - SHOWN_MAX))?;
+        let more = refused.len() - SHOWN_MAX;
+        let all = match purpose {
+            Purpose::Import => "--report FILE",
+            Purpose::Update => "--json",
+        };
+        output::say(format!("and {more} more; {all} has them all"))?;
+    }
+    let (stored, refused) = (results.len() - refused.len(), refused.len());
+    if purpose == Purpose::Update {
+        return output::say(format!("updated {stored} items, refused {refused}"));
     }
     let replaced = results.iter().filter(|r| r.replaced).count();
-    let stored = results.len() - refused.len();
     let skipped = if skipped > 0 { format!("; {skipped} were stored before") } else { String::new() };
-    output::say(format!(
-        "imported {stored} items ({replaced} of them replaced), refused {}{skipped}",
-        refused.len()
-    ))
+    output::say(format!("imported {stored} items ({replaced} of them replaced), refused {refused}{skipped}"))
 }
 
 #[cfg(test)]

@@ -121,3 +121,29 @@ fn hidden_files_and_dangling_links_are_passed_over_with_a_word() {
     assert_eq!(found.refused.len(), 2, "{:?}", found.refused);
     assert!(found.refused.iter().all(|(_, why)| why.contains("not UTF-8")), "{:?}", found.refused);
 }
+
+#[test]
+fn columns_of_fields_become_values_and_a_cell_that_is_none_refuses_its_row() {
+    let shop = folder(
+        &["a.jpg", "b.jpg", "c.jpg"],
+        "image,color,field:price:number,field:tags:keywords\na.jpg,red,49.90,linen|summer\nb.jpg,red,cheap,\nc.jpg,,,\n",
+    );
+    let found = find(&shop).expect("found");
+    assert_eq!(ids(&found), ["a", "c"]);
+    let shown = |photo: &Photo| -> Vec<String> {
+        photo
+            .fields
+            .iter()
+            .map(|(f, value)| format!("{f} {}", lapel_client::fields::show_value(value)))
+            .collect()
+    };
+    assert_eq!(shown(&found.photos[0]), ["price 49.9", "tags linen|summer"]);
+    assert_eq!(found.photos[0].labels.len(), 1);
+    assert!(shown(&found.photos[1]).is_empty());
+    assert_eq!(found.refused.len(), 1);
+    assert_eq!(found.refused[0].0, "b.jpg");
+    assert!(found.refused[0].1.contains("\"cheap\" is not a number"), "{:?}", found.refused);
+    let shop = folder(&["a.jpg"], "image,field:price:money\na.jpg,5\n");
+    let refused = format!("{:#}", find(&shop).expect_err("refused"));
+    assert!(refused.contains("\"field:price:money\" cannot be read"), "{refused}");
+}
