@@ -29,7 +29,7 @@ impl<'a> Allowed<'a> {
         self.count
     }
 
-    /// Whether labels keep items out.
+    /// Whether a filter keeps items out.
     pub(crate) fn is_filtered(&self) -> bool {
         self.passing.is_some()
     }
@@ -77,7 +77,8 @@ impl<'a> Allowed<'a> {
     }
 }
 
-fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
+/// The slots by block, one bit a slot.
+pub(crate) fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
     let mut bits = vec![[0; GROUPS]; blocks];
     let words = bits.as_flattened_mut();
     // By word: one write for what lies together, in place of one a slot.
