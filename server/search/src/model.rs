@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub(crate) const ATTRIBUTES: [&str; 5] = ["colour", "cut", "fit", "style", "weave"];
 /// One of each kind.
 pub(crate) const FIELDS: [&str; 6] = ["made", "price", "sale", "sizes", "sku", "stock"];
-/// Numbers of values that are made of a byte each.
+/// Values are made of numbers below this.
 pub(crate) const VALUES: u8 = 8;
 
 /// What is stored of an item.
@@ -185,7 +185,7 @@ pub(crate) fn filter() -> impl Strategy<Value = Filter> {
         prop_oneof![
             of(field).prop_map(Bound::Included),
             of(field).prop_map(Bound::Excluded),
-            Just(Bound::Unbounded),
+            Just(Bound::<FieldValue>::Unbounded),
         ]
     };
     let labels = proptest::collection::vec(0u8..4, 0..3);

@@ -70,7 +70,7 @@ proptest! {
             for of in all(low, high) {
                 let found = model.index.facet(passing.as_ref(), &of, values_max);
                 let items = model.passing(&filter).map(|(_, stored)| stored);
-                prop_assert_eq!(found, by_hand(items, &of, values_max), "{:?}", of);
+                prop_assert_eq!(found, by_hand(items, &of, values_max), "{of:?}");
             }
         }
     }
