@@ -1,6 +1,7 @@
 //! The slots that a search may return: live, past the filters, not excluded.
 
 use crate::kernels::{Bits, GROUP, GROUPS};
+use crate::passing::passing;
 use crate::{BLOCK, Filter, ItemIndex, Slot};
 use roaring::RoaringBitmap;
 
@@ -15,12 +16,12 @@ pub(crate) struct Allowed<'a> {
 
 impl<'a> Allowed<'a> {
     pub(crate) fn new(items: &'a ItemIndex, filter: &Filter, exclude: &[String]) -> Self {
-        let passing = items.passing(filter);
+        let passing = passing(items, filter);
         let passes = |slot: &Slot| passing.as_ref().is_none_or(|passing| passing.contains(*slot));
         let mut excluded: Vec<Slot> = exclude.iter().filter_map(|id| items.slot(id)).filter(passes).collect();
         excluded.sort_unstable();
         excluded.dedup();
-        let count = passing.as_ref().map_or(items.len() as u64, RoaringBitmap::len) - excluded.len() as u64;
+        let count = passing.as_ref().map_or(items.len() as u64, |slots| slots.len()) - excluded.len() as u64;
         Self { items, passing: passing.map(|passing| bits(&passing, items.blocks())), excluded, count }
     }
 
@@ -29,7 +30,7 @@ impl<'a> Allowed<'a> {
         self.count
     }
 
-    /// Whether labels keep items out.
+    /// Whether a filter keeps items out.
     pub(crate) fn is_filtered(&self) -> bool {
         self.passing.is_some()
     }
@@ -77,7 +78,8 @@ impl<'a> Allowed<'a> {
     }
 }
 
-fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
+/// The slots by block, one bit a slot.
+pub(crate) fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
     let mut bits = vec![[0; GROUPS]; blocks];
     let words = bits.as_flattened_mut();
     // By word: one write for what lies together, in place of one a slot.

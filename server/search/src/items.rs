@@ -1,9 +1,12 @@
-//! Ids and labels by slot: what local columns know of items.
+//! Ids, labels and fields by slot: what local columns know of items.
 
 use crate::kernels::{Bits, GROUP, GROUPS};
-use crate::{BLOCK, Condition, Filter, IsAbandoned, ItemLabels, LabelIndex, Slot};
+use crate::passing::passing;
+use crate::{BLOCK, FieldIndex, Filter, IsAbandoned, LabelIndex, Slot};
 use imbl::OrdMap;
+use lapel_values::ItemFacts;
 use roaring::RoaringBitmap;
+use std::borrow::Cow;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -29,7 +32,7 @@ impl IdBlock {
     }
 }
 
-/// Ids by slot, slots by id and by label. Cloning is cheap: blocks, maps and bitmaps are shared until they are written.
+/// Ids by slot, slots by id, by label and by value. Cloning is cheap: blocks, maps and bitmaps are shared until they are written.
 #[derive(Clone, Default)]
 pub struct ItemIndex {
     blocks: Vec<Arc<IdBlock>>,
@@ -37,6 +40,7 @@ pub struct ItemIndex {
     live: Arc<RoaringBitmap>,
     free: Arc<RoaringBitmap>,
     labels: LabelIndex,
+    fields: FieldIndex,
 }
 
 impl ItemIndex {
@@ -93,23 +97,22 @@ impl ItemIndex {
         &self.labels
     }
 
-    /// Slots of the items that pass; `None` where all do.
+    /// The index of fields.
     #[must_use]
-    pub fn passing(&self, filter: &Filter) -> Option<RoaringBitmap> {
-        filter.all.iter().map(|condition| self.meeting(condition)).reduce(|all, slots| all & slots)
+    pub fn fields(&self) -> &FieldIndex {
+        &self.fields
     }
 
-    /// Slots of the items that meet a condition. Whatever carries a label is live.
-    fn meeting(&self, condition: &Condition) -> RoaringBitmap {
-        match condition {
-            Condition::Label { attribute, any_of } => self.labels.carrying_any(attribute, any_of),
-        }
+    /// Slots of the items that pass; `None` where every item does, whatever it has.
+    #[must_use]
+    pub fn passing(&self, filter: &Filter) -> Option<RoaringBitmap> {
+        passing(self, filter).map(Cow::into_owned)
     }
 
     /// How many items pass.
     #[must_use]
     pub fn count(&self, filter: &Filter) -> u64 {
-        self.passing(filter).map_or(self.len() as u64, |slots| slots.len())
+        passing(self, filter).map_or(self.len() as u64, |slots| slots.len())
     }
 
     /// Slots of the first `most` items that pass and whose ids come after `after`, by id. A list that is abandoned ends
@@ -122,7 +125,7 @@ impl ItemIndex {
         most: usize,
         is_abandoned: IsAbandoned<'_>,
     ) -> Vec<Slot> {
-        let Some(passing) = self.passing(filter) else { return self.after(after).take(most).collect() };
+        let Some(passing) = passing(self, filter) else { return self.after(after).take(most).collect() };
         let goes_on = |(at, _): &(usize, Slot)| !(at.is_multiple_of(BLOCK) && is_abandoned());
         if passing.len() > self.len() as u64 / SPARSE {
             let looked_at = self.after(after).enumerate().take_while(goes_on).map(|(_, slot)| slot);
@@ -143,10 +146,10 @@ impl ItemIndex {
 
     /// The index of these items, by slot.
     #[must_use]
-    pub fn of<'a>(items: impl Iterator<Item = Option<(Arc<str>, &'a ItemLabels)>>) -> Self {
+    pub fn of<'a>(items: impl Iterator<Item = Option<(Arc<str>, ItemFacts<'a>)>>) -> Self {
         let mut index = Self::default();
         let (mut live, mut free) = (RoaringBitmap::new(), RoaringBitmap::new());
-        let mut labels = Vec::new();
+        let mut facts = Vec::new();
         for (slot, item) in items.enumerate() {
             index.make_room(slot as Slot);
             let Some((id, of_item)) = item else {
@@ -154,20 +157,21 @@ impl ItemIndex {
                 continue;
             };
             live.insert(slot as Slot);
-            labels.push((slot as Slot, of_item));
+            facts.push((slot as Slot, of_item));
             index.by_id.insert(id.clone(), slot as Slot);
             index.set(slot as Slot, Some(id));
         }
-        index.labels = LabelIndex::of(labels.into_iter());
+        index.labels = LabelIndex::of(facts.iter().map(|(slot, facts)| (*slot, facts.labels)));
+        index.fields = FieldIndex::of(facts.iter().map(|(slot, facts)| (*slot, facts.fields)));
         (index.live, index.free) = (Arc::new(live), Arc::new(free));
         index
     }
 
     /// Puts an item into its slot, the one it had before or a free one, and returns the slot.
-    pub(crate) fn put(&mut self, id: &Arc<str>, before: Option<&ItemLabels>, after: &ItemLabels) -> Slot {
+    pub(crate) fn put(&mut self, id: &Arc<str>, before: Option<ItemFacts<'_>>, after: ItemFacts<'_>) -> Slot {
         let known = self.slot(id);
         let slot = known.unwrap_or_else(|| self.take_free());
-        self.labels.replace(slot, before, Some(after));
+        self.replace(slot, before, Some(after));
         if known.is_none() {
             self.make_room(slot);
             self.by_id.insert(id.clone(), slot);
@@ -178,9 +182,9 @@ impl ItemIndex {
     }
 
     /// Empties the slot of an id and returns it.
-    pub(crate) fn remove(&mut self, id: &str, before: Option<&ItemLabels>) -> Option<Slot> {
+    pub(crate) fn remove(&mut self, id: &str, before: Option<ItemFacts<'_>>) -> Option<Slot> {
         let slot = self.by_id.remove(id)?;
-        self.labels.replace(slot, before, None);
+        self.replace(slot, before, None);
         Arc::make_mut(&mut self.live).remove(slot);
         Arc::make_mut(&mut self.free).insert(slot);
         self.set(slot, None);
@@ -194,11 +198,11 @@ impl ItemIndex {
         (to < from).then_some((from, to))
     }
 
-    /// Moves the item of a slot, which has these labels, to a free one.
-    pub(crate) fn shift(&mut self, (from, to): (Slot, Slot), labels: &ItemLabels) {
+    /// Moves the item of a slot, which has these labels and fields, to a free one.
+    pub(crate) fn shift(&mut self, (from, to): (Slot, Slot), facts: ItemFacts<'_>) {
         let Some(id) = self.id(from).cloned() else { return };
-        self.labels.replace(from, Some(labels), None);
-        self.labels.replace(to, None, Some(labels));
+        self.replace(from, Some(facts), None);
+        self.replace(to, None, Some(facts));
         self.set(from, None);
         self.set(to, Some(id.clone()));
         self.by_id.insert(id, to);
@@ -216,6 +220,11 @@ impl ItemIndex {
         self.blocks.truncate(blocks);
         Arc::make_mut(&mut self.free).remove_range(slots..);
         blocks
+    }
+
+    fn replace(&mut self, slot: Slot, before: Option<ItemFacts<'_>>, after: Option<ItemFacts<'_>>) {
+        self.labels.replace(slot, before.map(|facts| facts.labels), after.map(|facts| facts.labels));
+        self.fields.replace(slot, before.map(|facts| facts.fields), after.map(|facts| facts.fields));
     }
 
     fn take_free(&mut self) -> Slot {
@@ -238,3 +247,6 @@ impl ItemIndex {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

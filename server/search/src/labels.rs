@@ -2,12 +2,12 @@
 
 use crate::Slot;
 use imbl::OrdMap;
+use lapel_values::Labels;
 use roaring::RoaringBitmap;
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// An item's labels by attribute.
-pub type ItemLabels = BTreeMap<String, String>;
 /// Labels of one attribute and the slots that carry them.
 pub type LabelSlots = OrdMap<String, Arc<RoaringBitmap>>;
 
@@ -19,7 +19,7 @@ pub struct LabelIndex {
 
 impl LabelIndex {
     /// The index of many items at once: one bitmap after the other is written, not one item after the other.
-    pub(crate) fn of<'a>(items: impl Iterator<Item = (Slot, &'a ItemLabels)>) -> Self {
+    pub(crate) fn of<'a>(items: impl Iterator<Item = (Slot, &'a Labels)>) -> Self {
         let mut gathered: HashMap<&str, HashMap<&str, RoaringBitmap>> = HashMap::new();
         for (slot, labels) in items {
             for (attribute, label) in labels {
@@ -34,8 +34,8 @@ impl LabelIndex {
     }
 
     /// The one place that changes the index: the item in a slot had the labels `before` and has those of `after`.
-    pub(crate) fn replace(&mut self, slot: Slot, before: Option<&ItemLabels>, after: Option<&ItemLabels>) {
-        let differs = |other: Option<&ItemLabels>, (attribute, label): (&String, &String)| {
+    pub(crate) fn replace(&mut self, slot: Slot, before: Option<&Labels>, after: Option<&Labels>) {
+        let differs = |other: Option<&Labels>, (attribute, label): (&String, &String)| {
             other.and_then(|labels| labels.get(attribute)) != Some(label)
         };
         for (attribute, label) in before.into_iter().flatten().filter(|entry| differs(after, *entry)) {
@@ -79,8 +79,15 @@ impl LabelIndex {
     }
 
     /// Slots of the items that carry one of these labels.
-    pub(crate) fn carrying_any(&self, attribute: &str, labels: &[String]) -> RoaringBitmap {
-        let carrying = labels.iter().filter_map(|label| self.carrying(attribute, label));
-        carrying.fold(RoaringBitmap::new(), |any, slots| any | slots)
+    pub(crate) fn carrying_any(&self, attribute: &str, labels: &[String]) -> Cow<'_, RoaringBitmap> {
+        let mut carrying = labels.iter().filter_map(|label| self.carrying(attribute, label));
+        let Some(first) = carrying.next() else { return Cow::Owned(RoaringBitmap::new()) };
+        carrying.fold(Cow::Borrowed(first), |any, slots| Cow::Owned(any.into_owned() | slots))
+    }
+
+    /// Slots of the items that have a label of an attribute.
+    pub(crate) fn present(&self, attribute: &str) -> RoaringBitmap {
+        let carrying = self.of_attribute(attribute).into_iter().flat_map(LabelSlots::values);
+        carrying.fold(RoaringBitmap::new(), |any, slots| any | &**slots)
     }
 }

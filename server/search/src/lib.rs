@@ -1,13 +1,15 @@
 //! Search by weighted signatures: plain data in, hits out. Nothing here knows of tasks, the network or models.
 //!
 //! [`Signatures`] is what a search needs of an engine, [`LocalSignatures`] the engine in this process: a
-//! [`SignatureColumn`] a head over an [`ItemIndex`] of ids and labels.
+//! [`SignatureColumn`] a head over an [`ItemIndex`] of ids, labels and fields.
 
 mod allowed;
 mod block;
 pub mod codes;
 mod column;
 mod cost;
+mod facets;
+mod fields;
 mod filter;
 mod hnsw;
 mod instructions;
@@ -15,24 +17,34 @@ mod items;
 pub mod kernels;
 mod labels;
 mod local;
+#[cfg(test)]
+mod model;
+mod numbers;
+mod passing;
 mod plan;
+mod reach;
 mod rescore;
 mod scan;
 mod signatures;
+mod slots;
 mod stop;
 mod terms;
 mod tuning;
+mod words;
 
 pub use block::{Precision, Slot};
 pub use column::SignatureColumn;
 pub use cost::Costs;
-pub use filter::{Condition, Filter};
+pub use facets::{FacetCounts, FacetOf};
+pub use fields::FieldIndex;
+pub use filter::Filter;
 pub use hnsw::FollowError;
 pub use instructions::Instructions;
 pub use items::ItemIndex;
 pub use kernels::BLOCK;
-pub use labels::{ItemLabels, LabelIndex, LabelSlots};
+pub use labels::{LabelIndex, LabelSlots};
 pub use local::LocalSignatures;
+pub use reach::Attained;
 pub use signatures::{
     Budget, Change, IsAbandoned, ItemRows, NewSignatures, Plan, PlanKind, Replaced, SearchTerm,
     SignatureAnswer, SignatureHit, SignatureQuery, Signatures, SignaturesError, TermDistance,

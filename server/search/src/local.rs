@@ -5,9 +5,10 @@ use crate::plan;
 use crate::scan::Hit;
 use crate::terms::{BoundTerm, Query};
 use crate::{
-    Budget, Change, ItemIndex, ItemLabels, ItemRows, NewSignatures, Plan, Replaced, SignatureAnswer,
-    SignatureColumn, SignatureHit, SignatureQuery, Signatures, SignaturesError, Slot,
+    Budget, Change, ItemIndex, ItemRows, NewSignatures, Plan, Replaced, SignatureAnswer, SignatureColumn,
+    SignatureHit, SignatureQuery, Signatures, SignaturesError, Slot,
 };
+use lapel_values::ItemFacts;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub struct LocalSignatures {
 }
 
 impl LocalSignatures {
-    /// Ids and labels of the items, by slot.
+    /// Ids, labels and fields of the items, by slot.
     #[must_use]
     pub fn items(&self) -> &ItemIndex {
         &self.items
@@ -85,9 +86,9 @@ impl LocalSignatures {
         self.column_mut(before.key()).map(|column| column.adopt(before, coded)).is_some()
     }
 
-    /// Moves the item of a slot, which has these labels, and its signatures to a free slot.
-    pub fn shift(&mut self, slots: (Slot, Slot), labels: &ItemLabels) {
-        self.items.shift(slots, labels);
+    /// Moves the item of a slot, which has these labels and fields, and its signatures to a free slot.
+    pub fn shift(&mut self, slots: (Slot, Slot), facts: ItemFacts<'_>) {
+        self.items.shift(slots, facts);
         self.columns.iter_mut().for_each(|column| column.shift(slots));
     }
 

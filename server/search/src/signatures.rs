@@ -4,7 +4,8 @@
 //! their keys, queries and answers are plain data, and every call may block and may fail. Records of items, prototypes,
 //! weights and explanations are on this side of it.
 
-use crate::{Filter, ItemLabels, Tuning};
+use crate::{Filter, Tuning};
+use lapel_values::ItemFacts;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -112,10 +113,10 @@ pub struct Budget<'a> {
 pub struct Change<'a> {
     /// The item.
     pub id: &'a Arc<str>,
-    /// Its labels before this change; `None` where it was not there.
-    pub before: Option<&'a ItemLabels>,
-    /// Its labels after it; `None` where it goes.
-    pub after: Option<&'a ItemLabels>,
+    /// Its labels and fields before this change; `None` where it was not there.
+    pub before: Option<ItemFacts<'a>>,
+    /// Its labels and fields after it; `None` where it goes.
+    pub after: Option<ItemFacts<'a>>,
     /// What becomes of its signatures.
     pub signatures: NewSignatures<'a>,
 }

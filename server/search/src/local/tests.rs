@@ -1,7 +1,8 @@
 mod distance;
 
 use super::*;
-use crate::{Condition, Filter, PlanKind, Precision, SearchTerm, Tuning};
+use crate::{Filter, PlanKind, Precision, SearchTerm, Tuning};
+use lapel_values::{Fields, Labels};
 use proptest::prelude::*;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -27,8 +28,13 @@ fn near(centre: u64, seed: u64, spread: f32) -> Vec<f32> {
     )
 }
 
-fn labels(item: u64) -> ItemLabels {
+fn labels(item: u64) -> Labels {
     BTreeMap::from([("parity".to_owned(), if item.is_multiple_of(2) { "even" } else { "odd" }.to_owned())])
+}
+
+fn facts(labels: &Labels) -> ItemFacts<'_> {
+    static NONE: Fields = Fields::new();
+    ItemFacts { labels, fields: &NONE }
 }
 
 fn id(item: u64) -> Arc<str> {
@@ -55,11 +61,12 @@ fn catalogue(count: u64, has: impl Fn(u64, u64) -> bool) -> LocalSignatures {
 fn put(
     local: &mut LocalSignatures,
     item: u64,
-    before: Option<&ItemLabels>,
+    before: Option<&Labels>,
     given: &[(String, Vec<f32>)],
 ) -> Vec<Replaced> {
     let (id, after) = (id(item), labels(item));
-    let change = Change { id: &id, before, after: Some(&after), signatures: NewSignatures::Only(given) };
+    let (before, after) = (before.map(facts), Some(facts(&after)));
+    let change = Change { id: &id, before, after, signatures: NewSignatures::Only(given) };
     local.apply(&[change]).expect("memory does not fail")
 }
 
@@ -226,15 +233,11 @@ fn an_abandoned_search_ends_soon() {
 fn changes_tell_what_they_replace_and_leave_clones_alone() {
     let mut local = catalogue(3, |item, h| item != 1 || h != 2);
     let old = local.clone();
-    let (id, before) = (id(1), labels(1));
+    let (id, labels) = (id(1), labels(1));
+    let before = Some(facts(&labels));
     let given = [("color".to_owned(), unit(vec![1.0; DIM])), ("gone".to_owned(), vec![1.0])];
-    let also = Change {
-        id: &id,
-        before: Some(&before),
-        after: Some(&before),
-        signatures: NewSignatures::Also(&given),
-    };
-    let goes = Change { id: &id, before: Some(&before), after: None, signatures: NewSignatures::Only(&[]) };
+    let also = Change { id: &id, before, after: before, signatures: NewSignatures::Also(&given) };
+    let goes = Change { id: &id, before, after: None, signatures: NewSignatures::Only(&[]) };
     let replaced = local.apply(&[also, goes]).expect("memory does not fail");
     let of = |key: &str| replaced.iter().find(|r| *r.column == *key).expect("there").signatures.clone();
     let had = |h: usize| Some(signatures(1, |_, _| true)[h].1.clone());
@@ -249,86 +252,9 @@ fn changes_tell_what_they_replace_and_leave_clones_alone() {
     let odd = Filter::carrying([("parity", "odd")]);
     assert_eq!((local.items().count(&odd), old.items().count(&odd)), (0, 1));
     let short = [("color".to_owned(), vec![1.0])];
-    let change = Change { after: Some(&before), signatures: NewSignatures::Only(&short), ..goes };
+    let change = Change { after: before, signatures: NewSignatures::Only(&short), ..goes };
     assert!(local.apply(&[change]).is_err() && local.items().len() == 2, "all or nothing");
     // Its slot is taken by the next item.
     put(&mut local, 9, None, &[]);
     assert_eq!((local.items().slot("i9"), local.items().count(&odd)), (Some(1), 1));
-}
-
-/// Items as a plain map has them.
-fn listed(model: &BTreeMap<String, ItemLabels>, filter: &Filter, after: &str, most: usize) -> Vec<String> {
-    let passes = |labels: &ItemLabels| {
-        filter.all.iter().all(|Condition::Label { attribute, any_of }| {
-            labels.get(attribute).is_some_and(|label| any_of.contains(label))
-        })
-    };
-    let passing = model.iter().filter(|(id, labels)| id.as_str() > after && passes(labels));
-    passing.map(|(id, _)| id.clone()).take(most).collect()
-}
-
-proptest! {
-    /// Random writes and moves against a plain map: filters, lists and counts agree, and nothing is left of labels that
-    /// no item has any more.
-    #[test]
-    fn the_index_of_labels_agrees_with_a_plain_map(
-        writes in proptest::collection::vec((0u8..20, 0u8..5, 0u8..4), 1..150)
-    ) {
-        let mut local = LocalSignatures::default();
-        let mut model: BTreeMap<String, ItemLabels> = BTreeMap::new();
-        for (item, style, colour) in writes {
-            let id: Arc<str> = format!("i{item:02}").as_str().into();
-            let before = model.get(&*id).cloned();
-            let after: ItemLabels = [("style", style), ("colour", colour)]
-                .into_iter()
-                .filter(|(_, label)| *label > 0)
-                .map(|(attribute, label)| (attribute.to_owned(), label.to_string()))
-                .collect();
-            let goes = style == 4;
-            if goes && before.is_none() {
-                while let Some((from, to)) = local.items().gap() {
-                    let labels = model[&**local.items().id(from).expect("live")].clone();
-                    local.shift((from, to), &labels);
-                }
-                local.truncate();
-                continue;
-            }
-            local.write(&[Change {
-                id: &id,
-                before: before.as_ref(),
-                after: (!goes).then_some(&after),
-                signatures: NewSignatures::Only(&[]),
-            }]);
-            if goes { model.remove(&*id) } else { model.insert(id.to_string(), after) };
-        }
-        let items = local.items();
-        prop_assert_eq!(items.len(), model.len());
-        let mut known: Vec<(&str, &str)> = model.values().flatten().map(|(a, l)| (a.as_str(), l.as_str())).collect();
-        known.sort_unstable();
-        known.dedup();
-        let indexed = items.labels().iter().flat_map(|(a, of)| of.keys().map(|l| (a.as_str(), l.as_str())));
-        prop_assert_eq!(indexed.collect::<Vec<_>>(), known);
-        let any = |attribute: &str, any_of: &[&str]| Condition::Label {
-            attribute: attribute.to_owned(),
-            any_of: any_of.iter().map(|label| (*label).to_owned()).collect(),
-        };
-        for all in [
-            vec![],
-            vec![any("style", &["1"])],
-            vec![any("style", &["1", "2", "nothing"])],
-            vec![any("style", &["1", "3"]), any("colour", &["2"])],
-            vec![any("size", &["1"])],
-        ] {
-            let filter = Filter { all };
-            prop_assert_eq!(items.count(&filter) as usize, listed(&model, &filter, "", 100).len());
-            for (after, most) in [("", 3), ("i07", 100), ("i19", 5)] {
-                let found = items.list(&filter, after, most, &|| false).into_iter();
-                let found: Vec<_> = found.filter_map(|slot| items.id(slot)).map(ToString::to_string).collect();
-                prop_assert_eq!(found, listed(&model, &filter, after, most));
-                // Without conditions no more than the answer is looked at.
-                let is_empty = items.list(&filter, after, most, &|| true).is_empty();
-                prop_assert!(is_empty || filter.all.is_empty());
-            }
-        }
-    }
 }

@@ -1,0 +1,249 @@
+//! Slots by number: the values of integer, number and timestamp fields, in their order.
+//!
+//! A value has a key of 64 bits, and keys of one kind are ordered as their values. Entries of a key and a slot lie in
+//! leaves, ascending; a write copies one leaf, and a range reads the leaves that it meets.
+
+use crate::Slot;
+use imbl::OrdMap;
+use lapel_values::{FieldKind, FieldValue, Finite};
+use roaring::RoaringBitmap;
+use std::sync::Arc;
+
+/// Entries that a leaf has at most.
+const LEAF_MAX: usize = 1024;
+/// Entries that a leaf is filled with at once: the next writes find room.
+const LEAF_FILL: usize = 768;
+/// A leaf of fewer entries moves into the one before it.
+const LEAF_MIN: usize = 256;
+/// No more slots than this are sorted in place of marked in a field of bits.
+const SORTED_MAX: usize = 1024;
+/// The sign bit of 64-bit numbers.
+const SIGN: u64 = 1 << 63;
+/// No entry is below it.
+const FIRST: Entry = (0, 0);
+
+/// A key and the slot whose value has it.
+type Entry = (u64, Slot);
+
+/// Entries that follow one another, ascending, as two lists: a leaf wholly within a range is read without its keys.
+#[derive(Clone)]
+struct Leaf {
+    keys: Vec<u64>,
+    slots: Vec<Slot>,
+}
+
+impl Leaf {
+    /// Where an entry is, or where it would be.
+    fn find(&self, (key, slot): Entry) -> Result<usize, usize> {
+        let from = self.keys.partition_point(|other| *other < key);
+        let to = from + self.keys[from..].partition_point(|other| *other == key);
+        self.slots[from..to].binary_search(&slot).map(|at| from + at).map_err(|at| from + at)
+    }
+
+    fn first(&self) -> Option<Entry> {
+        Some((*self.keys.first()?, *self.slots.first()?))
+    }
+
+    /// The slots from a key up to and with another.
+    fn within(&self, from: u64, to: u64) -> &[Slot] {
+        let is_inside = self.keys.first().is_some_and(|first| *first >= from)
+            && self.keys.last().is_some_and(|last| *last <= to);
+        if is_inside {
+            return &self.slots;
+        }
+        let start = self.keys.partition_point(|key| *key < from);
+        let end = self.keys.partition_point(|key| *key <= to);
+        self.slots.get(start..end).unwrap_or_default()
+    }
+}
+
+/// Slots by key. Cloning is cheap; leaves are shared until they are written.
+#[derive(Clone, Default)]
+pub(crate) struct Numbers {
+    /// By a bound: the entries of a leaf are at or above its own and below the next one's.
+    leaves: OrdMap<Entry, Arc<Leaf>>,
+}
+
+/// What the values of some items are like.
+#[derive(Default)]
+pub(crate) struct NumberCounts {
+    /// The least key and the largest.
+    pub(crate) ends: Option<(u64, u64)>,
+    /// Different keys.
+    pub(crate) values: u64,
+    /// Items below the first bound, from each bound to the next, and from the last one on.
+    pub(crate) buckets: Vec<u64>,
+}
+
+impl Numbers {
+    /// The index of entries in any order, each once.
+    pub(crate) fn of(mut entries: Vec<Entry>) -> Self {
+        entries.sort_unstable();
+        let leaf = |entries: &[Entry]| {
+            let (keys, slots) = entries.iter().copied().unzip();
+            Leaf { keys, slots }
+        };
+        let leaves = entries.chunks(LEAF_FILL).map(leaf);
+        let bounded = leaves.enumerate().filter_map(|(at, leaf)| {
+            let bound = if at == 0 { FIRST } else { leaf.first()? };
+            Some((bound, Arc::new(leaf)))
+        });
+        Self { leaves: bounded.collect() }
+    }
+
+    /// Adds an entry.
+    pub(crate) fn insert(&mut self, key: u64, slot: Slot) {
+        let entry = (key, slot);
+        let Some((&bound, _)) = self.leaves.get_prev(&entry) else {
+            self.leaves.insert(FIRST, Arc::new(Leaf { keys: vec![key], slots: vec![slot] }));
+            return;
+        };
+        let Some(leaf) = self.leaves.get_mut(&bound) else { return };
+        let leaf = Arc::make_mut(leaf);
+        let Err(at) = leaf.find(entry) else { return };
+        leaf.keys.insert(at, key);
+        leaf.slots.insert(at, slot);
+        if leaf.keys.len() > LEAF_MAX {
+            let half = leaf.keys.len() / 2;
+            let upper = Leaf { keys: leaf.keys.split_off(half), slots: leaf.slots.split_off(half) };
+            if let Some(bound) = upper.first() {
+                self.leaves.insert(bound, Arc::new(upper));
+            }
+        }
+    }
+
+    /// Takes an entry out.
+    pub(crate) fn remove(&mut self, key: u64, slot: Slot) {
+        let entry = (key, slot);
+        let Some((&bound, leaf)) = self.leaves.get_prev(&entry) else { return };
+        let Ok(at) = leaf.find(entry) else { return };
+        let Some(leaf) = self.leaves.get_mut(&bound) else { return };
+        let leaf = Arc::make_mut(leaf);
+        leaf.keys.remove(at);
+        leaf.slots.remove(at);
+        let left = leaf.keys.len();
+        if left == 0 {
+            self.leaves.remove(&bound);
+        } else if left < LEAF_MIN {
+            self.merge(bound, left);
+        }
+    }
+
+    /// Moves what a leaf has left into the one before it, where that has room.
+    fn merge(&mut self, bound: Entry, left: usize) {
+        let Some((&before, there)) = self.leaves.range::<_, Entry>(..bound).next_back() else { return };
+        if there.keys.len() + left > LEAF_FILL {
+            return;
+        }
+        let Some(leaf) = self.leaves.remove(&bound) else { return };
+        if let Some(there) = self.leaves.get_mut(&before) {
+            let there = Arc::make_mut(there);
+            there.keys.extend_from_slice(&leaf.keys);
+            there.slots.extend_from_slice(&leaf.slots);
+        }
+    }
+
+    /// Leaves that may have entries from a key up to and with another.
+    fn leaves(&self, from: u64, to: u64) -> impl Iterator<Item = &Leaf> {
+        let lowest: Entry = (from, 0);
+        let start = self.leaves.get_prev(&lowest).map_or(FIRST, |(bound, _)| *bound);
+        self.leaves
+            .range::<_, Entry>(start..)
+            .take_while(move |(bound, _)| bound.0 <= to)
+            .map(|(_, leaf)| &**leaf)
+    }
+
+    fn slices(&self, from: u64, to: u64) -> impl Iterator<Item = &[Slot]> {
+        self.leaves(from, to).map(move |leaf| leaf.within(from, to))
+    }
+
+    /// Slots of keys from one up to and with another; `present` are those of all entries.
+    pub(crate) fn range(&self, from: u64, to: u64, present: &RoaringBitmap) -> RoaringBitmap {
+        if from > to {
+            return RoaringBitmap::new();
+        }
+        if self.leaves(from, to).count() <= self.leaves.len() / 2 + 1 {
+            return gathered(self.slices(from, to), present);
+        }
+        let below = from.checked_sub(1).into_iter().flat_map(move |to| self.slices(0, to));
+        let above = to.checked_add(1).into_iter().flat_map(move |from| self.slices(from, u64::MAX));
+        present - gathered(below.chain(above), present)
+    }
+
+    /// Slots of these keys; `present` are those of all entries.
+    pub(crate) fn any_of(&self, keys: impl Iterator<Item = u64>, present: &RoaringBitmap) -> RoaringBitmap {
+        gathered(keys.flat_map(move |key| self.slices(key, key)), present)
+    }
+
+    /// Counts the entries whose slots pass, by ascending bounds.
+    pub(crate) fn counts(&self, bounds: &[u64], passes: impl Fn(Slot) -> bool) -> NumberCounts {
+        let mut counts = NumberCounts::default();
+        // Entries of the bucket that is being filled, which is the one behind those that are full.
+        let mut count = 0;
+        for leaf in self.leaves.values() {
+            let entries = leaf.keys.iter().zip(&leaf.slots).filter(|(_, slot)| passes(**slot));
+            for (key, _) in entries {
+                let last = counts.ends.map(|(_, greatest)| greatest);
+                if last != Some(*key) {
+                    counts.values += 1;
+                    counts.ends = Some((counts.ends.map_or(*key, |(least, _)| least), *key));
+                    while bounds.get(counts.buckets.len()).is_some_and(|bound| bound <= key) {
+                        counts.buckets.push(count);
+                        count = 0;
+                    }
+                }
+                count += 1;
+            }
+        }
+        counts.buckets.push(count);
+        counts.buckets.resize(bounds.len() + 1, 0);
+        counts
+    }
+}
+
+/// The set of these slots, each once; `present` has them all.
+fn gathered<'a>(slices: impl Iterator<Item = &'a [Slot]>, present: &RoaringBitmap) -> RoaringBitmap {
+    let slices: Vec<&[Slot]> = slices.collect();
+    let count: usize = slices.iter().map(|slots| slots.len()).sum();
+    if count <= SORTED_MAX {
+        let mut slots = slices.concat();
+        slots.sort_unstable();
+        return slots.into_iter().collect();
+    }
+    let mut bits = vec![0u8; present.max().map_or(0, |last| last as usize / 8 + 1)];
+    for slot in slices.into_iter().flatten() {
+        if let Some(byte) = bits.get_mut(*slot as usize / 8) {
+            *byte |= 1u8 << (*slot % 8);
+        }
+    }
+    RoaringBitmap::from_lsb0_bytes(0, &bits)
+}
+
+/// The key of a value; `None` of a kind that has no order.
+pub(crate) fn key(value: &FieldValue) -> Option<u64> {
+    match value {
+        FieldValue::Integer(number) | FieldValue::Timestamp(number) => Some(number.cast_unsigned() ^ SIGN),
+        FieldValue::Number(number) => {
+            let bits = number.get().to_bits();
+            // Negative numbers are ordered against their bits.
+            Some(if bits & SIGN == 0 { bits | SIGN } else { !bits })
+        }
+        FieldValue::Keyword(_) | FieldValue::Keywords(_) | FieldValue::Boolean(_) => None,
+    }
+}
+
+/// The value of a key.
+pub(crate) fn value(kind: FieldKind, key: u64) -> Option<FieldValue> {
+    match kind {
+        FieldKind::Integer => Some(FieldValue::Integer((key ^ SIGN).cast_signed())),
+        FieldKind::Timestamp => Some(FieldValue::Timestamp((key ^ SIGN).cast_signed())),
+        FieldKind::Number => {
+            let bits = if key & SIGN == 0 { !key } else { key ^ SIGN };
+            Finite::new(f64::from_bits(bits)).map(FieldValue::Number)
+        }
+        FieldKind::Keyword | FieldKind::Keywords | FieldKind::Boolean => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

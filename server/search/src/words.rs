@@ -1,0 +1,98 @@
+//! Slots by word: the values of keyword and boolean fields.
+
+use crate::Slot;
+use crate::slots::SlotSet;
+use imbl::OrdMap;
+use lapel_values::FieldValue;
+use roaring::RoaringBitmap;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Slots by word. Cloning is cheap; sets are shared until they are written.
+#[derive(Clone, Default)]
+pub(crate) struct Words {
+    by_word: OrdMap<Arc<str>, SlotSet>,
+}
+
+impl Words {
+    /// The index of words and their slots, ascending.
+    pub(crate) fn of(gathered: HashMap<&str, Vec<Slot>>) -> Self {
+        let set = |(word, slots): (&str, Vec<Slot>)| Some((Arc::<str>::from(word), SlotSet::of(&slots)?));
+        Self { by_word: gathered.into_iter().filter_map(set).collect() }
+    }
+
+    /// Number of different words.
+    pub(crate) fn len(&self) -> usize {
+        self.by_word.len()
+    }
+
+    /// Words and the slots that have them, by word.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &SlotSet)> {
+        self.by_word.iter()
+    }
+
+    /// The item in a slot had a value, and has another.
+    pub(crate) fn replace(&mut self, slot: Slot, before: Option<&FieldValue>, after: Option<&FieldValue>) {
+        let (before, after) = (before.map_or_else(Vec::new, words), after.map_or_else(Vec::new, words));
+        for word in before.into_iter().filter(|word| after.binary_search(word).is_err()) {
+            self.remove(slot, word);
+        }
+        for word in after {
+            self.insert(slot, word);
+        }
+    }
+
+    fn insert(&mut self, slot: Slot, word: &str) {
+        let known = self.by_word.get(word).map(|slots| slots.contains(slot));
+        match known {
+            Some(true) => {}
+            Some(false) => {
+                if let Some(slots) = self.by_word.get_mut(word) {
+                    slots.insert(slot);
+                }
+            }
+            None => {
+                self.by_word.insert(word.into(), SlotSet::One(slot));
+            }
+        }
+    }
+
+    /// A word that nothing has is forgotten.
+    fn remove(&mut self, slot: Slot, word: &str) {
+        if !self.by_word.get(word).is_some_and(|slots| slots.contains(slot)) {
+            return;
+        }
+        if self.by_word.get_mut(word).is_some_and(|slots| !slots.remove(slot)) {
+            self.by_word.remove(word);
+        }
+    }
+
+    /// Slots of the items that have one of these words.
+    pub(crate) fn carrying_any<'w>(&self, words: impl Iterator<Item = &'w str>) -> Cow<'_, RoaringBitmap> {
+        let (mut few, mut many): (Vec<Slot>, Vec<&RoaringBitmap>) = (Vec::new(), Vec::new());
+        for word in words {
+            match self.by_word.get(word) {
+                Some(SlotSet::Many(slots)) => many.push(slots),
+                Some(slots @ (SlotSet::One(_) | SlotSet::Few(_))) => few.extend_from_slice(slots.listed()),
+                None => {}
+            }
+        }
+        if let ([], [slots]) = (few.as_slice(), many.as_slice()) {
+            return Cow::Borrowed(*slots);
+        }
+        few.sort_unstable();
+        let few: RoaringBitmap = few.into_iter().collect();
+        Cow::Owned(many.into_iter().fold(few, |any, slots| any | slots))
+    }
+}
+
+/// The words of a value, ascending; none of a number.
+pub(crate) fn words(value: &FieldValue) -> Vec<&str> {
+    match value {
+        FieldValue::Keyword(word) => vec![word.as_str()],
+        FieldValue::Keywords(words) => words.iter().map(String::as_str).collect(),
+        FieldValue::Boolean(is) => vec![if *is { "true" } else { "false" }],
+        FieldValue::Integer(_) | FieldValue::Number(_) | FieldValue::Timestamp(_) => Vec::new(),
+    }
+}
