@@ -1,16 +1,20 @@
 //! Between messages and the server's own types.
 
+use super::fields::to_wire;
 use super::status::code_and_reason;
+use super::{facets, page_token};
 use crate::catalogue::{Item, Snapshot};
 use crate::core::{NewItem, RequestId, Scope};
 use crate::error::{Error, Faults};
 use crate::life::{HeadState, HeadStatus, Progress};
 use crate::search::{
-    EditsMet, Explanation, HeadWeight, ManipulationEffect, Match, Outcome, Plan, PlanKind, SearchAnswer,
+    EditsMet, Explanation, Group, HeadWeight, ManipulationEffect, Match, Outcome, Plan, PlanKind,
+    SearchAnswer,
 };
 use crate::store::{ContentId, RequestHash};
 use lapel_heads::{HeadKind, Parts, Rect};
 use lapel_proto::v1;
+use lapel_search::{FacetCounts, FacetOf};
 use prost::Message;
 use prost_types::Timestamp;
 
@@ -92,8 +96,19 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
     v1::Explanation { terms: terms.collect(), attributes: attributes.collect() }
 }
 
-pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> v1::SearchResponse {
-    v1::SearchResponse {
+/// The answer to a search.
+///
+/// # Errors
+/// When the token of the next page would be too large.
+pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> Result<v1::SearchResponse, Error> {
+    let group = |Group { value, matches }: Group| v1::ResultGroup {
+        value: value.as_ref().map(to_wire),
+        results: results(snapshot, matches),
+    };
+    let facets = |counted: Vec<(FacetOf, FacetCounts)>| -> Vec<v1::Facet> {
+        counted.into_iter().map(|(of, counts)| facets::answer(&of, counts)).collect()
+    };
+    Ok(v1::SearchResponse {
         results: results(snapshot, answer.matches),
         weights: answer.weights,
         manipulations: answer.effects.into_iter().map(effect).collect(),
@@ -101,7 +116,13 @@ pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> v1::SearchRes
         plan: Some(plan(answer.plan)),
         generation: snapshot.generation,
         head_weights: head_weights(answer.head_weights),
-    }
+        groups: answer.groups.into_iter().flatten().map(group).collect(),
+        next_page_token: answer.next.map_or(Ok(Vec::new()), page_token::written)?,
+        facets: facets(answer.facets),
+        result_facets: facets(answer.result_facets),
+        items_passing: answer.items_passing,
+        attainability: None,
+    })
 }
 
 pub(super) fn head_weights(weights: Vec<HeadWeight>) -> Vec<v1::HeadWeight> {
