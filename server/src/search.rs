@@ -126,8 +126,8 @@ pub struct SearchAnswer {
 }
 
 /// Searches a snapshot with several queries, which share the first pass over memory where they can; one answer a query,
-/// in their order. Groups and pages may take further passes, each of them its own. `threads` are those that may be used, one or two. A search that is abandoned ends at the next block,
-/// and its answers mean nothing.
+/// in their order. Groups and pages may take further passes, each its own. `threads` are those that may be used, one or two.
+/// A search that is abandoned ends at the next block, and its answers mean nothing.
 ///
 /// The errors are [`Error::Faults`] for unknown heads, attributes and labels, [`Error::Invalid`] for weights that leave
 /// no head in play, [`Error::Faults`] also for a query without the signatures of heads that are weighted by hand,

@@ -126,12 +126,6 @@ impl<'a> Items<'a> {
         self.index.count(filter)
     }
 
-    /// Slots of the items that pass; `None` where all do.
-    #[must_use]
-    pub fn passing(self, filter: &Filter) -> Option<RoaringBitmap> {
-        self.index.passing(filter)
-    }
-
     /// Slots of the items that carry a label.
     #[must_use]
     pub fn with_label(self, attribute: &str, label: &str) -> Option<&'a RoaringBitmap> {

@@ -1,5 +1,8 @@
 mod discrete;
+mod diversity;
 mod filters;
+mod groups;
+mod pages;
 mod plans;
 
 use super::*;
@@ -10,6 +13,7 @@ use crate::store::{ItemChange, ItemRecord};
 use crate::testing::external_head;
 use lapel_heads::{Labels, Signature, distance};
 use lapel_search::SignatureColumn;
+use lapel_values::Fields;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -37,6 +41,7 @@ fn snapshot(count: u64, missing: impl Fn(u64, usize) -> bool) -> Snapshot {
         let label = if i % 2 == 0 { "a" } else { "b" };
         let record = ItemRecord {
             labels: Labels::from([("color".to_owned(), label.to_owned())]),
+            fields: Fields::new(),
             image: None,
             parts_case: None,
             updated_ms: 0,
@@ -215,6 +220,7 @@ fn put_clustered(s: &mut Snapshot, id: u64, seed: u64, missing: &impl Fn(u64, us
     let signatures: Vec<_> = present.map(|h| (HEADS[h].to_owned(), signature(h))).collect();
     let record = ItemRecord {
         labels: Labels::from([("color".to_owned(), if id.is_multiple_of(2) { "a" } else { "b" }.to_owned())]),
+        fields: Fields::new(),
         image: None,
         parts_case: None,
         updated_ms: 0,

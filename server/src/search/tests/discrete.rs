@@ -10,7 +10,13 @@ fn coded(count: u64, signature: impl Fn(u64, usize) -> Vec<f32>) -> Snapshot {
 /// The same, put in this order.
 fn coded_in_order(ids: impl Iterator<Item = u64>, signature: impl Fn(u64, usize) -> Vec<f32>) -> Snapshot {
     let mut s = snapshot(0, |_, _| false);
-    let record = ItemRecord { labels: Labels::new(), image: None, parts_case: None, updated_ms: 0 };
+    let record = ItemRecord {
+        labels: Labels::new(),
+        fields: Fields::new(),
+        image: None,
+        parts_case: None,
+        updated_ms: 0,
+    };
     let change = |i| {
         let signatures = HEADS.iter().enumerate().map(|(h, head)| ((*head).to_owned(), signature(i, h)));
         put(&format!("i{i}"), record.clone(), signatures.collect())
@@ -149,7 +155,13 @@ fn equal_distances_come_in_the_order_of_their_ids_in_every_plan() {
     let signature = |i: u64, h: usize| signature(Kind::OneHot, mixed(i * 3 + h as u64), 3);
     let mut renewed = coded(3000, signature);
     renewed.apply(&(0..1000).map(|i| delete(&format!("i{}", 3 * i))).collect::<Vec<_>>());
-    let record = ItemRecord { labels: Labels::new(), image: None, parts_case: None, updated_ms: 0 };
+    let record = ItemRecord {
+        labels: Labels::new(),
+        fields: Fields::new(),
+        image: None,
+        parts_case: None,
+        updated_ms: 0,
+    };
     let again = |i: u64| {
         let signatures = HEADS.iter().enumerate().map(|(h, head)| ((*head).to_owned(), signature(i, h)));
         put(&format!("i{i}"), record.clone(), signatures.collect())
