@@ -154,7 +154,7 @@ async fn all_that_is_wrong_is_told_with_its_path() {
         let status = client.search.search(request).await.expect_err("refused");
         let wanted = if at == 0 { tonic::Code::NotFound } else { tonic::Code::InvalidArgument };
         assert_eq!(status.code(), wanted, "case {at}: {status:?}");
-        let violations = status.get_details_bad_request().expect("told").field_violations;
+        let violations = status.get_error_details().bad_request().expect("told").field_violations.clone();
         let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
         assert_eq!(fields, [field], "case {at}");
     }

@@ -117,7 +117,6 @@ async fn pages_end_where_a_head_in_play_is_gone_and_at_the_window() {
     assert!(status.message().contains("pages go to 12"), "{status:?}");
     let retired = v1::RetireHeadRequest { name: "sport".to_owned(), ..Default::default() };
     client.heads.retire_head(retired).await.expect("retired");
-    settled(&mut client, "sport").await;
     let gone = client.search.search(next(&asked, first.next_page_token)).await.expect_err("refused");
     assert_eq!(gone.code(), Code::FailedPrecondition, "{gone:?}");
     server.finish().await;
