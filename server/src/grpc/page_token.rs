@@ -163,7 +163,7 @@ mod tests {
             token
         };
         let request = cursor().request;
-        for bytes in [&[][..], &[0xff; 64], &[0x00; 40]] {
+        for bytes in [&[] as &[u8], &[0xff; 64], &[0x00; 40]] {
             assert!(read(&sealed(bytes), request).is_err(), "{bytes:?}");
         }
         // More terms are announced than there are bytes.

@@ -67,7 +67,7 @@ proptest! {
             prop_assert!(answer.matches.len() <= k);
             for (found, id) in answer.matches.iter().zip(ids(&s, &answer)) {
                 let place = (found.distance, id.clone());
-                prop_assert!(came.is_empty() || last < place, "{:?} {:?}", last, place);
+                prop_assert!(came.is_empty() || last < place, "{last:?} {place:?}");
                 last = place;
                 came.push(id);
             }
