@@ -67,6 +67,10 @@ compare-rendered WEIGHTS:
 evaluate WARDROBE:
     cargo run --release --bin lapel-train -- evaluate --wardrobe {{WARDROBE}} --out target/evaluate
 
+# Searches after wanted and unwanted picks beside Eq. 5 alone, by simulated shoppers, on photos and rendered garments.
+picks WARDROBE:
+    cargo run --release --bin lapel-train -- picks --wardrobe {{WARDROBE}} --out target/picks.json
+
 # How fast photos become signatures, stage by stage (2 minutes).
 bench-embed *ARGS:
     cargo run --release --bin lapel-train -- bench-embed {{ARGS}}
@@ -100,6 +104,10 @@ model OPERATIONS="1000000":
 # What a backfill costs the queries beside it, and how fast it is, with the feature cache and without (10 minutes).
 bench-backfill *ARGS:
     cargo run --release -p lapel-tests --bin lapel-bench-backfill -- {{ARGS}}
+
+# Durable updates of price and stock a second, and what they cost the searches beside them (2 minutes).
+bench-updates *ARGS:
+    cargo run --release -p lapel-tests --bin lapel-bench-updates -- {{ARGS}}
 
 # A mixed load for half an hour, with the server's memory and open files watched.
 soak *ARGS:

@@ -38,7 +38,7 @@ pub use backbone::{
 pub use bundle::{Bundle, BundleError, Weights};
 pub use embedder::{EmbedError, Embedded, Embedder, Embedding, HeadFault, PARTS_ATTRIBUTE};
 pub use features::Features;
-pub use feedback::personalised_weights;
+pub use feedback::{PICKS_SHARE, PickDistances, blended, contrasted_weights, personalised_weights};
 pub use hash::{sha256, sha256_hex};
 pub use head::{Head, LabelScore, Prototype};
 pub use labels::Labels;

@@ -7,6 +7,7 @@ mod measure;
 mod regimes;
 mod report;
 mod set;
+mod shop;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +16,10 @@ use crate::catalogue::{Precision, Snapshot};
 use crate::search::{PlanKind, Planner};
 use anyhow::ensure;
 pub use generate::{Generator, Sample, Shape};
-use lapel_search::{Instructions, SignatureColumn, Tuning};
+use lapel_search::{Filter, Instructions, SignatureColumn, Tuning};
 pub use regimes::WeightKind;
 
-use measure::{Outcome, Regime, measure, percentile, regimes, shared_p50, solve, throughput};
+use measure::{Narrow, Outcome, Regime, measure, percentile, regimes, shared_p50, solve, throughput};
 use report::Report;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -65,6 +66,9 @@ pub struct Options {
     /// Measure filters too, then with a fifth of the items replaced, then with a tenth deleted.
     #[arg(long)]
     changes: bool,
+    /// Give the items fields as a shop's have, and measure ranges, trees, groups, counts and what is attainable.
+    #[arg(long)]
+    shop: bool,
     /// Keep signatures in half precision.
     #[arg(long)]
     half: bool,
@@ -132,7 +136,7 @@ fn in_process(options: &Options, generator: &Generator) -> anyhow::Result<Report
     let shape = generator.shape();
     let precision = if options.half { Precision::F16 } else { Precision::F32 };
     let start = Instant::now();
-    let mut snapshot = set::catalogue(generator, precision)?;
+    let mut snapshot = set::catalogue(generator, precision, options.shop)?;
     println!("{} items, {} heads of {} numbers, seed {}", shape.items, shape.heads, shape.dim, shape.seed);
     println!("made and put in {:.1} s", start.elapsed().as_secs_f64());
     let start = Instant::now();
@@ -145,8 +149,8 @@ fn in_process(options: &Options, generator: &Generator) -> anyhow::Result<Report
     println!("kernels: {:?}; measured at start: {:?}", planner.tuning.instructions, planner.tuning.costs);
 
     let mut regimes = regimes(generator, &snapshot, &planner, options.queries)?;
-    solve(&snapshot, &planner, &mut regimes, None);
-    let outcomes = measure(&snapshot, &planner, &regimes, None);
+    solve(&snapshot, &planner, &mut regimes, &Narrow::default());
+    let outcomes = measure(&snapshot, &planner, &regimes, &Narrow::default());
     report::table("all items", &outcomes);
     throughputs(&snapshot, &planner, &regimes);
     if options.levels {
@@ -155,6 +159,9 @@ fn in_process(options: &Options, generator: &Generator) -> anyhow::Result<Report
     let curve = if options.html.is_some() { curve(&snapshot, &planner, &regimes) } else { Vec::new() };
     if options.hnsw {
         hnsw(&snapshot, &planner, &regimes)?;
+    }
+    if options.shop {
+        shop::run(&snapshot, &planner, &mut regimes);
     }
     if options.changes {
         changes(&mut snapshot, generator, &planner, &mut regimes);
@@ -174,7 +181,7 @@ fn throughputs(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
 fn levels(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
     for level in Instructions::available() {
         let planner = Planner { tuning: Tuning { instructions: level, ..planner.tuning }, ..*planner };
-        let outcomes = measure(snapshot, &planner, regimes, None);
+        let outcomes = measure(snapshot, &planner, regimes, &Narrow::default());
         let all = report::all_ms(&outcomes);
         let worst = outcomes.iter().map(|o| o.recall_10).fold(1.0, f64::min);
         println!(
@@ -190,7 +197,7 @@ fn curve(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) -> Vec<(f64
     let allowed = [0.3, 0.1, 0.03, 0.01, 0.002, 0.0005, 0.00005];
     let of = |misses| {
         let planner = Planner { tuning: Tuning { misses, ..planner.tuning }, ..*planner };
-        (misses, measure(snapshot, &planner, regimes, None))
+        (misses, measure(snapshot, &planner, regimes, &Narrow::default()))
     };
     allowed.map(of).into()
 }
@@ -213,14 +220,15 @@ fn hnsw(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) -> anyhow::R
 
 fn changes(snapshot: &mut Snapshot, generator: &Generator, planner: &Planner, regimes: &mut [Regime]) {
     for (filter, share) in set::FILTERS {
-        solve(snapshot, planner, regimes, Some(filter));
-        let outcomes = measure(snapshot, planner, regimes, Some(filter));
+        let narrow = Narrow::to(Filter::carrying([(filter, "yes")]));
+        solve(snapshot, planner, regimes, &narrow);
+        let outcomes = measure(snapshot, planner, regimes, &narrow);
         report::table(&format!("filter that {} % pass", share * 100.0), &outcomes);
     }
     set::replace(snapshot, generator, 0.2);
-    solve(snapshot, planner, regimes, None);
-    report::table("20 % replaced", &measure(snapshot, planner, regimes, None));
+    solve(snapshot, planner, regimes, &Narrow::default());
+    report::table("20 % replaced", &measure(snapshot, planner, regimes, &Narrow::default()));
     set::delete(snapshot, generator, 0.1);
-    solve(snapshot, planner, regimes, None);
-    report::table("and 10 % deleted", &measure(snapshot, planner, regimes, None));
+    solve(snapshot, planner, regimes, &Narrow::default());
+    report::table("and 10 % deleted", &measure(snapshot, planner, regimes, &Narrow::default()));
 }

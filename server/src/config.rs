@@ -1,8 +1,10 @@
 //! Configuration: defaults, then one file, then the environment, then flags.
 
+mod catalog;
 mod limits;
 mod paths;
 
+pub use catalog::CatalogConfig;
 pub use limits::Limits;
 
 use crate::catalogue::Precision;
@@ -65,6 +67,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder of the catalogue.
     pub data: PathBuf,
+    /// What is said of the catalogue's items beforehand.
+    pub catalog: CatalogConfig,
     /// The model's files.
     pub model: ModelConfig,
     /// Bounds on what callers may ask for.
@@ -171,6 +175,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7700)),
             data: "data".into(),
+            catalog: CatalogConfig::default(),
             model: ModelConfig::default(),
             limits: Limits::default(),
             search: SearchConfig::default(),
@@ -255,6 +260,9 @@ impl Config {
             ("limits.image_pixels_max", l.image_pixels_max as usize),
             ("limits.bundle_bytes_max", l.bundle_bytes_max.0),
             ("limits.k_max", l.k_max as usize),
+            ("limits.group_results_max", l.group_results_max),
+            ("limits.facet_values_max", l.facet_values_max),
+            ("limits.keywords_max", l.keywords_max),
             ("limits.batch_max", l.batch_max),
             ("limits.picks_max", l.picks_max),
             ("limits.stream_items_max", l.stream_items_max),
@@ -280,6 +288,7 @@ impl Config {
         let mut faults: Vec<String> =
             zero.map(|(key, _)| format!("{key} is 0; at least 1 is wanted")).collect();
         faults.extend(l.contradictions());
+        faults.extend(self.catalog.contradictions(l));
         faults
     }
 
@@ -293,6 +302,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapel_values::FieldKind;
 
     #[test]
     fn the_example_file_parses_and_equals_the_defaults() {
@@ -324,5 +334,23 @@ mod tests {
             load("[limits]\nimage_bytes_max = \"2 MiB\"").expect("fine").limits.image_bytes_max,
             ByteSize(2 << 20)
         );
+    }
+
+    #[test]
+    fn declared_fields_have_kinds_and_names() {
+        let folder = tempfile::tempdir().expect("folder");
+        let load = |text: &str| {
+            let path = folder.path().join("c.toml");
+            std::fs::write(&path, text).expect("written");
+            Config::load(Some(&path)).map_err(|e| e.to_string())
+        };
+        let config = load("[catalog.fields]\nprice = \"number\"\nTags = \"keywords\"").expect("fine");
+        let wanted = [("Tags", FieldKind::Keywords), ("price", FieldKind::Number)];
+        assert_eq!(config.catalog.fields, wanted.map(|(field, kind)| (field.to_owned(), kind)).into());
+        assert!(load("[catalog.fields]\nprice = \"money\"").unwrap_err().contains("money"));
+        let unnamed = load("[catalog.fields]\n\" price\" = \"number\"").unwrap_err();
+        assert!(unnamed.contains("catalog.fields") && unnamed.contains(" price"), "{unnamed}");
+        let many = load("[limits]\nfields_max = 1\n[catalog.fields]\na = \"number\"\nb = \"number\"");
+        assert!(many.unwrap_err().contains("fields_max"));
     }
 }

@@ -3,8 +3,12 @@
 mod apply;
 mod backfill;
 mod batch;
+mod check;
+mod delete;
 mod heads;
 mod index;
+mod item;
+mod kinds;
 mod load;
 mod mend;
 mod models;
@@ -17,10 +21,13 @@ mod warm;
 mod write;
 
 pub use crate::request::RequestId;
+pub use delete::DeletedWhere;
+pub(crate) use delete::{FIRST_IDS, check_count};
 pub use heads::Registration;
+pub use item::{Named, NewItem, Parts, Scope};
 pub use models::GenerationFiles;
 pub use open_error::OpenError;
-pub use write::{NewItem, Scope, Upserted};
+pub use write::Upserted;
 
 use crate::admission::Admitted;
 use crate::caches::Caches;
@@ -33,13 +40,14 @@ use crate::life::{Purpose, Registry};
 use crate::model::Model;
 use crate::profiles::{Profiles, subject_and_name};
 use crate::search::{
-    Plan, Planner, QueryView, SearchAnswer, SearchSpec, search_batch, view_of_embedding, view_of_item,
-    view_of_signatures,
+    Plan, Planner, QueryView, SearchAnswer, SearchSpec, SuggestSpec, Suggestions, search_batch, suggest,
+    view_of_embedding, view_of_item, view_of_signatures,
 };
 use crate::stages::{Stage, planned, timed};
 use crate::store::{BackupSummary, ContentId, Outcome, ProfileRecord, Store, StoreError, StoreHealth};
 use arc_swap::ArcSwap;
 use lapel_heads::{BundleKey, Embedding, Features};
+use lapel_search::{Budget, IsAbandoned};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
@@ -312,6 +320,44 @@ impl Core {
         snapshot: &Arc<Snapshot>,
         queries: Vec<(QueryView, SearchSpec)>,
     ) -> Result<Vec<Result<SearchAnswer, Error>>, Error> {
+        let answers = self.searching(snapshot, move |snapshot, planner, threads, is_abandoned| {
+            search_batch(snapshot, queries, planner, threads, is_abandoned)
+        });
+        let answers = answers.await?;
+        if let Some(answer) = answers.iter().rev().find_map(|answer| answer.as_ref().ok()) {
+            planned(|| {
+                let heads = answer.weights.iter().filter(|(_, w)| **w > 0.0).count();
+                let Plan { kind, scanned, rescored, .. } = answer.plan;
+                format!("{kind:?} of {heads} heads: {scanned} items scanned, {rescored} rescored")
+            });
+        }
+        Ok(answers)
+    }
+
+    /// Suggests edits of a query, as a search runs.
+    ///
+    /// # Errors
+    /// As [`Core::search`].
+    pub async fn suggest(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        view: QueryView,
+        spec: SuggestSpec,
+    ) -> Result<Suggestions, Error> {
+        let found = self.searching(snapshot, move |snapshot, planner, threads, is_abandoned| {
+            let budget = Budget { tuning: &planner.tuning, threads, is_abandoned };
+            suggest(snapshot, view, spec, (planner.prototype_items_min, &budget))
+        });
+        found.await?
+    }
+
+    /// Runs a search off the threads that serve connections, once there is a place for it, with the threads that it may use.
+    /// It is told when its caller has left.
+    async fn searching<T: Send + 'static>(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        search: impl FnOnce(&Snapshot, &Planner, usize, IsAbandoned<'_>) -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let searching = async {
             let permit = self.searches.clone().acquire_owned().await;
             let permit = permit.map_err(|e| Error::Internal(e.to_string()))?;
@@ -322,20 +368,12 @@ impl Core {
             let admitted = Admitted::present();
             let abandoned = CancellationToken::new();
             let _present = abandoned.clone().drop_guard();
-            let answers = tokio::task::spawn_blocking(move || {
+            let found = tokio::task::spawn_blocking(move || {
                 let _held = (permit, admitted);
-                search_batch(&snapshot, queries, &planner, threads, &|| abandoned.is_cancelled())
+                search(&snapshot, &planner, threads, &|| abandoned.is_cancelled())
             });
-            Ok::<_, Error>(answers.await?)
+            Ok::<_, Error>(found.await?)
         };
-        let answers = timed(Stage::Search, searching).await?;
-        if let Some(answer) = answers.iter().rev().find_map(|answer| answer.as_ref().ok()) {
-            planned(|| {
-                let heads = answer.weights.iter().filter(|(_, w)| **w > 0.0).count();
-                let Plan { kind, scanned, rescored, .. } = answer.plan;
-                format!("{kind:?} of {heads} heads: {scanned} items scanned, {rescored} rescored")
-            });
-        }
-        Ok(answers)
+        timed(Stage::Search, searching).await
     }
 }

@@ -29,10 +29,12 @@ mod testing;
 pub(crate) use lapel_store as store;
 
 pub use config::{
-    AccessConfig, ByteSize, Config, ConfigError, FeatureConfig, Limits, ModelConfig, SearchConfig,
+    AccessConfig, ByteSize, CatalogConfig, Config, ConfigError, FeatureConfig, Limits, ModelConfig, SearchConfig,
     StoreSettings, TlsFiles,
 };
-pub use core::{Core, NewItem, OpenError, Registration, RequestId, Scope, Upserted};
+pub use core::{
+    Core, DeletedWhere, Named, NewItem, OpenError, Parts, Registration, RequestId, Scope, Upserted,
+};
 pub use error::{Choices, Error, Fault, Faults, Violation};
 pub use front::{NewToken, Role, TokensError, TracesError};
 pub use serve::{Reload, ServeError, Server};

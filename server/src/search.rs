@@ -7,18 +7,22 @@ mod group;
 mod manipulate;
 mod page;
 mod query;
+mod reach;
 mod rounds;
 mod shape;
+mod suggest;
 mod weights;
 
 pub use diverse::Diversity;
 pub use explain::{EditsMet, Explanation, Outcome};
-pub use filter::{LabelFilter, checked_condition};
+pub use filter::{check_labels, checked_field, field_kind};
 pub use group::{Group, Grouping};
 pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Edits, Manipulation, ManipulationEffect};
 pub use page::{Cursor, PageTerm, Paging};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
+pub use reach::{Attainability, AttainableChange, Concession};
+pub use suggest::{SuggestSpec, Suggestion, Suggestions, kept_attributes, suggest};
 pub use weights::{HeadWeight, NAMED, WeightOrigin, Weighting, head_weights};
 
 use crate::catalogue::{Item, Slot, Snapshot};
@@ -121,6 +125,8 @@ pub struct SearchAnswer {
     pub effects: Vec<ManipulationEffect>,
     /// Items that carry all wanted labels of the manipulations.
     pub items_with_all_labels: u64,
+    /// What is attainable of the manipulations; `None` where there are none.
+    pub attainability: Option<Attainability>,
     /// How it was found.
     pub plan: Plan,
 }
@@ -139,16 +145,19 @@ pub fn search_batch(
     threads: usize,
     is_abandoned: IsAbandoned<'_>,
 ) -> Vec<Result<SearchAnswer, Error>> {
+    let budget = Budget { tuning: &planner.tuning, threads, is_abandoned };
     let mut ready = Vec::new();
     let prepared: Vec<_> = queries
         .into_iter()
         .map(|(view, spec)| {
-            let (query, rest) = prepare(snapshot, view, spec, planner)?;
+            let edits = spec.edits.clone();
+            let (query, mut rest) = prepare(snapshot, view, spec, planner)?;
+            let reached = (planner.prototype_items_min, &budget);
+            rest.attainability = reach::attainability(snapshot, &edits, &query, reached)?;
             ready.push(query);
             Ok(rest)
         })
         .collect();
-    let budget = Budget { tuning: &planner.tuning, threads, is_abandoned };
     let rounds = Rounds { snapshot, signatures: snapshot.signatures(), budget };
     let first = rounds.signatures.search(&ready, &budget);
     let mut found = ready.iter().zip(first);
@@ -167,6 +176,7 @@ struct AnswerContext {
     wanted: Wanted,
     effects: Vec<ManipulationEffect>,
     items_with_all_labels: u64,
+    attainability: Option<Attainability>,
     explain: bool,
     shape: Shape,
     facets: Vec<(FacetOf, usize)>,
@@ -217,6 +227,8 @@ fn prepare(
     let prepared = AnswerContext {
         wanted,
         items_with_all_labels: manipulate::items_with_all(snapshot, &edits),
+        // Told once it is known how to search.
+        attainability: None,
         terms,
         effects,
         explain,
@@ -236,8 +248,17 @@ impl AnswerContext {
         query: &SignatureQuery,
         first: SignatureAnswer,
     ) -> Result<SearchAnswer, Error> {
-        let Self { terms, wanted, effects, items_with_all_labels, explain, shape, facets, result_facets } =
-            self;
+        let Self {
+            terms,
+            wanted,
+            effects,
+            items_with_all_labels,
+            attainability,
+            explain,
+            shape,
+            facets,
+            result_facets,
+        } = self;
         let items = rounds.snapshot.items();
         let passing = items.passing(&query.filter);
         let Shaped { hits, groups, next, plan } = shape.results(rounds, (query, &terms), first)?;
@@ -265,6 +286,7 @@ impl AnswerContext {
             weights: terms.iter().map(|t| (t.head.name().to_owned(), t.term.weight)).collect(),
             head_weights: terms.iter().map(QueryTerm::head_weight).collect(),
             items_with_all_labels,
+            attainability,
             effects,
             plan,
         })

@@ -105,7 +105,7 @@ async fn read(client: &mut Client, kept: &Kept, random: &mut ChaCha8Rng, context
         (Err(status), None) => assert_eq!(status.code(), tonic::Code::NotFound, "{context}"),
         (found, wanted) => panic!("{context}: {id} is {found:?}, not {wanted:?}"),
     }
-    let request = v1::ListItemsRequest { page_size: 20, page_token: id.clone(), filters: Vec::new() };
+    let request = v1::ListItemsRequest { page_size: 20, page_token: id.clone(), ..Default::default() };
     let page = client.catalog.list_items(request).await.expect("listed").into_inner();
     let wanted: Vec<&String> = kept.items.keys().filter(|k| **k > id).take(20).collect();
     assert!(page.items.iter().map(|i| &i.id).eq(wanted), "{context}: the page after {id}");

@@ -50,15 +50,177 @@ fn network() -> Bundle {
     Bundle { manifest, tensors: tensors.into_iter().map(|(name, w)| (name.to_owned(), w)).collect() }
 }
 
+type Named = (&'static str, Vec<u8>);
+
 /// Every method at least once; names as they are in the server of the target.
-fn messages() -> Vec<(&'static str, Vec<u8>)> {
-    let one = |message: &dyn Encoded| message.bytes();
-    let signature = || v1::Signature { head: "style".into(), values: vec![0.6, 0.8] };
-    let filter = || v1::LabelFilter {
+fn messages() -> Vec<Named> {
+    let services = [catalog(), feedback(), generations(), heads(), searches()];
+    std::iter::once(("AdminService/Backup", Vec::new())).chain(services.into_iter().flatten()).collect()
+}
+
+fn one(message: &impl Message) -> Vec<u8> {
+    message.encode_to_vec()
+}
+
+fn signature() -> v1::Signature {
+    v1::Signature { head: "style".into(), values: vec![0.6, 0.8] }
+}
+
+fn filter() -> v1::LabelFilter {
+    v1::LabelFilter {
         attribute: "color".into(),
         labels: vec!["red".into(), "blue".into()],
         allow_unknown: false,
+        exists: None,
+    }
+}
+
+/// A tree of conditions: a price within a range, and not a label.
+fn tree() -> v1::Filter {
+    let node = |node| v1::Filter { node: Some(node) };
+    let price = |number| v1::FieldValue { kind: Some(v1::field_value::Kind::Number(number)) };
+    let range = v1::FieldRange {
+        lower: Some(v1::field_range::Lower::From(price(1.0))),
+        upper: Some(v1::field_range::Upper::Below(price(2.5))),
     };
+    let field = v1::FieldFilter {
+        field: "price".into(),
+        condition: Some(v1::field_filter::Condition::Range(range)),
+        allow_unknown: true,
+    };
+    let label = node(v1::filter::Node::Label(filter()));
+    let none = node(v1::filter::Node::None(v1::FilterList { filters: vec![label] }));
+    let field = node(v1::filter::Node::Field(field));
+    node(v1::filter::Node::All(v1::FilterList { filters: vec![field, none] }))
+}
+
+fn item(id: &str) -> v1::UpsertItemsRequest {
+    v1::UpsertItemsRequest {
+        id: id.into(),
+        labels: BTreeMap::from([("color".into(), "red".into())]),
+        signatures: vec![signature()],
+        request_id: "r1".into(),
+        ..v1::UpsertItemsRequest::default()
+    }
+}
+
+fn catalog() -> Vec<Named> {
+    let picture = v1::UpsertItemsRequest { image: b"\xff\xd8\xff\xd9".to_vec(), ..item("x") };
+    let only = v1::UpsertItemsRequest { labels_only: true, signatures: Vec::new(), ..item("g0") };
+    let upload = v1::UpsertItemsStreamRequest { item: Some(item("x")) };
+    let deleted = v1::DeleteItemsRequest { ids: vec!["x".into(), "y".into()], request_id: "r2".into() };
+    let listed = v1::ListItemsRequest {
+        page_size: 2,
+        page_token: String::new(),
+        filters: vec![filter()],
+        filter: Some(tree()),
+    };
+    let exported = v1::ExportItemsRequest { after: "g0".into(), no_images: true, in_pieces: true };
+    let stats = v1::CatalogStatsRequest { page_size: 1, page_token: "color\nred".into() };
+    vec![
+        ("CatalogService/UpsertItems", streamed(&[one(&item("x")), one(&only)])),
+        ("CatalogService/UpsertItems", streamed(&[one(&picture)])),
+        ("CatalogService/UpsertItemsStream", streamed(&[one(&upload)])),
+        ("CatalogService/GetItem", one(&v1::GetItemRequest { id: "g0".into() })),
+        ("CatalogService/GetItemImage", one(&v1::GetItemImageRequest { id: "g0".into() })),
+        ("CatalogService/StreamItemImage", one(&v1::StreamItemImageRequest { id: "g0".into() })),
+        ("CatalogService/DeleteItems", one(&deleted)),
+        ("CatalogService/ListItems", one(&listed)),
+        ("CatalogService/ExportItems", one(&exported)),
+        ("CatalogService/CatalogStats", one(&stats)),
+    ]
+}
+
+fn feedback() -> Vec<Named> {
+    let picked = v1::PersonaliseRequest {
+        picked_ids: vec!["g1".into(), "g2".into()],
+        query: by_item("g0", 1).query,
+        manipulations: vec![set("color", "red")],
+        filters: vec![filter()],
+        k: 2,
+        explain: true,
+        ..v1::PersonaliseRequest::default()
+    };
+    let saved = v1::SaveProfileRequest {
+        name: "p".into(),
+        weights: BTreeMap::from([("color".into(), 1.5), ("collar".into(), 0.5)]),
+        picked_ids: vec!["g1".into()],
+        request_id: "r3".into(),
+    };
+    let listed = v1::ListProfilesRequest { page_size: 1, page_token: "p".into(), ..Default::default() };
+    let undone = v1::UndoProfileRequest { name: "p".into(), version: 1, request_id: "r4".into() };
+    let deleted = v1::DeleteProfileRequest { name: "p".into(), request_id: "r5".into() };
+    vec![
+        ("FeedbackService/Personalise", one(&picked)),
+        ("FeedbackService/SaveProfile", one(&saved)),
+        ("FeedbackService/GetProfile", one(&v1::GetProfileRequest { name: "p".into() })),
+        ("FeedbackService/ListProfiles", one(&listed)),
+        ("FeedbackService/UndoProfile", one(&undone)),
+        ("FeedbackService/DeleteProfile", one(&deleted)),
+    ]
+}
+
+fn generations() -> Vec<Named> {
+    let header = v1::GenerationFileHeader {
+        file: v1::GenerationFile::Backbone.into(),
+        size_bytes: 4,
+        sha256: "0".repeat(64),
+        ..v1::GenerationFileHeader::default()
+    };
+    let parts = [
+        v1::build_generation_request::Part::Header(header),
+        v1::build_generation_request::Part::Chunk(b"none".to_vec()),
+    ];
+    let streamed_parts = parts.map(|part| one(&v1::BuildGenerationRequest { part: Some(part) }));
+    let file = v1::GenerationFileContent {
+        file: v1::GenerationFile::Backbone.into(),
+        content: b"none".to_vec(),
+        ..v1::GenerationFileContent::default()
+    };
+    let whole =
+        v1::BuildGenerationFromFilesRequest { files: vec![file], hold: true, request_id: "ra".into() };
+    let switched = v1::SwitchGenerationRequest { backbone: "b".into(), request_id: "r6".into() };
+    let dropped = v1::DropGenerationRequest { backbone: "b".into(), request_id: "r7".into() };
+    vec![
+        ("GenerationService/BuildGeneration", streamed(&streamed_parts)),
+        ("GenerationService/BuildGenerationFromFiles", one(&whole)),
+        ("GenerationService/WatchGeneration", one(&v1::WatchGenerationRequest { backbone: "b".into() })),
+        ("GenerationService/ListGenerations", Vec::new()),
+        ("GenerationService/SwitchGeneration", one(&switched)),
+        ("GenerationService/DropGeneration", one(&dropped)),
+    ]
+}
+
+fn heads() -> Vec<Named> {
+    let bundle = external_bundle("style", 2, &["boho"]);
+    let parts: Vec<Vec<u8>> = bundle_parts(&bundle).iter().map(one).collect();
+    let whole = v1::RegisterHeadFromBundleRequest {
+        bundle,
+        request_id: "rb".into(),
+        ..v1::RegisterHeadFromBundleRequest::default()
+    };
+    let name = || "style".to_owned();
+    let promoted = v1::PromoteHeadRequest { name: name(), version: 1, request_id: "r8".into() };
+    let rolled_back = v1::RollbackHeadRequest { name: name(), request_id: "r9".into() };
+    let cancelled = v1::CancelHeadRequest { name: name(), request_id: "r".into() };
+    let retired = v1::RetireHeadRequest { name: name(), version: 1, request_id: "q".into() };
+    let listed = v1::ListHeadsRequest { page_size: 2, state: 5, ..v1::ListHeadsRequest::default() };
+    let labels = v1::ListLabelsRequest { attribute: "color".into(), page_size: 1, page_token: String::new() };
+    vec![
+        ("HeadService/RegisterHead", streamed(&parts)),
+        ("HeadService/RegisterHeadFromBundle", one(&whole)),
+        ("HeadService/PromoteHead", one(&promoted)),
+        ("HeadService/RollbackHead", one(&rolled_back)),
+        ("HeadService/CancelHead", one(&cancelled)),
+        ("HeadService/WatchHead", one(&v1::WatchHeadRequest { name: name(), version: 1 })),
+        ("HeadService/ListHeads", one(&listed)),
+        ("HeadService/GetHead", one(&v1::GetHeadRequest { name: "color".into(), version: 1 })),
+        ("HeadService/RetireHead", one(&retired)),
+        ("HeadService/ListLabels", one(&labels)),
+    ]
+}
+
+fn searches() -> Vec<Named> {
     let rich = v1::SearchRequest {
         manipulations: vec![set("color", "red")],
         weighting: weights(&[("color", 2.0), ("collar", 1.0)], true),
@@ -76,169 +238,16 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
         plan: v1::PlanKind::Hnsw.into(),
         ..by_item("", 2)
     };
-    let item = |id: &str| v1::UpsertItemsRequest {
-        id: id.into(),
-        labels: BTreeMap::from([("color".into(), "red".into())]),
-        signatures: vec![signature()],
-        request_id: "r1".into(),
-        ..v1::UpsertItemsRequest::default()
+    let described = v1::DescribeRequest {
+        source: Some(v1::describe_request::Source::ItemId("g0".into())),
+        include_signatures: true,
+        labels_max: 2,
     };
-    let pictures = |image: &[u8]| v1::UpsertItemsRequest { image: image.to_vec(), ..item("x") };
-    let only = |id: &str| v1::UpsertItemsRequest { labels_only: true, signatures: Vec::new(), ..item(id) };
-    let parts: Vec<Vec<u8>> =
-        bundle_parts(&external_bundle("style", 2, &["boho"])).iter().map(Message::encode_to_vec).collect();
-    let header = v1::GenerationFileHeader {
-        file: v1::GenerationFile::Backbone.into(),
-        size_bytes: 4,
-        sha256: "0".repeat(64),
-        ..v1::GenerationFileHeader::default()
-    };
-    let generation = [
-        v1::build_generation_request::Part::Header(header),
-        v1::build_generation_request::Part::Chunk(b"none".to_vec()),
-    ];
-    let generation = generation.map(|part| v1::BuildGenerationRequest { part: Some(part) }.encode_to_vec());
-    let upload = one(&v1::UpsertItemsStreamRequest { item: Some(item("x")) });
-    let file = v1::GenerationFileContent {
-        file: v1::GenerationFile::Backbone.into(),
-        content: b"none".to_vec(),
-        ..v1::GenerationFileContent::default()
-    };
-    let whole_generation =
-        v1::BuildGenerationFromFilesRequest { files: vec![file], hold: true, request_id: "ra".into() };
-    let whole_bundle = v1::RegisterHeadFromBundleRequest {
-        bundle: external_bundle("style", 2, &["boho"]),
-        request_id: "rb".into(),
-        ..v1::RegisterHeadFromBundleRequest::default()
-    };
-    let labels = BTreeMap::from([("color".into(), 1.5), ("collar".into(), 0.5)]);
     vec![
-        ("AdminService/Backup", Vec::new()),
-        ("CatalogService/UpsertItems", streamed(&[one(&item("x")), one(&only("g0"))])),
-        ("CatalogService/UpsertItems", streamed(&[one(&pictures(b"\xff\xd8\xff\xd9"))])),
-        ("CatalogService/GetItem", one(&v1::GetItemRequest { id: "g0".into() })),
-        ("CatalogService/GetItemImage", one(&v1::GetItemImageRequest { id: "g0".into() })),
-        (
-            "CatalogService/DeleteItems",
-            one(&v1::DeleteItemsRequest { ids: vec!["x".into(), "y".into()], request_id: "r2".into() }),
-        ),
-        (
-            "CatalogService/ListItems",
-            one(&v1::ListItemsRequest { page_size: 2, page_token: String::new(), filters: vec![filter()] }),
-        ),
-        (
-            "CatalogService/ExportItems",
-            one(&v1::ExportItemsRequest { after: "g0".into(), no_images: true, in_pieces: true }),
-        ),
-        (
-            "CatalogService/CatalogStats",
-            one(&v1::CatalogStatsRequest { page_size: 1, page_token: "color\nred".into() }),
-        ),
-        ("CatalogService/StreamItemImage", one(&v1::StreamItemImageRequest { id: "g0".into() })),
-        ("CatalogService/UpsertItemsStream", streamed(&[upload])),
-        (
-            "FeedbackService/Personalise",
-            one(&v1::PersonaliseRequest {
-                picked_ids: vec!["g1".into(), "g2".into()],
-                query: by_item("g0", 1).query,
-                manipulations: vec![set("color", "red")],
-                filters: vec![filter()],
-                k: 2,
-                explain: true,
-                ..v1::PersonaliseRequest::default()
-            }),
-        ),
-        (
-            "FeedbackService/SaveProfile",
-            one(&v1::SaveProfileRequest {
-                name: "p".into(),
-                weights: labels,
-                picked_ids: vec!["g1".into()],
-                request_id: "r3".into(),
-            }),
-        ),
-        ("FeedbackService/GetProfile", one(&v1::GetProfileRequest { name: "p".into() })),
-        (
-            "FeedbackService/ListProfiles",
-            one(&v1::ListProfilesRequest { page_size: 1, page_token: "p".into(), ..Default::default() }),
-        ),
-        (
-            "FeedbackService/UndoProfile",
-            one(&v1::UndoProfileRequest { name: "p".into(), version: 1, request_id: "r4".into() }),
-        ),
-        (
-            "FeedbackService/DeleteProfile",
-            one(&v1::DeleteProfileRequest { name: "p".into(), request_id: "r5".into() }),
-        ),
-        ("GenerationService/BuildGeneration", streamed(&generation)),
-        ("GenerationService/BuildGenerationFromFiles", one(&whole_generation)),
-        ("GenerationService/WatchGeneration", one(&v1::WatchGenerationRequest { backbone: "b".into() })),
-        ("GenerationService/ListGenerations", Vec::new()),
-        (
-            "GenerationService/SwitchGeneration",
-            one(&v1::SwitchGenerationRequest { backbone: "b".into(), request_id: "r6".into() }),
-        ),
-        (
-            "GenerationService/DropGeneration",
-            one(&v1::DropGenerationRequest { backbone: "b".into(), request_id: "r7".into() }),
-        ),
-        ("HeadService/RegisterHead", streamed(&parts)),
-        ("HeadService/RegisterHeadFromBundle", one(&whole_bundle)),
-        (
-            "HeadService/PromoteHead",
-            one(&v1::PromoteHeadRequest { name: "style".into(), version: 1, request_id: "r8".into() }),
-        ),
-        (
-            "HeadService/RollbackHead",
-            one(&v1::RollbackHeadRequest { name: "style".into(), request_id: "r9".into() }),
-        ),
-        (
-            "HeadService/CancelHead",
-            one(&v1::CancelHeadRequest { name: "style".into(), request_id: "r".into() }),
-        ),
-        ("HeadService/WatchHead", one(&v1::WatchHeadRequest { name: "style".into(), version: 1 })),
-        (
-            "HeadService/ListHeads",
-            one(&v1::ListHeadsRequest { page_size: 2, state: 5, ..v1::ListHeadsRequest::default() }),
-        ),
-        ("HeadService/GetHead", one(&v1::GetHeadRequest { name: "color".into(), version: 1 })),
-        (
-            "HeadService/RetireHead",
-            one(&v1::RetireHeadRequest { name: "style".into(), version: 1, request_id: "q".into() }),
-        ),
-        (
-            "HeadService/ListLabels",
-            one(&v1::ListLabelsRequest {
-                attribute: "color".into(),
-                page_size: 1,
-                page_token: String::new(),
-            }),
-        ),
-        (
-            "SearchService/Describe",
-            one(&v1::DescribeRequest {
-                source: Some(v1::describe_request::Source::ItemId("g0".into())),
-                include_signatures: true,
-                labels_max: 2,
-            }),
-        ),
+        ("SearchService/Describe", one(&described)),
         ("SearchService/Search", one(&rich)),
         ("SearchService/Search", one(&by_signature)),
         ("SearchService/Search", one(&by_image(b"\x89PNG\r\n\x1a\n".to_vec(), 2))),
-        (
-            "SearchService/SearchBatch",
-            one(&v1::SearchBatchRequest { requests: vec![rich.clone(), by_signature] }),
-        ),
+        ("SearchService/SearchBatch", one(&v1::SearchBatchRequest { requests: vec![rich, by_signature] })),
     ]
-}
-
-/// A message of whatever type.
-trait Encoded {
-    fn bytes(&self) -> Vec<u8>;
-}
-
-impl<M: Message> Encoded for M {
-    fn bytes(&self) -> Vec<u8> {
-        self.encode_to_vec()
-    }
 }

@@ -3,6 +3,7 @@
 mod accuracy;
 mod interval;
 mod personalisation;
+mod picks;
 mod protocol;
 mod ranking;
 mod run;
@@ -12,6 +13,7 @@ pub use interval::{Interval, Observation, bootstrap, bootstrap_difference};
 pub use personalisation::{
     PersonalisationRow, PersonalisedExample, Shopper, personalisation, personalised_example, shoppers,
 };
+pub use picks::{Picked, PicksRow, picks};
 pub use protocol::{Asked, CATEGORY, Trial, adde_trial, seed_trials, special_attributes};
 pub use ranking::{Gains, Outcome, Pictures, best_gain, gain_of, outcomes, ranked, relevances};
 pub use run::{

@@ -6,7 +6,8 @@ use super::set::{head_name, label_name};
 use crate::catalogue::Snapshot;
 use crate::error::Error;
 use crate::search::{
-    Edits, Manipulation, PlanKind, Planner, QueryView, SearchAnswer, SearchSpec, Weighting, search_batch,
+    Edits, Grouping, Manipulation, PlanKind, Planner, QueryView, SearchAnswer, SearchSpec, Weighting,
+    search_batch,
 };
 use lapel_heads::{Labels, distance};
 use lapel_search::Filter;
@@ -22,6 +23,22 @@ const PICKS: usize = 3;
 /// The two sizes of answers that are measured.
 pub(super) const KS: [usize; 2] = [10, 100];
 
+/// What all queries ask for besides likeness.
+#[derive(Clone, Default)]
+pub(super) struct Narrow {
+    /// Items that may be returned.
+    pub(super) filter: Filter,
+    /// One result a group; all of its items are compared.
+    pub(super) grouping: Option<Grouping>,
+}
+
+impl Narrow {
+    /// Items that pass a filter.
+    pub(super) fn to(filter: Filter) -> Self {
+        Self { filter, grouping: None }
+    }
+}
+
 /// One query of a regime.
 #[derive(Clone)]
 pub(super) struct BenchQuery {
@@ -34,12 +51,18 @@ pub(super) struct BenchQuery {
 }
 
 impl BenchQuery {
-    fn request(&self, k: usize, filter: Option<&str>, plan: Option<PlanKind>) -> (QueryView, SearchSpec) {
+    pub(super) fn request(
+        &self,
+        k: usize,
+        narrow: &Narrow,
+        plan: Option<PlanKind>,
+    ) -> (QueryView, SearchSpec) {
         let view = QueryView { vectors: self.vectors.clone(), labels: Labels::new() };
         let spec = SearchSpec {
             edits: self.edits.clone(),
             weighting: Weighting::Named { by_name: self.weights.clone(), only_named: true },
-            filter: Filter::carrying(filter.map(|name| (name, "yes"))),
+            filter: narrow.filter.clone(),
+            grouping: narrow.grouping.clone(),
             k,
             plan,
             ..SearchSpec::default()
@@ -148,21 +171,31 @@ pub(super) fn percentile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// Finds the true answers of all queries.
-pub(super) fn solve(snapshot: &Snapshot, planner: &Planner, regimes: &mut [Regime], filter: Option<&str>) {
+pub(super) fn solve(snapshot: &Snapshot, planner: &Planner, regimes: &mut [Regime], narrow: &Narrow) {
     for query in regimes.iter_mut().flat_map(|regime| &mut regime.queries) {
-        let request = query.request(KS[1], filter, Some(PlanKind::ExactScan));
+        let request = query.request(KS[1], narrow, Some(PlanKind::ExactScan));
         let start = Instant::now();
         let answer = one(snapshot, planner, request);
         query.exact_ms = ms(start);
-        query.exact = answer.map(|a| a.matches.iter().map(|m| m.distance).collect()).unwrap_or_default();
+        query.exact = answer.map(|answer| distances(&answer)).unwrap_or_default();
     }
 }
 
-fn one(snapshot: &Snapshot, planner: &Planner, request: (QueryView, SearchSpec)) -> Option<SearchAnswer> {
+pub(super) fn one(
+    snapshot: &Snapshot,
+    planner: &Planner,
+    request: (QueryView, SearchSpec),
+) -> Option<SearchAnswer> {
     search_batch(snapshot, vec![request], planner, 1, &|| false).pop()?.ok()
 }
 
-fn ms(start: Instant) -> f64 {
+/// Distances of the results, or of the best of each group.
+fn distances(answer: &SearchAnswer) -> Vec<f64> {
+    let of_groups = answer.groups.iter().flatten().filter_map(|group| group.matches.first());
+    answer.matches.iter().chain(of_groups).map(|best| best.distance).collect()
+}
+
+pub(super) fn ms(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
@@ -171,29 +204,30 @@ pub(super) fn measure(
     snapshot: &Snapshot,
     planner: &Planner,
     regimes: &[Regime],
-    filter: Option<&str>,
+    narrow: &Narrow,
 ) -> Vec<Outcome> {
-    regimes.iter().map(|regime| measure_one(snapshot, planner, regime, filter)).collect()
+    regimes.iter().map(|regime| measure_one(snapshot, planner, regime, narrow)).collect()
 }
 
-fn measure_one(snapshot: &Snapshot, planner: &Planner, regime: &Regime, filter: Option<&str>) -> Outcome {
+fn measure_one(snapshot: &Snapshot, planner: &Planner, regime: &Regime, narrow: &Narrow) -> Outcome {
     // The exact scans have filled the cache with what a running server would not have there.
     if let Some(first) = regime.queries.first() {
-        one(snapshot, planner, first.request(KS[0], filter, None));
+        one(snapshot, planner, first.request(KS[0], narrow, None));
     }
     let (mut found, mut wanted) = ([0; 2], [0; 2]);
     let mut times = [Vec::new(), Vec::new()];
     let (mut rescored, mut plans) = (0, BTreeMap::new());
     for query in &regime.queries {
         for (which, k) in KS.into_iter().enumerate() {
-            let request = query.request(k, filter, None);
+            let request = query.request(k, narrow, None);
             let start = Instant::now();
             let answer = one(snapshot, planner, request);
             times[which].push(ms(start));
             let Some(answer) = answer else { continue };
             let true_best = &query.exact[..k.min(query.exact.len())];
             let last = true_best.last().copied().unwrap_or(f64::NEG_INFINITY);
-            found[which] += answer.matches.iter().filter(|m| m.distance <= last + 1e-9).count();
+            found[which] +=
+                distances(&answer).into_iter().filter(|distance| *distance <= last + 1e-9).count();
             wanted[which] += true_best.len();
             if which == 0 {
                 rescored += answer.plan.rescored;
@@ -238,7 +272,7 @@ pub(super) fn throughput(
     let all: Vec<_> = regimes
         .iter()
         .flat_map(|regime| &regime.queries)
-        .map(|query| query.request(KS[0], None, None))
+        .map(|query| query.request(KS[0], &Narrow::default(), None))
         .collect();
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -258,7 +292,7 @@ pub(super) fn shared_p50(snapshot: &Snapshot, planner: &Planner, regimes: &[Regi
     let queries = regimes.iter().flat_map(|regime| &regime.queries);
     let mut times: Vec<f64> = queries
         .map(|query| {
-            let request = query.request(KS[0], None, None);
+            let request = query.request(KS[0], &Narrow::default(), None);
             let start = Instant::now();
             search_batch(snapshot, vec![request], planner, 2, &|| false);
             ms(start)
@@ -280,8 +314,9 @@ pub(super) fn one_head(
     let mut times = Vec::new();
     for query in regimes.iter().filter(|regime| regime.edits == 0).flat_map(|regime| &regime.queries) {
         let alone = BenchQuery { weights: BTreeMap::from([(head.to_owned(), 1.0)]), ..query.clone() };
-        let exact = one(snapshot, planner, alone.request(KS[0], None, Some(PlanKind::ExactScan)));
-        let request = alone.request(KS[0], None, plan);
+        let exact =
+            one(snapshot, planner, alone.request(KS[0], &Narrow::default(), Some(PlanKind::ExactScan)));
+        let request = alone.request(KS[0], &Narrow::default(), plan);
         let start = Instant::now();
         let answer = one(snapshot, planner, request);
         times.push(ms(start));

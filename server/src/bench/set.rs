@@ -2,7 +2,7 @@
 
 use super::generate::{Generator, Sample};
 use crate::catalogue::{Column, Precision, Slot, Snapshot};
-use crate::store::{ItemChange, ItemRecord};
+use crate::store::{Fields, ItemChange, ItemRecord};
 use lapel_heads::{Attribute, Bundle, Head, Labels, Manifest};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -46,7 +46,8 @@ fn bundle(head: usize, dim: usize, labels: usize) -> anyhow::Result<Vec<u8>> {
 }
 
 /// A catalogue of what a generator makes, without codes.
-pub(super) fn catalogue(generator: &Generator, precision: Precision) -> anyhow::Result<Snapshot> {
+/// With fields, where `shop` says so.
+pub(super) fn catalogue(generator: &Generator, precision: Precision, shop: bool) -> anyhow::Result<Snapshot> {
     let shape = generator.shape();
     let mut snapshot = Snapshot::default();
     for head in 0..shape.heads {
@@ -55,7 +56,9 @@ pub(super) fn catalogue(generator: &Generator, precision: Precision) -> anyhow::
     for first in (0..shape.items).step_by(CHUNK) {
         let samples = generator.items(first, CHUNK.min(shape.items - first));
         let changes = samples.into_iter().enumerate();
-        let changes: Vec<_> = changes.map(|(at, sample)| put(first + at, first + at, sample)).collect();
+        let fields = |at: usize| if shop { super::shop::fields(at) } else { Fields::new() };
+        let changes: Vec<_> =
+            changes.map(|(at, sample)| put(first + at, first + at, sample, fields(first + at))).collect();
         snapshot.apply(&changes);
     }
     Ok(snapshot)
@@ -76,9 +79,9 @@ fn add_head(
 }
 
 /// Puts item `at` as the `drawn`-th one that a generator made.
-fn put(at: usize, drawn: usize, sample: Sample) -> ItemChange {
+fn put(at: usize, drawn: usize, sample: Sample, fields: Fields) -> ItemChange {
     let labels = labels(drawn, &sample);
-    let record = ItemRecord { labels, image: None, parts_case: None, updated_ms: 0 };
+    let record = ItemRecord { labels, fields, image: None, parts_case: None, updated_ms: 0 };
     let signatures = sample.signatures.into_iter().enumerate();
     let signatures = signatures.filter_map(|(head, values)| Some((head_name(head), values?))).collect();
     ItemChange::Put { id: id(at), record, image: None, signatures, replaces: true }
@@ -100,8 +103,11 @@ pub(super) fn replace(snapshot: &mut Snapshot, generator: &Generator, share: f64
     let mut rng = ChaCha8Rng::seed_from_u64(generator.shape().seed ^ 1);
     for at in rand::seq::index::sample(&mut rng, items, (items as f64 * share) as usize) {
         let drawn = items + at;
-        let changes: Vec<_> =
-            generator.items(drawn, 1).into_iter().map(|sample| put(at, drawn, sample)).collect();
+        let changes: Vec<_> = generator
+            .items(drawn, 1)
+            .into_iter()
+            .map(|sample| put(at, drawn, sample, Fields::new()))
+            .collect();
         snapshot.apply(&changes);
     }
 }

@@ -1,5 +1,5 @@
 use super::generate::{Generator, Shape};
-use super::measure::{measure, regimes, solve};
+use super::measure::{Narrow, measure, regimes, solve};
 use super::{files, set};
 use crate::catalogue::Precision;
 use crate::config::SearchConfig;
@@ -24,13 +24,13 @@ fn shape(missing: f64) -> Shape {
 fn every_regime_finds_the_true_best_by_codes() {
     for missing in [0.0, 0.3] {
         let generator = Generator::new(shape(missing)).expect("sound");
-        let mut snapshot = set::catalogue(&generator, Precision::F32).expect("made");
+        let mut snapshot = set::catalogue(&generator, Precision::F32, false).expect("made");
         set::code(&mut snapshot);
         let mut planner = Planner::new(&SearchConfig::default());
         (planner.tuning.costs.exact_number, planner.tuning.costs.random_row) = (1e6, 1e3);
         let mut regimes = regimes(&generator, &snapshot, &planner, 20).expect("drawn");
-        solve(&snapshot, &planner, &mut regimes, None);
-        let outcomes = measure(&snapshot, &planner, &regimes, None);
+        solve(&snapshot, &planner, &mut regimes, &Narrow::default());
+        let outcomes = measure(&snapshot, &planner, &regimes, &Narrow::default());
         assert_eq!(outcomes.len(), 18);
         for outcome in outcomes {
             assert_eq!(outcome.plans.get("codes"), Some(&20), "{outcome:?}");

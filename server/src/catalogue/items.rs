@@ -1,7 +1,11 @@
-//! Items by slot, by id and by label.
+//! Items by slot, by id, by label and by field.
 
 use crate::store::{ItemChange, ItemRecord};
-use lapel_search::{BLOCK, Filter, IsAbandoned, ItemIndex, LabelIndex, LabelSlots, Slot};
+use lapel_search::{
+    Attained, BLOCK, FacetCounts, FacetOf, FieldIndex, Filter, IsAbandoned, ItemIndex, LabelIndex,
+    LabelSlots, Slot,
+};
+use lapel_values::ItemFacts;
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +17,13 @@ pub struct Item {
     pub id: Arc<str>,
     /// What the store holds of it.
     pub record: ItemRecord,
+}
+
+impl Item {
+    /// What it is found by beside its signatures.
+    pub(super) fn facts(&self) -> ItemFacts<'_> {
+        ItemFacts { labels: &self.record.labels, fields: &self.record.fields }
+    }
 }
 
 /// Items by slot. Cloning is cheap: blocks are shared until they are written.
@@ -126,6 +137,25 @@ impl<'a> Items<'a> {
         self.index.count(filter)
     }
 
+    /// Slots of the items that pass; `None` where all do.
+    #[must_use]
+    pub fn passing(self, filter: &Filter) -> Option<RoaringBitmap> {
+        self.index.passing(filter)
+    }
+
+    /// How many of the items in some slots, or of all, have which labels or values; the most frequent `values_max` of them.
+    #[must_use]
+    pub fn facet(self, passing: Option<&RoaringBitmap>, of: &FacetOf, values_max: usize) -> FacetCounts {
+        self.index.facet(passing, of, values_max)
+    }
+
+    /// How many of the items in some slots, or of all, carry all wanted labels, given with their attributes; where none
+    /// does, which of them are carried together.
+    #[must_use]
+    pub fn attainable(self, passing: Option<&RoaringBitmap>, wanted: &[(&str, &str)]) -> Attained {
+        self.index.attainable(passing, wanted)
+    }
+
     /// Slots of the items that carry a label.
     #[must_use]
     pub fn with_label(self, attribute: &str, label: &str) -> Option<&'a RoaringBitmap> {
@@ -136,6 +166,12 @@ impl<'a> Items<'a> {
     #[must_use]
     pub fn label_index(self) -> &'a LabelIndex {
         self.index.labels()
+    }
+
+    /// The index of fields.
+    #[must_use]
+    pub fn fields(self) -> &'a FieldIndex {
+        self.index.fields()
     }
 
     /// Attributes, their labels and the slots that carry them.
@@ -159,8 +195,11 @@ impl<'a> Write<'a> {
     pub(super) fn of(change: &'a ItemChange, old: Option<Arc<Item>>) -> Option<Self> {
         let new = match change {
             ItemChange::Put { id, record, .. } => Some(renewed(old.as_ref(), id, record)),
-            ItemChange::Label { id, record } => Some(renewed(Some(old.as_ref()?), id, record)),
-            ItemChange::Sign { .. } => Some(old.clone()?),
+            ItemChange::Revise { id, record, .. } => {
+                let old = old.as_ref()?;
+                // An item that only gets signatures is not copied.
+                Some(if old.record == *record { old.clone() } else { renewed(Some(old), id, record) })
+            }
             ItemChange::Delete { .. } => {
                 old.as_ref()?;
                 None

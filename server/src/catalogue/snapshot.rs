@@ -29,7 +29,7 @@ pub struct Snapshot {
     /// Number of the set of backbone and active heads that answers come from.
     pub generation: u64,
     records: Records,
-    /// Ids and labels of the items, and their signatures in a column a head.
+    /// Ids, labels and fields of the items, and their signatures in a column a head.
     signatures: LocalSignatures,
     /// Ids of items whose record is damaged.
     damaged: OrdSet<String>,
@@ -242,7 +242,7 @@ impl Snapshot {
     /// Puts items in before there is any column, into the slots that they had where those are known.
     pub fn load_items(&mut self, items: Vec<(String, ItemRecord)>, slots: &[Option<String>]) {
         let items = placed(items, slots);
-        let known = items.iter().map(|item| item.as_ref().map(|item| (item.id.clone(), &item.record.labels)));
+        let known = items.iter().map(|item| item.as_ref().map(|item| (item.id.clone(), item.facts())));
         self.signatures.load_items(ItemIndex::of(known));
         self.records = Records::of(items);
     }
@@ -292,15 +292,16 @@ impl Snapshot {
         (writes, last)
     }
 
-    /// Adds a signature of one head to the item in a slot, if it is still the same item.
+    /// Adds a signature of one head to the item in a slot, if it still has the same picture, whatever else changed of it.
     pub fn add_signature(&mut self, key: &str, (slot, item): (Slot, &Arc<Item>), signature: &[f32]) -> bool {
-        let same = self.records.get(slot).is_some_and(|now| Arc::ptr_eq(now, item));
+        let is_same = |now: &&Arc<Item>| now.id == item.id && now.record.image == item.record.image;
+        let Some(now) = self.records.get(slot).filter(is_same) else { return false };
         let columns = &mut self.active.iter_mut().chain(&mut self.reserve);
-        match columns.find(|column| same && &**column.key() == key) {
+        match columns.find(|column| &**column.key() == key) {
             Some(column) => {
                 let before = self.signatures.sign(key, slot, signature).flatten();
                 let change = SignatureChange::Becomes(Some(signature));
-                column.follow((Some(item), Some(item)), before.as_deref(), change);
+                column.follow((Some(now), Some(now)), before.as_deref(), change);
                 true
             }
             None => false,
@@ -320,7 +321,7 @@ impl Snapshot {
             && let Some((from, to)) = self.signatures.items().gap()
             && let Some(item) = self.records.get(from).cloned()
         {
-            self.signatures.shift((from, to), &item.record.labels);
+            self.signatures.shift((from, to), item.facts());
             self.records.set(from, None);
             self.records.set(to, Some(item));
             moved += 1;
@@ -376,12 +377,11 @@ impl Snapshot {
 fn search_change<'a>(write: &'a Write<'_>) -> Change<'a> {
     let signatures = match write.change {
         ItemChange::Put { signatures, .. } => NewSignatures::Only(signatures),
-        ItemChange::Sign { signatures, .. } => NewSignatures::Also(signatures),
-        ItemChange::Label { .. } => NewSignatures::Also(&[]),
+        ItemChange::Revise { signatures, .. } => NewSignatures::Also(signatures),
         ItemChange::Delete { .. } => NewSignatures::Only(&[]),
     };
-    let labels = |item: &'a Option<Arc<Item>>| item.as_ref().map(|item| &item.record.labels);
-    Change { id: &write.id, before: labels(&write.old), after: labels(&write.new), signatures }
+    let facts = |item: &'a Option<Arc<Item>>| item.as_ref().map(|item| item.facts());
+    Change { id: &write.id, before: facts(&write.old), after: facts(&write.new), signatures }
 }
 
 /// Why an id leads to no item.

@@ -16,17 +16,36 @@ pub struct Limits {
     pub bundle_bytes_max: ByteSize,
     /// Most results of a search.
     pub k_max: u32,
+    /// Most results of a search together with those passed over before them, by an offset or on earlier pages; no less than
+    /// `k_max`.
+    pub window_max: usize,
+    /// Most results of one group of a search.
+    pub group_results_max: usize,
     /// Most searches in a batch.
     pub batch_max: usize,
     /// Most picked items.
     pub picks_max: usize,
     /// Most filters, excluded ids and manipulations of a query, each.
     pub query_terms_max: usize,
+    /// Most nodes of a filter's tree.
+    pub filter_nodes_max: usize,
+    /// Most labels and values in a filter's tree, of all its conditions together.
+    pub filter_values_max: usize,
+    /// Most facets of a request.
+    pub facets_max: usize,
+    /// Most values that a facet returns, and most bounds that it may have.
+    pub facet_values_max: usize,
     /// Most items in one UpsertItems stream or DeleteItems request, in the latter no more than a message may have fields
     /// ([`lapel_proto::FIELDS_MAX`]).
     pub stream_items_max: usize,
     /// Most labels of an item.
     pub item_labels_max: usize,
+    /// Most fields of an item.
+    pub item_fields_max: usize,
+    /// Most different fields that the items of the catalogue have.
+    pub fields_max: usize,
+    /// Most keywords in one field of an item.
+    pub keywords_max: usize,
     /// Most versions of heads that are not retired.
     pub heads_max: usize,
     /// Longest that a head may take for a picture, milliseconds, when it is tried before it is registered.
@@ -97,6 +116,12 @@ impl Limits {
                 self.decoding_pixels_max, self.image_pixels_max
             ));
         }
+        if self.window_max < self.k_max as usize {
+            faults.push(format!(
+                "limits.window_max is {}; one search may ask for {} results (limits.k_max)",
+                self.window_max, self.k_max
+            ));
+        }
         let message = self.message_bytes_max();
         if self.request_bytes_max.0 < message {
             faults.push(format!(
@@ -131,11 +156,20 @@ impl Default for Limits {
             image_pixels_max: 40_000_000,
             bundle_bytes_max: ByteSize(64 << 20),
             k_max: 1000,
+            window_max: 10_000,
+            group_results_max: 100,
             batch_max: 100,
             picks_max: 100,
             query_terms_max: 100,
+            filter_nodes_max: 256,
+            filter_values_max: 10_000,
+            facets_max: 50,
+            facet_values_max: 1000,
             stream_items_max: 10_000,
             item_labels_max: 100,
+            item_fields_max: 100,
+            fields_max: 256,
+            keywords_max: 100,
             heads_max: 64,
             head_ms_max: 100,
             profiles_max: 1_000_000,
@@ -186,5 +220,13 @@ mod tests {
         assert!(told.contains(&format!("raise limits.request_bytes_max to {}", 300 * MIB)), "{told}");
         let smaller = Limits { bundle_bytes_max: ByteSize(MIB), ..limits(64) };
         assert_eq!(smaller.contradictions(), Vec::<String>::new());
+    }
+    #[test]
+    fn a_window_holds_the_results_of_one_search() {
+        let windowed = |window_max| Limits { window_max, ..Limits::default() };
+        assert_eq!(windowed(1000).contradictions(), Vec::<String>::new());
+        let refused = windowed(999).contradictions();
+        let [told] = refused.as_slice() else { panic!("{refused:?}") };
+        assert_eq!(told, "limits.window_max is 999; one search may ask for 1000 results (limits.k_max)");
     }
 }

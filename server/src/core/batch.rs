@@ -1,17 +1,25 @@
 //! What a group of writes comes to: each is worked out on the state that those before it lead to.
 
-use super::write::{Embedded, NewItem, Outcomes, Scope, Upserted};
+use super::check::check_counts;
+use super::delete::{DeletedWhere, FIRST_IDS, check_count, deleted_by_filter};
+use super::item::{NewItem, Parts, Scope};
+use super::kinds::Kinds;
+use super::write::{Embedded, Outcomes, Upserted};
 use crate::catalogue::{Column, Computing, Snapshot};
-use crate::error::{Choices, Error};
+use crate::config::{Config, Limits};
+use crate::error::{Choices, Error, Faults};
 use crate::request::{RequestId, now_ms};
 use crate::store::{ContentId, ItemChange, ItemRecord, Outcome, Receipt, Store, StoreError};
 use lapel_heads::{Features, Signature};
+use lapel_search::Filter;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The changes of one transaction, each worked out on the state that those before it lead to.
 pub(super) struct Batch<'a> {
     before: &'a Snapshot,
+    limits: &'a Limits,
+    kinds: Kinds<'a>,
     /// Items that changes before this one wrote or deleted.
     records: HashMap<String, Option<ItemRecord>>,
     pub(super) changes: Vec<ItemChange>,
@@ -20,9 +28,11 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(before: &'a Snapshot) -> Self {
+    pub(super) fn new(before: &'a Snapshot, config: &'a Config) -> Self {
         Self {
             before,
+            limits: &config.limits,
+            kinds: Kinds::new(config, before.items().fields()),
             records: HashMap::new(),
             changes: Vec::new(),
             receipts: Vec::new(),
@@ -30,12 +40,11 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn record(&self, id: &str) -> Option<ItemRecord> {
-        if let Some(record) = self.records.get(id) {
-            return record.clone();
+    fn record(&self, id: &str) -> Option<&ItemRecord> {
+        match self.records.get(id) {
+            Some(record) => record.as_ref(),
+            None => self.before.items().of_id(id).map(|item| &item.record),
         }
-        let slot = self.before.items().slot(id)?;
-        self.before.items().get(slot).map(|item| item.record.clone())
     }
 
     /// Whether there is something under an id, be it a damaged record.
@@ -86,10 +95,11 @@ impl<'a> Batch<'a> {
         let replaced = self.is_there(&item.id);
         let change = self.resolve(item, embedded)?;
         match &change {
-            ItemChange::Put { id, record, .. } | ItemChange::Label { id, record } => {
+            ItemChange::Put { id, record, .. } | ItemChange::Revise { id, record, .. } => {
+                self.kinds.note(&record.fields);
                 self.records.insert(id.clone(), Some(record.clone()));
             }
-            ItemChange::Sign { .. } | ItemChange::Delete { .. } => {}
+            ItemChange::Delete { .. } => {}
         }
         self.changes.push(change);
         self.receipts.extend(request.receipt(Outcome::Upserted(replaced)));
@@ -116,34 +126,85 @@ impl<'a> Batch<'a> {
         Ok(missing)
     }
 
-    /// Joins computed and given signatures under the heads' keys.
-    fn resolve(&self, item: NewItem, embedded: Embedded) -> Result<ItemChange, Error> {
-        let replaces = self.is_there(&item.id);
-        let NewItem { id, image, labels, signatures: given, scope, .. } = item;
-        let there = || self.record(&id).ok_or_else(|| Error::not_found("item", &id));
-        if scope == Scope::Labels {
-            let record = ItemRecord { labels, updated_ms: now_ms(), ..there()? };
-            return Ok(ItemChange::Label { id, record });
+    /// Deletes what passes in the state before the batch: such a work is a batch of its own.
+    pub(super) fn delete_where(
+        &mut self,
+        filter: &Filter,
+        expected: Option<u64>,
+        request: &RequestId,
+        store: &Store,
+    ) -> Result<DeletedWhere, Error> {
+        let stored = store.outcomes(&[(&request.id, request.request)])?.pop().unwrap_or(Ok(None));
+        if let Some(deleted) = self.outcome(request, stored)?.and_then(deleted_by_filter) {
+            return Ok(deleted);
         }
-        let has_image = if scope == Scope::Signatures { there()?.has_image() } else { image.is_some() };
+        let items = self.before.items();
+        let passing = items.passing(filter);
+        let slots = passing.as_ref().unwrap_or(items.live());
+        check_count(slots.len(), expected)?;
+        let mut ids: Vec<Arc<str>> =
+            slots.iter().filter_map(|slot| items.get(slot)).map(|item| item.id.clone()).collect();
+        ids.sort_unstable();
+        let first_ids: Vec<String> = ids.iter().take(FIRST_IDS).map(|id| id.to_string()).collect();
+        let deleted = DeletedWhere { items: ids.len() as u64, first_ids };
+        self.changes.extend(ids.into_iter().map(|id| ItemChange::Delete { id: id.to_string() }));
+        let DeletedWhere { items, first_ids } = deleted.clone();
+        self.receipts.extend(request.receipt(Outcome::DeletedByFilter { items, first_ids }));
+        Ok(deleted)
+    }
+
+    /// What a write does to its item.
+    fn resolve(&self, mut item: NewItem, embedded: Embedded) -> Result<ItemChange, Error> {
+        match std::mem::take(&mut item.scope) {
+            Scope::Whole => self.put(item, embedded),
+            Scope::Part(parts) => self.revise(item, &parts),
+        }
+    }
+
+    /// A whole item, with computed and given signatures under the heads' keys.
+    fn put(&self, item: NewItem, embedded: Embedded) -> Result<ItemChange, Error> {
+        let replaces = self.is_there(&item.id);
+        let NewItem { id, image, labels, fields, signatures: given, scope: _, request: _ } = item;
+        let mut faults = Faults::default();
+        self.kinds.check(&fields, &mut faults);
+        faults.end()?;
         let mut signatures = Vec::new();
         for (head, values) in embedded.computed {
             let column = self.before.all_columns().find(|c| Arc::ptr_eq(c.head(), &head));
             signatures.extend(column.and_then(|c| Some((c.key().to_string(), values?))));
         }
         for (name, values) in given {
-            signatures.push(self.given(&name, values, has_image, &signatures)?);
-        }
-        if scope == Scope::Signatures {
-            return Ok(ItemChange::Sign { id, signatures });
+            signatures.push(self.given(&name, values, image.is_some(), &signatures)?);
         }
         let record = ItemRecord {
             labels,
+            fields,
             image: image.as_deref().map(ContentId::of),
             parts_case: embedded.parts_case.map(crate::cases::stored),
             updated_ms: now_ms(),
         };
         Ok(ItemChange::Put { id, record, image, signatures, replaces })
+    }
+
+    /// Some parts of the item as the changes before this one leave it.
+    fn revise(&self, item: NewItem, parts: &Parts) -> Result<ItemChange, Error> {
+        let NewItem { id, image: _, labels, fields, signatures: given, scope: _, request: _ } = item;
+        let there = self.record(&id).ok_or_else(|| Error::not_found("item", &id))?;
+        let mut faults = Faults::default();
+        self.kinds.check(&fields, &mut faults);
+        let labels = parts.labels.merged(&there.labels, labels);
+        let fields = parts.fields.merged(&there.fields, fields);
+        check_counts((labels.len(), fields.len()), self.limits, &mut faults);
+        faults.end()?;
+        let mut signatures = Vec::with_capacity(given.len());
+        for (name, values) in given {
+            signatures.push(self.given(&name, values, there.has_image(), &signatures)?);
+        }
+        // Signatures that are added leave the item what it is.
+        let updated_ms = if parts.changes_record() { now_ms() } else { there.updated_ms };
+        let record =
+            ItemRecord { labels, fields, image: there.image, parts_case: there.parts_case, updated_ms };
+        Ok(ItemChange::Revise { id, record, signatures })
     }
 
     /// A signature computed elsewhere, under the key of the head that `name` means: the version that serves, or
@@ -184,3 +245,6 @@ impl<'a> Batch<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Opening: the store, the model's files, and the snapshot rebuilt from them.
 
+use super::kinds::contradictions;
 use super::load::load;
 use super::stored::{check_configured, read_model};
 use super::{Core, OpenError, Registration, SEARCHES_MAX, mend};
@@ -36,6 +37,10 @@ impl Core {
             })?;
             let loaded = load(&store, &config)?;
             check_configured(&store, &config, &loaded.life)?;
+            let contradicted = contradictions(&config.catalog.fields, loaded.snapshot.items().fields());
+            if !contradicted.is_empty() {
+                return Err(OpenError::Fields(contradicted));
+            }
             Ok::<_, OpenError>((Arc::new(store), config, loaded))
         })
         .await

@@ -40,6 +40,9 @@ pub enum OpenError {
         /// The configured one.
         configured: String,
     },
+    /// Declared fields that items have as another kind, each in words.
+    #[error("catalog.fields contradicts the catalogue:\n  {}", .0.join("\n  "))]
+    Fields(Vec<String>),
     /// The configured key for signed bundles is none.
     #[error("access.bundle_key {path}: {reason}")]
     BundleKey {

@@ -3,64 +3,24 @@
 use super::Core;
 use super::backfill::Found;
 use super::batch::Batch;
+use super::check::check_item;
+use super::delete::DeletedWhere;
+use super::item::NewItem;
 use crate::catalogue::{Computing, Snapshot};
 use crate::engine::Priority;
-use crate::error::{Error, Violation};
-use crate::request::{ID_LEN_MAX, RequestId};
+use crate::error::Error;
+use crate::request::RequestId;
 use crate::stages::{Stage, timed};
-use crate::store::{ContentId, ItemChange, Receipt, SignaturesByHead, Store};
+use crate::store::{ContentId, ItemChange, Receipt, SignaturesByHead};
 use futures_util::future::join_all;
-use lapel_heads::{Features, Head, Labels, PartsCase, Signature, is_name};
+use lapel_heads::{Features, Head, PartsCase, Signature};
+use lapel_search::Filter;
 use std::sync::{Arc, PoisonError, mpsc};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 /// Items of waiting writes that are committed together.
 const GROUP_MAX: usize = 4096;
-
-/// What is written of an item.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// All of it; what it had before is replaced.
-    #[default]
-    Whole,
-    /// Signatures are added to the item that is there.
-    Signatures,
-    /// The labels of the item that is there are replaced.
-    Labels,
-}
-
-/// An item to write.
-#[derive(Clone, Debug)]
-pub struct NewItem {
-    /// Its id.
-    pub id: String,
-    /// Its photo's bytes.
-    pub image: Option<Vec<u8>>,
-    /// Its labels.
-    pub labels: Labels,
-    /// Signatures by head, computed elsewhere.
-    pub signatures: Vec<(String, Vec<f32>)>,
-    /// What is written of it.
-    pub scope: Scope,
-    /// The request that it came with.
-    pub request: RequestId,
-}
-
-impl NewItem {
-    /// A whole item without anything.
-    #[must_use]
-    pub fn new(id: String) -> Self {
-        Self {
-            id,
-            image: None,
-            labels: Labels::new(),
-            signatures: Vec::new(),
-            scope: Scope::Whole,
-            request: RequestId::none(),
-        }
-    }
-}
 
 /// What became of an accepted item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +47,16 @@ pub(super) struct Waiting {
     reply: oneshot::Sender<Answer>,
 }
 
-enum Work {
+pub(super) enum Work {
     /// Items that were embedded for these heads.
     Upsert(Arc<[Computing]>, Vec<(NewItem, Result<Embedded, Error>)>),
     Delete(Vec<String>, RequestId),
+    /// All items that pass, of which there must be as many as are expected.
+    DeleteWhere {
+        filter: Filter,
+        expected: Option<u64>,
+        request: RequestId,
+    },
 }
 
 impl Work {
@@ -98,16 +64,26 @@ impl Work {
         match self {
             Self::Upsert(_, items) => items.len(),
             Self::Delete(ids, _) => ids.len(),
+            Self::DeleteWhere { .. } => 1,
+        }
+    }
+
+    /// Whether it is a group of its own: what passes a filter is known of a published state alone.
+    fn is_alone(&self) -> bool {
+        match self {
+            Self::Upsert(..) | Self::Delete(..) => false,
+            Self::DeleteWhere { .. } => true,
         }
     }
 }
 
 type Answer = Result<Done, Error>;
 
-enum Done {
+pub(super) enum Done {
     Upserted(Outcomes),
     /// The ids that did not exist.
     Deleted(Vec<String>),
+    DeletedWhere(DeletedWhere),
     /// Heads came in the meantime that need these pictures too.
     Stale(Vec<NewItem>),
 }
@@ -127,30 +103,15 @@ impl Core {
             match timed(Stage::Commit, self.submit(work)).await? {
                 Done::Upserted(outcomes) => return Ok(outcomes),
                 Done::Stale(again) => items = again,
-                Done::Deleted(_) => return Err(Error::Internal("an upsert was answered as a delete".into())),
-            }
-        }
-    }
-
-    /// Deletes items in one durable step and returns the ids that did not exist.
-    ///
-    /// # Errors
-    /// When the store failed; nothing was deleted then.
-    pub async fn delete(
-        self: &Arc<Self>,
-        ids: Vec<String>,
-        request: RequestId,
-    ) -> Result<Vec<String>, Error> {
-        match timed(Stage::Commit, self.submit(Work::Delete(ids, request))).await? {
-            Done::Deleted(missing) => Ok(missing),
-            Done::Upserted(_) | Done::Stale(_) => {
-                Err(Error::Internal("a delete was answered as an upsert".into()))
+                Done::Deleted(_) | Done::DeletedWhere(_) => {
+                    return Err(Error::Internal("an upsert was answered as a delete".into()));
+                }
             }
         }
     }
 
     /// Queues a write; whoever gets the writer's lock first commits for all that wait.
-    async fn submit(self: &Arc<Self>, work: Work) -> Result<Done, Error> {
+    pub(super) async fn submit(self: &Arc<Self>, work: Work) -> Result<Done, Error> {
         // Nobody waits while the store is opened anew.
         self.check_open()?;
         let (reply, mut answer) = oneshot::channel();
@@ -185,15 +146,17 @@ impl Core {
             items += w.work.len();
             items <= GROUP_MAX
         };
-        let count = waiting.iter().take_while(|w| fits(w)).count().max(1).min(waiting.len());
+        let joined = waiting.iter().take_while(|w| !w.work.is_alone() && fits(w)).count();
+        // The first goes alone where it joins no other.
+        let count = joined.max(1).min(waiting.len());
         waiting.drain(..count).collect()
     }
 
     /// Commits writes in their order, in one transaction. The caller holds the writer's lock.
-    async fn commit_group(&self, group: Vec<Waiting>) {
+    async fn commit_group(self: &Arc<Self>, group: Vec<Waiting>) {
         let before = self.snapshot();
-        let (on, store) = (before.clone(), self.store.clone());
-        let resolved = tokio::task::spawn_blocking(move || resolve(group, &on, &store)).await;
+        let (on, core) = (before.clone(), self.clone());
+        let resolved = tokio::task::spawn_blocking(move || resolve(group, &on, &core)).await;
         // After a panic nobody is answered, and each caller notices that.
         let Ok(Resolved { done, changes, receipts, features }) = resolved else { return };
         let committed = match changes.is_empty() && receipts.is_empty() {
@@ -208,7 +171,9 @@ impl Core {
         let failed = committed.err();
         for (reply, outcome) in done {
             let outcome = match (&failed, outcome) {
-                (Some(error), Ok(Done::Upserted(_) | Done::Deleted(_))) => Err(error.again()),
+                (Some(error), Ok(Done::Upserted(_) | Done::Deleted(_) | Done::DeletedWhere(_))) => {
+                    Err(error.again())
+                }
                 (_, outcome) => outcome,
             };
             // The caller may have left.
@@ -233,7 +198,8 @@ impl Core {
             store.prepare(&written, &keys, &receipts).commit(|| agreed.recv().is_ok())
         });
         let apply = tokio::task::spawn_blocking(move || {
-            next.apply(&changes);
+            // What is worked out of a change takes more memory than the change, and a filter may delete any number of items.
+            changes.chunks(GROUP_MAX).for_each(|chunk| next.apply(chunk));
             // A panic before this is a no.
             let _ = agree.send(());
             next
@@ -276,7 +242,7 @@ impl Core {
     }
 
     async fn prepare(&self, snapshot: &Snapshot, item: &NewItem) -> Result<Embedded, Error> {
-        self.check(item)?;
+        check_item(item, &self.config.limits)?;
         let mut embedded = Embedded::default();
         let Some(image) = &item.image else { return Ok(embedded) };
         let content = ContentId::of(image);
@@ -292,48 +258,6 @@ impl Core {
         }
         Ok(embedded)
     }
-
-    fn check(&self, item: &NewItem) -> Result<(), Error> {
-        let mut violations = Vec::new();
-        let mut refuse = |field: &str, wanted: String| violations.push(Violation::new(field, wanted));
-        if !is_id(&item.id) {
-            refuse("id", format!("an id has 1 to {ID_LEN_MAX} bytes and no control characters"));
-        }
-        let has_image = item.image.is_some();
-        match item.scope {
-            Scope::Whole if !has_image && item.signatures.is_empty() => {
-                refuse("image", "an item needs an image, or signatures computed elsewhere".into());
-            }
-            Scope::Signatures if has_image || !item.labels.is_empty() => {
-                refuse(
-                    "signatures_only",
-                    "the item keeps its image and its labels; send signatures alone".into(),
-                );
-            }
-            Scope::Signatures if item.signatures.is_empty() => {
-                refuse("signatures", "there are none to add".into());
-            }
-            Scope::Labels if has_image || !item.signatures.is_empty() => {
-                refuse(
-                    "labels_only",
-                    "the item keeps its image and its signatures; send labels alone".into(),
-                );
-            }
-            Scope::Whole | Scope::Signatures | Scope::Labels => {}
-        }
-        let most = self.config.limits.item_labels_max;
-        if item.labels.len() > most {
-            refuse("labels", format!("there are {} labels; at most {most} are accepted", item.labels.len()));
-        }
-        for (attribute, label) in &item.labels {
-            if !is_name(attribute) || !is_name(label) {
-                let wanted =
-                    "attributes and labels have 1 to 64 characters, no control characters, no outer spaces";
-                refuse(&format!("labels[{attribute}]"), wanted.into());
-            }
-        }
-        if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
-    }
 }
 
 /// A group of writes, worked out.
@@ -345,8 +269,9 @@ struct Resolved {
 }
 
 /// Works out what a group of writes comes to. It reads receipts from the disk.
-fn resolve(group: Vec<Waiting>, before: &Snapshot, store: &Store) -> Resolved {
-    let mut batch = Batch::new(before);
+fn resolve(group: Vec<Waiting>, before: &Snapshot, core: &Core) -> Resolved {
+    let mut batch = Batch::new(before, &core.config);
+    let store = &core.store;
     let mut done = Vec::with_capacity(group.len());
     for Waiting { work, reply } in group {
         let outcome = match work {
@@ -355,13 +280,12 @@ fn resolve(group: Vec<Waiting>, before: &Snapshot, store: &Store) -> Resolved {
             }
             Work::Upsert(_, items) => batch.upsert(items, store).map(Done::Upserted),
             Work::Delete(ids, request) => batch.delete(ids, &request, store).map(Done::Deleted),
+            Work::DeleteWhere { filter, expected, request } => {
+                batch.delete_where(&filter, expected, &request, store).map(Done::DeletedWhere)
+            }
         };
         done.push((reply, outcome));
     }
     let Batch { changes, receipts, features, .. } = batch;
     Resolved { done, changes, receipts, features }
-}
-
-fn is_id(id: &str) -> bool {
-    (1..=ID_LEN_MAX).contains(&id.len()) && !id.chars().any(char::is_control)
 }

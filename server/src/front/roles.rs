@@ -47,11 +47,12 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
             "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection",
             "ServerReflectionInfo",
         ) => &[Search, Write, Heads, Admin],
-        ("lapel.v1.SearchService", "Describe" | "Search" | "SearchBatch")
+        ("lapel.v1.SearchService", "Describe" | "Search" | "SearchBatch" | "Suggest")
         | ("lapel.v1.FeedbackService", "Personalise" | "GetProfile")
-        | ("lapel.v1.CatalogService", "GetItem" | "GetItemImage" | "StreamItemImage" | "ListItems") => {
-            &[Search]
-        }
+        | (
+            "lapel.v1.CatalogService",
+            "GetItem" | "GetItemImage" | "StreamItemImage" | "ListItems" | "CountItems",
+        ) => &[Search],
         // Everybody's profiles are an operator's to list, which the service sees to.
         ("lapel.v1.FeedbackService", "ListProfiles") => &[Search, Admin],
         // Whoever fills the catalogue or takes it away sees how much there is.
@@ -59,7 +60,10 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
         // Whoever changes heads sees what becomes of them.
         ("lapel.v1.HeadService", "WatchHead" | "ListHeads" | "GetHead" | "ListLabels")
         | ("lapel.v1.GenerationService", "WatchGeneration" | "ListGenerations") => &[Search, Heads],
-        ("lapel.v1.CatalogService", "UpsertItems" | "UpsertItemsStream" | "DeleteItems")
+        (
+            "lapel.v1.CatalogService",
+            "UpsertItems" | "UpsertItemsStream" | "DeleteItems" | "DeleteItemsByFilter",
+        )
         | ("lapel.v1.FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => &[Write],
         (
             "lapel.v1.HeadService",

@@ -4,24 +4,21 @@
 //! compile.
 
 use super::ranking::{Pages, Ranked, Ranking};
-use super::{Services, convert, facets};
+use super::{Services, convert, facets, filters};
 use crate::catalogue::Snapshot;
 use crate::config::Limits;
 use crate::core::QuerySource;
 use crate::error::{Error, Faults};
 use crate::front::Caller;
-use crate::search::{
-    Edits, LabelFilter, Manipulation, NAMED, PlanKind, QueryView, SearchSpec, Weighting, checked_condition,
-    head_weights,
-};
+use crate::search::{Edits, Manipulation, NAMED, PlanKind, QueryView, SearchSpec, Weighting, head_weights};
 use lapel_proto::v1::{self, search_request};
-use lapel_search::Filter;
 
 /// The fields that SearchRequest and PersonaliseRequest share.
 pub(super) struct Asked {
     pub(super) query: Option<v1::Query>,
     pub(super) manipulations: Vec<v1::Manipulation>,
     pub(super) filters: Vec<v1::LabelFilter>,
+    pub(super) filter: Option<v1::Filter>,
     pub(super) exclude_ids: Vec<String>,
     pub(super) k: u32,
     pub(super) explain: bool,
@@ -47,7 +44,7 @@ impl Asked {
         k_min: u32,
         faults: &mut Faults,
     ) -> Result<(Option<Likeness>, SearchSpec), Error> {
-        let Self { query, manipulations, filters, exclude_ids, k, explain, distance_max } = self;
+        let Self { query, manipulations, filters, filter, exclude_ids, k, explain, distance_max } = self;
         let config = &services.core.config;
         let limits = &config.limits;
         if !(k_min..=limits.k_max).contains(&k) {
@@ -62,7 +59,7 @@ impl Asked {
         }
         // Ids that are not there are no fault: an item may be deleted while a shopper looks on.
         fits("exclude_ids", exclude_ids.len(), limits, faults);
-        let filter = self::filter(snapshot, filters, limits, faults);
+        let filter = filters::filter(snapshot, config, filters, filter, faults);
         let mut edits = Edits::default();
         if fits("manipulations", manipulations.len(), limits, faults) {
             let wanted = manipulations.into_iter().map(manipulation).collect();
@@ -214,33 +211,8 @@ impl Services {
     }
 }
 
-/// The filter that all these lead to. Every name in it is there, or may be missing; what is not is noted as a fault.
-pub(super) fn filter(
-    snapshot: &Snapshot,
-    given: Vec<v1::LabelFilter>,
-    limits: &Limits,
-    faults: &mut Faults,
-) -> Filter {
-    let most = limits.query_terms_max;
-    if !fits("filters", given.len(), limits, faults) {
-        return Filter::default();
-    }
-    let mut all = Vec::with_capacity(given.len());
-    for (at, asked) in given.into_iter().enumerate() {
-        let v1::LabelFilter { attribute, labels, allow_unknown } = asked;
-        let path = format!("filters[{at}]");
-        if attribute.is_empty() || labels.is_empty() || labels.len() > most {
-            faults.refuse(path, format!("name an attribute and 1 to {most} labels"));
-            continue;
-        }
-        let filter = LabelFilter { attribute, labels, allow_unknown };
-        all.push(checked_condition(snapshot, &path, filter, faults));
-    }
-    Filter { all }
-}
-
 /// Whether a query has no more of something than it may.
-fn fits(field: &str, count: usize, limits: &Limits, faults: &mut Faults) -> bool {
+pub(super) fn fits(field: &str, count: usize, limits: &Limits, faults: &mut Faults) -> bool {
     let most = limits.query_terms_max;
     if count > most {
         faults.refuse(field, format!("there are {count}; at most {most} are accepted"));
@@ -273,6 +245,6 @@ fn wanted_plan(exact: bool, hint: i32) -> Result<Option<PlanKind>, Error> {
     }
 }
 
-fn no_query() -> Error {
+pub(super) fn no_query() -> Error {
     Error::invalid("query", "set one of image, item_id and signatures")
 }

@@ -4,7 +4,7 @@ use super::export::{Export, content_type, send_image};
 use super::frames::Frames;
 use super::outgoing::{Answers, MESSAGE_BYTES, Outgoing, readable};
 use super::upload::Upload;
-use super::{Services, asked, convert, paging, stats};
+use super::{Services, convert, filters, paging, stats};
 use crate::admission::Admitted;
 use crate::core::RequestId;
 use crate::engine::EngineError;
@@ -123,12 +123,12 @@ impl CatalogService for Services {
         &self,
         request: Request<v1::ListItemsRequest>,
     ) -> Result<Response<v1::ListItemsResponse>, Status> {
-        let v1::ListItemsRequest { page_size, page_token, filters } = request.into_inner();
+        let v1::ListItemsRequest { page_size, page_token, filters: listed, filter } = request.into_inner();
         let (snapshot, core) = (self.core.snapshot(), self.core.clone());
         let page = self.core.in_turn(move |is_abandoned| {
             let mut faults = Faults::default();
             let size = faults.gather("page_size", paging::page_size(page_size))?.unwrap_or_default();
-            let filter = asked::filter(&snapshot, filters, &core.config.limits, &mut faults);
+            let filter = filters::filter(&snapshot, &core.config, listed, filter, &mut faults);
             faults.end()?;
             let found = snapshot.items().list(&filter, &page_token, size + 1, is_abandoned).into_iter();
             let found: Vec<v1::Item> = found.map(|item| convert::item(&snapshot, item)).collect();
@@ -161,9 +161,25 @@ impl CatalogService for Services {
         request: Request<v1::CatalogStatsRequest>,
     ) -> Result<Response<v1::CatalogStatsResponse>, Status> {
         let request = request.into_inner();
-        let (snapshot, cached_features) = (self.core.snapshot(), self.core.features_cached());
-        let page = self.core.in_turn(move |_| stats::page(&snapshot, &request, cached_features));
+        let (snapshot, core) = (self.core.snapshot(), self.core.clone());
+        let page = self
+            .core
+            .in_turn(move |_| stats::page(&snapshot, &core.config.catalog, &request, core.features_cached()));
         Ok(Response::new(page.await??))
+    }
+
+    async fn count_items(
+        &self,
+        request: Request<v1::CountItemsRequest>,
+    ) -> Result<Response<v1::CountItemsResponse>, Status> {
+        Ok(Response::new(self.count_passing(request.into_inner()).await?))
+    }
+
+    async fn delete_items_by_filter(
+        &self,
+        request: Request<v1::DeleteItemsByFilterRequest>,
+    ) -> Result<Response<v1::DeleteItemsByFilterResponse>, Status> {
+        Ok(Response::new(self.delete_passing(request.into_inner()).await?))
     }
 }
 

@@ -1,10 +1,9 @@
 //! Between messages and the server's own types.
 
-use super::fields::to_wire;
 use super::status::code_and_reason;
-use super::{facets, page_token};
+use super::{facets, fields, mask, page_token, suggest};
 use crate::catalogue::{Item, Snapshot};
-use crate::core::{NewItem, RequestId, Scope};
+use crate::core::{NewItem, RequestId};
 use crate::error::{Error, Faults};
 use crate::life::{HeadState, HeadStatus, Progress};
 use crate::search::{
@@ -42,6 +41,7 @@ pub(super) fn item(snapshot: &Snapshot, item: &Item) -> v1::Item {
         has_image: item.record.has_image(),
         heads: snapshot.columns().iter().filter(has).map(|c| c.head().name().to_owned()).collect(),
         update_time: timestamp(item.record.updated_ms),
+        fields: fields::fields(&item.record.fields),
     }
 }
 
@@ -102,7 +102,7 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
 /// When the token of the next page would be too large.
 pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> Result<v1::SearchResponse, Error> {
     let group = |Group { value, matches }: Group| v1::ResultGroup {
-        value: value.as_ref().map(to_wire),
+        value: value.as_ref().map(fields::to_wire),
         results: results(snapshot, matches),
     };
     let facets = |counted: Vec<(FacetOf, FacetCounts)>| -> Vec<v1::Facet> {
@@ -121,7 +121,7 @@ pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> Result<v1::Se
         facets: facets(answer.facets),
         result_facets: facets(answer.result_facets),
         items_passing: answer.items_passing,
-        attainability: None,
+        attainability: answer.attainability.map(suggest::attainability),
     })
 }
 
@@ -197,10 +197,14 @@ pub(super) fn request_id_of(
     Ok(RequestId { id: id.to_owned(), request })
 }
 
-/// What a message takes in memory, about: its bytes, and a place for each label and signature, which may be empty.
+/// What a message takes in memory, about: its bytes, and a place for each label, signature, field, keyword and path, which
+/// may be empty.
 pub(super) fn in_memory(message: &v1::UpsertItemsRequest) -> usize {
     const PLACE: usize = 96;
-    message.encoded_len() + PLACE * (message.labels.len() + message.signatures.len())
+    let keywords: usize = message.fields.values().map(fields::entries).sum();
+    let paths = message.update_mask.as_ref().map_or(0, |mask| mask.paths.len());
+    let places = message.labels.len() + message.signatures.len() + message.fields.len() + keywords + paths;
+    message.encoded_len() + PLACE * places
 }
 
 /// An item as it came, `once` where its id did not come before in the stream; all its faults at once.
@@ -208,24 +212,26 @@ pub(super) fn new_item(message: v1::UpsertItemsRequest, once: bool) -> Result<Ne
     let mut faults = Faults::default();
     let request = request_id("UpsertItems", &message.request_id, &message);
     let request = faults.gather("request_id", request)?.unwrap_or_else(RequestId::none);
-    let v1::UpsertItemsRequest { id, image, labels, signatures, signatures_only, labels_only, request_id: _ } =
-        message;
+    let v1::UpsertItemsRequest {
+        id,
+        image,
+        labels,
+        signatures,
+        signatures_only,
+        labels_only,
+        request_id: _,
+        fields,
+        update_mask,
+    } = message;
     if !once {
         faults.refuse("id", format!("{id:?} came before in this stream; send an id once"));
     }
-    let scope = match (signatures_only, labels_only) {
-        (false, false) => Scope::Whole,
-        (true, false) => Scope::Signatures,
-        (false, true) => Scope::Labels,
-        (true, true) => {
-            faults.refuse("labels_only", "set signatures_only or labels_only, not both");
-            Scope::Whole
-        }
-    };
+    let scope = mask::scope(update_mask, signatures_only, labels_only, &mut faults);
+    let fields = fields::from_wire(fields, &mut faults);
     faults.end()?;
     let image = (!image.is_empty()).then_some(image);
     let signatures = self::signatures(signatures);
-    Ok(NewItem { id, image, labels, signatures, scope, request })
+    Ok(NewItem { id, image, labels, fields, signatures, scope, request })
 }
 
 /// A head's or a model's state, and why it failed.

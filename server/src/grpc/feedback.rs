@@ -3,17 +3,19 @@
 use super::asked::Asked;
 use super::outgoing::readable;
 use super::{Services, convert, paging};
+use crate::catalogue::Snapshot;
 use crate::core::RequestId;
 use crate::error::{Error, Faults};
-use crate::feedback::Picks;
+use crate::feedback::{FeedbackFormula, PickedIds, Picks};
 use crate::front::{Caller, Role};
 use crate::profiles::{before, check_profile, key_of, subject_and_name};
 use crate::search::{SearchSpec, Weighting, head_weights, view_of_item};
 use crate::store::ProfileRecord;
-use lapel_heads::is_name;
+use lapel_heads::{PICKS_SHARE, is_name};
 use lapel_proto::v1;
 use lapel_proto::v1::feedback_service_server::FeedbackService;
 use prost::Message;
+use std::collections::BTreeSet;
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
@@ -148,35 +150,41 @@ impl Services {
             k,
             explain,
             distance_max,
+            filter,
+            unwanted_ids,
+            as_before,
         } = request;
         let snapshot = self.core.snapshot();
+        let limits = &self.core.config.limits;
         let mut faults = Faults::default();
-        let picks = Picks::find(&snapshot, &picked_ids, self.core.config.limits.picks_max);
+        let ids = PickedIds { wanted: &picked_ids, unwanted: &unwanted_ids };
+        let picks = Picks::find(&snapshot, ids, limits.picks_max);
         let picks = faults.gather("picked_ids", picks)?.unwrap_or_default();
-        // A single pick takes the query's place (section 5).
-        let replaced = if let [only] = picked_ids.as_slice() { only.clone() } else { String::new() };
+        let replaced = replacing(ids, as_before);
         let query = query.filter(|_| replaced.is_empty());
-        let asked = Asked { query, manipulations, filters, exclude_ids, k, explain, distance_max };
+        let edited = edited_heads(&snapshot, &manipulations, limits.query_terms_max);
+        let asked = Asked { query, manipulations, filters, filter, exclude_ids, k, explain, distance_max };
         let (likeness, spec) = asked.check(self, &snapshot, 0, &mut faults).await?;
         // Also where the picks give the weights: a name that is not there is a slip.
-        let saved = if profile.is_empty() {
-            None
-        } else {
-            let saved = self.profile_weighting(&snapshot, caller, profile).await;
-            faults.gather("profile", saved)?
-        };
-        let found = picks.feedback();
+        let mut saved = None;
+        if !profile.is_empty() {
+            let weighting = self.profile_weighting(&snapshot, caller, profile).await;
+            saved = faults.gather("profile", weighting)?;
+        }
+        let found = picks.feedback(formula(as_before));
         let weighting = match &found.weights {
             Some(weights) => Weighting::Picks { by_head: weights.clone() },
             None => saved.unwrap_or_default(),
         };
         faults.end()?;
-        let view = match likeness {
-            _ if !replaced.is_empty() => view_of_item(&snapshot, &replaced)?,
-            Some(likeness) => self.embedded(&snapshot, likeness).await?,
-            None => picks.view(),
+        let (view, picks_share) = match likeness {
+            _ if !replaced.is_empty() => (view_of_item(&snapshot, &replaced)?, 1.0),
+            Some(likeness) if as_before => (self.embedded(&snapshot, likeness).await?, 0.0),
+            Some(likeness) => (picks.beside(self.embedded(&snapshot, likeness).await?, &edited), PICKS_SHARE),
+            None => (picks.view(), 1.0),
         };
-        let spec = SearchSpec { weighting, ..spec };
+        let mut spec = SearchSpec { weighting, ..spec };
+        spec.exclude.extend(unwanted_ids);
         let answer = self.core.search(&snapshot, view, spec).await?;
         // Also without results to show, the weights are those that a search would use.
         let asked = k > 0;
@@ -188,8 +196,32 @@ impl Services {
             results: if asked { convert::results(&snapshot, answer.matches) } else { Vec::new() },
             plan: asked.then(|| convert::plan(answer.plan)),
             generation: snapshot.generation,
+            wanted_distances: found.wanted_distances,
+            unwanted_distances: found.unwanted_distances,
+            picks_share,
         })
     }
+}
+
+/// How weights come of the picks.
+fn formula(as_before: bool) -> FeedbackFormula {
+    if as_before { FeedbackFormula::Paper } else { FeedbackFormula::Contrasted }
+}
+
+/// The item that takes the query's place: a single pick does (section 5), unless there is an unwanted one to compare it
+/// with. Empty: none.
+fn replacing(ids: PickedIds<'_>, as_before: bool) -> String {
+    match ids.wanted {
+        [only] if as_before || ids.unwanted.is_empty() => only.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The heads that edits touch. Of more edits than a query may have, which are refused elsewhere, the first are looked at.
+fn edited_heads(snapshot: &Snapshot, edits: &[v1::Manipulation], edits_max: usize) -> BTreeSet<String> {
+    let column = |edit: &v1::Manipulation| snapshot.column_of_attribute(&edit.attribute);
+    let columns = edits.iter().take(edits_max).filter_map(column);
+    columns.map(|column| column.head().name().to_owned()).collect()
 }
 
 /// A request's id, which belongs to its subject as well as to its method.

@@ -4,11 +4,10 @@ use super::page_token;
 use crate::catalogue::Snapshot;
 use crate::config::Config;
 use crate::error::{Error, Faults};
-use crate::search::{Diversity, Grouping, Paging};
+use crate::search::{Diversity, Grouping, Paging, checked_field};
 use crate::store::ContentId;
 use lapel_proto::v1;
 use prost::Message;
-use std::collections::BTreeSet;
 
 /// How many times more results than are wanted diversity chooses from, where the request leaves it open.
 const POOL_DEFAULT: u32 = 4;
@@ -136,24 +135,14 @@ fn grouping(
         faults.refuse("group_by.field", "name a field");
         return None;
     }
-    let declared = &config.catalog.fields;
-    let stored = snapshot.signatures().items().fields();
-    match stored.kind(&field).or_else(|| declared.get(&field).copied()) {
-        Some(kind) if Grouping::takes(kind) => Some(Grouping { field, results_max }),
-        Some(kind) => {
-            let wanted = "groups are made by a field of kind keyword, integer or boolean";
-            faults.refuse("group_by.field", format!("{field:?} is of kind {kind}; {wanted}"));
-            None
-        }
-        None => {
-            let valid = faults.choices(&field, || {
-                let stored = stored.iter().map(|(name, _, _)| name.as_str());
-                stored.chain(declared.keys().map(String::as_str)).collect::<BTreeSet<&str>>()
-            });
-            faults.unmet("group_by.field", Error::NotFound { what: "field", name: field, valid });
-            None
-        }
+    let place = ("group_by.field", field.as_str());
+    let kind = checked_field(snapshot, &config.catalog.fields, place, faults)?;
+    if !Grouping::takes(kind) {
+        let wanted = "groups are made by a field of kind keyword, integer or boolean";
+        faults.refuse("group_by.field", format!("{field:?} is of kind {kind}; {wanted}"));
+        return None;
     }
+    Some(Grouping { field, results_max })
 }
 
 fn diversity(

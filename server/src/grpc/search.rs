@@ -88,6 +88,15 @@ impl SearchService for Services {
         });
         Ok(Response::new(v1::SearchBatchResponse { results: results.collect() }))
     }
+
+    async fn suggest(
+        &self,
+        request: Request<v1::SuggestRequest>,
+    ) -> Result<Response<v1::SuggestResponse>, Status> {
+        let answer = self.suggest_one(request.into_inner()).await?;
+        let instead = || "ask for fewer suggestions (suggestions_max)".to_owned();
+        Ok(Response::new(readable(answer, instead)?))
+    }
 }
 
 /// What to do about an answer that is too large.

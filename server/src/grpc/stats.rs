@@ -1,9 +1,12 @@
 //! Statistics of the catalogue, a page of labels and damaged items at a time.
 
+use super::fields;
 use super::paging::{self, PAGE_BYTES};
-use crate::catalogue::Snapshot;
+use crate::catalogue::{Items, Snapshot};
+use crate::config::CatalogConfig;
 use crate::error::Error;
 use lapel_proto::v1;
+use std::collections::BTreeMap;
 
 /// What an entry of a page takes beside its text.
 const ENTRY_BYTES: usize = 16;
@@ -51,6 +54,7 @@ fn place_of(token: &str) -> (bool, &str, &str) {
 /// A page of the statistics, with what is on every page.
 pub(super) fn page(
     snapshot: &Snapshot,
+    declared: &CatalogConfig,
     request: &v1::CatalogStatsRequest,
     cached_features: u64,
 ) -> Result<v1::CatalogStatsResponse, Error> {
@@ -71,6 +75,7 @@ pub(super) fn page(
         generation: snapshot.generation,
         lost_records,
         cached_features,
+        fields: if request.page_token.is_empty() { coverage_of_fields(items, declared) } else { Vec::new() },
         ..v1::CatalogStatsResponse::default()
     };
     let labels = items.labels().flat_map(|(attribute, by_label)| {
@@ -78,6 +83,23 @@ pub(super) fn page(
     });
     fill(&mut page, labels.chain(damaged.iter().map(|id| Entry::Damaged(id))), size, &request.page_token);
     Ok(page)
+}
+
+/// Fields that are declared or that items have, by name; there are few of them (`limits.fields_max`).
+fn coverage_of_fields(items: Items<'_>, declared: &CatalogConfig) -> Vec<v1::FieldCoverage> {
+    let mut all: BTreeMap<&String, _> =
+        declared.fields.iter().map(|(field, kind)| (field, (*kind, true, 0))).collect();
+    for (field, kind, items) in items.fields().iter() {
+        // What is declared is what items have.
+        all.insert(field, (kind, declared.fields.contains_key(field), items));
+    }
+    let told = all.into_iter().map(|(field, (kind, declared, items))| v1::FieldCoverage {
+        field: field.clone(),
+        kind: fields::kind(kind).into(),
+        declared,
+        items,
+    });
+    told.collect()
 }
 
 /// Puts as many entries after the token on a page as fit, and says whether there are more.
@@ -110,6 +132,9 @@ fn fill<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{ItemChange, ItemRecord};
+    use lapel_heads::Labels;
+    use lapel_values::{FieldKind, FieldValue};
     use prost::Message;
 
     /// All pages of these entries: how many there are, and what they hold together.
@@ -162,5 +187,31 @@ mod tests {
         let (pages, all) = paged(&labels, &[], usize::MAX);
         assert!((2..=4).contains(&pages), "{pages}");
         assert_eq!(all.labels.values().map(|counts| counts.counts.len()).sum::<usize>(), labels.len());
+    }
+
+    #[test]
+    fn declared_fields_and_those_of_items_are_told_by_name() {
+        let mut snapshot = Snapshot::default();
+        let fields = [("price", FieldValue::Integer(3)), ("b", FieldValue::Boolean(true))];
+        let fields = fields.map(|(field, value)| (field.to_owned(), value)).into();
+        let record =
+            ItemRecord { labels: Labels::new(), fields, image: None, parts_case: None, updated_ms: 0 };
+        let (id, signatures) = ("a".to_owned(), Vec::new());
+        snapshot.apply(&[ItemChange::Put { id, record, image: None, signatures, replaces: false }]);
+        let declared = [("price", FieldKind::Integer), ("a", FieldKind::Keywords)];
+        let declared = declared.map(|(field, kind)| (field.to_owned(), kind)).into();
+        let told = coverage_of_fields(snapshot.items(), &CatalogConfig { fields: declared });
+        let of = |field: &str, kind: v1::FieldKind, declared, items| v1::FieldCoverage {
+            field: field.to_owned(),
+            kind: kind.into(),
+            declared,
+            items,
+        };
+        let wanted = [
+            of("a", v1::FieldKind::Keywords, true, 0),
+            of("b", v1::FieldKind::Boolean, false, 1),
+            of("price", v1::FieldKind::Integer, true, 1),
+        ];
+        assert_eq!(told, wanted);
     }
 }

@@ -1,43 +1,22 @@
-//! Conditions on stored labels: from what a request brings, checked once, to what is searched with.
+//! Names in conditions and facets: whether there is such an attribute, label or field, and which there are where not.
 
 use crate::catalogue::Snapshot;
 use crate::error::{Error, Faults};
 use imbl::OrdMap;
-use lapel_search::Condition;
-use std::collections::BTreeSet;
+use lapel_values::FieldKind;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// A condition: an item's stored label of the attribute is one of these.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelFilter {
-    /// The attribute.
-    pub attribute: String,
-    /// The labels that pass.
-    pub labels: Vec<String>,
-    /// Whether it may name what nothing carries and no head knows; it is a slip otherwise.
-    pub allow_unknown: bool,
-}
-
-/// The condition of the filter at a path of a request. Its attribute and each of its labels is carried by an item or known
-/// to an active head, or the filter allows that it is not; what is not is noted as a fault, with those that there are.
-pub fn checked_condition(
+/// Checks that an attribute, and each label of it that the labels at a path of a request name, is carried by an item or known
+/// to an active head; what is not is noted as a fault, with those that there are.
+pub fn check_labels(
     snapshot: &Snapshot,
     path: &str,
-    filter: LabelFilter,
-    faults: &mut Faults,
-) -> Condition {
-    let LabelFilter { attribute, labels, allow_unknown } = filter;
-    if !allow_unknown && !faults.is_full() {
-        check_known(snapshot, path, (&attribute, labels.as_slice()), faults);
-    }
-    Condition::Label { attribute, any_of: labels }
-}
-
-fn check_known(
-    snapshot: &Snapshot,
-    path: &str,
-    (attribute, labels): (&String, &[String]),
+    (attribute, labels): (&str, &[String]),
     faults: &mut Faults,
 ) {
+    if faults.is_full() {
+        return;
+    }
     let stored = snapshot.items().label_index().of_attribute(attribute);
     let head = snapshot.column_of_attribute(attribute).map(|column| column.head().manifest());
     let taught = head.and_then(|manifest| manifest.attribute(attribute));
@@ -48,7 +27,7 @@ fn check_known(
             let all = of_heads.map(|known| &known.name).chain(of_items);
             all.map(String::as_str).collect::<BTreeSet<&str>>()
         });
-        let unknown = Error::NotFound { what: "attribute", name: attribute.clone(), valid };
+        let unknown = Error::NotFound { what: "attribute", name: attribute.to_owned(), valid };
         faults.unmet(format!("{path}.attribute"), unknown);
         return;
     }
@@ -65,7 +44,36 @@ fn check_known(
             let all = taught().chain(stored.into_iter().flat_map(OrdMap::keys));
             all.map(String::as_str).collect::<BTreeSet<&str>>()
         });
-        let unknown = Error::UnknownLabel { attribute: attribute.clone(), label: label.clone(), valid };
+        let unknown = Error::UnknownLabel { attribute: attribute.to_owned(), label: label.clone(), valid };
         faults.unmet(format!("{path}.labels[{at}]"), unknown);
     }
+}
+
+/// The kind of a field that is declared or that an item has; `None`: there is no such field.
+#[must_use]
+pub fn field_kind(
+    snapshot: &Snapshot,
+    declared: &BTreeMap<String, FieldKind>,
+    field: &str,
+) -> Option<FieldKind> {
+    declared.get(field).copied().or_else(|| snapshot.items().fields().kind(field))
+}
+
+/// The kind of the field that is named at a path of a request. Where there is no such field, that is noted as a fault, with
+/// those that there are.
+pub fn checked_field(
+    snapshot: &Snapshot,
+    declared: &BTreeMap<String, FieldKind>,
+    (path, field): (&str, &str),
+    faults: &mut Faults,
+) -> Option<FieldKind> {
+    let kind = field_kind(snapshot, declared, field);
+    if kind.is_none() && !faults.is_full() {
+        let valid = faults.choices(field, || {
+            let stored = snapshot.items().fields().iter().map(|(name, _, _)| name);
+            declared.keys().chain(stored).map(String::as_str).collect::<BTreeSet<&str>>()
+        });
+        faults.unmet(path, Error::NotFound { what: "field", name: field.to_owned(), valid });
+    }
+    kind
 }

@@ -16,6 +16,13 @@ pub struct Manipulation {
     pub label: String,
 }
 
+impl Manipulation {
+    /// The attribute and its wanted label.
+    pub(super) fn pair(&self) -> (&str, &str) {
+        (&self.attribute, &self.label)
+    }
+}
+
 /// What an edit did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManipulationEffect {
@@ -86,6 +93,35 @@ impl Edits {
     /// The edits as they were asked for.
     pub(super) fn manipulations(&self) -> impl Iterator<Item = &Manipulation> {
         self.0.iter().map(|edit| &edit.manipulation)
+    }
+
+    /// Whether one of the edits is of this attribute.
+    pub(super) fn changes(&self, attribute: &str) -> bool {
+        self.0.iter().any(|edit| edit.manipulation.attribute == attribute)
+    }
+
+    /// An edit of an attribute of a column by itself; `None` where the label has no prototype.
+    pub(super) fn one(column: &Column, manipulation: &Manipulation, items_min: u64) -> Option<Self> {
+        let (attribute, label) = manipulation.pair();
+        let wanted = column.prototypes().prototype(column.head(), attribute, label, items_min)?;
+        let head = column.head().name().to_owned();
+        Some(Self(vec![Edit { manipulation: manipulation.clone(), head, wanted }]))
+    }
+
+    /// The other labels of the attribute of the edit in a place, with the distances of their prototypes from the wanted
+    /// label's: the closest first, equal ones by name.
+    pub(super) fn closest(&self, snapshot: &Snapshot, at: usize, items_min: u64) -> Vec<(String, f64)> {
+        let Some(Edit { manipulation, head, wanted }) = self.0.get(at) else { return Vec::new() };
+        let Some(column) = snapshot.column(head) else { return Vec::new() };
+        let (attribute, label) = manipulation.pair();
+        let all = prototypes(column, attribute, items_min).into_iter();
+        let others = all.filter(|(other, _)| other != label).map(|(other, prototype)| {
+            let apart = distance(wanted.signature.values(), prototype.values());
+            (other, f64::from(apart))
+        });
+        let mut others: Vec<(String, f64)> = others.collect();
+        others.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
+        others
     }
 
     /// Applies the edits to the query's vectors.

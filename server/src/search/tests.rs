@@ -4,6 +4,8 @@ mod filters;
 mod groups;
 mod pages;
 mod plans;
+mod reach;
+mod suggest;
 
 use super::*;
 use crate::catalogue::{Column, Precision};

@@ -45,7 +45,7 @@ impl Store {
                 }
             }
             set_number(transaction, "generation", change.generation)?;
-            change.receipt.as_ref().map_or(Ok(()), |r| keep(transaction, r, self.config.receipts_max))
+            keep(transaction, change.receipt.as_slice(), self.config.receipts_max)
         })
     }
 

@@ -23,18 +23,13 @@ pub enum ItemChange {
         /// Whether the item may be there already; what it had then is removed.
         replaces: bool,
     },
-    /// Replaces the record of an item that is there, and leaves its image and its signatures.
-    Label {
+    /// Replaces the record of an item that is there and adds signatures; its image and its other signatures stay.
+    Revise {
         /// The item's id.
         id: String,
         /// Its record, with the image that it has.
         record: ItemRecord,
-    },
-    /// Adds signatures by head key to an item that is there.
-    Sign {
-        /// The item's id.
-        id: String,
-        /// Signatures by head key.
+        /// Signatures by head key; those of other heads stay.
         signatures: Vec<(String, Vec<f32>)>,
     },
     /// Removes an item.
@@ -56,12 +51,15 @@ pub enum SignatureChange<'a> {
     Becomes(Option<&'a [f32]>),
 }
 
+/// An item's id with what becomes of something of it; `None`: removed.
+type Edit<'a, T> = (&'a str, Option<&'a [T]>);
+
 impl ItemChange {
     /// The item's id.
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
-            Self::Put { id, .. } | Self::Label { id, .. } | Self::Sign { id, .. } | Self::Delete { id } => id,
+            Self::Put { id, .. } | Self::Revise { id, .. } | Self::Delete { id } => id,
         }
     }
 
@@ -74,9 +72,8 @@ impl ItemChange {
             Self::Put { signatures, .. } => {
                 SignatureChange::Becomes(find(signatures).map(|at| signatures[at].1.as_slice()))
             }
-            Self::Sign { signatures, .. } => find(signatures)
+            Self::Revise { signatures, .. } => find(signatures)
                 .map_or(SignatureChange::Stays, |at| SignatureChange::Becomes(Some(&signatures[at].1))),
-            Self::Label { .. } => SignatureChange::Stays,
             Self::Delete { .. } => SignatureChange::Becomes(None),
         }
     }
@@ -85,8 +82,39 @@ impl ItemChange {
     fn removes(&self) -> bool {
         match self {
             Self::Put { replaces, .. } => *replaces,
-            Self::Label { .. } | Self::Sign { .. } => false,
+            Self::Revise { .. } => false,
             Self::Delete { .. } => true,
+        }
+    }
+
+    /// Whether it may change a signature of any head.
+    fn changes_signatures(&self) -> bool {
+        match self {
+            Self::Put { signatures, .. } | Self::Revise { signatures, .. } => {
+                self.removes() || !signatures.is_empty()
+            }
+            Self::Delete { .. } => true,
+        }
+    }
+
+    /// What it does to the signature of a head, as far as the disk is concerned: `None` in the place of values removes
+    /// what may be there.
+    fn signature_edit(&self, head_key: &str) -> Option<Edit<'_, f32>> {
+        match self.signature(head_key) {
+            SignatureChange::Becomes(Some(values)) => Some((self.id(), Some(values))),
+            SignatureChange::Becomes(None) if self.removes() => Some((self.id(), None)),
+            SignatureChange::Becomes(None) | SignatureChange::Stays => None,
+        }
+    }
+
+    /// The same of its image.
+    fn image_edit(&self) -> Option<Edit<'_, u8>> {
+        match self {
+            Self::Put { id, image: Some(image), .. } => Some((id.as_str(), Some(image.as_slice()))),
+            Self::Put { id, image: None, replaces: true, .. } | Self::Delete { id } => {
+                Some((id.as_str(), None))
+            }
+            Self::Put { image: None, replaces: false, .. } | Self::Revise { .. } => None,
         }
     }
 }
@@ -210,9 +238,7 @@ impl Prepared<'_> {
     pub fn commit(&self, is_agreed: impl FnOnce() -> bool) -> Result<bool, StoreError> {
         let written = self.store.write(|transaction| {
             self.write(transaction)?;
-            for receipt in self.receipts {
-                keep(transaction, receipt, self.store.config.receipts_max)?;
-            }
+            keep(transaction, self.receipts, self.store.config.receipts_max)?;
             if is_agreed() { Ok(()) } else { Err(Refusal(None)) }
         });
         match written {
@@ -223,55 +249,77 @@ impl Prepared<'_> {
     }
 
     fn write(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        self.write_items(transaction)?;
+        self.write_records(transaction)?;
+        self.write_images(transaction)?;
+        // Updates of stock and prices have no signatures, and come by the thousand: no head looks at them.
+        let signing: Vec<&ItemChange> =
+            self.changes.iter().filter(|change| change.changes_signatures()).collect();
         for key in self.head_keys {
-            let name = format!("{SIGNATURES}{key}");
-            let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
-            for change in self.changes {
-                let id = change.id();
-                match change.signature(key) {
-                    SignatureChange::Becomes(Some(values)) => {
-                        table.insert(id, seal(&name, id, to_bytes(values)).as_slice())?;
-                    }
-                    SignatureChange::Becomes(None) if change.removes() => {
-                        table.remove(id)?;
-                    }
-                    SignatureChange::Becomes(None) | SignatureChange::Stays => {}
+            write_signatures(transaction, key, &signing)?;
+        }
+        Ok(())
+    }
+
+    fn write_records(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        let mut items = transaction.open_table(ITEMS)?;
+        for change in self.changes {
+            match change {
+                ItemChange::Put { id, record, .. } | ItemChange::Revise { id, record, .. } => {
+                    items.insert(id.as_str(), encode(ITEMS.name(), id, record).as_slice())?;
+                }
+                ItemChange::Delete { id } => {
+                    items.remove(id.as_str())?;
                 }
             }
         }
         Ok(())
     }
 
-    fn write_items(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        let mut items = transaction.open_table(ITEMS)?;
+    /// The table is opened only where an image changes.
+    fn write_images(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        let edits: Vec<Edit<'_, u8>> = self.changes.iter().filter_map(ItemChange::image_edit).collect();
+        if edits.is_empty() {
+            return Ok(());
+        }
         let mut images = transaction.open_table(IMAGES)?;
-        for change in self.changes {
-            match change {
-                ItemChange::Put { id, record, image, replaces, .. } => {
-                    items.insert(id.as_str(), encode(ITEMS.name(), id, record).as_slice())?;
-                    match image {
-                        Some(image) => {
-                            images.insert(id.as_str(), seal(IMAGES.name(), id, image.clone()).as_slice())?;
-                        }
-                        None if *replaces => {
-                            images.remove(id.as_str())?;
-                        }
-                        None => {}
-                    }
+        for (id, image) in edits {
+            match image {
+                Some(image) => {
+                    images.insert(id, seal(IMAGES.name(), id, image.to_vec()).as_slice())?;
                 }
-                ItemChange::Label { id, record } => {
-                    items.insert(id.as_str(), encode(ITEMS.name(), id, record).as_slice())?;
-                }
-                ItemChange::Sign { .. } => {}
-                ItemChange::Delete { id } => {
-                    items.remove(id.as_str())?;
-                    images.remove(id.as_str())?;
+                None => {
+                    images.remove(id)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Writes what changes do to the signatures of a head. Its table is opened only where one changes.
+fn write_signatures(
+    transaction: &WriteTransaction,
+    head_key: &str,
+    changes: &[&ItemChange],
+) -> Result<(), StoreError> {
+    let edits = changes.iter().filter_map(|change| change.signature_edit(head_key));
+    let edits: Vec<Edit<'_, f32>> = edits.collect();
+    if edits.is_empty() {
+        return Ok(());
+    }
+    let name = format!("{SIGNATURES}{head_key}");
+    let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
+    for (id, values) in edits {
+        match values {
+            Some(values) => {
+                table.insert(id, seal(&name, id, to_bytes(values)).as_slice())?;
+            }
+            None => {
+                table.remove(id)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Why a transaction is given up: an error, or a no.

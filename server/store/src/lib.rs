@@ -30,7 +30,7 @@ pub use records::{
     HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt, RequestHash,
     StoredState,
 };
-pub use values::{ContentId, Labels, StoredPartsCase};
+pub use values::{ContentId, FieldValue, Fields, Labels, StoredPartsCase};
 pub use walk::Damage;
 
 use formats::FORMAT;

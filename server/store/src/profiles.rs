@@ -114,7 +114,7 @@ impl Store {
             if !request.id.is_empty() {
                 let outcome = Outcome::Profile(changed.clone());
                 let (request_id, request) = (request.id.to_owned(), request.request);
-                keep(transaction, &Receipt { request_id, request, outcome }, self.config.receipts_max)?;
+                keep(transaction, &[Receipt { request_id, request, outcome }], self.config.receipts_max)?;
             }
             Ok(changed)
         })

@@ -1,27 +1,36 @@
 //! Receipts: what requests with an id led to, so that a repeated one is answered and not carried out again.
 
-use super::formats::three::Kept;
+use super::formats::four::Kept;
 use super::sealed::{decode, encode};
 use super::{Outcome, RECEIPT_ORDER, RECEIPTS, Receipt, RequestHash, Store, StoreError};
 use redb::{ReadableTable, ReadableTableMetadata, TableHandle, WriteTransaction};
 
-/// Keeps a receipt in the transaction of what it is a receipt of; the oldest beyond `most` are forgotten.
-pub(super) fn keep(transaction: &WriteTransaction, receipt: &Receipt, most: u64) -> Result<(), StoreError> {
-    let mut receipts = transaction.open_table(RECEIPTS)?;
+/// Keeps receipts in the transaction of what they are receipts of; the oldest beyond `most` are forgotten.
+pub(super) fn keep(
+    transaction: &WriteTransaction,
+    receipts: &[Receipt],
+    most: u64,
+) -> Result<(), StoreError> {
+    if receipts.is_empty() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(RECEIPTS)?;
     let mut order = transaction.open_table(RECEIPT_ORDER)?;
-    let id = receipt.request_id.as_str();
-    let outcome = receipt.outcome.clone();
-    let kept = Kept { request: receipt.request.request, names_method: true, outcome };
-    receipts.insert(id, encode(RECEIPTS.name(), id, &kept).as_slice())?;
     let last = order.last()?.and_then(|(place, _)| place.value().parse::<u64>().ok());
-    let place = format!("{:020}", last.unwrap_or(0) + 1);
-    order.insert(place.as_str(), encode(RECEIPT_ORDER.name(), &place, &id).as_slice())?;
+    for (place, receipt) in (last.unwrap_or(0) + 1..).zip(receipts) {
+        let id = receipt.request_id.as_str();
+        let outcome = receipt.outcome.clone();
+        let kept = Kept { request: receipt.request.request, names_method: true, outcome };
+        table.insert(id, encode(RECEIPTS.name(), id, &kept).as_slice())?;
+        let place = format!("{place:020}");
+        order.insert(place.as_str(), encode(RECEIPT_ORDER.name(), &place, &id).as_slice())?;
+    }
     while order.len()? > most.max(1) {
         let Some((place, sealed)) = order.pop_first()? else { break };
         // Where it cannot be read its receipt stays, which is better than no receipt any more for anybody.
         match decode::<String>(RECEIPT_ORDER.name(), place.value(), sealed.value()) {
             Ok(id) => {
-                receipts.remove(id.as_str())?;
+                table.remove(id.as_str())?;
             }
             Err(error) => tracing::error!(%error, "a receipt is kept for good"),
         }

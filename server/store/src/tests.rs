@@ -3,6 +3,7 @@ mod fixture;
 mod formats;
 mod profiles;
 mod reopening;
+mod revising;
 
 use super::*;
 use proptest::prelude::*;
@@ -48,7 +49,13 @@ fn record() -> ItemRecord {
         image: Some(ContentId::of(&[1, 2, 3])),
         parts_case: None,
         updated_ms: 5,
+        fields: stock(7),
     }
+}
+
+/// The one field of items that are in stock.
+fn stock(pieces: i64) -> Fields {
+    Fields::from([("stock".to_owned(), FieldValue::Integer(pieces))])
 }
 
 fn put(id: &str, signature: f32) -> ItemChange {
@@ -159,7 +166,8 @@ fn a_backup_is_the_catalogue_and_a_damaged_one_is_refused() {
     assert_eq!(restore(backup.as_slice(), &restored, &Disk::default()).expect("restored"), summary);
     {
         let other = Store::open(store_in(&restored)).expect("opens");
-        assert_eq!(other.items().expect("items").0.len(), 50);
+        let items = other.items().expect("items").0;
+        assert!(items.len() == 50 && items.iter().all(|(_, item)| *item == record()), "fields and all");
         assert_eq!(signatures(&other, 2).0.len(), 50);
         assert_eq!(other.image("i7").expect("read"), Some(vec![1, 2, 3]));
     }
@@ -233,11 +241,16 @@ fn flipped_bits_are_found_and_the_rest_is_read() {
     let sound = folder.path().join("sound");
     let count = 300;
     let image = |i: usize| vec![i as u8; 700];
+    let wanted = |i: usize| ItemRecord {
+        updated_ms: i as u64,
+        fields: if i % 2 == 0 { stock(i as i64) } else { fixture::fields() },
+        ..record()
+    };
     {
         let store = Store::open(store_in(&sound)).expect("opens");
         let put = |i: usize| ItemChange::Put {
             id: format!("item{i:04}"),
-            record: ItemRecord { updated_ms: i as u64, ..record() },
+            record: wanted(i),
             image: Some(image(i)),
             signatures: vec![("h".into(), vec![i as f32, 1.0])],
             replaces: false,
@@ -266,7 +279,7 @@ fn flipped_bits_are_found_and_the_rest_is_read() {
         let number =
             |id: &str| id.strip_prefix("item").and_then(|n| n.parse::<usize>().ok()).expect("its own id");
         for (id, record) in &items {
-            assert_eq!(record.updated_ms, number(id) as u64, "case {case}: a record is what was written");
+            assert_eq!(*record, wanted(number(id)), "case {case}: a record is what was written");
         }
         assert!(
             items.len() as u64 + damage.records.len() as u64 + damage.lost >= count as u64,

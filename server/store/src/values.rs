@@ -1,8 +1,8 @@
 //! Values that records of every format are made of.
 
+pub use lapel_values::{FieldValue, Fields, Labels};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 
 /// The first half of the SHA-256 of some content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,9 +18,6 @@ impl ContentId {
         Self(half)
     }
 }
-
-/// Labels by attribute.
-pub type Labels = BTreeMap<String, String>;
 
 /// The case of "Extract Parts?" that was seen in an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -52,7 +52,7 @@ async fn with_items(items: Vec<v1::UpsertItemsRequest>, change: impl FnOnce(&mut
 
 fn filter(attribute: &str, labels: &[&str]) -> v1::LabelFilter {
     let labels = labels.iter().map(|l| (*l).to_owned()).collect();
-    v1::LabelFilter { attribute: attribute.into(), labels, allow_unknown: true }
+    v1::LabelFilter { attribute: attribute.into(), labels, allow_unknown: true, exists: None }
 }
 
 /// The ids on all pages, and how many pages there were.
@@ -63,7 +63,7 @@ async fn listed(
 ) -> (Vec<String>, usize) {
     let (mut ids, mut pages, mut page_token) = (Vec::new(), 0, String::new());
     loop {
-        let request = v1::ListItemsRequest { page_size, page_token, filters: filters.to_vec() };
+        let request = v1::ListItemsRequest { page_size, page_token, filters: filters.to_vec(), filter: None };
         let page = client.list_items(request).await.expect("a page that can be read").into_inner();
         ids.extend(page.items.into_iter().map(|item| item.id));
         (pages, page_token) = (pages + 1, page.next_page_token);

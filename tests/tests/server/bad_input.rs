@@ -140,6 +140,16 @@ async fn bad_searches_name_the_field_and_what_would_be_right() {
         assert!(error.message().contains(wanted), "{case}: {}", error.message());
         assert!(error.get_error_details().error_info().is_some(), "{case} has a reason");
     }
+    // After all of it the server answers as before.
+    assert_eq!(client.search.search(by_item("g1", 3)).await.expect("answers").into_inner().results.len(), 3);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn several_faults_are_told_at_once_and_lists_name_what_they_refuse() {
+    let server = TestServer::start_with(|c| c.limits.k_max = 50).await;
+    let mut client = server.client().await;
+    ingest(&mut client, 1, 3).await;
     let twice = v1::SearchRequest {
         manipulations: vec![set("color", "red"), set("color", "blue")],
         ..by_item("g1", 3)

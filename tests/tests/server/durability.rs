@@ -41,7 +41,7 @@ async fn everything_survives_a_restart() {
     // Pages cover every item once, in order.
     let (mut ids, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request = v1::ListItemsRequest { page_size: 7, page_token, filters: Vec::new() };
+        let request = v1::ListItemsRequest { page_size: 7, page_token, filters: Vec::new(), filter: None };
         let page = client.catalog.list_items(request).await.expect("listed").into_inner();
         ids.extend(page.items.into_iter().map(|i| i.id));
         page_token = page.next_page_token;

@@ -25,7 +25,7 @@ async fn started() -> (TestServer, Client) {
 
 fn filter(attribute: &str, labels: &[&str]) -> v1::LabelFilter {
     let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-    v1::LabelFilter { attribute: attribute.into(), labels, allow_unknown: false }
+    v1::LabelFilter { attribute: attribute.into(), labels, allow_unknown: false, exists: None }
 }
 
 /// The code, the reason, and the fields that are told.

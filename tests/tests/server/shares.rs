@@ -44,8 +44,16 @@ async fn start_with_little_room() -> TestServer {
         config.model.heads.truncate(1);
         config.limits.image_bytes_max = ByteSize(1 << 20);
         config.limits.request_bytes_max = ByteSize(16 << 20);
+        config.operation.probes = Some(([127, 0, 0, 1], 0).into());
     })
     .await
+}
+
+/// Waits until so many requests have begun.
+async fn begun(server: &TestServer, count: usize) {
+    let probes = server.probes.expect("configured");
+    let all = async { while in_flight(probes).await < count as u64 {} };
+    timeout(WAIT, all).await.expect("all of them have begun");
 }
 
 /// An item that takes room and is no picture.
@@ -74,9 +82,7 @@ async fn calls(
             calls.spawn(async move { code(open(channel, path, encoding, pieces).await).await });
         }
     }
-    let probes = server.probes.expect("configured");
-    let all = async { while in_flight(probes).await < 2 * each as u64 {} };
-    timeout(WAIT, all).await.expect("all of them have begun");
+    self::begun(server, 2 * each).await;
     calls
 }
 
@@ -186,6 +192,7 @@ async fn an_upload_that_stands_still_gives_its_room_to_one_that_waits() {
         let items = stream::iter([item]).chain(stream::pending());
         idle.spawn(async move { client.catalog.upsert_items(items).await.map(drop) });
     }
+    begun(&server, 4).await;
     let more = (0..8).map(|n| sevens(format!("more-{n}"))).collect();
     let upload = timeout(WAIT, client.clone().upsert(more)).await.expect("it gets its room");
     assert_eq!(upload.expect("stored").len(), 8);

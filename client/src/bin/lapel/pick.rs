@@ -3,16 +3,25 @@
 use crate::search::Results;
 use crate::{html, input, output, search};
 use clap::Args;
+use comfy_table::Table;
 use lapel_client::{Client, v1};
+use std::collections::BTreeMap;
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Items the shopper picked.
     #[arg(required = true)]
     ids: Vec<String>,
-    /// The photo or item that led to the picks.
+    /// An item that the shopper does not want: heads that tell the picked ones from it weigh more, and it is left out of the
+    /// results; may be repeated.
+    #[arg(long = "unwanted", value_name = "ID")]
+    unwanted: Vec<String>,
+    /// The photo or item that led to the picks; the picks' mean is searched for beside it.
     #[arg(long)]
     query: Option<String>,
+    /// Follow the paper: weights by Eq. 5 from the picks alone, and the query as it is.
+    #[arg(long)]
+    as_before: bool,
     /// Change an attribute of the query; may be repeated.
     #[arg(long = "set", value_name = "ATTRIBUTE=LABEL")]
     set: Vec<String>,
@@ -38,10 +47,16 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         k: options.results.k,
         explain: options.results.explained(),
         distance_max: options.results.distance_max,
+        filter: None,
+        unwanted_ids: options.unwanted.clone(),
+        as_before: options.as_before,
     };
     let answer = client.feedback.personalise(request).await?.into_inner();
     if let Some(file) = &options.results.html {
         let mut changes = vec![format!("picked {}", options.ids.join(", "))];
+        if !options.unwanted.is_empty() {
+            changes.push(format!("unwanted {}", options.unwanted.join(", ")));
+        }
         changes.extend(options.set.iter().map(|edit| edit.replacen('=', " → ", 1)));
         let page = html::Page {
             query: query.as_ref(),
@@ -63,12 +78,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         return output::json("PersonaliseResponse", &answer);
     }
     if answer.replaced_query_item_id.is_empty() {
-        let mut table = output::table(&["head", "distance between picks", "weight"]);
-        for (head, weight) in &answer.weights {
-            let distance = answer.pair_distances.get(head).copied().unwrap_or_default();
-            table.add_row([head.clone(), format!("{distance:.3}"), format!("{weight:.2}")]);
-        }
-        output::say(table)?;
+        output::say(distances(&answer))?;
     } else {
         output::say(format!(
             "a single pick: {} is now the query, the weights stay",
@@ -82,4 +92,27 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         output::say(format!("saved profile {} (version {})", profile.name, profile.version))?;
     }
     search::wrote(options.results.html.as_ref())
+}
+
+/// The weights with the distances that led to them: sums over the picks' pairs, as in Eq. 5, or means where there are unwanted
+/// items to compare them with.
+fn distances(answer: &v1::PersonaliseResponse) -> Table {
+    let by_head = |distances: &BTreeMap<String, f64>, head: &str| {
+        distances.get(head).map_or_else(|| "-".to_owned(), |distance| format!("{distance:.3}"))
+    };
+    if answer.unwanted_distances.is_empty() {
+        let mut table = output::table(&["head", "distance between picks", "weight"]);
+        for (head, weight) in &answer.weights {
+            let distance = answer.pair_distances.get(head).copied().unwrap_or_default();
+            table.add_row([head.clone(), format!("{distance:.3}"), format!("{weight:.2}")]);
+        }
+        return table;
+    }
+    let mut table = output::table(&["head", "mean between picks", "mean to unwanted", "weight"]);
+    for (head, weight) in &answer.weights {
+        let means = [&answer.wanted_distances, &answer.unwanted_distances].map(|d| by_head(d, head));
+        let [between, to_unwanted] = means;
+        table.add_row([head.clone(), between, to_unwanted, format!("{weight:.2}")]);
+    }
+    table
 }

@@ -142,7 +142,7 @@ fn one(
 }
 
 /// What one shopper searches and how it pleases.
-struct Store<'a> {
+pub(super) struct Store<'a> {
     signatures: &'a Signatures,
     labels: &'a [Vec<Option<u16>>],
     attributes: &'a [usize],
@@ -151,7 +151,7 @@ struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    fn new(
+    pub(super) fn new(
         signatures: &'a Signatures,
         labels: &'a [Vec<Option<u16>>],
         attributes: &'a [usize],
@@ -162,7 +162,7 @@ impl<'a> Store<'a> {
         Self { signatures, labels, attributes, shopper, gallery }
     }
 
-    fn search(&self, query: &[f32], weights: &[f32], without: &[usize]) -> Vec<usize> {
+    pub(super) fn search(&self, query: &[f32], weights: &[f32], without: &[usize]) -> Vec<usize> {
         let wanted = self.gallery.iter().filter(|p| !without.contains(p));
         let scored = |p: &usize| (self.signatures.distance(query, self.signatures.row(*p), weights), *p);
         let mut scored: Vec<(f32, usize)> = wanted.map(scored).collect();
@@ -171,11 +171,22 @@ impl<'a> Store<'a> {
     }
 
     /// The results among the first that please most; of what pleases alike, the first shown.
-    fn picks(&self, shown: &[usize], count: usize) -> Vec<usize> {
+    pub(super) fn picks(&self, shown: &[usize], count: usize) -> Vec<usize> {
         let mut first = shown[..SHOWN.min(shown.len())].to_vec();
         first.sort_by(|a, b| self.pleases(*b).total_cmp(&self.pleases(*a)));
         first.truncate(count);
         first
+    }
+
+    /// The results among the first that please least, where that is less than every wanted one does; of what pleases
+    /// alike, the first shown.
+    pub(super) fn unwanted(&self, shown: &[usize], wanted: &[usize], count: usize) -> Vec<usize> {
+        let least = wanted.iter().map(|p| self.pleases(*p)).fold(f64::INFINITY, f64::min);
+        let first = &shown[..SHOWN.min(shown.len())];
+        let mut worse: Vec<usize> = first.iter().copied().filter(|p| self.pleases(*p) < least).collect();
+        worse.sort_by(|a, b| self.pleases(*a).total_cmp(&self.pleases(*b)));
+        worse.truncate(count);
+        worse
     }
 
     fn matches(&self, picture: usize, at: usize) -> bool {
@@ -190,7 +201,7 @@ impl<'a> Store<'a> {
     }
 
     /// Precision and normalised gain of the first results.
-    fn judge(&self, results: &[usize]) -> (f64, f64) {
+    pub(super) fn judge(&self, results: &[usize]) -> (f64, f64) {
         let cared: Vec<usize> =
             (0..self.attributes.len()).filter(|at| self.shopper.cares[*at] > 0.0).collect();
         let first = &results[..JUDGED.min(results.len())];
@@ -202,7 +213,7 @@ impl<'a> Store<'a> {
 }
 
 /// Eq. 5 over the picks.
-fn weights(signatures: &Signatures, picks: &[usize]) -> Vec<f32> {
+pub(super) fn weights(signatures: &Signatures, picks: &[usize]) -> Vec<f32> {
     if picks.len() < 2 {
         return vec![1.0; signatures.parts().len()];
     }
@@ -218,7 +229,7 @@ fn weights(signatures: &Signatures, picks: &[usize]) -> Vec<f32> {
 }
 
 /// The mean of some rows, each part scaled to unit length.
-fn mean(signatures: &Signatures, rows: &[usize]) -> Vec<f32> {
+pub(super) fn mean(signatures: &Signatures, rows: &[usize]) -> Vec<f32> {
     let mut sum = vec![0.0; signatures.row(rows[0]).len()];
     for row in rows {
         for (total, value) in sum.iter_mut().zip(signatures.row(*row)) {
@@ -261,6 +272,20 @@ mod tests {
         let row = personalisation(&signatures, &labels, &[0, 1, 2, 3], (&shoppers, 5));
         assert!(row.ahead_of_uniform.count == 80 && row.uniform.mean > 0.2, "{row:?}");
         assert!(row.personalised.mean <= 1.0 && row.gain.iter().all(|g| g.mean <= 1.0 + 1e-9));
+    }
+
+    #[test]
+    fn what_pleases_least_is_unwanted() {
+        let labels: Vec<Vec<Option<u16>>> =
+            [[0, 0], [0, 0], [0, 1], [1, 1], [0, 0]].iter().map(|l| l.map(Some).to_vec()).collect();
+        let signatures = Signatures::new(vec![1], vec![0.0; 5]);
+        let shopper = Shopper { picture: 0, cares: vec![1.0, 1.0] };
+        let store = Store::new(&signatures, &labels, &[0, 1], &shopper);
+        let shown = [1, 2, 3, 4];
+        let wanted = store.picks(&shown, 2);
+        assert_eq!((wanted.as_slice(), store.unwanted(&shown, &wanted, 1)), (&[1, 4][..], vec![3]));
+        // Where all please alike, none is unwanted.
+        assert!(store.unwanted(&[1, 4], &[1], 1).is_empty());
     }
 
     #[test]

@@ -3,6 +3,8 @@ use crate::catalogue::{BLOCK, Precision};
 use crate::store::ItemRecord;
 use crate::testing::external_head;
 use lapel_heads::{Labels, Signature, SignatureSum};
+use lapel_search::Filter;
+use lapel_values::{FieldValue, Fields};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -10,8 +12,14 @@ fn labels(label: u8) -> Labels {
     if label == 0 { Labels::new() } else { Labels::from([("style".into(), format!("s{label}"))]) }
 }
 
+/// An item whose only field is the number of its label.
+fn record(label: u8) -> ItemRecord {
+    let fields = Fields::from([("label".to_owned(), FieldValue::Integer(label.into()))]);
+    ItemRecord { labels: labels(label), fields, image: None, parts_case: None, updated_ms: 0 }
+}
+
 fn put(id: &str, label: u8, signatures: Vec<(String, Vec<f32>)>) -> ItemChange {
-    let record = ItemRecord { labels: labels(label), image: None, parts_case: None, updated_ms: 0 };
+    let record = record(label);
     ItemChange::Put { id: id.into(), record, image: None, signatures, replaces: true }
 }
 
@@ -24,7 +32,7 @@ fn vector(angle: f32) -> Vec<f32> {
 }
 
 proptest! {
-    /// Random writes against a plain map, with compaction now and then: items, labels, signatures, sums and
+    /// Random writes against a plain map, with compaction now and then: items, labels, fields, signatures, sums and
     /// prototypes agree, the sums bit for bit.
     #[test]
     fn snapshots_agree_with_a_plain_map(
@@ -46,11 +54,11 @@ proptest! {
                 continue;
             }
             if label == 5 {
-                // Its labels change, and nothing else.
-                let record = ItemRecord { labels: labels(1), image: None, parts_case: None, updated_ms: 1 };
-                snapshot.apply(&[ItemChange::Label { id: id.clone(), record }]);
+                // Its label and its field change, and its signature where one is given.
+                let signatures = angle.iter().map(|a| ("k".to_owned(), vector(*a))).collect();
+                snapshot.apply(&[ItemChange::Revise { id: id.clone(), record: record(1), signatures }]);
                 if let Some(there) = model.get_mut(&id) {
-                    there.0 = 1;
+                    *there = (1, angle.or(there.1));
                 }
                 continue;
             }
@@ -72,6 +80,9 @@ proptest! {
             let members: Vec<_> = model.values().filter(|m| m.0 == label).collect();
             let carried = snapshot.items().with_label("style", &name).map_or(0, roaring::RoaringBitmap::len);
             prop_assert_eq!(carried as usize, members.len());
+            let any_of = vec![FieldValue::Integer(label.into())];
+            let of_field = Filter::Field { field: "label".into(), any_of };
+            prop_assert_eq!(snapshot.items().count(&of_field) as usize, members.len());
             let sum = column.prototypes().sum("style", &name).expect("a known label");
             let wanted: Vec<_> = members.iter().filter_map(|m| m.1).collect();
             prop_assert_eq!(sum.count() as usize, wanted.len());

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::Faults;
+use lapel_values::FieldKind;
 
 #[test]
 fn filters_and_exclusions_are_honoured() {
@@ -19,12 +20,14 @@ fn filters_and_exclusions_are_honoured() {
 #[test]
 fn a_filter_that_names_nothing_is_a_slip_unless_it_may() {
     let s = snapshot(60, |_, _| false);
-    let ask = |attribute: &str, labels: &[&str], allow_unknown| {
-        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-        let asked = LabelFilter { attribute: attribute.to_owned(), labels, allow_unknown };
+    let ask = |attribute: &str, labels: &[&str], allow_unknown: bool| {
+        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
         let mut faults = Faults::default();
-        let filter = Filter { all: vec![checked_condition(&s, "filters[0]", asked, &mut faults)] };
+        if !allow_unknown {
+            check_labels(&s, "filters[0]", (attribute, labels.as_slice()), &mut faults);
+        }
         faults.end()?;
+        let filter = Filter::Label { attribute: attribute.to_owned(), any_of: labels };
         let spec = SearchSpec { filter, ..spec(Weighting::Own, 60) };
         search(&s, view(1), &spec, &planner()).map(|answer| answer.matches.len())
     };
@@ -42,4 +45,19 @@ fn a_filter_that_names_nothing_is_a_slip_unless_it_may() {
     // No item is labelled with what a head tells apart.
     assert_eq!(ask("shape", &["a"], false).expect("known to a head"), 0);
     assert_eq!(ask("color", &["b", "z"], true).expect("answers"), 30);
+}
+
+#[test]
+fn a_field_is_known_where_it_is_declared_and_a_slip_is_told_with_those_there_are() {
+    let s = snapshot(2, |_, _| false);
+    let declared = [("price", FieldKind::Number), ("product", FieldKind::Keyword)];
+    let declared: BTreeMap<String, FieldKind> =
+        declared.into_iter().map(|(field, kind)| (field.to_owned(), kind)).collect();
+    let mut faults = Faults::default();
+    let kind = checked_field(&s, &declared, ("filter.field.field", "price"), &mut faults);
+    assert_eq!((kind, faults.all().len()), (Some(FieldKind::Number), 0));
+    assert_eq!(checked_field(&s, &declared, ("filter.field.field", "prise"), &mut faults), None);
+    assert_eq!(faults.all()[0].field(), "filter.field.field");
+    let text = faults.to_string();
+    assert!(text.contains("no field \"prise\"; did you mean \"price\"? there are: price, product"), "{text}");
 }

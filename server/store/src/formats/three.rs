@@ -1,7 +1,11 @@
-//! Format 3, today's: versions of a profile under keys of their own, receipts that say what their hash is of.
+//! Format 3: versions of a profile under keys of their own, receipts that say what their hash is of. Items are those of
+//! format 2.
 
-use super::two::ProfileVersion;
-use crate::values::ContentId;
+use super::super::sealed::{encode, unseal};
+use super::two::{self, ProfileVersion};
+use super::{StoreError, four, rewrite};
+use crate::values::{ContentId, Fields};
+use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 
 /// Stands between a profile's key and the place of a version; no name holds it.
@@ -32,28 +36,72 @@ pub struct ProfileRecord {
     pub undo_steps: u32,
 }
 
-/// What a mutation led to, kept under the caller's request id.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// An item was stored; whether it was there before.
+#[derive(Serialize)]
+pub(super) enum Outcome {
     Upserted(bool),
-    /// Items were deleted; these ids did not exist.
     Deleted(Vec<String>),
-    /// A profile was changed; `None`: deleted.
     Profile(Option<ProfileRecord>),
-    /// A version of a head was registered or moved on.
     Head(String, u32),
-    /// A model was stored or moved on, by its backbone's fingerprint.
     Model(String),
 }
 
-/// A receipt, under the request's id.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Kept {
-    /// What was asked for.
+#[derive(Serialize)]
+pub(super) struct Kept {
     pub request: ContentId,
     /// Whether that is of the method and the message for certain; it may be of the message alone otherwise.
     pub names_method: bool,
-    /// What it led to.
     pub outcome: Outcome,
+}
+
+/// To format 4: items have fields. Receipts stay as they are: format 4 adds an outcome behind the others.
+///
+/// Items that are of format 4 already are left as they are. So nothing is lost where the format's number is damaged and
+/// a catalogue of format 4 is taken for one of format 3.
+pub(super) fn upgrade(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    rewrite(transaction, "items", with_fields)
+}
+
+fn with_fields(id: &str, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let value = unseal("items", id, sealed)?;
+    let read = postcard::take_from_bytes::<two::ItemRecord>(value);
+    let (record, rest) = read.map_err(|_| StoreError::damaged("items", id))?;
+    // Where a record of format 3 ends, one of format 4 goes on with its fields.
+    if !rest.is_empty() {
+        return Ok(sealed.to_vec());
+    }
+    let two::ItemRecord { labels, image, parts_case, updated_ms } = record;
+    let record = four::ItemRecord { labels, image, parts_case, updated_ms, fields: Fields::new() };
+    Ok(encode("items", id, &record))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealed::decode;
+    use crate::values::FieldValue;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn items_of_formats_3_and_4_are_never_taken_for_each_other(
+            labels in proptest::collection::btree_map(".{0,8}", ".{0,8}", 0..4),
+            image in proptest::option::of(any::<[u8; 16]>()),
+            updated_ms in any::<u64>(),
+            stock in proptest::collection::btree_map(".{0,8}", any::<i64>(), 0..3),
+        ) {
+            let image = image.map(ContentId);
+            let old = two::ItemRecord { labels: labels.clone(), image, parts_case: None, updated_ms };
+            let old = encode("items", "a", &old);
+            prop_assert!(decode::<four::ItemRecord>("items", "a", &old).is_err(), "format 3 read as 4");
+            let new = with_fields("a", &old).expect("of format 3");
+            let read: four::ItemRecord = decode("items", "a", &new).expect("of format 4");
+            prop_assert_eq!((&read.labels, read.image, read.updated_ms), (&labels, image, updated_ms));
+            prop_assert!(read.fields.is_empty());
+            let fields: Fields = stock.into_iter().map(|(f, n)| (f, FieldValue::Integer(n))).collect();
+            for record in [four::ItemRecord { fields, ..read.clone() }, read] {
+                let new = encode("items", "a", &record);
+                prop_assert_eq!(with_fields("a", &new).expect("of format 4"), new);
+            }
+        }
+    }
 }

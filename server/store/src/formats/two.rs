@@ -7,9 +7,9 @@ use redb::{TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// An item, without its image and signatures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemRecord {
+/// An item, without its image and signatures; of format 3, too.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ItemRecord {
     /// Labels by attribute.
     pub labels: Labels,
     /// The stored image; `None` where there is none.
@@ -18,14 +18,6 @@ pub struct ItemRecord {
     pub parts_case: Option<StoredPartsCase>,
     /// When it was written, milliseconds since 1970.
     pub updated_ms: u64,
-}
-
-impl ItemRecord {
-    /// Whether an image is stored.
-    #[must_use]
-    pub fn has_image(&self) -> bool {
-        self.image.is_some()
-    }
 }
 
 /// The states of a head or a model that are written down; the others pass by before anything is durable.

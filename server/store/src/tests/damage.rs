@@ -33,7 +33,9 @@ fn use_all(folder: &Path, context: &str) {
             request: asked,
             outcome: Outcome::Upserted(false),
         });
-        let written = store.prepare(&[put("blue", 1.0)], &["h".to_owned()], &receipts).commit(|| true);
+        let revised = ItemChange::Revise { id: "red".into(), record: record(), signatures: Vec::new() };
+        let changes = [put("blue", 1.0), revised];
+        let written = store.prepare(&changes, &["h".to_owned()], &receipts).commit(|| true);
         assert!(written.unwrap_or_else(|error| panic!("{context}: {error}")));
         let found = store.outcomes(&[("r3", asked)]).expect("read").remove(0);
         assert_eq!(found.expect("its own"), Some(Outcome::Upserted(false)), "{context}");

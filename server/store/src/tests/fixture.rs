@@ -3,6 +3,7 @@
 //! It is written once, before the format changes, and from then on shows that the format before is brought up.
 
 use super::*;
+use lapel_values::Finite;
 use std::collections::BTreeMap;
 
 /// What the fixture's receipts are of.
@@ -15,6 +16,21 @@ fn version(weight: f64) -> ProfileVersion {
     ProfileVersion { weights: BTreeMap::from([("style".to_owned(), weight)]), picked_ids, saved_ms: 7 }
 }
 
+/// Fields of every kind.
+pub fn fields() -> Fields {
+    let words = ["linen", "summer"].map(str::to_owned);
+    let price = Finite::new(49.5).expect("finite");
+    let fields = [
+        ("brand", FieldValue::Keyword("Nord".into())),
+        ("tags", FieldValue::Keywords(words.into())),
+        ("stock", FieldValue::Integer(-3)),
+        ("price", FieldValue::Number(price)),
+        ("on_sale", FieldValue::Boolean(true)),
+        ("listed", FieldValue::Timestamp(1_700_000_000_000_000)),
+    ];
+    fields.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
 fn put(id: &str, label: Option<&str>, image: Option<&[u8]>, case: Option<StoredPartsCase>) -> ItemChange {
     let labels = label.map(|label| ("style".to_owned(), label.to_owned())).into_iter().collect();
     let record = ItemRecord {
@@ -22,6 +38,7 @@ fn put(id: &str, label: Option<&str>, image: Option<&[u8]>, case: Option<StoredP
         image: image.map(ContentId::of),
         parts_case: case,
         updated_ms: 1_700_000_000_000,
+        fields: if image.is_some() { fields() } else { Fields::new() },
     };
     let signatures = vec![("style-1".to_owned(), vec![0.0, 1.0, 0.0])];
     ItemChange::Put { id: id.into(), record, image: image.map(<[u8]>::to_vec), signatures, replaces: true }
@@ -41,7 +58,7 @@ fn head(version: u32, state: StoredState) -> HeadRecord {
     }
 }
 
-/// Three items, two versions of a head, a model, two profiles with earlier versions, a receipt of every kind.
+/// Three items, two of them with fields of every kind, two versions of a head, a model, two profiles with earlier versions, a receipt of every kind.
 pub fn fill(store: &Store) {
     let model = ModelRecord {
         state: StoredState::Active,
@@ -72,6 +89,7 @@ pub fn fill(store: &Store) {
         receipt("upsert", Outcome::Upserted(true)),
         receipt("delete", Outcome::Deleted(vec!["gone".into()])),
         receipt("model", Outcome::Model("tests/1".into())),
+        receipt("filter", Outcome::DeletedByFilter { items: 2, first_ids: vec!["gone".into()] }),
     ];
     assert!(store.prepare(&items, &["style-1".to_owned()], &receipts).commit(|| true).expect("written"));
     for (name, request_id) in [("ann", "profile"), ("\u{1f}shop\u{1f}zoe", "")] {

@@ -1,6 +1,6 @@
 //! Catalogues of earlier formats are brought up, and what is damaged in them keeps nobody from the rest.
 
-use super::fixture::request;
+use super::fixture::{fields, fill, request};
 use super::*;
 
 /// Puts a catalogue that the program of a format wrote into a folder.
@@ -49,16 +49,18 @@ fn a_catalogue_of_format_1_opens() {
 }
 
 #[test]
-fn a_record_of_format_1_that_cannot_be_read_keeps_nobody_from_the_others() {
-    let folder = tempfile::tempdir().expect("folder");
-    copy_fixture(1, folder.path());
-    overwrite(folder.path(), "items", "blue", &[255; 3]);
-    for _ in 0..2 {
-        let store = Store::open(store_in(folder.path())).expect("opens");
-        let (items, damage) = store.items().expect("items");
-        assert_eq!(items.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["bare", "red"]);
-        assert_eq!(damage.records, [("items".to_owned(), "blue".to_owned())]);
-        assert_eq!(store.heads().expect("heads").0.len(), 3);
+fn a_record_of_an_earlier_format_that_cannot_be_read_keeps_nobody_from_the_others() {
+    for (format, heads) in [(1, 3), (2, 2), (3, 2)] {
+        let folder = tempfile::tempdir().expect("folder");
+        copy_fixture(format, folder.path());
+        overwrite(folder.path(), "items", "blue", &[255; 3]);
+        for _ in 0..2 {
+            let store = Store::open(store_in(folder.path())).expect("opens");
+            let (items, damage) = store.items().expect("items");
+            assert_eq!(items.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["bare", "red"]);
+            assert_eq!(damage.records, [("items".to_owned(), "blue".to_owned())], "format {format}");
+            assert_eq!(store.heads().expect("heads").0.len(), heads, "format {format}");
+        }
     }
 }
 
@@ -78,11 +80,22 @@ fn a_newer_format_is_refused() {
 /// A catalogue that the program of format 2 wrote (`fixture.rs`).
 #[test]
 fn a_catalogue_of_format_2_opens() {
+    opens_with_all_it_had(2);
+}
+
+/// The same that the program of format 3 wrote.
+#[test]
+fn a_catalogue_of_format_3_opens() {
+    opens_with_all_it_had(3);
+}
+
+fn opens_with_all_it_had(format: u64) {
     let folder = tempfile::tempdir().expect("folder");
-    copy_fixture(2, folder.path());
+    copy_fixture(format, folder.path());
     for _ in 0..2 {
         let store = Store::open(store_in(folder.path())).expect("opens");
         let (items, damage) = store.items().expect("items");
+        assert!(items.iter().all(|(_, item)| item.fields.is_empty()), "fields came with format 4");
         assert!(damage.is_none(), "{damage:?}");
         assert_eq!(items.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["bare", "blue", "red"]);
         assert_eq!(items[1].1.parts_case, Some(StoredPartsCase::Sleeved));
@@ -136,4 +149,67 @@ fn receipts_of_format_2_answer_a_repeated_request_by_either_hash() {
         assert_eq!(ask(id, request(), other).expect("of the method and the message"), Some(outcome));
         assert!(matches!(ask(id, other, other), Err(StoreError::RequestId(_))), "{id}");
     }
+}
+
+/// Their hash is of the method and the message.
+#[test]
+fn receipts_of_format_3_answer_a_repeated_request() {
+    let folder = tempfile::tempdir().expect("folder");
+    copy_fixture(3, folder.path());
+    let store = Store::open(store_in(folder.path())).expect("opens");
+    let other = ContentId::of(b"another request");
+    let ask = |id: &str, request, message| {
+        store.outcomes(&[(id, RequestHash { request, message })]).expect("read").remove(0)
+    };
+    let profile = store.profile("ann").expect("read");
+    let wanted = [
+        ("upsert", Outcome::Upserted(true)),
+        ("delete", Outcome::Deleted(vec!["gone".into()])),
+        ("model", Outcome::Model("tests/1".into())),
+        ("head", Outcome::Head("style".into(), 1)),
+        ("profile", Outcome::Profile(profile)),
+    ];
+    for (id, outcome) in wanted {
+        assert_eq!(ask(id, request(), other).expect("of the method and the message"), Some(outcome));
+        assert!(matches!(ask(id, other, request()), Err(StoreError::RequestId(_))), "{id}");
+    }
+}
+
+/// Format 4 has no table of its own: the catalogue is taken for one of format 3, and the step from there harms nothing.
+#[test]
+fn fields_survive_a_damaged_number_of_the_format() {
+    let folder = tempfile::tempdir().expect("folder");
+    let of_today = StoreConfig { receipts_max: 100, ..store_in(folder.path()) };
+    let store = Store::open(of_today.clone()).expect("opens");
+    fill(&store);
+    let before = store.items().expect("items");
+    assert_eq!(before.0.iter().filter(|(_, item)| item.fields == fields()).count(), 2);
+    drop(store);
+    for _ in 0..2 {
+        overwrite(folder.path(), "about", "format", &[1; 9]);
+        let store = Store::open(of_today.clone()).expect("opens");
+        assert_eq!(store.items().expect("items"), before);
+        let asked = RequestHash { request: request(), message: request() };
+        let receipt = store.outcomes(&[("filter", asked)]).expect("read").remove(0).expect("its own");
+        assert_eq!(receipt, Some(Outcome::DeletedByFilter { items: 2, first_ids: vec!["gone".into()] }));
+    }
+}
+
+/// As where the page of an item cannot be copied while the catalogue is brought up.
+#[test]
+fn an_item_that_was_left_in_format_3_is_damaged_and_heals_when_it_is_written() {
+    let folder = tempfile::tempdir().expect("folder");
+    drop(Store::open(store_in(folder.path())).expect("opens"));
+    let left = crate::formats::two::ItemRecord {
+        labels: Labels::from([("style".into(), "plain".into())]),
+        image: None,
+        parts_case: None,
+        updated_ms: 0,
+    };
+    overwrite(folder.path(), "items", "a", &sealed::encode("items", "a", &left));
+    let store = Store::open(store_in(folder.path())).expect("opens");
+    let (items, damage) = store.items().expect("items");
+    assert!(items.is_empty() && damage.records == [("items".to_owned(), "a".to_owned())], "{damage:?}");
+    apply(&store, &[put("a", 1.0)]);
+    assert_eq!(store.items().expect("items"), (vec![("a".to_owned(), record())], Damage::default()));
 }

@@ -10,6 +10,7 @@ mod export;
 mod external;
 mod mask;
 mod measure;
+mod picks;
 mod report;
 mod sign;
 mod train;
@@ -54,6 +55,8 @@ enum Verb {
     TrainPaper(train_paper::Options),
     /// Measure shipped or given bundles on labelled photos and rendered garments.
     Evaluate(evaluate::Options),
+    /// Measure searches after wanted and unwanted picks, with the shipped or given probes, on simulated shoppers.
+    Picks(picks::Options),
     /// Make a pair of keys for signing bundles.
     Key(sign::KeyOptions),
     /// Sign bundles and backbones for servers that take signed ones only (`access.bundle_key`).
@@ -74,6 +77,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Measure(options) => measure::run(&options),
         Verb::TrainPaper(options) => train_paper::run(&options),
         Verb::Evaluate(options) => evaluate::run(&options),
+        Verb::Picks(options) => picks::run(&options),
         Verb::External(options) => external::run(&options),
         Verb::Key(options) => sign::key(&options),
         Verb::Sign(options) => sign::run(&options),

@@ -1,0 +1,30 @@
+//! What is said of the catalogue's items beforehand.
+
+use super::Limits;
+use lapel_heads::is_name;
+use lapel_values::FieldKind;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What is said of the catalogue's items beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogConfig {
+    /// Kinds of fields. One that is not here gets the kind of the first item that has it.
+    pub fields: BTreeMap<String, FieldKind>,
+}
+
+impl CatalogConfig {
+    /// What contradicts the names that there may be and how many.
+    pub(super) fn contradictions(&self, limits: &Limits) -> Vec<String> {
+        let bad = self.fields.keys().filter(|field| !is_name(field));
+        let wanted = "is no name of 1 to 64 characters without control characters and outer spaces";
+        let mut faults: Vec<String> =
+            bad.map(|field| format!("catalog.fields: {field:?} {wanted}")).collect();
+        let (count, most) = (self.fields.len(), limits.fields_max);
+        if count > most {
+            faults.push(format!("catalog.fields declares {count}; limits.fields_max is {most}"));
+        }
+        faults
+    }
+}

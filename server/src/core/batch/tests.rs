@@ -1,0 +1,146 @@
+use super::*;
+use crate::catalogue::Precision;
+use crate::config::CatalogConfig;
+use crate::core::Named;
+use crate::core::kinds::contradictions;
+use crate::testing::external_head;
+use lapel_heads::Labels;
+use lapel_values::{FieldKind, FieldValue, Fields};
+
+/// A catalogue with a head of two numbers and these items.
+fn snapshot(items: &[(&str, &[(&str, FieldValue)])]) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    snapshot.add_reserve(Column::new("mood", external_head("mood", 2, &["calm"]), Precision::F32));
+    snapshot.activate("mood");
+    for (id, fields) in items {
+        let labels = Labels::from([("color".to_owned(), "red".to_owned())]);
+        let record = ItemRecord { labels, fields: of(fields), image: None, parts_case: None, updated_ms: 7 };
+        let signatures = vec![("mood".to_owned(), vec![1.0, 0.0])];
+        let id = (*id).to_owned();
+        snapshot.apply(&[ItemChange::Put { id, record, image: None, signatures, replaces: false }]);
+    }
+    snapshot
+}
+
+fn of(fields: &[(&str, FieldValue)]) -> Fields {
+    fields.iter().map(|(field, value)| ((*field).to_owned(), value.clone())).collect()
+}
+
+fn whole(id: &str, fields: &[(&str, FieldValue)]) -> NewItem {
+    let signatures = vec![("mood".to_owned(), vec![0.0, 1.0])];
+    NewItem { fields: of(fields), signatures, ..NewItem::new(id.into()) }
+}
+
+/// Sets a field of an item, or removes it.
+fn set(id: &str, field: &str, value: Option<FieldValue>) -> NewItem {
+    let mut parts = Parts::default();
+    parts.fields.add(field);
+    let fields = value.map(|value| (field.to_owned(), value)).into_iter().collect();
+    NewItem { fields, scope: Scope::Part(parts), ..NewItem::new(id.into()) }
+}
+
+fn upsert(batch: &mut Batch<'_>, item: NewItem) -> Result<Upserted, Error> {
+    batch.upsert_one(item, Ok(Embedded::default()), Ok(None))
+}
+
+/// What is wrong, in words, with its field.
+fn refused(batch: &mut Batch<'_>, item: NewItem) -> String {
+    upsert(batch, item).expect_err("refused").to_string()
+}
+
+#[test]
+fn parts_are_set_on_what_the_writes_before_them_lead_to() {
+    let (before, config) = (snapshot(&[("a", &[("price", FieldValue::Integer(3))])]), Config::default());
+    let mut batch = Batch::new(&before, &config);
+    upsert(&mut batch, set("a", "stock", Some(FieldValue::Boolean(true)))).expect("set");
+    upsert(&mut batch, set("a", "price", None)).expect("removed");
+    upsert(&mut batch, set("a", "price", Some(FieldValue::Integer(9)))).expect("set again");
+    let record = batch.record("a").expect("there");
+    let wanted = of(&[("price", FieldValue::Integer(9)), ("stock", FieldValue::Boolean(true))]);
+    assert_eq!((&record.fields, record.labels.len()), (&wanted, 1));
+    assert!(record.updated_ms > 7);
+    let missing = upsert(&mut batch, set("b", "price", None));
+    assert!(matches!(missing, Err(Error::NotFound { .. })), "{missing:?}");
+    let labels = Parts { labels: Named::All, ..Parts::default() };
+    upsert(&mut batch, NewItem { scope: Scope::Part(labels), ..NewItem::new("a".into()) })
+        .expect("relabelled");
+    let record = batch.record("a").expect("there");
+    assert_eq!((&record.fields, record.labels.len()), (&wanted, 0));
+}
+
+#[test]
+fn signatures_that_are_added_leave_the_time_of_the_last_write() {
+    let (before, config) = (snapshot(&[("a", &[])]), Config::default());
+    let mut batch = Batch::new(&before, &config);
+    let parts = Parts { signatures: true, ..Parts::default() };
+    upsert(&mut batch, NewItem { scope: Scope::Part(parts), ..whole("a", &[]) }).expect("added");
+    assert_eq!(batch.record("a").expect("there").updated_ms, 7);
+    let [ItemChange::Revise { signatures, .. }] = batch.changes.as_slice() else { panic!("one revision") };
+    assert_eq!(signatures.as_slice(), [("mood".to_owned(), vec![0.0, 1.0])]);
+}
+
+#[test]
+fn a_value_is_of_its_fields_kind() {
+    let before = snapshot(&[("a", &[("price", FieldValue::Integer(3))])]);
+    let declared = [("stock".to_owned(), FieldKind::Boolean)].into();
+    let config = Config { catalog: CatalogConfig { fields: declared }, ..Config::default() };
+    let mut batch = Batch::new(&before, &config);
+    let keyword = || FieldValue::Keyword("cheap".into());
+    let stored = refused(&mut batch, whole("b", &[("price", keyword())]));
+    assert_eq!(stored, "fields[price]: price is an integer; this is a keyword");
+    let of_declared = refused(&mut batch, whole("b", &[("stock", keyword())]));
+    assert_eq!(of_declared, "fields[stock]: stock is a boolean; this is a keyword");
+    // What a refused item brings counts for nothing.
+    refused(&mut batch, whole("b", &[("price", keyword()), ("size", FieldValue::Integer(4))]));
+    upsert(&mut batch, whole("b", &[("size", keyword())])).expect("a new field");
+    let brought = refused(&mut batch, set("b", "size", Some(FieldValue::Integer(4))));
+    assert_eq!(brought, "fields[size]: size is a keyword; this is an integer");
+    // The kind stays while the very item has the field.
+    refused(&mut batch, set("a", "price", Some(keyword())));
+}
+
+#[test]
+fn declared_kinds_that_items_contradict_are_told() {
+    let before = snapshot(&[("a", &[("price", FieldValue::Integer(3))])]);
+    let declared = |price| [("price", price), ("size", FieldKind::Number)].map(|(f, k)| (f.to_owned(), k));
+    let told = |price| contradictions(&declared(price).into(), before.items().fields());
+    assert!(told(FieldKind::Integer).is_empty());
+    let told = told(FieldKind::Keyword);
+    assert!(
+        told.len() == 1 && told[0].starts_with("price is declared as a keyword, and it is an integer"),
+        "{told:?}"
+    );
+    assert!(told[0].contains("declare price = \"integer\""), "{told:?}");
+}
+
+#[test]
+fn fields_of_the_catalogue_and_of_an_item_are_bounded() {
+    let before = snapshot(&[("a", &[("x", FieldValue::Integer(3)), ("y", FieldValue::Integer(3))])]);
+    let limits = Limits { fields_max: 3, item_fields_max: 2, ..Limits::default() };
+    let config = Config { limits, ..Config::default() };
+    let mut batch = Batch::new(&before, &config);
+    let over = refused(&mut batch, set("a", "z", Some(FieldValue::Integer(1))));
+    assert!(over.contains("at most 2"), "{over}");
+    upsert(&mut batch, whole("b", &[("z", FieldValue::Integer(1))])).expect("the third");
+    let fourth = refused(&mut batch, whole("c", &[("v", FieldValue::Integer(1))]));
+    assert!(fourth.contains("limits.fields_max"), "{fourth}");
+}
+
+#[test]
+fn what_passes_is_deleted_where_as_many_pass_as_are_expected() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(crate::testing::store_in(folder.path())).expect("opened");
+    let stock = |in_stock| [("stock", FieldValue::Boolean(in_stock))];
+    let before = snapshot(&[("b", &stock(false)), ("c", &stock(true)), ("a", &stock(false))]);
+    let config = Config::default();
+    let mut batch = Batch::new(&before, &config);
+    let any_of = vec![FieldValue::Boolean(false)];
+    let filter = Filter::Field { field: "stock".into(), any_of };
+    let other = batch.delete_where(&filter, Some(3), &RequestId::none(), &store);
+    assert!(matches!(other, Err(Error::Precondition { reason: "COUNT_DIFFERS", .. })), "{other:?}");
+    assert!(batch.changes.is_empty());
+    let deleted = batch.delete_where(&filter, Some(2), &RequestId::none(), &store).expect("deleted");
+    assert_eq!(deleted, DeletedWhere { items: 2, first_ids: vec!["a".into(), "b".into()] });
+    let ids: Vec<&str> = batch.changes.iter().map(ItemChange::id).collect();
+    assert_eq!(ids, ["a", "b"]);
+}
