@@ -1,27 +1,41 @@
 //! Search: from a query with edits and weights to ranked items with reasons (section 4.6, Eq. 4 and 6).
 
+mod diverse;
 mod explain;
 mod filter;
+mod group;
 mod manipulate;
+mod page;
 mod query;
 mod reach;
+mod rounds;
+mod shape;
 mod suggest;
 mod weights;
 
+pub use diverse::Diversity;
 pub use explain::{EditsMet, Explanation, Outcome};
 pub use filter::{check_labels, checked_field, field_kind};
+pub use group::{Group, Grouping};
 pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Edits, Manipulation, ManipulationEffect};
+pub use page::{Cursor, PageTerm, Paging};
 pub use query::{QueryView, applies, view_of_embedding, view_of_item, view_of_signatures};
 pub use reach::{Attainability, AttainableChange, Concession};
 pub use suggest::{SuggestSpec, Suggestion, Suggestions, kept_attributes, suggest};
-pub use weights::{HeadWeight, NAMED, Weighting, head_weights};
+pub use weights::{HeadWeight, NAMED, WeightOrigin, Weighting, head_weights};
 
 use crate::catalogue::{Item, Slot, Snapshot};
 use crate::config::SearchConfig;
 use crate::error::Error;
 use explain::Wanted;
-use lapel_search::{Budget, Filter, IsAbandoned, SignatureAnswer, SignatureQuery, Signatures, Tuning};
+use lapel_search::{
+    Budget, FacetCounts, FacetOf, Filter, IsAbandoned, SignatureAnswer, SignatureHit, SignatureQuery, Tuning,
+};
+use lapel_values::FieldValue;
+use roaring::RoaringBitmap;
+use rounds::Rounds;
+use shape::{Form, Shape, Shaped};
 use std::collections::BTreeMap;
 use weights::QueryTerm;
 
@@ -49,18 +63,30 @@ pub struct SearchSpec {
     pub edits: Edits,
     /// How much each head counts.
     pub weighting: Weighting,
-    /// Conditions on stored labels; whether what they name exists was looked up, as with the edits.
+    /// The items that may be results; whether what it names exists was looked up, as with the edits.
     pub filter: Filter,
     /// Ids to leave out.
     pub exclude: Vec<String>,
-    /// Results wanted.
+    /// Results wanted; groups, where results are grouped.
     pub k: usize,
+    /// Results, or groups, to pass over at the beginning; not of a page.
+    pub offset: usize,
     /// The distance that a result must not exceed, finite and at least 0; `None`: results may be any distance away.
     pub distance_max: Option<f64>,
     /// Whether to explain each result.
     pub explain: bool,
     /// The plan to run, where it can; the cheapest otherwise.
     pub plan: Option<PlanKind>,
+    /// Results with the same value as one.
+    pub grouping: Option<Grouping>,
+    /// Results that differ among themselves; not beside groups.
+    pub diversity: Option<Diversity>,
+    /// A page of the results; not beside groups or diversity.
+    pub paging: Option<Paging>,
+    /// What to count among all items that pass, and how many values to tell.
+    pub facets: Vec<(FacetOf, usize)>,
+    /// What to count among the results.
+    pub result_facets: Vec<(FacetOf, usize)>,
 }
 
 /// One match.
@@ -79,8 +105,18 @@ pub struct Match {
 /// The answer to a search.
 #[derive(Clone, Debug)]
 pub struct SearchAnswer {
-    /// Best first.
+    /// Best first; empty where there are groups.
     pub matches: Vec<Match>,
+    /// Best first, where results are grouped.
+    pub groups: Option<Vec<Group>>,
+    /// Where the next page begins; `None` behind the last one, and where it was not asked for.
+    pub next: Option<Cursor>,
+    /// Counts among the items that pass, as they were asked for.
+    pub facets: Vec<(FacetOf, FacetCounts)>,
+    /// Counts among the results, as they were asked for.
+    pub result_facets: Vec<(FacetOf, FacetCounts)>,
+    /// Items that pass the filter.
+    pub items_passing: u64,
     /// Weights used, by head.
     pub weights: BTreeMap<String, f64>,
     /// How they came about, heaviest first.
@@ -95,12 +131,13 @@ pub struct SearchAnswer {
     pub plan: Plan,
 }
 
-/// Searches a snapshot with several queries, which share the pass over memory where they can; one answer a query,
-/// in their order. `threads` are those that may be used, one or two. A search that is abandoned ends at the next block,
-/// and its answers mean nothing.
+/// Searches a snapshot with several queries, which share the first pass over memory where they can; one answer a query,
+/// in their order. Groups and pages may take further passes, each its own. `threads` are those that may be used, one or two.
+/// A search that is abandoned ends at the next block, and its answers mean nothing.
 ///
 /// The errors are [`Error::Faults`] for unknown heads, attributes and labels, [`Error::Invalid`] for weights that leave
-/// no head in play, [`Error::Faults`] also for a query without the signatures of heads that are weighted by hand.
+/// no head in play, [`Error::Faults`] also for a query without the signatures of heads that are weighted by hand,
+/// [`Error::Precondition`] for a page of heads that are not served any more.
 pub fn search_batch(
     snapshot: &Snapshot,
     queries: Vec<(QueryView, SearchSpec)>,
@@ -121,12 +158,14 @@ pub fn search_batch(
             Ok(rest)
         })
         .collect();
-    let signatures: &dyn Signatures = snapshot.signatures();
-    let mut found = signatures.search(&ready, &budget).into_iter();
+    let rounds = Rounds { snapshot, signatures: snapshot.signatures(), budget };
+    let first = rounds.signatures.search(&ready, &budget);
+    let mut found = ready.iter().zip(first);
     let answer = |prepared: Result<AnswerContext, Error>| {
         let prepared = prepared?;
-        let found = found.next().ok_or_else(|| Error::Internal("a search without an answer".into()))?;
-        prepared.answer(snapshot, signatures, found?)
+        let found = found.next().ok_or_else(|| Error::Internal("a search without an answer".into()));
+        let (query, first) = found?;
+        prepared.answer(&rounds, query, first?)
     };
     prepared.into_iter().map(answer).collect()
 }
@@ -139,6 +178,9 @@ struct AnswerContext {
     items_with_all_labels: u64,
     attainability: Option<Attainability>,
     explain: bool,
+    shape: Shape,
+    facets: Vec<(FacetOf, usize)>,
+    result_facets: Vec<(FacetOf, usize)>,
 }
 
 fn prepare(
@@ -147,57 +189,139 @@ fn prepare(
     spec: SearchSpec,
     planner: &Planner,
 ) -> Result<(SignatureQuery, AnswerContext), Error> {
-    let SearchSpec { edits, weighting, filter, exclude, k, distance_max, explain, plan } = spec;
+    let SearchSpec {
+        edits,
+        weighting,
+        filter,
+        exclude,
+        k,
+        offset,
+        distance_max,
+        explain,
+        plan,
+        grouping,
+        diversity,
+        paging,
+        facets,
+        result_facets,
+    } = spec;
     if k == 0 {
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
     }
+    let cursor = paging.as_ref().and_then(|paging| paging.before.as_ref());
+    if let Some(cursor) = cursor {
+        view.labels.clone_from(&cursor.labels);
+    }
     let effects = edits.apply(snapshot, &mut view, planner.prototype_items_min);
-    let terms = weights::terms(snapshot, &view, (&weighting, &effects))?;
+    let terms = match cursor {
+        Some(cursor) => cursor.terms(snapshot)?,
+        None => weights::terms(snapshot, &view, (&weighting, &effects))?,
+    };
+    let wanted = Wanted::new(snapshot, &view, &edits, explain);
+    let form = match (grouping, diversity, paging) {
+        (Some(grouping), _, _) => Form::Groups(grouping),
+        (None, Some(diversity), _) => Form::Diverse(diversity),
+        (None, None, Some(paging)) => Form::Page(paging, view.labels),
+        (None, None, None) => Form::List,
+    };
     let prepared = AnswerContext {
-        wanted: Wanted::new(snapshot, &view, &edits, explain),
+        wanted,
         items_with_all_labels: manipulate::items_with_all(snapshot, &edits),
         // Told once it is known how to search.
         attainability: None,
         terms,
         effects,
         explain,
+        shape: Shape { offset, k, form },
+        facets,
+        result_facets,
     };
     let terms = prepared.terms.iter().map(|term| term.term.clone()).collect();
+    let k = prepared.shape.first_hits(snapshot.items().len());
     Ok((SignatureQuery { terms, filter, exclude, k, distance_max, plan, with_terms: explain }, prepared))
 }
 
 impl AnswerContext {
     fn answer(
         self,
-        snapshot: &Snapshot,
-        signatures: &dyn Signatures,
-        found: SignatureAnswer,
+        rounds: &Rounds<'_>,
+        query: &SignatureQuery,
+        first: SignatureAnswer,
     ) -> Result<SearchAnswer, Error> {
-        let SignatureAnswer { hits, plan } = found;
-        // An engine of its own may know an item that this snapshot does not.
-        let there = hits.into_iter().filter_map(|hit| {
-            let slot = snapshot.items().slot(&hit.id)?;
-            Some((hit, slot, &**snapshot.items().get(slot)?))
-        });
-        let there: Vec<_> = there.collect();
-        let items: Vec<&Item> = there.iter().map(|(_, _, item)| *item).collect();
-        let compared = self.wanted.compare(signatures, &items)?;
-        let matches = there.into_iter().zip(compared).map(|((hit, slot, _), attributes)| Match {
-            slot,
-            distance: hit.distance,
-            edits_met: EditsMet::of(&attributes),
-            explanation: self.explain.then(|| explain::explain(&self.terms, &hit.terms, attributes)),
-        });
+        let Self {
+            terms,
+            wanted,
+            effects,
+            items_with_all_labels,
+            attainability,
+            explain,
+            shape,
+            facets,
+            result_facets,
+        } = self;
+        let items = rounds.snapshot.items();
+        let passing = items.passing(&query.filter);
+        let Shaped { hits, groups, next, plan } = shape.results(rounds, (query, &terms), first)?;
+        let matches = matches(rounds, hits, (&terms, &wanted, explain))?;
+        let result_slots: RoaringBitmap = matches.iter().map(|found| found.slot).collect();
+        let count =
+            |asked: Vec<(FacetOf, usize)>, among: Option<&RoaringBitmap>| -> Vec<(FacetOf, FacetCounts)> {
+                let one = |(of, most): (FacetOf, usize)| {
+                    let counts = items.facet(among, &of, most);
+                    (of, counts)
+                };
+                asked.into_iter().map(one).collect()
+            };
+        let (matches, groups) = match groups {
+            Some(groups) => (Vec::new(), Some(grouped(matches, groups))),
+            None => (matches, None),
+        };
         Ok(SearchAnswer {
-            matches: matches.collect(),
-            weights: self.terms.iter().map(|t| (t.head.name().to_owned(), t.term.weight)).collect(),
-            head_weights: self.terms.iter().map(QueryTerm::head_weight).collect(),
-            items_with_all_labels: self.items_with_all_labels,
-            attainability: self.attainability,
-            effects: self.effects,
+            matches,
+            groups,
+            next,
+            facets: count(facets, passing.as_ref()),
+            result_facets: count(result_facets, Some(&result_slots)),
+            items_passing: passing.map_or(items.len() as u64, |slots| slots.len()),
+            weights: terms.iter().map(|t| (t.head.name().to_owned(), t.term.weight)).collect(),
+            head_weights: terms.iter().map(QueryTerm::head_weight).collect(),
+            items_with_all_labels,
+            attainability,
+            effects,
             plan,
         })
     }
+}
+
+/// Hits as they are told: where they are, what they carry, and why they rank where they do.
+fn matches(
+    rounds: &Rounds<'_>,
+    hits: Vec<SignatureHit>,
+    (terms, wanted, explain): (&[QueryTerm], &Wanted, bool),
+) -> Result<Vec<Match>, Error> {
+    let items = rounds.snapshot.items();
+    // An engine of its own may know an item that this snapshot does not.
+    let there = hits.into_iter().filter_map(|hit| {
+        let slot = items.slot(&hit.id)?;
+        Some((hit, slot, &**items.get(slot)?))
+    });
+    let there: Vec<(SignatureHit, Slot, &Item)> = there.collect();
+    let found: Vec<&Item> = there.iter().map(|(_, _, item)| *item).collect();
+    let compared = wanted.compare(rounds.signatures, &found)?;
+    let matches = there.into_iter().zip(compared).map(|((hit, slot, _), attributes)| Match {
+        slot,
+        distance: hit.distance,
+        edits_met: EditsMet::of(&attributes),
+        explanation: explain.then(|| explain::explain(terms, &hit.terms, attributes)),
+    });
+    Ok(matches.collect())
+}
+
+/// Matches that stand group by group, taken apart.
+fn grouped(matches: Vec<Match>, groups: Vec<(Option<FieldValue>, usize)>) -> Vec<Group> {
+    let mut matches = matches.into_iter();
+    let group = |(value, count)| Group { value, matches: matches.by_ref().take(count).collect() };
+    groups.into_iter().map(group).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! Messages are taken apart field by field, without `..`: a field that is added to one and forgotten here does not
 //! compile.
 
-use super::{Services, convert, filters};
+use super::ranking::{Pages, Ranked, Ranking};
+use super::{Services, convert, facets, filters};
 use crate::catalogue::Snapshot;
 use crate::config::Limits;
 use crate::core::QuerySource;
@@ -78,8 +79,7 @@ impl Asked {
             k,
             distance_max,
             explain,
-            weighting: Weighting::Own,
-            plan: None,
+            ..SearchSpec::default()
         };
         Ok((likeness, spec))
     }
@@ -93,44 +93,74 @@ impl Services {
     pub(super) async fn ready(
         &self,
         snapshot: &Snapshot,
-        request: v1::SearchRequest,
+        mut request: v1::SearchRequest,
         caller: &Caller,
     ) -> Result<(QueryView, SearchSpec), Error> {
+        let (query, pages) = Pages::taken(&mut request);
         let v1::SearchRequest {
-            query,
+            query: _,
             manipulations,
             weighting,
             filters,
-            filter,
             exclude_ids,
             k,
             explain,
             exact,
             plan,
             distance_max,
+            filter,
+            group_by,
+            diversity,
+            offset,
+            page_token: _,
+            paged: _,
+            facets,
+            result_facets,
         } = request;
-        let mut faults = Faults::default();
-        let has_query = query.is_some();
+        let (mut faults, config) = (Faults::default(), &self.core.config);
+        let (has_query, goes_on) = (query.is_some(), pages.goes_on());
         let asked = Asked { query, manipulations, filters, filter, exclude_ids, k, explain, distance_max };
         let (likeness, spec) = asked.check(self, snapshot, 1, &mut faults).await?;
-        let weighting = match weighting {
-            None => Weighting::Own,
-            Some(search_request::Weighting::Weights(weights)) => {
-                let weights = named_weights(snapshot, weights);
-                faults.gather("weights", weights)?.unwrap_or_default()
-            }
-            Some(search_request::Weighting::Profile(name)) => {
-                let weights = self.profile_weighting(snapshot, caller, name).await;
-                faults.gather("profile", weights)?.unwrap_or_default()
-            }
-        };
+        // A page behind the first has the weights of the first, wherever those came from.
+        let weighting = weighting.filter(|_| !goes_on);
+        let weighting = self.weighting(snapshot, weighting, caller, &mut faults).await?;
         let plan = faults.gather("plan", wanted_plan(exact, plan))?.flatten();
-        if !has_query {
+        let ranking = Ranking { group_by, diversity, offset, k, pages };
+        let ranked = ranking.check(snapshot, config, &mut faults)?;
+        let facets = facets::requests(snapshot, config, "facets", facets, &mut faults);
+        let result_facets = facets::requests(snapshot, config, "result_facets", result_facets, &mut faults);
+        if !has_query && !goes_on {
             faults.gather("query", Err::<(), _>(no_query()))?;
         }
         faults.end()?;
-        let view = self.embedded(snapshot, likeness.ok_or_else(no_query)?).await?;
-        Ok((view, SearchSpec { weighting, plan, ..spec }))
+        let view = match likeness {
+            Some(likeness) => self.embedded(snapshot, likeness).await?,
+            None if goes_on => QueryView::default(),
+            None => return Err(no_query()),
+        };
+        let Ranked { grouping, diversity, offset, paging } = ranked;
+        let spec = SearchSpec { weighting, plan, grouping, diversity, offset, paging, ..spec };
+        Ok((view, SearchSpec { facets, result_facets, ..spec }))
+    }
+
+    /// How much each head counts, as a search says it.
+    async fn weighting(
+        &self,
+        snapshot: &Snapshot,
+        given: Option<search_request::Weighting>,
+        caller: &Caller,
+        faults: &mut Faults,
+    ) -> Result<Weighting, Error> {
+        let (field, weighting) = match given {
+            None => return Ok(Weighting::Own),
+            Some(search_request::Weighting::Weights(weights)) => {
+                ("weights", named_weights(snapshot, weights))
+            }
+            Some(search_request::Weighting::Profile(name)) => {
+                ("profile", self.profile_weighting(snapshot, caller, name).await)
+            }
+        };
+        Ok(faults.gather(field, weighting)?.unwrap_or_default())
     }
 
     /// What a query is like, as far as that is known without its photo; `None` where it is faulty.

@@ -1,17 +1,19 @@
 //! Between messages and the server's own types.
 
 use super::status::code_and_reason;
-use super::{fields, mask};
+use super::{facets, fields, mask, page_token, suggest};
 use crate::catalogue::{Item, Snapshot};
 use crate::core::{NewItem, RequestId};
 use crate::error::{Error, Faults};
 use crate::life::{HeadState, HeadStatus, Progress};
 use crate::search::{
-    EditsMet, Explanation, HeadWeight, ManipulationEffect, Match, Outcome, Plan, PlanKind, SearchAnswer,
+    EditsMet, Explanation, Group, HeadWeight, ManipulationEffect, Match, Outcome, Plan, PlanKind,
+    SearchAnswer,
 };
 use crate::store::{ContentId, RequestHash};
 use lapel_heads::{HeadKind, Parts, Rect};
 use lapel_proto::v1;
+use lapel_search::{FacetCounts, FacetOf};
 use prost::Message;
 use prost_types::Timestamp;
 
@@ -94,8 +96,19 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
     v1::Explanation { terms: terms.collect(), attributes: attributes.collect() }
 }
 
-pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> v1::SearchResponse {
-    v1::SearchResponse {
+/// The answer to a search.
+///
+/// # Errors
+/// When the token of the next page would be too large.
+pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> Result<v1::SearchResponse, Error> {
+    let group = |Group { value, matches }: Group| v1::ResultGroup {
+        value: value.as_ref().map(fields::to_wire),
+        results: results(snapshot, matches),
+    };
+    let facets = |counted: Vec<(FacetOf, FacetCounts)>| -> Vec<v1::Facet> {
+        counted.into_iter().map(|(of, counts)| facets::answer(&of, counts)).collect()
+    };
+    Ok(v1::SearchResponse {
         results: results(snapshot, answer.matches),
         weights: answer.weights,
         manipulations: answer.effects.into_iter().map(effect).collect(),
@@ -103,8 +116,13 @@ pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> v1::SearchRes
         plan: Some(plan(answer.plan)),
         generation: snapshot.generation,
         head_weights: head_weights(answer.head_weights),
-        attainability: answer.attainability.map(super::suggest::attainability),
-    }
+        groups: answer.groups.into_iter().flatten().map(group).collect(),
+        next_page_token: answer.next.map_or(Ok(Vec::new()), page_token::written)?,
+        facets: facets(answer.facets),
+        result_facets: facets(answer.result_facets),
+        items_passing: answer.items_passing,
+        attainability: answer.attainability.map(suggest::attainability),
+    })
 }
 
 pub(super) fn head_weights(weights: Vec<HeadWeight>) -> Vec<v1::HeadWeight> {

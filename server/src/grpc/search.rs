@@ -37,7 +37,7 @@ impl SearchService for Services {
         let snapshot = self.core.snapshot();
         let (view, spec) = self.ready(&snapshot, request.into_inner(), &caller).await?;
         let answer = self.core.search(&snapshot, view, spec).await?;
-        Ok(Response::new(readable(convert::answer(&snapshot, answer), fewer)?))
+        Ok(Response::new(readable(convert::answer(&snapshot, answer)?, fewer)?))
     }
 
     async fn search_batch(
@@ -79,7 +79,7 @@ impl SearchService for Services {
                     .next()
                     .unwrap_or_else(|| Err(Error::Internal("a search without an answer".into()))),
             };
-            let answer = answer.and_then(|answer| room.fit(convert::answer(snapshot, answer)));
+            let answer = answer.and_then(|answer| room.fit(convert::answer(snapshot, answer)?));
             let outcome = match answer {
                 Ok(answer) => search_batch_result::Outcome::Response(answer),
                 Err(error) => search_batch_result::Outcome::Error(convert::item_error(error)),

@@ -1,5 +1,8 @@
 mod discrete;
+mod diversity;
 mod filters;
+mod groups;
+mod pages;
 mod plans;
 mod reach;
 mod suggest;
