@@ -126,6 +126,7 @@ fn is_full(error: &OpenError) -> bool {
         OpenError::Model { .. }
         | OpenError::Unsound { .. }
         | OpenError::ModelLost { .. }
+        | OpenError::Fields(_)
         | OpenError::BundleKey { .. }
         | OpenError::Thread(_)
         | OpenError::Bundle { .. } => false,

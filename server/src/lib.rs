@@ -29,8 +29,8 @@ mod testing;
 pub(crate) use lapel_store as store;
 
 pub use config::{
-    AccessConfig, ByteSize, CatalogConfig, Config, ConfigError, FeatureConfig, Limits, ModelConfig, SearchConfig,
-    StoreSettings, TlsFiles,
+    AccessConfig, ByteSize, CatalogConfig, Config, ConfigError, FeatureConfig, Limits, ModelConfig,
+    SearchConfig, StoreSettings, TlsFiles,
 };
 pub use core::{
     Core, DeletedWhere, Named, NewItem, OpenError, Parts, Registration, RequestId, Scope, Upserted,

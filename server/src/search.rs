@@ -87,6 +87,8 @@ pub struct SearchSpec {
     pub facets: Vec<(FacetOf, usize)>,
     /// What to count among the results.
     pub result_facets: Vec<(FacetOf, usize)>,
+    /// Fields that are told with each result.
+    pub show_fields: Vec<String>,
 }
 
 /// One match.
@@ -115,6 +117,8 @@ pub struct SearchAnswer {
     pub facets: Vec<(FacetOf, FacetCounts)>,
     /// Counts among the results, as they were asked for.
     pub result_facets: Vec<(FacetOf, FacetCounts)>,
+    /// Fields that are told with each result, as they were asked for.
+    pub show_fields: Vec<String>,
     /// Items that pass the filter.
     pub items_passing: u64,
     /// Weights used, by head.
@@ -181,6 +185,7 @@ struct AnswerContext {
     shape: Shape,
     facets: Vec<(FacetOf, usize)>,
     result_facets: Vec<(FacetOf, usize)>,
+    show_fields: Vec<String>,
 }
 
 fn prepare(
@@ -204,6 +209,7 @@ fn prepare(
         paging,
         facets,
         result_facets,
+        show_fields,
     } = spec;
     if k == 0 {
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
@@ -235,6 +241,7 @@ fn prepare(
         shape: Shape { offset, k, form },
         facets,
         result_facets,
+        show_fields,
     };
     let terms = prepared.terms.iter().map(|term| term.term.clone()).collect();
     let k = prepared.shape.first_hits(snapshot.items().len());
@@ -258,6 +265,7 @@ impl AnswerContext {
             shape,
             facets,
             result_facets,
+            show_fields,
         } = self;
         let items = rounds.snapshot.items();
         let passing = items.passing(&query.filter);
@@ -282,6 +290,7 @@ impl AnswerContext {
             next,
             facets: count(facets, passing.as_ref()),
             result_facets: count(result_facets, Some(&result_slots)),
+            show_fields,
             items_passing: passing.map_or(items.len() as u64, |slots| slots.len()),
             weights: terms.iter().map(|t| (t.head.name().to_owned(), t.term.weight)).collect(),
             head_weights: terms.iter().map(QueryTerm::head_weight).collect(),

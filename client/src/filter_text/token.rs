@@ -70,7 +70,7 @@ fn quoted(text: &str, quote: char) -> Result<(String, usize), String> {
         match letter {
             '\\' => match letters.next() {
                 Some((_, escaped)) if escaped == '\\' || escaped == '"' || escaped == '\'' => {
-                    content.push(escaped)
+                    content.push(escaped);
                 }
                 Some(_) | None => {
                     return Err("a backslash in this text stands before neither a quote nor another \

@@ -16,6 +16,16 @@ fn fields(search: &v1::SearchRequest) -> usize {
         exact: _,
         plan: _,
         distance_max: _,
+        filter,
+        // Not drawn: their messages are of kinds that others have.
+        group_by: _,
+        diversity: _,
+        offset: _,
+        page_token: _,
+        paged: _,
+        facets: _,
+        result_facets: _,
+        show_fields: _,
     } = search;
     let text = |text: &String| usize::from(!text.is_empty());
     let query = query.as_ref().map_or(0, |query| {
@@ -37,7 +47,51 @@ fn fields(search: &v1::SearchRequest) -> usize {
         None => 0,
     };
     let filters = filters.iter().map(|f| 1 + text(&f.attribute) + f.labels.len()).sum::<usize>();
-    query + edits + weighting + filters + exclude_ids.len()
+    let tree = filter.as_ref().map_or(0, |filter| 1 + fields_of_tree(filter));
+    query + edits + weighting + filters + exclude_ids.len() + tree
+}
+
+fn fields_of_tree(filter: &v1::Filter) -> usize {
+    use v1::filter::Node;
+    let text = |text: &String| usize::from(!text.is_empty());
+    match &filter.node {
+        None => 0,
+        Some(Node::All(list) | Node::Any(list) | Node::None(list)) => {
+            1 + list.filters.iter().map(|filter| 1 + fields_of_tree(filter)).sum::<usize>()
+        }
+        Some(Node::Label(label)) => 1 + text(&label.attribute) + label.labels.len(),
+        Some(Node::Field(field)) => {
+            let values = match &field.condition {
+                // The list, and each value with its text.
+                Some(v1::field_filter::Condition::AnyOf(list)) => 1 + 2 * list.values.len(),
+                _ => 0,
+            };
+            1 + text(&field.field) + values
+        }
+    }
+}
+
+fn tree() -> impl Strategy<Value = v1::Filter> {
+    use v1::filter::Node;
+    let keyword = |text| v1::FieldValue { kind: Some(v1::field_value::Kind::Keyword(text)) };
+    let field = (name(), proptest::collection::vec(name(), 0..4)).prop_map(move |(field, words)| {
+        let values = words.into_iter().map(keyword).collect();
+        let condition = v1::field_filter::Condition::AnyOf(v1::FieldValueList { values });
+        Node::Field(v1::FieldFilter { field, condition: Some(condition), allow_unknown: true })
+    });
+    let label = (name(), proptest::collection::vec(name(), 0..4)).prop_map(|(attribute, labels)| {
+        Node::Label(v1::LabelFilter { attribute, labels, ..v1::LabelFilter::default() })
+    });
+    let node = |node| v1::Filter { node: Some(node) };
+    prop_oneof![field, label].prop_map(node).prop_recursive(4, 20, 4, move |inner| {
+        let list = proptest::collection::vec(inner, 0..4).prop_map(|filters| v1::FilterList { filters });
+        prop_oneof![
+            list.clone().prop_map(Node::All),
+            list.clone().prop_map(Node::Any),
+            list.prop_map(Node::None)
+        ]
+        .prop_map(node)
+    })
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -58,7 +112,12 @@ fn search() -> impl Strategy<Value = v1::SearchRequest> {
     let query = proptest::option::of(proptest::option::of(source).prop_map(|source| v1::Query { source }));
     let edit = (name(), name()).prop_map(|(attribute, label)| v1::Manipulation { attribute, label });
     let filter = (name(), names(), any::<bool>())
-        .prop_map(|(attribute, labels, allow_unknown)| v1::LabelFilter { attribute, labels, allow_unknown });
+        .prop_map(|(attribute, labels, allow_unknown)| v1::LabelFilter {
+            attribute,
+            labels,
+            allow_unknown,
+            exists: None,
+        });
     let weights = proptest::collection::btree_map("[a-c]{1,3}", 1.0f64..2.0, 0..4)
         .prop_map(|by_head: BTreeMap<String, f64>| v1::Weights { by_head, only_named: true });
     let weighting = proptest::option::of(prop_oneof![
@@ -66,14 +125,15 @@ fn search() -> impl Strategy<Value = v1::SearchRequest> {
         name().prop_map(v1::search_request::Weighting::Profile),
     ]);
     let lists = (proptest::collection::vec(edit, 0..4), proptest::collection::vec(filter, 0..4), names());
-    (query, lists, weighting, any::<u32>()).prop_map(
-        |(query, (manipulations, filters, exclude_ids), weighting, k)| v1::SearchRequest {
+    (query, lists, weighting, any::<u32>(), proptest::option::of(tree())).prop_map(
+        |(query, (manipulations, filters, exclude_ids), weighting, k, filter)| v1::SearchRequest {
             query,
             manipulations,
             weighting,
             filters,
             exclude_ids,
             k,
+            filter,
             ..v1::SearchRequest::default()
         },
     )

@@ -145,7 +145,7 @@ impl<'a> Batch<'a> {
         let mut ids: Vec<Arc<str>> =
             slots.iter().filter_map(|slot| items.get(slot)).map(|item| item.id.clone()).collect();
         ids.sort_unstable();
-        let first_ids: Vec<String> = ids.iter().take(FIRST_IDS).map(|id| id.to_string()).collect();
+        let first_ids: Vec<String> = ids.iter().take(FIRST_IDS).map(ToString::to_string).collect();
         let deleted = DeletedWhere { items: ids.len() as u64, first_ids };
         self.changes.extend(ids.into_iter().map(|id| ItemChange::Delete { id: id.to_string() }));
         let DeletedWhere { items, first_ids } = deleted.clone();

@@ -23,6 +23,7 @@ pub(super) struct Asked {
     pub(super) k: u32,
     pub(super) explain: bool,
     pub(super) distance_max: Option<f64>,
+    pub(super) show_fields: Vec<String>,
 }
 
 /// A query before it costs anything: a photo is embedded only where nothing else is wrong.
@@ -44,7 +45,17 @@ impl Asked {
         k_min: u32,
         faults: &mut Faults,
     ) -> Result<(Option<Likeness>, SearchSpec), Error> {
-        let Self { query, manipulations, filters, filter, exclude_ids, k, explain, distance_max } = self;
+        let Self {
+            query,
+            manipulations,
+            filters,
+            filter,
+            exclude_ids,
+            k,
+            explain,
+            distance_max,
+            show_fields,
+        } = self;
         let config = &services.core.config;
         let limits = &config.limits;
         if !(k_min..=limits.k_max).contains(&k) {
@@ -59,6 +70,8 @@ impl Asked {
         }
         // Ids that are not there are no fault: an item may be deleted while a shopper looks on.
         fits("exclude_ids", exclude_ids.len(), limits, faults);
+        // Neither are fields that no item has: they come and go with the items.
+        fits("show_fields", show_fields.len(), limits, faults);
         let filter = filters::filter(snapshot, config, filters, filter, faults);
         let mut edits = Edits::default();
         if fits("manipulations", manipulations.len(), limits, faults) {
@@ -79,6 +92,7 @@ impl Asked {
             k,
             distance_max,
             explain,
+            show_fields,
             ..SearchSpec::default()
         };
         Ok((likeness, spec))
@@ -116,10 +130,21 @@ impl Services {
             paged: _,
             facets,
             result_facets,
+            show_fields,
         } = request;
         let (mut faults, config) = (Faults::default(), &self.core.config);
         let (has_query, goes_on) = (query.is_some(), pages.goes_on());
-        let asked = Asked { query, manipulations, filters, filter, exclude_ids, k, explain, distance_max };
+        let asked = Asked {
+            query,
+            manipulations,
+            filters,
+            filter,
+            exclude_ids,
+            k,
+            explain,
+            distance_max,
+            show_fields,
+        };
         let (likeness, spec) = asked.check(self, snapshot, 1, &mut faults).await?;
         // A page behind the first has the weights of the first, wherever those came from.
         let weighting = weighting.filter(|_| !goes_on);

@@ -54,7 +54,8 @@ pub(super) fn parts(parts: &Parts) -> v1::Parts {
     }
 }
 
-pub(super) fn results(snapshot: &Snapshot, matches: Vec<Match>) -> Vec<v1::SearchResult> {
+/// Results with those of their fields that are to be shown.
+pub(super) fn results(snapshot: &Snapshot, matches: Vec<Match>, show: &[String]) -> Vec<v1::SearchResult> {
     let one = |m: Match| {
         let item = snapshot.items().get(m.slot)?;
         Some(v1::SearchResult {
@@ -64,6 +65,7 @@ pub(super) fn results(snapshot: &Snapshot, matches: Vec<Match>) -> Vec<v1::Searc
             explanation: m.explanation.map(explanation),
             matches_all: matches!(m.edits_met, EditsMet::All | EditsMet::AllPredicted),
             matches_predicted: m.edits_met == EditsMet::AllPredicted,
+            fields: fields::some(&item.record.fields, show),
         })
     };
     matches.into_iter().filter_map(one).collect()
@@ -103,13 +105,13 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
 pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> Result<v1::SearchResponse, Error> {
     let group = |Group { value, matches }: Group| v1::ResultGroup {
         value: value.as_ref().map(fields::to_wire),
-        results: results(snapshot, matches),
+        results: results(snapshot, matches, &answer.show_fields),
     };
     let facets = |counted: Vec<(FacetOf, FacetCounts)>| -> Vec<v1::Facet> {
         counted.into_iter().map(|(of, counts)| facets::answer(&of, counts)).collect()
     };
     Ok(v1::SearchResponse {
-        results: results(snapshot, answer.matches),
+        results: results(snapshot, answer.matches, &answer.show_fields),
         weights: answer.weights,
         manipulations: answer.effects.into_iter().map(effect).collect(),
         items_with_all_labels: answer.items_with_all_labels,

@@ -153,6 +153,7 @@ impl Services {
             filter,
             unwanted_ids,
             as_before,
+            show_fields,
         } = request;
         let snapshot = self.core.snapshot();
         let limits = &self.core.config.limits;
@@ -163,7 +164,17 @@ impl Services {
         let replaced = replacing(ids, as_before);
         let query = query.filter(|_| replaced.is_empty());
         let edited = edited_heads(&snapshot, &manipulations, limits.query_terms_max);
-        let asked = Asked { query, manipulations, filters, filter, exclude_ids, k, explain, distance_max };
+        let asked = Asked {
+            query,
+            manipulations,
+            filters,
+            filter,
+            exclude_ids,
+            k,
+            explain,
+            distance_max,
+            show_fields,
+        };
         let (likeness, spec) = asked.check(self, &snapshot, 0, &mut faults).await?;
         // Also where the picks give the weights: a name that is not there is a slip.
         let mut saved = None;
@@ -193,7 +204,11 @@ impl Services {
             head_weights: convert::head_weights(answer.head_weights),
             pair_distances: found.pair_distances,
             replaced_query_item_id: replaced,
-            results: if asked { convert::results(&snapshot, answer.matches) } else { Vec::new() },
+            results: if asked {
+                convert::results(&snapshot, answer.matches, &answer.show_fields)
+            } else {
+                Vec::new()
+            },
             plan: asked.then(|| convert::plan(answer.plan)),
             generation: snapshot.generation,
             wanted_distances: found.wanted_distances,

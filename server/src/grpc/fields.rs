@@ -83,6 +83,12 @@ pub(super) fn fields(fields: &Fields) -> BTreeMap<String, v1::FieldValue> {
     fields.iter().map(|(field, value)| (field.clone(), to_wire(value))).collect()
 }
 
+/// Those of an item's values that are named, as they go.
+pub(super) fn some(fields: &Fields, names: &[String]) -> BTreeMap<String, v1::FieldValue> {
+    let one = |name: &String| Some((name.clone(), to_wire(fields.get(name)?)));
+    names.iter().filter_map(one).collect()
+}
+
 /// A kind as it goes.
 pub(super) fn kind(kind: FieldKind) -> v1::FieldKind {
     match kind {

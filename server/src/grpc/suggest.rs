@@ -42,6 +42,7 @@ impl Services {
             k: 1,
             explain: false,
             distance_max: None,
+            show_fields: Vec::new(),
         };
         let (likeness, spec) = asked.check(self, &snapshot, 1, &mut faults).await?;
         if !has_query {

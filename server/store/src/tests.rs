@@ -243,7 +243,7 @@ fn flipped_bits_are_found_and_the_rest_is_read() {
     let image = |i: usize| vec![i as u8; 700];
     let wanted = |i: usize| ItemRecord {
         updated_ms: i as u64,
-        fields: if i % 2 == 0 { stock(i as i64) } else { fixture::fields() },
+        fields: if i.is_multiple_of(2) { stock(i as i64) } else { fixture::fields() },
         ..record()
     };
     {

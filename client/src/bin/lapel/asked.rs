@@ -1,11 +1,10 @@
-//! What several commands ask a catalogue for by the names of its fields and attributes: filters, counts, columns.
+//! What several commands ask a catalogue for by the names of its fields and attributes: filters and counts.
 
 use anyhow::{anyhow, ensure};
-use lapel_client::fields::{is_ordered, kind_name, read_value, show_value};
+use lapel_client::fields::{is_ordered, kind_name, read_value};
 use lapel_client::filter_text::{Known, Named, parse};
 use lapel_client::v1::facet_request::Of;
 use lapel_client::{Client, v1};
-use std::collections::BTreeMap;
 
 /// What the names of a catalogue are.
 pub(crate) async fn known(client: &mut Client) -> anyhow::Result<Known> {
@@ -55,52 +54,10 @@ pub(crate) fn facet(text: &str, known: &Known) -> anyhow::Result<v1::FacetReques
     }
 }
 
-/// Values of items that are shown as columns.
-#[derive(Default)]
-pub(crate) struct Columns {
-    pub(crate) names: Vec<String>,
-    items: BTreeMap<String, v1::Item>,
-}
-
-impl Columns {
-    /// Reads what `names` of fields or attributes need of the items.
-    pub(crate) async fn read<'a>(
-        client: &mut Client,
-        names: &[String],
-        ids: impl Iterator<Item = &'a str>,
-    ) -> anyhow::Result<Self> {
-        let mut columns = Self { names: names.to_vec(), items: BTreeMap::new() };
-        if names.is_empty() {
-            return Ok(columns);
-        }
-        for id in ids {
-            let request = v1::GetItemRequest { id: id.to_owned() };
-            match client.catalog.get_item(request).await {
-                Ok(answer) => {
-                    columns.items.extend(answer.into_inner().item.map(|item| (id.to_owned(), item)))
-                }
-                // Deleted since it was found.
-                Err(status) if status.code() == tonic::Code::NotFound => {}
-                Err(status) => return Err(status.into()),
-            }
-        }
-        Ok(columns)
-    }
-
-    /// The cells of an item.
-    pub(crate) fn cells(&self, id: &str) -> Vec<String> {
-        let item = self.items.get(id);
-        let cell = |name: &String| {
-            let item = item?;
-            item.fields.get(name).map(show_value).or_else(|| item.labels.get(name).cloned())
-        };
-        self.names.iter().map(|name| cell(name).unwrap_or_default()).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapel_client::fields::show_value;
     use lapel_client::v1::FieldKind;
 
     #[test]

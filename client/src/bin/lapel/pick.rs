@@ -1,6 +1,6 @@
 //! `lapel pick`.
 
-use crate::asked::{self, Columns};
+use crate::asked;
 use crate::results::{self, Look};
 use crate::search::Results;
 use crate::{html, input, output};
@@ -51,6 +51,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         distance_max: options.results.distance_max,
         unwanted_ids: options.unwanted.clone(),
         as_before: options.as_before,
+        show_fields: options.results.show.clone(),
         filter: asked::filter_of(client, options.results.expression.as_deref()).await?,
     };
     let answer = client.feedback.personalise(request).await?.into_inner();
@@ -90,9 +91,10 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
             answer.replaced_query_item_id
         ))?;
     }
-    let ids = ranked.iter().map(|ranked| ranked.result.item_id.as_str());
-    let columns = Columns::read(client, &options.results.show, ids).await?;
-    results::print(&ranked, &Look { explain: options.results.explain, group_by: None, columns: &columns })?;
+    results::print(
+        &ranked,
+        &Look { explain: options.results.explain, group_by: None, columns: &options.results.show },
+    )?;
     let weights = results::shown_weights(&answer.head_weights, &answer.weights, options.results.explain);
     results::summary(&weights, answer.plan.as_ref(), answer.generation)?;
     if let Some(profile) = saved {

@@ -1,6 +1,5 @@
 //! Results of a search, and of picks, in tables.
 
-use crate::asked::Columns;
 use crate::output;
 use lapel_client::fields::show_value;
 use lapel_client::v1;
@@ -46,7 +45,8 @@ pub(crate) struct Look<'a> {
     pub(crate) explain: bool,
     /// The field that they are grouped by.
     pub(crate) group_by: Option<&'a str>,
-    pub(crate) columns: &'a Columns,
+    /// Fields or attributes that are shown as columns.
+    pub(crate) columns: &'a [String],
 }
 
 /// Prints results as a table. Those of a group are below its best, indented.
@@ -54,7 +54,7 @@ pub(crate) fn print(ranked: &[Ranked<'_>], look: &Look<'_>) -> anyhow::Result<()
     let mut header = vec![""];
     header.extend(look.group_by);
     header.extend(["item", "distance", "match"]);
-    header.extend(look.columns.names.iter().map(String::as_str));
+    header.extend(look.columns.iter().map(String::as_str));
     header.push(if look.explain { "why" } else { "labels" });
     let mut table = output::table(&header);
     for Ranked { rank, group, result } in ranked {
@@ -71,11 +71,17 @@ pub(crate) fn print(ranked: &[Ranked<'_>], look: &Look<'_>) -> anyhow::Result<()
         row.extend(look.group_by.map(|_| group.clone()));
         row.push(format!("{}{}", if rank.is_empty() { "  " } else { "" }, result.item_id));
         row.extend([format!("{:.4}", result.distance), matches.to_owned()]);
-        row.extend(look.columns.cells(&result.item_id));
+        row.extend(look.columns.iter().map(|name| cell(result, name)));
         row.push(last);
         table.add_row(row);
     }
     output::say(table)
+}
+
+/// A result's value of a field, or its label of an attribute; empty where it has neither.
+fn cell(result: &v1::SearchResult, name: &str) -> String {
+    let value = result.fields.get(name).map(show_value);
+    value.or_else(|| result.labels.get(name).cloned()).unwrap_or_default()
 }
 
 /// Weights on one line; with what led to them where asked for, and where the server says it.

@@ -1,6 +1,6 @@
 //! `lapel search`.
 
-use crate::asked::{self, Columns};
+use crate::asked;
 use crate::results::{self, Look};
 use crate::{facets, html, input, output, reach};
 use anyhow::Context;
@@ -156,9 +156,10 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     }
     tell_changes(&answer)?;
     notes.iter().try_for_each(output::say)?;
-    let ids = ranked.iter().map(|ranked| ranked.result.item_id.as_str());
-    let columns = Columns::read(client, &options.results.show, ids).await?;
-    results::print(&ranked, &Look { explain: options.results.explain, group_by, columns: &columns })?;
+    results::print(
+        &ranked,
+        &Look { explain: options.results.explain, group_by, columns: &options.results.show },
+    )?;
     facets::print("among all that pass", &all)?;
     facets::print("among the results", &best)?;
     if options.results.is_filtered() {
@@ -197,6 +198,7 @@ impl Options {
             exact: self.exact,
             plan: v1::PlanKind::Unspecified.into(),
             distance_max: self.results.distance_max,
+            show_fields: self.results.show.clone(),
             filter: expression.map(|text| asked::filter(text, known)).transpose()?,
             group_by: group_by.as_ref().map(|field| v1::Grouping {
                 field: field.clone(),

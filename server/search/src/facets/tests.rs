@@ -29,7 +29,7 @@ fn by_hand<'a>(items: impl Iterator<Item = &'a Stored>, of: &FacetOf, values_max
                     counts.buckets[bounds.iter().filter(|bound| *bound <= value).count()] += 1;
                 }
                 Some(value) => {
-                    words(value).into_iter().for_each(|word| *by_word.entry(word).or_default() += 1)
+                    words(value).into_iter().for_each(|word| *by_word.entry(word).or_default() += 1);
                 }
                 None => counts.missing += 1,
             },
@@ -70,7 +70,7 @@ proptest! {
             for of in all(low, high) {
                 let found = model.index.facet(passing.as_ref(), &of, values_max);
                 let items = model.passing(&filter).map(|(_, stored)| stored);
-                prop_assert_eq!(found, by_hand(items, &of, values_max), "{of:?}");
+                prop_assert_eq!(found, by_hand(items, &of, values_max), "{:?}", of);
             }
         }
     }

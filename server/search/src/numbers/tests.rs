@@ -113,7 +113,7 @@ proptest! {
             for pair in values.windows(2) {
                 let keys = [&pair[0], &pair[1]].map(|value| key(value).expect("ordered"));
                 prop_assert_eq!(keys[0].cmp(&keys[1]), pair[0].cmp(&pair[1]));
-                prop_assert_eq!(value(pair[0].kind(), keys[0]).as_ref(), Some(&pair[0]));
+                prop_assert_eq!(value(pair[0].kind(), keys[0]), Some(pair[0].clone()));
             }
         }
     }

@@ -7,6 +7,9 @@ use super::reach::{
 use super::*;
 use crate::error::Faults;
 
+/// An attribute and a label of it.
+type Pair = (&'static str, &'static str);
+
 /// What is expected of one suggestion.
 type Expected<'a> = (f64, usize, (&'static str, &'static str), &'a str);
 
@@ -20,7 +23,7 @@ fn suggested(s: &Snapshot, view: &QueryView, spec: SuggestSpec) -> Suggestions {
 fn expected<'a>(
     (s, garments): (&Snapshot, &'a [Garment]),
     view: &QueryView,
-    (wanted, passing): (&[(&'static str, &'static str)], &[(&'static str, &'static str)]),
+    (wanted, passing): (&[Pair], &[Pair]),
     kept: &Labels,
 ) -> Vec<Expected<'a>> {
     let mut found = Vec::new();
