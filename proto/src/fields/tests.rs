@@ -111,13 +111,9 @@ fn search() -> impl Strategy<Value = v1::SearchRequest> {
     ];
     let query = proptest::option::of(proptest::option::of(source).prop_map(|source| v1::Query { source }));
     let edit = (name(), name()).prop_map(|(attribute, label)| v1::Manipulation { attribute, label });
-    let filter = (name(), names(), any::<bool>())
-        .prop_map(|(attribute, labels, allow_unknown)| v1::LabelFilter {
-            attribute,
-            labels,
-            allow_unknown,
-            exists: None,
-        });
+    let filter = (name(), names(), any::<bool>()).prop_map(|(attribute, labels, allow_unknown)| {
+        v1::LabelFilter { attribute, labels, allow_unknown, exists: None }
+    });
     let weights = proptest::collection::btree_map("[a-c]{1,3}", 1.0f64..2.0, 0..4)
         .prop_map(|by_head: BTreeMap<String, f64>| v1::Weights { by_head, only_named: true });
     let weighting = proptest::option::of(prop_oneof![

@@ -100,7 +100,8 @@ fn price(number: f64) -> v1::FieldValue {
 }
 
 fn fields(round: u64, number: u64) -> BTreeMap<String, v1::FieldValue> {
-    let boolean = v1::FieldValue { kind: Some(v1::field_value::Kind::Boolean(!(round + number).is_multiple_of(3))) };
+    let boolean =
+        v1::FieldValue { kind: Some(v1::field_value::Kind::Boolean(!(round + number).is_multiple_of(3))) };
     let price = price(((number * 37 + round * 11) % 10_000) as f64 / 100.0);
     BTreeMap::from([("price".to_owned(), price), ("in_stock".to_owned(), boolean)])
 }
