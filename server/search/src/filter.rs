@@ -1,9 +1,10 @@
 //! Which items a search, a list or a count is about, as plain data.
 
-use lapel_values::FieldValue;
+use lapel_values::{FieldValue, Finite};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
-/// A tree of conditions on what is stored of an item. By default every item passes.
+/// A tree of conditions on what is stored of an item, and on what heads see in it. By default every item passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// All of these; with none of them, every item passes.
@@ -45,6 +46,16 @@ pub enum Filter {
         /// The field.
         field: String,
     },
+    /// The likeliest label that a head predicts for it is one of these. By an attribute without an index of predictions
+    /// ([`PredictionIndex`](crate::PredictionIndex)), nothing passes.
+    Predicted {
+        /// The attribute.
+        attribute: String,
+        /// The labels that pass.
+        any_of: Vec<String>,
+        /// The least probability; `None`: it is not below its label's own threshold.
+        least: Option<Finite>,
+    },
 }
 
 impl Default for Filter {
@@ -61,6 +72,22 @@ impl Filter {
             any_of: vec![label.to_owned()],
         };
         Self::All(labels.into_iter().map(condition).collect())
+    }
+
+    /// Attributes whose predictions it asks for.
+    #[must_use]
+    pub fn predicted(&self) -> BTreeSet<&str> {
+        match self {
+            Self::All(filters) | Self::Any(filters) | Self::None(filters) => {
+                filters.iter().flat_map(Self::predicted).collect()
+            }
+            Self::Predicted { attribute, any_of: _, least: _ } => BTreeSet::from([attribute.as_str()]),
+            Self::Label { .. }
+            | Self::HasLabel { .. }
+            | Self::Field { .. }
+            | Self::Range { .. }
+            | Self::HasField { .. } => BTreeSet::new(),
+        }
     }
 
     /// Items that pass this filter and another.

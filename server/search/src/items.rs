@@ -2,7 +2,7 @@
 
 use crate::kernels::{Bits, GROUP, GROUPS};
 use crate::passing::passing;
-use crate::{BLOCK, FieldIndex, Filter, IsAbandoned, LabelIndex, Slot};
+use crate::{BLOCK, FieldIndex, Filter, IsAbandoned, LabelIndex, PredictionIndex, Slot};
 use imbl::OrdMap;
 use lapel_values::ItemFacts;
 use roaring::RoaringBitmap;
@@ -41,6 +41,7 @@ pub struct ItemIndex {
     free: Arc<RoaringBitmap>,
     labels: LabelIndex,
     fields: FieldIndex,
+    predictions: PredictionIndex,
 }
 
 impl ItemIndex {
@@ -101,6 +102,16 @@ impl ItemIndex {
     #[must_use]
     pub fn fields(&self) -> &FieldIndex {
         &self.fields
+    }
+
+    /// The index of predicted labels.
+    #[must_use]
+    pub fn predictions(&self) -> &PredictionIndex {
+        &self.predictions
+    }
+
+    pub(crate) fn predictions_mut(&mut self) -> &mut PredictionIndex {
+        &mut self.predictions
     }
 
     /// Slots of the items that pass; `None` where every item does, whatever it has.
@@ -185,6 +196,7 @@ impl ItemIndex {
     pub(crate) fn remove(&mut self, id: &str, before: Option<ItemFacts<'_>>) -> Option<Slot> {
         let slot = self.by_id.remove(id)?;
         self.replace(slot, before, None);
+        self.predictions.remove(slot);
         Arc::make_mut(&mut self.live).remove(slot);
         Arc::make_mut(&mut self.free).insert(slot);
         self.set(slot, None);
@@ -203,6 +215,7 @@ impl ItemIndex {
         let Some(id) = self.id(from).cloned() else { return };
         self.replace(from, Some(facts), None);
         self.replace(to, None, Some(facts));
+        self.predictions.shift((from, to));
         self.set(from, None);
         self.set(to, Some(id.clone()));
         self.by_id.insert(id, to);
@@ -218,6 +231,7 @@ impl ItemIndex {
         let slots = self.live.max().map_or(0, |last| last + 1);
         let blocks = (slots as usize).div_ceil(BLOCK);
         self.blocks.truncate(blocks);
+        self.predictions.truncate(blocks);
         Arc::make_mut(&mut self.free).remove_range(slots..);
         blocks
     }

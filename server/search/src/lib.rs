@@ -22,6 +22,7 @@ mod model;
 mod numbers;
 mod passing;
 mod plan;
+mod predictions;
 mod reach;
 mod rescore;
 mod scan;
@@ -44,6 +45,7 @@ pub use items::ItemIndex;
 pub use kernels::BLOCK;
 pub use labels::{LabelIndex, LabelSlots};
 pub use local::LocalSignatures;
+pub use predictions::{Prediction, PredictionIndex, Predictions};
 pub use reach::Attained;
 pub use signatures::{
     Budget, Change, IsAbandoned, ItemRows, NewSignatures, Plan, PlanKind, Replaced, SearchTerm,

@@ -5,8 +5,8 @@ use crate::plan;
 use crate::scan::Hit;
 use crate::terms::{BoundTerm, Query};
 use crate::{
-    Budget, Change, ItemIndex, ItemRows, NewSignatures, Plan, Replaced, SignatureAnswer, SignatureColumn,
-    SignatureHit, SignatureQuery, Signatures, SignaturesError, Slot,
+    Budget, Change, ItemIndex, ItemRows, NewSignatures, Plan, PredictionIndex, Replaced, SignatureAnswer,
+    SignatureColumn, SignatureHit, SignatureQuery, Signatures, SignaturesError, Slot,
 };
 use lapel_values::ItemFacts;
 use rayon::prelude::*;
@@ -24,6 +24,11 @@ impl LocalSignatures {
     #[must_use]
     pub fn items(&self) -> &ItemIndex {
         &self.items
+    }
+
+    /// The index of predicted labels, for whoever computes them.
+    pub fn predictions_mut(&mut self) -> &mut PredictionIndex {
+        self.items.predictions_mut()
     }
 
     /// Takes items in before there is any column.

@@ -121,6 +121,8 @@ fn passes(filter: &Filter, stored: &Stored) -> bool {
             is_above && is_below
         }),
         Filter::HasField { field } => stored.fields.contains_key(field),
+        // The model has no heads.
+        Filter::Predicted { .. } => false,
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) fn passing<'a>(items: &'a ItemIndex, filter: &Filter) -> Option<Cow<'
         Filter::HasField { field } => {
             of_field(field).map(FieldSlots::present).map(Cow::Borrowed).unwrap_or_default()
         }
+        Filter::Predicted { attribute, any_of, least } => {
+            Cow::Owned(items.predictions().passing(attribute, any_of, *least))
+        }
     };
     Some(slots)
 }
