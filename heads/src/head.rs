@@ -162,6 +162,15 @@ impl Head {
         }
     }
 
+    /// Whether it predicts labels of an attribute: it has a classifier, or its signatures are probabilities.
+    #[must_use]
+    pub fn predicts(&self, attribute: &str) -> bool {
+        match self.manifest.signature {
+            SignatureKind::Layer => self.classifiers.contains_key(attribute),
+            SignatureKind::Probabilities => self.manifest.attribute(attribute).is_some(),
+        }
+    }
+
     /// Label scores of a signature for an attribute (Eq. 2), in the manifest's order of labels; `None` when
     /// the head has no classifier for it.
     #[must_use]

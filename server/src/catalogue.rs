@@ -7,10 +7,12 @@
 mod column;
 mod items;
 mod prototypes;
+mod seen;
 mod snapshot;
 
 pub use column::{Column, LoadingColumn};
 pub use items::{Item, Items};
 pub use lapel_search::{BLOCK, Precision, Slot};
 pub use prototypes::LabelPrototype;
+pub use seen::{Seen, applies, seen};
 pub use snapshot::{Computing, NoItem, Snapshot};

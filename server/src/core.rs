@@ -15,6 +15,7 @@ mod models;
 mod moment;
 mod open;
 mod open_error;
+mod predict;
 mod stored;
 mod turns;
 mod warm;
@@ -85,6 +86,8 @@ pub struct Core {
     snapshot: ArcSwap<Snapshot>,
     /// Held from reading the snapshot that a write starts from until the next is published.
     writer: Mutex<()>,
+    /// Held while heads look at the items for a filter: no two requests have that done twice.
+    predictor: Mutex<()>,
     /// Writes that wait for a commit.
     waiting: StdMutex<Vec<write::Waiting>>,
     /// Backfills that run.

@@ -82,9 +82,9 @@ impl PredictionIndex {
         }
     }
 
-    /// Keeps the attributes whose predictions, by attribute and column, are still wanted.
-    pub fn retain(&mut self, is_wanted: impl Fn(&str, &str) -> bool) {
-        self.attributes.retain(|of| is_wanted(&of.attribute, &of.column));
+    /// Keeps the predictions that are still wanted.
+    pub fn retain(&mut self, is_wanted: impl Fn(&Predictions) -> bool) {
+        self.attributes.retain(|of| is_wanted(of));
     }
 
     /// The slot holds no item any more.

@@ -138,7 +138,8 @@ impl<'a> Batch<'a> {
         if let Some(deleted) = self.outcome(request, stored)?.and_then(deleted_by_filter) {
             return Ok(deleted);
         }
-        let items = self.before.items();
+        let predicted = predicting(self.before, filter);
+        let items = predicted.as_ref().unwrap_or(self.before).items();
         let passing = items.passing(filter);
         let slots = passing.as_ref().unwrap_or(items.live());
         check_count(slots.len(), expected)?;
@@ -244,6 +245,16 @@ impl<'a> Batch<'a> {
             Error::NotFound { what: "head", name: name.to_owned(), valid: Choices::of(name, names) }
         })
     }
+}
+
+/// A state with the predictions that a filter asks for, where it lacks some: a head may have come into service since the
+/// filter was checked. What is computed here serves this filter alone.
+fn predicting(before: &Snapshot, filter: &Filter) -> Option<Snapshot> {
+    let mut with = None;
+    for attribute in filter.predicted().into_iter().filter(|name| before.lacks_predictions(name)) {
+        with.get_or_insert_with(|| before.clone()).predict(attribute, usize::MAX);
+    }
+    with
 }
 
 #[cfg(test)]

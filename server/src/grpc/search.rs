@@ -2,9 +2,9 @@
 
 use super::outgoing::{BatchRoom, readable};
 use super::{Services, convert};
+use crate::catalogue::applies;
 use crate::error::Error;
 use crate::front::Caller;
-use crate::search::applies;
 use futures_util::{StreamExt, stream};
 use lapel_heads::{Head, Labels};
 use lapel_proto::v1::search_service_server::SearchService;

@@ -1,9 +1,9 @@
 //! Reasons: the terms of a distance, and what became of each wanted label.
 
 use super::manipulate::Edits;
-use super::query::{QueryView, seen};
+use super::query::QueryView;
 use super::weights::QueryTerm;
-use crate::catalogue::{Item, Snapshot};
+use crate::catalogue::{Item, Snapshot, seen};
 use crate::error::Error;
 use lapel_heads::{Head, Region};
 use lapel_search::{Signatures, TermDistance};

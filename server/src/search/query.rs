@@ -1,8 +1,8 @@
 //! What a query is like: one vector a head, and the labels seen in it.
 
-use crate::catalogue::Snapshot;
+use crate::catalogue::{Snapshot, seen};
 use crate::error::{Choices, Error, Faults};
-use lapel_heads::{Attribute, Embedding, Head, LabelScore, Labels, PartsCase, Signature};
+use lapel_heads::{Embedding, Head, Labels, PartsCase, Signature};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -94,36 +94,11 @@ impl QueryView {
     }
 }
 
-/// Whether a head's predictions mean anything for a picture of this case.
-#[must_use]
-pub fn applies(head: &Head, case: Option<PartsCase>) -> bool {
-    case.is_none_or(|case| case.has(head.manifest().region))
-}
-
-/// The likeliest label.
-pub(super) struct Seen {
-    pub(super) label: String,
-    /// Whether it is less probable than its threshold: it may be shown as a guess, and decides nothing.
-    pub(super) unsure: bool,
-}
-
-/// The label seen of an attribute: the predicted one, when the garment has the region.
-pub(super) fn seen(
-    head: &Head,
-    attribute: &Attribute,
-    signature: &[f32],
-    case: Option<PartsCase>,
-) -> Option<Seen> {
-    let score: LabelScore = head.predict(attribute, signature).filter(|_| applies(head, case))?;
-    let unsure = head.is_unsure(attribute, &score);
-    Some(Seen { label: score.label, unsure })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::network_head;
-    use lapel_heads::Manifest;
+    use lapel_heads::{Attribute, Manifest};
 
     /// A head of three labels whose logits are the signature's numbers, with a threshold for all labels or none.
     fn head(threshold: Option<f32>) -> Arc<Head> {
