@@ -19,6 +19,7 @@ mod outgoing;
 mod page_token;
 mod paging;
 mod passing;
+mod predicted;
 mod ranking;
 mod search;
 mod stats;

@@ -15,7 +15,7 @@ mod weights;
 
 pub use diverse::Diversity;
 pub use explain::{EditsMet, Explanation, Outcome};
-pub use filter::{check_labels, checked_field, field_kind};
+pub use filter::{check_labels, check_predicted, checked_field, field_kind};
 pub use group::{Group, Grouping};
 pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Edits, Manipulation, ManipulationEffect};

@@ -124,7 +124,8 @@ impl CatalogService for Services {
         request: Request<v1::ListItemsRequest>,
     ) -> Result<Response<v1::ListItemsResponse>, Status> {
         let v1::ListItemsRequest { page_size, page_token, filters: listed, filter } = request.into_inner();
-        let (snapshot, core) = (self.core.snapshot(), self.core.clone());
+        let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
+        let core = self.core.clone();
         let page = self.core.in_turn(move |is_abandoned| {
             let mut faults = Faults::default();
             let size = faults.gather("page_size", paging::page_size(page_size))?.unwrap_or_default();

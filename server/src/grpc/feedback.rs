@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::outgoing::readable;
-use super::{Services, convert, paging};
+use super::{Services, convert, paging, predicted};
 use crate::catalogue::Snapshot;
 use crate::core::RequestId;
 use crate::error::{Error, Faults};
@@ -155,7 +155,7 @@ impl Services {
             as_before,
             show_fields,
         } = request;
-        let snapshot = self.core.snapshot();
+        let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
         let limits = &self.core.config.limits;
         let mut faults = Faults::default();
         let ids = PickedIds { wanted: &picked_ids, unwanted: &unwanted_ids };

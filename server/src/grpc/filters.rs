@@ -2,6 +2,7 @@
 
 use super::asked::fits;
 use super::fields::field_value;
+use super::predicted;
 use crate::catalogue::Snapshot;
 use crate::config::Config;
 use crate::error::Faults;
@@ -81,8 +82,18 @@ impl Reader<'_> {
                 self.label(&format!("{path}.label"), asked, self.config.limits.filter_values_max)
             }
             Some(Node::Field(asked)) => self.field(&format!("{path}.field"), asked),
+            Some(Node::Predicted(asked)) => {
+                let most = self.config.limits.filter_values_max;
+                predicted::condition(
+                    self.snapshot,
+                    &format!("{path}.predicted"),
+                    asked,
+                    most,
+                    self.faults,
+                )
+            }
             None => {
-                self.faults.refuse(path, "set one of all, any, none, label and field");
+                self.faults.refuse(path, "set one of all, any, none, label, field and predicted");
                 Filter::default()
             }
         }
@@ -172,6 +183,7 @@ fn size(tree: &v1::Filter) -> (usize, usize) {
         match &filter.node {
             Some(Node::All(list) | Node::Any(list) | Node::None(list)) => open.extend(&list.filters),
             Some(Node::Label(label)) => values += label.labels.len(),
+            Some(Node::Predicted(predicted)) => values += predicted.labels.len(),
             Some(Node::Field(field)) => {
                 values += match &field.condition {
                     Some(Condition::Equals(_)) => 1,

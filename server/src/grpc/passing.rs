@@ -1,7 +1,7 @@
 //! What is done with all items that pass a filter: they are counted, or deleted.
 
 use super::outgoing::readable;
-use super::{Services, convert, facets, filters};
+use super::{Services, convert, facets, filters, predicted};
 use crate::core::{DeletedWhere, FIRST_IDS, RequestId, check_count};
 use crate::error::{Error, Faults};
 use lapel_proto::v1;
@@ -15,7 +15,8 @@ impl Services {
         request: v1::CountItemsRequest,
     ) -> Result<v1::CountItemsResponse, Error> {
         let v1::CountItemsRequest { filter, facets: asked } = request;
-        let (snapshot, core) = (self.core.snapshot(), self.core.clone());
+        let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
+        let core = self.core.clone();
         let counted = self.core.in_turn(move |is_abandoned| {
             let mut faults = Faults::default();
             let filter = filters::filter(&snapshot, &core.config, Vec::new(), filter, &mut faults);
@@ -57,7 +58,8 @@ impl Services {
         {
             return Ok(answer(deleted));
         }
-        let (snapshot, core) = (self.core.snapshot(), self.core.clone());
+        let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
+        let core = self.core.clone();
         let looked_up = self.core.in_turn(move |is_abandoned| {
             if filter.is_none() {
                 faults.refuse("filter", "it is not set; say which items go");
@@ -99,7 +101,8 @@ fn passes_all(filter: &Filter) -> bool {
         | Filter::HasLabel { .. }
         | Filter::Field { .. }
         | Filter::Range { .. }
-        | Filter::HasField { .. } => false,
+        | Filter::HasField { .. }
+        | Filter::Predicted { .. } => false,
     }
 }
 
@@ -113,7 +116,8 @@ fn passes_none(filter: &Filter) -> bool {
         | Filter::HasLabel { .. }
         | Filter::Field { .. }
         | Filter::Range { .. }
-        | Filter::HasField { .. } => false,
+        | Filter::HasField { .. }
+        | Filter::Predicted { .. } => false,
     }
 }
 

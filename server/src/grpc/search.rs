@@ -1,7 +1,7 @@
 //! `SearchService`.
 
 use super::outgoing::{BatchRoom, readable};
-use super::{Services, convert};
+use super::{Services, convert, predicted};
 use crate::catalogue::applies;
 use crate::error::Error;
 use crate::front::Caller;
@@ -34,8 +34,9 @@ impl SearchService for Services {
         request: Request<v1::SearchRequest>,
     ) -> Result<Response<v1::SearchResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let snapshot = self.core.snapshot();
-        let (view, spec) = self.ready(&snapshot, request.into_inner(), &caller).await?;
+        let request = request.into_inner();
+        let snapshot = self.core.predicting(&predicted::attributes(request.filter.as_ref())).await?;
+        let (view, spec) = self.ready(&snapshot, request, &caller).await?;
         let answer = self.core.search(&snapshot, view, spec).await?;
         Ok(Response::new(readable(convert::answer(&snapshot, answer)?, fewer)?))
     }
@@ -56,8 +57,8 @@ impl SearchService for Services {
             .into());
         }
         // One snapshot for all: a batch never mixes two states.
-        let snapshot = self.core.snapshot();
-        let snapshot = &snapshot;
+        let predicted = predicted::attributes(requests.iter().filter_map(|request| request.filter.as_ref()));
+        let snapshot = &self.core.predicting(&predicted).await?;
         let ready = |request| self.ready(snapshot, request, caller);
         let ready: Vec<_> = stream::iter(requests).map(ready).buffered(BATCH_AT_ONCE).collect().await;
         let (mut queries, mut faults) = (Vec::new(), Vec::new());

@@ -1,7 +1,7 @@
 //! Suggest, and what is attainable of a search's edits.
 
-use super::Services;
 use super::asked::{Asked, fits, no_query};
+use super::{Services, predicted};
 use crate::error::{Error, Faults};
 use crate::search::{
     Attainability, AttainableChange, Concession, Manipulation, SuggestSpec, Suggestion, kept_attributes,
@@ -21,7 +21,7 @@ impl Services {
         request: v1::SuggestRequest,
     ) -> Result<v1::SuggestResponse, Error> {
         let v1::SuggestRequest { query, manipulations, filter, keep, suggestions_max } = request;
-        let snapshot = self.core.snapshot();
+        let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
         let limits = &self.core.config.limits;
         let mut faults = Faults::default();
         if suggestions_max > limits.k_max {

@@ -49,6 +49,53 @@ pub fn check_labels(
     }
 }
 
+/// Checks that an active head predicts an attribute, and knows each of the labels that are named at a path of a request; what
+/// it does not is noted as a fault, with what heads do predict.
+pub fn check_predicted(
+    snapshot: &Snapshot,
+    path: &str,
+    (attribute, labels): (&str, &[String]),
+    faults: &mut Faults,
+) {
+    if faults.is_full() {
+        return;
+    }
+    let Some((_, known)) = snapshot.predicting(attribute) else {
+        let unpredicted = match snapshot.column_of_attribute(attribute) {
+            Some(column) => {
+                let head = column.head().name();
+                let message =
+                    format!("head {head:?} has no classifier of {attribute:?}: it predicts none of its labels");
+                Error::Precondition { reason: "NO_CLASSIFIER", message }
+            }
+            None => {
+                let valid = faults.choices(attribute, || predicted(snapshot));
+                Error::NotFound { what: "predicted attribute", name: attribute.to_owned(), valid }
+            }
+        };
+        faults.unmet(format!("{path}.attribute"), unpredicted);
+        return;
+    };
+    for (at, label) in labels.iter().enumerate().filter(|(_, label)| !known.labels.contains(label)) {
+        if faults.is_full() {
+            return;
+        }
+        let valid = faults.choices(label, || known.labels.iter().map(String::as_str).collect::<Vec<&str>>());
+        let unknown = Error::UnknownLabel { attribute: attribute.to_owned(), label: label.clone(), valid };
+        faults.unmet(format!("{path}.labels[{at}]"), unknown);
+    }
+}
+
+/// Attributes that active heads predict.
+fn predicted(snapshot: &Snapshot) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for head in snapshot.columns().iter().map(|column| column.head()) {
+        let attributes = head.manifest().attributes.iter().map(|known| known.name.as_str());
+        names.extend(attributes.filter(|name| head.predicts(name)));
+    }
+    names
+}
+
 /// The kind of a field that is declared or that an item has; `None`: there is no such field.
 #[must_use]
 pub fn field_kind(
