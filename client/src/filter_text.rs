@@ -7,10 +7,12 @@
 //! condition = NAME ("=" | "!=") VALUE                  any field or attribute
 //!           | NAME ("<" | "<=" | ">" | ">=") VALUE     integers, numbers and timestamps
 //!           | NAME ["not"] "in" "(" VALUE { "," VALUE } ")"
+//!           | PREDICTED ("=" | "!=" | ["not"] "in") ... ["@" PROBABILITY]
 //! ```
 //!
-//! A NAME is a field or else an attribute of stored labels; `field.NAME` and `label.NAME` say which. What holds spaces,
-//! signs or one of the words above stands in single or double quotes, in which `\` stands before a quote or another `\`.
+//! A NAME is a field or else an attribute of stored labels; `field.NAME` and `label.NAME` say which. PREDICTED is
+//! `predicted.NAME`: the label that the head of an attribute sees, where it is sure of it or else with at least the
+//! PROBABILITY, as in `predicted.color in (red, blue) @ 0.8`. What holds spaces, signs or one of the words above stands in single or double quotes, in which `\` stands before a quote or another `\`.
 //! Values are read by their field's kind, timestamps as RFC 3339 or a date. As `not` does, `!=` and `not in` let items pass
 //! that have no value; `and exists NAME` leaves them out.
 
@@ -25,7 +27,7 @@ use crate::v1::FieldKind;
 use crate::v1::field_filter::Condition;
 use crate::v1::field_range::{Lower, Upper};
 use crate::v1::filter::Node;
-use known::{FIELD, LABEL};
+use known::{FIELD, LABEL, PREDICTED};
 use std::fmt;
 use token::{Token, TokenKind, is_reserved, tokens};
 
@@ -143,7 +145,8 @@ impl Parser<'_> {
         }
         for (word, exists) in [("exists", true), ("missing", false)] {
             if self.take_word(word) {
-                return Ok(existence(self.name()?, exists));
+                let at = self.place();
+                return existence(self.name()?, exists).map_err(|what| Fault { at, what });
             }
         }
         self.condition()
@@ -154,12 +157,12 @@ impl Parser<'_> {
         let test_at = self.place();
         match self.test()? {
             Test::In { negated: is_negated } => {
-                let filter = among(named, self.values()?)?;
-                Ok(if is_negated { negated(filter) } else { filter })
+                let values = self.values()?;
+                self.among(named, values, is_negated)
             }
             Test::Equals { negated: is_negated } => {
-                let filter = among(named, vec![self.value()?])?;
-                Ok(if is_negated { negated(filter) } else { filter })
+                let values = vec![self.value()?];
+                self.among(named, values, is_negated)
             }
             Test::Order(sign) => match named {
                 Named::Field(field, kind) if is_ordered(kind) => {
@@ -177,8 +180,31 @@ impl Parser<'_> {
                     at: test_at,
                     what: format!("{attribute} is an attribute; expected =, != or in"),
                 }),
+                Named::Predicted(attribute) => Err(Fault {
+                    at: test_at,
+                    what: format!(
+                        "{attribute} is an attribute; expected =, != or in, as in predicted.{attribute} = LABEL @ 0.8"
+                    ),
+                }),
             },
         }
+    }
+
+    /// The value of what is named is one of these, or none of them; behind a predicted one may stand its least probability.
+    fn among(&mut self, named: Named, values: Vec<Value>, is_negated: bool) -> Result<v1::Filter, Fault> {
+        let least = if matches!(named, Named::Predicted(_)) { self.least()? } else { None };
+        let filter = among(named, values, least)?;
+        Ok(if is_negated { negated(filter) } else { filter })
+    }
+
+    /// A least probability, where one is given.
+    fn least(&mut self) -> Result<Option<f32>, Fault> {
+        if !self.take_sign("@") {
+            return Ok(None);
+        }
+        let Value { at, text } = self.value()?;
+        let least = text.parse::<f32>().ok().filter(|least| (0.0..=1.0).contains(least));
+        least.map(Some).ok_or_else(|| Fault { at, what: format!("{text:?} is no probability, 0 to 1") })
     }
 
     /// A name and what it is.
@@ -194,7 +220,7 @@ impl Parser<'_> {
         };
         self.next += 1;
         // `field."two words"`.
-        if name == FIELD || name == LABEL {
+        if [FIELD, LABEL, PREDICTED].contains(&name.as_str()) {
             match self.token() {
                 Some(Token { kind: TokenKind::Quoted(text), at, .. }) if *at == end => name.push_str(text),
                 Some(_) | None => return Err(self.fault(expected)),
@@ -302,18 +328,22 @@ fn on_field(field: String, condition: Condition) -> v1::Filter {
     v1::Filter { node: Some(Node::Field(filter)) }
 }
 
-fn existence(named: Named, exists: bool) -> v1::Filter {
+/// Whether there is a value; or else why nobody can ask that.
+fn existence(named: Named, exists: bool) -> Result<v1::Filter, String> {
     match named {
-        Named::Field(field, _) => on_field(field, Condition::Exists(exists)),
+        Named::Field(field, _) => Ok(on_field(field, Condition::Exists(exists))),
         Named::Label(attribute) => {
             let filter = v1::LabelFilter { attribute, exists: Some(exists), ..v1::LabelFilter::default() };
-            v1::Filter { node: Some(Node::Label(filter)) }
+            Ok(v1::Filter { node: Some(Node::Label(filter)) })
+        }
+        Named::Predicted(attribute) => {
+            Err(format!("exists and missing are for what is stored; predicted.{attribute} takes =, != or in"))
         }
     }
 }
 
-/// The value is one of these.
-fn among(named: Named, values: Vec<Value>) -> Result<v1::Filter, Fault> {
+/// The value is one of these; a predicted one with at least a probability, where one is given.
+fn among(named: Named, values: Vec<Value>, least: Option<f32>) -> Result<v1::Filter, Fault> {
     match named {
         Named::Field(field, kind) => {
             // A condition on a field of several keywords names single ones.
@@ -333,6 +363,12 @@ fn among(named: Named, values: Vec<Value>) -> Result<v1::Filter, Fault> {
             let labels = values.into_iter().map(|value| value.text).collect();
             let filter = v1::LabelFilter { attribute, labels, ..v1::LabelFilter::default() };
             Ok(v1::Filter { node: Some(Node::Label(filter)) })
+        }
+        Named::Predicted(attribute) => {
+            let labels = values.into_iter().map(|value| value.text).collect();
+            let allow_unknown = false;
+            let filter = v1::PredictedFilter { attribute, labels, probability_min: least, allow_unknown };
+            Ok(v1::Filter { node: Some(Node::Predicted(filter)) })
         }
     }
 }

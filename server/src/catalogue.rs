@@ -14,5 +14,5 @@ pub use column::{Column, LoadingColumn};
 pub use items::{Item, Items};
 pub use lapel_search::{BLOCK, Precision, Slot};
 pub use prototypes::LabelPrototype;
-pub use seen::{Seen, applies, seen};
+pub use seen::{applies, seen};
 pub use snapshot::{Computing, NoItem, Snapshot};

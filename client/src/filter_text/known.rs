@@ -10,6 +10,8 @@ const NAMED_MAX: usize = 20;
 pub(super) const FIELD: &str = "field.";
 /// Before the name of an attribute.
 pub(super) const LABEL: &str = "label.";
+/// Before the name of an attribute of which the label is meant that a head sees.
+pub(super) const PREDICTED: &str = "predicted.";
 
 /// What the names in a filter can be.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,8 @@ pub enum Named {
     Field(String, FieldKind),
     /// An attribute.
     Label(String),
+    /// An attribute as its head sees it.
+    Predicted(String),
 }
 
 impl Known {
@@ -39,14 +43,17 @@ impl Known {
         }
     }
 
-    /// What a name is: `field.NAME`, `label.NAME`, or a field of that name or else an attribute. An attribute that is named
-    /// with `label.` need not be known: heads may know its labels before items have them.
+    /// What a name is: `field.NAME`, `label.NAME`, `predicted.NAME`, or a field of that name or else an attribute. An attribute
+    /// that is named with `label.` or `predicted.` need not be known: heads may know its labels before items have them.
     ///
     /// # Errors
     /// That there is none, with those that there are.
     pub fn resolve(&self, name: &str) -> Result<Named, String> {
         if let Some(attribute) = name.strip_prefix(LABEL) {
             return Ok(Named::Label(attribute.to_owned()));
+        }
+        if let Some(attribute) = name.strip_prefix(PREDICTED) {
+            return Ok(Named::Predicted(attribute.to_owned()));
         }
         let (is_field, bare) = name.strip_prefix(FIELD).map_or((false, name), |bare| (true, bare));
         if let Some(kind) = self.fields.get(bare) {

@@ -34,6 +34,11 @@ fn shown(filter: &v1::Filter) -> String {
                 exists.map_or(labels.join("/"), |exists| format!("exists {exists}"))
             )
         }
+        Node::Predicted(v1::PredictedFilter { attribute, labels, probability_min, allow_unknown }) => {
+            assert!(!allow_unknown);
+            let least = probability_min.map(|least| format!(" from {least}")).unwrap_or_default();
+            format!("predicted {attribute} {}{least}", labels.join("/"))
+        }
         Node::Field(v1::FieldFilter { field, condition, allow_unknown }) => {
             assert!(!allow_unknown);
             format!("field {field} {}", condition_shown(condition.as_ref().expect("set")))
@@ -89,6 +94,10 @@ fn filters_are_read_as_they_are_meant() {
         ("label.mood = calm", "label mood calm"),
         ("brand = Größe", "field brand is Größe"),
         ("((price <= 5))", "field price to 5"),
+        ("predicted.mood = calm and brand = a@b", "all[predicted mood calm, field brand is a@b]"),
+        ("predicted.mood in (calm, \"very wild\") @ 0.8", "predicted mood calm/very wild from 0.8"),
+        ("color = red or predicted.color = red @1", "any[label color red, predicted color red from 1]"),
+        ("predicted.\"two words\" != calm @ 0", "none[predicted two words calm from 0]"),
     ] {
         let filter = parse(text, &known()).unwrap_or_else(|fault| panic!("{fault}"));
         assert_eq!(shown(&filter), meant, "{text}");
@@ -124,6 +133,11 @@ fn a_fault_points_at_its_place_and_says_what_is_expected() {
         ("brand = Größe ß", 14, "`and`, `or` or the end"),
         ("price < 5 price > 2", 10, "`and`, `or` or the end"),
         ("exists", 6, "expected the name"),
+        ("exists predicted.mood", 7, "takes =, != or in"),
+        ("predicted.mood > 0.5", 15, "expected =, != or in"),
+        ("predicted.mood = calm @ 80", 24, "no probability"),
+        ("predicted.mood = calm @", 23, "expected a value"),
+        ("color = red @ 0.8", 12, "`and`, `or` or the end"),
     ] {
         let fault = parse(text, &known()).expect_err(text);
         assert_eq!(fault.column(), at, "{fault}");

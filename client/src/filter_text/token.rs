@@ -3,7 +3,7 @@
 use super::Fault;
 
 /// Signs, longer ones before those that they begin with.
-const SIGNS: [&str; 9] = ["!=", "<=", ">=", "=", "<", ">", "(", ")", ","];
+const SIGNS: [&str; 10] = ["!=", "<=", ">=", "=", "<", ">", "(", ")", ",", "@"];
 /// Words that are part of the grammar where they are not in quotes.
 const RESERVED: [&str; 6] = ["and", "or", "not", "in", "exists", "missing"];
 

@@ -75,7 +75,7 @@ fn filter() -> v1::LabelFilter {
     }
 }
 
-/// A tree of conditions: a price within a range, and not a label.
+/// A tree of conditions: a price within a range, not a label, and a predicted one.
 fn tree() -> v1::Filter {
     let node = |node| v1::Filter { node: Some(node) };
     let price = |number| v1::FieldValue { kind: Some(v1::field_value::Kind::Number(number)) };
@@ -91,7 +91,13 @@ fn tree() -> v1::Filter {
     let label = node(v1::filter::Node::Label(filter()));
     let none = node(v1::filter::Node::None(v1::FilterList { filters: vec![label] }));
     let field = node(v1::filter::Node::Field(field));
-    node(v1::filter::Node::All(v1::FilterList { filters: vec![field, none] }))
+    let predicted = node(v1::filter::Node::Predicted(v1::PredictedFilter {
+        attribute: "color".into(),
+        labels: vec!["red".into()],
+        probability_min: Some(0.8),
+        allow_unknown: true,
+    }));
+    node(v1::filter::Node::All(v1::FilterList { filters: vec![field, none, predicted] }))
 }
 
 fn item(id: &str) -> v1::UpsertItemsRequest {

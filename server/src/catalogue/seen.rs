@@ -20,12 +20,7 @@ pub fn applies(head: &Head, case: Option<PartsCase>) -> bool {
 
 /// The label seen of an attribute: the predicted one, when the garment has the region.
 #[must_use]
-pub fn seen(
-    head: &Head,
-    attribute: &Attribute,
-    signature: &[f32],
-    case: Option<PartsCase>,
-) -> Option<Seen> {
+pub fn seen(head: &Head, attribute: &Attribute, signature: &[f32], case: Option<PartsCase>) -> Option<Seen> {
     if !applies(head, case) {
         return None;
     }

@@ -4,7 +4,7 @@ use super::export::{Export, content_type, send_image};
 use super::frames::Frames;
 use super::outgoing::{Answers, MESSAGE_BYTES, Outgoing, readable};
 use super::upload::Upload;
-use super::{Services, convert, filters, paging, stats};
+use super::{Services, convert, filters, paging, predicted, stats};
 use crate::admission::Admitted;
 use crate::core::RequestId;
 use crate::engine::EngineError;

@@ -195,6 +195,7 @@ pub(crate) fn passes(piece: &Piece, filter: &v1::Filter) -> bool {
                 None => label.is_some_and(|label| asked.labels.contains(label)),
             }
         }
+        Node::Predicted(asked) => panic!("the model has no heads: {asked:?}"),
         Node::Field(asked) => {
             let value = piece.fields.get(&asked.field);
             match asked.condition.as_ref().expect("set") {

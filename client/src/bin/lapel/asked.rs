@@ -43,15 +43,18 @@ pub(crate) fn facet(text: &str, known: &Known) -> anyhow::Result<v1::FacetReques
             let bounds = bounds.collect::<Result<_, _>>().map_err(|why| anyhow!("{text}: {why}"))?;
             Ok(v1::FacetRequest { of: Some(Of::Field(field)), bounds, ..v1::FacetRequest::default() })
         }
-        named => {
-            ensure!(bounds.is_empty(), "{name} has no order, and so no bounds to count between");
-            let of = match named {
-                Named::Field(field, _) => Of::Field(field),
-                Named::Label(attribute) => Of::Attribute(attribute),
-            };
-            Ok(v1::FacetRequest { of: Some(of), ..v1::FacetRequest::default() })
+        Named::Field(field, _) => unordered(name, &bounds, Of::Field(field)),
+        Named::Label(attribute) => unordered(name, &bounds, Of::Attribute(attribute)),
+        Named::Predicted(_) => {
+            Err(anyhow!("{name}: what heads see is not counted, only what is stored; label.NAME is"))
         }
     }
+}
+
+/// What to count of what has no order.
+fn unordered(name: &str, bounds: &[&str], of: Of) -> anyhow::Result<v1::FacetRequest> {
+    ensure!(bounds.is_empty(), "{name} has no order, and so no bounds to count between");
+    Ok(v1::FacetRequest { of: Some(of), ..v1::FacetRequest::default() })
 }
 
 #[cfg(test)]

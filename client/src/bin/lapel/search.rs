@@ -89,7 +89,8 @@ pub(crate) struct Results {
     #[arg(long = "filter", value_name = "ATTRIBUTE=LABEL,...")]
     pub(crate) filter: Vec<String>,
     /// Only items that pass this filter: `--where 'in_stock = true and price < 50 and color in (red, blue)'`. Names are
-    /// fields or attributes; and, or, not, parentheses, =, !=, <, <=, >, >=, in (...), exists NAME, missing NAME.
+    /// fields or attributes; and, or, not, parentheses, =, !=, <, <=, >, >=, in (...), exists NAME, missing NAME. What a head
+    /// sees: `predicted.color = red`, or with a least probability `predicted.color in (red, blue) @ 0.8`.
     #[arg(long = "where", value_name = "EXPRESSION")]
     pub(crate) expression: Option<String>,
     /// Show fields or labels as columns: `--show price,brand`.

@@ -95,6 +95,7 @@ fn setting(set: &[String], known: &Known) -> anyhow::Result<v1::UpsertItemsReque
                     item.labels.insert(attribute, value.to_owned());
                 }
             }
+            Named::Predicted(_) => bail!("{text}: what heads see is not set; label.NAME is"),
         }
     }
     item.update_mask = Some(FieldMask { paths });

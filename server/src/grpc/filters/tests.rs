@@ -44,6 +44,11 @@ fn label(attribute: &str, labels: &[&str], exists: Option<bool>) -> v1::LabelFil
     v1::LabelFilter { attribute: attribute.into(), labels, allow_unknown: false, exists }
 }
 
+fn predicted(labels: &[&str], probability_min: Option<f32>) -> v1::PredictedFilter {
+    let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+    v1::PredictedFilter { attribute: "mood".into(), labels, probability_min, allow_unknown: false }
+}
+
 fn integer(number: i64) -> v1::FieldValue {
     v1::FieldValue { kind: Some(v1::field_value::Kind::Integer(number)) }
 }
