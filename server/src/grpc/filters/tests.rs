@@ -1,9 +1,12 @@
 use super::super::facets;
 use super::*;
+use crate::catalogue::{Column, Precision};
 use crate::error::Fault;
 use crate::store::{ItemChange, ItemRecord};
+use crate::testing::{external_head, network_head};
+use lapel_heads::{Attribute, Manifest};
 use lapel_search::{FacetCounts, FacetOf};
-use lapel_values::{Fields, Labels};
+use lapel_values::{Fields, Finite, Labels};
 
 /// One item: blue, of a brand, with a price. `stock` is declared and nowhere set.
 fn shop() -> (Snapshot, Config) {
@@ -310,4 +313,48 @@ fn buckets_of_a_field_that_no_item_has_are_zeros() {
     let told = facets::answer(&FacetOf::Attribute("color".into()), counts());
     assert!(told.bucket_counts.is_empty() && told.least.is_none());
     assert_eq!(told.of, Some(v1::facet::Of::Attribute("color".into())));
+}
+
+#[test]
+fn conditions_on_predicted_labels_name_what_heads_predict() {
+    let (mut snapshot, config) = shop();
+    let labels = ["calm", "wild"].map(str::to_owned).to_vec();
+    let mood = Manifest::external("mood", 2, vec![Attribute { name: "mood".into(), labels }]);
+    for (key, head) in [("m", network_head(mood)), ("s", external_head("style", 2, &["long"]))] {
+        snapshot.add_reserve(Column::new(key, head, Precision::F32));
+        assert!(snapshot.activate(key));
+    }
+    let read = |given: v1::PredictedFilter| {
+        let mut faults = Faults::default();
+        let tree = Some(node(Node::Predicted(given)));
+        (filter(&snapshot, &config, Vec::new(), tree, &mut faults), told(&faults))
+    };
+    for (given, least) in [(None, None), (Some(0.75), Finite::new(0.75)), (Some(0.0), Finite::new(0.0))] {
+        let wanted = Filter::Predicted { attribute: "mood".into(), any_of: vec!["wild".into()], least };
+        assert_eq!(read(predicted(&["wild"], given)), (Filter::All(vec![wanted]), none()));
+    }
+    let of =
+        |attribute: &str| v1::PredictedFilter { attribute: attribute.into(), ..predicted(&["long"], None) };
+    for (bad, path, text) in [
+        (predicted(&[], None), "", "1 to 10000 labels"),
+        (of(""), "", "name an attribute"),
+        (predicted(&["wild"], Some(1.5)), ".probability_min", "0 to 1"),
+        (predicted(&["wild"], Some(-0.5)), ".probability_min", "0 to 1"),
+        (predicted(&["wild"], Some(f32::NAN)), ".probability_min", "0 to 1"),
+        (of("moood"), ".attribute", "mood"),
+        (of("color"), ".attribute", "no predicted attribute"),
+        (of("style"), ".attribute", "no classifier"),
+        (predicted(&["wild", "wilt"], None), ".labels[1]", "wild"),
+    ] {
+        let (_, faults) = read(bad.clone());
+        let [(told, description)] = faults.as_slice() else { panic!("{bad:?}: {faults:?}") };
+        assert_eq!(*told, format!("filter.predicted{path}"), "{bad:?}");
+        assert!(description.contains(text), "{text} is not in {description}");
+    }
+    for attribute in ["moood", "style", "mood"] {
+        assert_eq!(read(v1::PredictedFilter { allow_unknown: true, ..of(attribute) }).1, none());
+    }
+    let tree = node(Node::None(list(vec![node(Node::Predicted(of("a"))), node(Node::Predicted(of("b")))])));
+    let asked: Vec<String> = super::super::predicted::attributes([&tree, &tree]).into_iter().collect();
+    assert_eq!(asked, ["a", "b"]);
 }
