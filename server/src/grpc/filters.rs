@@ -84,13 +84,7 @@ impl Reader<'_> {
             Some(Node::Field(asked)) => self.field(&format!("{path}.field"), asked),
             Some(Node::Predicted(asked)) => {
                 let most = self.config.limits.filter_values_max;
-                predicted::condition(
-                    self.snapshot,
-                    &format!("{path}.predicted"),
-                    asked,
-                    most,
-                    self.faults,
-                )
+                predicted::condition(self.snapshot, &format!("{path}.predicted"), asked, most, self.faults)
             }
             None => {
                 self.faults.refuse(path, "set one of all, any, none, label, field and predicted");

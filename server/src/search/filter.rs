@@ -64,8 +64,9 @@ pub fn check_predicted(
         let unpredicted = match snapshot.column_of_attribute(attribute) {
             Some(column) => {
                 let head = column.head().name();
-                let message =
-                    format!("head {head:?} has no classifier of {attribute:?}: it predicts none of its labels");
+                let message = format!(
+                    "head {head:?} has no classifier of {attribute:?}: it predicts none of its labels"
+                );
                 Error::Precondition { reason: "NO_CLASSIFIER", message }
             }
             None => {
@@ -89,7 +90,8 @@ pub fn check_predicted(
 /// Attributes that active heads predict.
 fn predicted(snapshot: &Snapshot) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
-    for head in snapshot.columns().iter().map(|column| column.head()) {
+    for column in snapshot.columns() {
+        let head = column.head();
         let attributes = head.manifest().attributes.iter().map(|known| known.name.as_str());
         names.extend(attributes.filter(|name| head.predicts(name)));
     }

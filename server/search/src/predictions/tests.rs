@@ -73,8 +73,10 @@ impl Both {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let seen = (0u16..3, 0u8..5, any::<bool>()).prop_map(|(label, quarters, is_sure)| {
-        Prediction { label, probability: f32::from(quarters) / 4.0, is_sure }
+    let seen = (0u16..3, 0u8..5, any::<bool>()).prop_map(|(label, quarters, is_sure)| Prediction {
+        label,
+        probability: f32::from(quarters) / 4.0,
+        is_sure,
     });
     let step = prop_oneof![
         8 => (0u8..30, proptest::option::of(seen)).prop_map(|(item, seen)| Step::Put(item, seen)),
