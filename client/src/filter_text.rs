@@ -29,7 +29,7 @@ use known::{FIELD, LABEL};
 use std::fmt;
 use token::{Token, TokenKind, is_reserved, tokens};
 
-/// Parentheses and `not`s within one another: the depth that the server takes.
+/// Parentheses and `not`s within one another, so that reading ends. The server bounds the tree by itself.
 const DEPTH_MAX: usize = 16;
 
 /// Why a text is no filter, and where.

@@ -279,10 +279,8 @@ fn searches() -> Vec<Named> {
         offset: 1,
         ..by_item("g0", 2)
     };
-    let diverse = v1::SearchRequest {
-        diversity: Some(v1::Diversity { relevance: 0.5, pool: 5 }),
-        ..by_item("g0", 2)
-    };
+    let diverse =
+        v1::SearchRequest { diversity: Some(v1::Diversity { relevance: 0.5, pool: 5 }), ..by_item("g0", 2) };
     let paged = v1::SearchRequest { paged: true, page_token: vec![1, 2, 3, 4, 5, 6], ..by_item("g0", 2) };
     let suggested = v1::SuggestRequest {
         query: by_item("g0", 1).query,
