@@ -3,7 +3,7 @@
 use crate::shop::{all, field, integer, keyword, keywords, moment, number, started, value};
 use lapel_client::{Client, v1};
 use lapel_render::render;
-use lapel_tests::by_item;
+use lapel_tests::{TestServer, by_item, external_bundle};
 use lapel_tests::model::exported;
 use std::collections::BTreeMap;
 use tonic::Code;
@@ -247,7 +247,7 @@ async fn a_deletion_by_filter_takes_no_more_than_the_limit() {
     })
     .await;
     let mut client = server.client().await;
-    client.register_bundle(&external_bundle("style", 2, &["boho"])).await.expect("registered");
+    client.register_bundle(&external_bundle("mood", 4, &["calm"])).await.expect("registered");
     let priced = |n: u32| item(&format!("i{n:03}"), &[("price", number(f64::from(n)))]);
     store(&mut client, (0..10).map(priced).collect()).await;
     for (price, dry_run) in [(6.0, true), (6.0, false)] {
