@@ -3,8 +3,8 @@
 use crate::shop::{all, field, integer, keyword, keywords, moment, number, started, value};
 use lapel_client::{Client, v1};
 use lapel_render::render;
-use lapel_tests::{TestServer, by_item, external_bundle};
 use lapel_tests::model::exported;
+use lapel_tests::{TestServer, by_item, external_bundle};
 use std::collections::BTreeMap;
 use tonic::Code;
 use tonic_types::StatusExt;
