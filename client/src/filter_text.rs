@@ -12,7 +12,8 @@
 //!
 //! A NAME is a field or else an attribute of stored labels; `field.NAME` and `label.NAME` say which. PREDICTED is
 //! `predicted.NAME`: the label that the head of an attribute sees, where it is sure of it or else with at least the
-//! PROBABILITY, as in `predicted.color in (red, blue) @ 0.8`. What holds spaces, signs or one of the words above stands in single or double quotes, in which `\` stands before a quote or another `\`.
+//! PROBABILITY, as in `predicted.color in (red, blue) @ 0.8`. What holds spaces, signs or one of the words above stands in
+//! single or double quotes, in which `\` stands before a quote or another `\`.
 //! Values are read by their field's kind, timestamps as RFC 3339 or a date. As `not` does, `!=` and `not in` let items pass
 //! that have no value; `and exists NAME` leaves them out.
 
@@ -31,7 +32,7 @@ use known::{FIELD, LABEL, PREDICTED};
 use std::fmt;
 use token::{Token, TokenKind, is_reserved, tokens};
 
-/// Parentheses and `not`s within one another: the depth that the server takes.
+/// Parentheses and `not`s within one another, so that reading ends. The server bounds the tree by itself.
 const DEPTH_MAX: usize = 16;
 
 /// Why a text is no filter, and where.

@@ -30,7 +30,8 @@ use crate::config::SearchConfig;
 use crate::error::Error;
 use explain::Wanted;
 use lapel_search::{
-    Budget, FacetCounts, FacetOf, Filter, IsAbandoned, SignatureAnswer, SignatureHit, SignatureQuery, Tuning,
+    Budget, FacetCounts, FacetOf, Filter, IsAbandoned, ItemIndex, SignatureAnswer, SignatureHit,
+    SignatureQuery, Tuning,
 };
 use lapel_values::FieldValue;
 use roaring::RoaringBitmap;
@@ -89,6 +90,8 @@ pub struct SearchSpec {
     pub result_facets: Vec<(FacetOf, usize)>,
     /// Fields that are told with each result.
     pub show_fields: Vec<String>,
+    /// Whether to leave out what is attainable of the edits.
+    pub no_attainability: bool,
 }
 
 /// One match.
@@ -154,7 +157,7 @@ pub fn search_batch(
     let prepared: Vec<_> = queries
         .into_iter()
         .map(|(view, spec)| {
-            let edits = spec.edits.clone();
+            let edits = if spec.no_attainability { Edits::default() } else { spec.edits.clone() };
             let (query, mut rest) = prepare(snapshot, view, spec, planner)?;
             let reached = (planner.prototype_items_min, &budget);
             rest.attainability = reach::attainability(snapshot, &edits, &query, reached)?;
@@ -210,6 +213,7 @@ fn prepare(
         facets,
         result_facets,
         show_fields,
+        no_attainability: _,
     } = spec;
     if k == 0 {
         return Err(Error::invalid("k", "at least 1 result must be asked for"));
@@ -224,6 +228,8 @@ fn prepare(
         None => weights::terms(snapshot, &view, (&weighting, &effects))?,
     };
     let wanted = Wanted::new(snapshot, &view, &edits, explain);
+    // Pages are cut at a place: what a plan that is not exact passes over on one page would come on none.
+    let plan = plan.or(paging.is_some().then_some(PlanKind::ExactScan));
     let form = match (grouping, diversity, paging) {
         (Some(grouping), _, _) => Form::Groups(grouping),
         (None, Some(diversity), _) => Form::Diverse(diversity),
@@ -272,14 +278,10 @@ impl AnswerContext {
         let Shaped { hits, groups, next, plan } = shape.results(rounds, (query, &terms), first)?;
         let matches = matches(rounds, hits, (&terms, &wanted, explain))?;
         let result_slots: RoaringBitmap = matches.iter().map(|found| found.slot).collect();
-        let count =
-            |asked: Vec<(FacetOf, usize)>, among: Option<&RoaringBitmap>| -> Vec<(FacetOf, FacetCounts)> {
-                let one = |(of, most): (FacetOf, usize)| {
-                    let counts = items.facet(among, &of, most);
-                    (of, counts)
-                };
-                asked.into_iter().map(one).collect()
-            };
+        let facets = counts(rounds, facets, |of, most| items.facet(passing.as_ref(), of, most));
+        let shown =
+            if result_facets.is_empty() { ItemIndex::default() } else { items.index_of(&result_slots) };
+        let result_facets = counts(rounds, result_facets, |of, most| shown.facet(None, of, most));
         let (matches, groups) = match groups {
             Some(groups) => (Vec::new(), Some(grouped(matches, groups))),
             None => (matches, None),
@@ -288,8 +290,8 @@ impl AnswerContext {
             matches,
             groups,
             next,
-            facets: count(facets, passing.as_ref()),
-            result_facets: count(result_facets, Some(&result_slots)),
+            facets,
+            result_facets,
             show_fields,
             items_passing: passing.map_or(items.len() as u64, |slots| slots.len()),
             weights: terms.iter().map(|t| (t.head.name().to_owned(), t.term.weight)).collect(),
@@ -324,6 +326,20 @@ fn matches(
         explanation: explain.then(|| explain::explain(terms, &hit.terms, attributes)),
     });
     Ok(matches.collect())
+}
+
+/// What was asked to be counted, with the counts. Those of a search that is abandoned mean nothing.
+fn counts(
+    rounds: &Rounds<'_>,
+    asked: Vec<(FacetOf, usize)>,
+    facet: impl Fn(&FacetOf, usize) -> FacetCounts,
+) -> Vec<(FacetOf, FacetCounts)> {
+    let goes_on = |_: &(FacetOf, usize)| !rounds.is_abandoned();
+    let one = |(of, most): (FacetOf, usize)| {
+        let counts = facet(&of, most);
+        (of, counts)
+    };
+    asked.into_iter().take_while(goes_on).map(one).collect()
 }
 
 /// Matches that stand group by group, taken apart.

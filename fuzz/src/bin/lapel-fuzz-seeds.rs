@@ -110,6 +110,33 @@ fn item(id: &str) -> v1::UpsertItemsRequest {
     }
 }
 
+/// An update of one field and one label of the item that is there.
+fn update() -> v1::UpsertItemsRequest {
+    let price = v1::FieldValue { kind: Some(v1::field_value::Kind::Number(2.0)) };
+    let paths = vec!["fields.price".into(), "labels.color".into()];
+    v1::UpsertItemsRequest {
+        fields: BTreeMap::from([("price".into(), price)]),
+        update_mask: Some(prost_types::FieldMask { paths }),
+        signatures: Vec::new(),
+        ..item("g0")
+    }
+}
+
+fn facets() -> Vec<v1::FacetRequest> {
+    let bound = |number| v1::FieldValue { kind: Some(v1::field_value::Kind::Number(number)) };
+    let label = v1::FacetRequest {
+        of: Some(v1::facet_request::Of::Attribute("color".into())),
+        ..v1::FacetRequest::default()
+    };
+    let field = v1::FacetRequest {
+        of: Some(v1::facet_request::Of::Field("price".into())),
+        bounds: vec![bound(1.0), bound(2.0)],
+        allow_unknown: true,
+        ..v1::FacetRequest::default()
+    };
+    vec![label, field]
+}
+
 fn catalog() -> Vec<Named> {
     let picture = v1::UpsertItemsRequest { image: b"\xff\xd8\xff\xd9".to_vec(), ..item("x") };
     let only = v1::UpsertItemsRequest { labels_only: true, signatures: Vec::new(), ..item("g0") };
@@ -123,8 +150,17 @@ fn catalog() -> Vec<Named> {
     };
     let exported = v1::ExportItemsRequest { after: "g0".into(), no_images: true, in_pieces: true };
     let stats = v1::CatalogStatsRequest { page_size: 1, page_token: "color\nred".into() };
+    let counted = v1::CountItemsRequest { filter: Some(tree()), facets: facets() };
+    let dropped = v1::DeleteItemsByFilterRequest {
+        filter: Some(tree()),
+        expected_items: Some(1),
+        request_id: "rc".into(),
+        ..v1::DeleteItemsByFilterRequest::default()
+    };
     vec![
-        ("CatalogService/UpsertItems", streamed(&[one(&item("x")), one(&only)])),
+        ("CatalogService/UpsertItems", streamed(&[one(&item("x")), one(&only), one(&update())])),
+        ("CatalogService/CountItems", one(&counted)),
+        ("CatalogService/DeleteItemsByFilter", one(&dropped)),
         ("CatalogService/UpsertItems", streamed(&[one(&picture)])),
         ("CatalogService/UpsertItemsStream", streamed(&[one(&upload)])),
         ("CatalogService/GetItem", one(&v1::GetItemRequest { id: "g0".into() })),
@@ -143,6 +179,9 @@ fn feedback() -> Vec<Named> {
         query: by_item("g0", 1).query,
         manipulations: vec![set("color", "red")],
         filters: vec![filter()],
+        filter: Some(tree()),
+        unwanted_ids: vec!["g3".into()],
+        show_fields: vec!["price".into()],
         k: 2,
         explain: true,
         ..v1::PersonaliseRequest::default()
@@ -235,7 +274,26 @@ fn searches() -> Vec<Named> {
         explain: true,
         exact: true,
         distance_max: Some(2.5),
+        filter: Some(tree()),
+        facets: facets(),
+        result_facets: facets(),
+        show_fields: vec!["price".into()],
         ..by_item("g0", 3)
+    };
+    let grouped = v1::SearchRequest {
+        group_by: Some(v1::Grouping { field: "price".into(), results_max: 2 }),
+        offset: 1,
+        ..by_item("g0", 2)
+    };
+    let diverse =
+        v1::SearchRequest { diversity: Some(v1::Diversity { relevance: 0.5, pool: 5 }), ..by_item("g0", 2) };
+    let paged = v1::SearchRequest { paged: true, page_token: vec![1, 2, 3, 4, 5, 6], ..by_item("g0", 2) };
+    let suggested = v1::SuggestRequest {
+        query: by_item("g0", 1).query,
+        manipulations: vec![set("color", "red")],
+        filter: Some(tree()),
+        keep: vec!["collar".into()],
+        suggestions_max: 5,
     };
     let signatures = v1::SignatureSet { signatures: vec![signature()] };
     let by_signature = v1::SearchRequest {
@@ -253,6 +311,10 @@ fn searches() -> Vec<Named> {
         ("SearchService/Describe", one(&described)),
         ("SearchService/Search", one(&rich)),
         ("SearchService/Search", one(&by_signature)),
+        ("SearchService/Search", one(&grouped)),
+        ("SearchService/Search", one(&diverse)),
+        ("SearchService/Search", one(&paged)),
+        ("SearchService/Suggest", one(&suggested)),
         ("SearchService/Search", one(&by_image(b"\x89PNG\r\n\x1a\n".to_vec(), 2))),
         ("SearchService/SearchBatch", one(&v1::SearchBatchRequest { requests: vec![rich, by_signature] })),
     ]

@@ -305,7 +305,12 @@ impl Header {
     fn read(columns: &csv::StringRecord, key: Key) -> Result<Self, TableFault> {
         let plain = |column: &str| {
             let known = NO_ATTRIBUTES.into_iter().find(|known| column.eq_ignore_ascii_case(known));
-            known.unwrap_or(column).to_owned()
+            match column.get(..FIELD.len()) {
+                Some(start) if start.eq_ignore_ascii_case(FIELD) => {
+                    format!("{FIELD}{}", &column[FIELD.len()..])
+                }
+                Some(_) | None => known.unwrap_or(column).to_owned(),
+            }
         };
         let columns: Vec<String> = columns.iter().map(plain).collect();
         let mut seen = HashSet::new();

@@ -134,7 +134,10 @@ impl Signatures for LocalSignatures {
     ) -> Vec<Result<SignatureAnswer, SignaturesError>> {
         let (mut ready, mut answers) = (Vec::new(), Vec::with_capacity(queries.len()));
         for (at, query) in queries.iter().enumerate() {
-            match self.bind(query) {
+            // A filter is work on the whole catalogue, too; answers of an abandoned search mean nothing.
+            let bound =
+                if (budget.is_abandoned)() { Err(SignaturesError::NoTerms) } else { self.bind(query) };
+            match bound {
                 Ok(bound) => ready.push((at, bound)),
                 Err(error) => answers.push((at, Err(error))),
             }
@@ -178,11 +181,17 @@ fn check_dimension(column: &SignatureColumn, vector: &[f32]) -> Result<(), Signa
     Err(SignaturesError::Dimension { column: column.key().to_string(), found, wanted })
 }
 
+fn relabels(change: &Change<'_>) -> bool {
+    change.before.map(|facts| facts.labels) != change.after.map(|facts| facts.labels)
+}
+
 /// Applies a change to one column, and returns what its slot held.
 fn write(column: &mut SignatureColumn, change: &Change<'_>, slot: Slot) -> Option<Vec<f32>> {
     let (NewSignatures::Only(given) | NewSignatures::Also(given)) = change.signatures;
     let given = given.iter().find(|(key, _)| **key == **column.key()).map(|(_, values)| values.as_slice());
     match (change.signatures, given) {
+        // An update of a price copies no signature.
+        (NewSignatures::Also(_), None) if !relabels(change) => None,
         (NewSignatures::Also(_), None) => column.get(slot).map(std::borrow::Cow::into_owned),
         (NewSignatures::Only(_) | NewSignatures::Also(_), given) => column.set(slot, given),
     }

@@ -172,7 +172,11 @@ impl Numbers {
 
     /// Slots of these keys; `present` are those of all entries.
     pub(crate) fn any_of(&self, keys: impl Iterator<Item = u64>, present: &RoaringBitmap) -> RoaringBitmap {
-        gathered(keys.flat_map(move |key| self.slices(key, key)), present)
+        // Each key once: a request may name one many times, and each may have all slots.
+        let mut keys: Vec<u64> = keys.collect();
+        keys.sort_unstable();
+        keys.dedup();
+        gathered(keys.into_iter().flat_map(move |key| self.slices(key, key)), present)
     }
 
     /// Counts the entries whose slots pass, by ascending bounds.

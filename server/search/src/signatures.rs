@@ -135,7 +135,7 @@ pub enum NewSignatures<'a> {
 pub struct Replaced {
     /// The column's key.
     pub column: Arc<str>,
-    /// By change: the signature that the item had before it.
+    /// By change: the signature that the item had before it; `None`, too, where neither that nor the labels change.
     pub signatures: Vec<Option<Vec<f32>>>,
 }
 

@@ -169,7 +169,7 @@ fn attainable(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
     let wanted: Vec<(&str, &str)> = wanted.iter().map(|(head, label)| (&**head, &**label)).collect();
     for filter in [Filter::default(), tree()] {
         let passing = snapshot.items().passing(&filter);
-        for count in [2, heads] {
+        for count in [heads.min(2), heads] {
             let attained = snapshot.items().attainable(passing.as_ref(), &wanted[..count]);
             let took = median(|| {
                 black_box(snapshot.items().attainable(passing.as_ref(), &wanted[..count]));

@@ -131,6 +131,15 @@ impl<'a> Items<'a> {
         slots.filter_map(|slot| self.get(slot)).collect()
     }
 
+    /// An index of the items in some slots alone, in which few are counted faster than among all.
+    #[must_use]
+    pub fn index_of(self, slots: &RoaringBitmap) -> ItemIndex {
+        ItemIndex::of(slots.iter().map(|slot| {
+            let item = self.get(slot)?;
+            Some((item.id.clone(), item.facts()))
+        }))
+    }
+
     /// How many items pass.
     #[must_use]
     pub fn count(self, filter: &Filter) -> u64 {

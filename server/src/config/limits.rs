@@ -44,6 +44,8 @@ pub struct Limits {
     pub item_fields_max: usize,
     /// Most different fields that the items of the catalogue have.
     pub fields_max: usize,
+    /// Most items that one deletion by filter takes: other writes wait until it is durable.
+    pub delete_items_max: usize,
     /// Most keywords in one field of an item.
     pub keywords_max: usize,
     /// Most versions of heads that are not retired.
@@ -169,6 +171,7 @@ impl Default for Limits {
             item_labels_max: 100,
             item_fields_max: 100,
             fields_max: 256,
+            delete_items_max: 100_000,
             keywords_max: 100,
             heads_max: 64,
             head_ms_max: 100,

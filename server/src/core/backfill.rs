@@ -5,10 +5,10 @@ use crate::catalogue::{Column, Computing, Item, Slot, Snapshot};
 use crate::engine::Priority;
 use crate::error::Error;
 use crate::life::{HeadState, HeadStatus, Progress, Purpose, Skip};
-use crate::store::StoreError;
+use crate::store::{ContentId, StoreError};
 use futures_util::future::join_all;
 use lapel_heads::{Embedding, Head, Signature};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,12 @@ const BATCH: usize = 64;
 /// Before a step that the store refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Items that were tried and gave no signature, by address; kept alive, so that no other can take it.
-pub(crate) type Tried = HashMap<usize, (Arc<Item>, Skip)>;
+/// Items that were tried and gave no signature, each with the picture that it had: what else is written of it, its price,
+/// say, changes nothing about that.
+pub(crate) type Tried = HashSet<(Arc<str>, Option<ContentId>)>;
 
-/// Tells an item from every other that is alive; a replaced item has another address.
-pub(crate) fn address(item: &Arc<Item>) -> usize {
-    Arc::as_ptr(item) as usize
+fn pictured(item: &Item) -> (Arc<str>, Option<ContentId>) {
+    (item.id.clone(), item.record.image)
 }
 
 /// An item with the signatures that were computed for it, by head key.
@@ -109,7 +109,7 @@ impl Backfill<'_> {
                     if let Some(skip) = found.skip {
                         tracing::warn!(item = %found.item.id, reason = skip.name(), "no signature for this item");
                         *progress.skipped.entry(skip).or_insert(0) += 1;
-                        tried.insert(address(&found.item), (found.item.clone(), skip));
+                        tried.insert(pictured(&found.item));
                     }
                 }
                 progress.per_second = progress.done as f64 / started.elapsed().as_secs_f64().max(1e-3);
@@ -260,7 +260,7 @@ fn todo(snapshot: &Snapshot, keys: &[String], tried: &Tried) -> Vec<(Slot, Arc<I
     for column in keys.iter().filter_map(|key| snapshot.column_of_key(key)) {
         for slot in snapshot.computable(column) {
             let item = snapshot.items().get(slot);
-            if let Some(item) = item.filter(|item| !tried.contains_key(&address(item))) {
+            if let Some(item) = item.filter(|item| !tried.contains(&pictured(item))) {
                 slots.insert(slot, item.clone());
             }
         }

@@ -142,7 +142,7 @@ impl<'a> Batch<'a> {
         let items = predicted.as_ref().unwrap_or(self.before).items();
         let passing = items.passing(filter);
         let slots = passing.as_ref().unwrap_or(items.live());
-        check_count(slots.len(), expected)?;
+        check_count(slots.len(), expected, self.limits.delete_items_max)?;
         let mut ids: Vec<Arc<str>> =
             slots.iter().filter_map(|slot| items.get(slot)).map(|item| item.id.clone()).collect();
         ids.sort_unstable();
@@ -195,7 +195,10 @@ impl<'a> Batch<'a> {
         self.kinds.check(&fields, &mut faults);
         let labels = parts.labels.merged(&there.labels, labels);
         let fields = parts.fields.merged(&there.fields, fields);
-        check_counts((labels.len(), fields.len()), self.limits, &mut faults);
+        // An item from before a limit was lowered is still updated, as long as it does not grow.
+        let grown = |now: usize, before: usize| if now > before { now } else { 0 };
+        let counts = (grown(labels.len(), there.labels.len()), grown(fields.len(), there.fields.len()));
+        check_counts(counts, self.limits, &mut faults);
         faults.end()?;
         let mut signatures = Vec::with_capacity(given.len());
         for (name, values) in given {

@@ -83,7 +83,13 @@ pub(super) fn deleted_by_filter(outcome: Outcome) -> Option<DeletedWhere> {
 ///
 /// # Errors
 /// [`Error::Precondition`] (`COUNT_DIFFERS`).
-pub(crate) fn check_count(passing: u64, expected: Option<u64>) -> Result<(), Error> {
+pub(crate) fn check_count(passing: u64, expected: Option<u64>, most: usize) -> Result<(), Error> {
+    if passing > most as u64 {
+        let message = format!(
+            "{passing} items pass the filter, and one deletion takes up to {most}; narrow the filter"
+        );
+        return Err(Error::Precondition { reason: "TOO_MANY_ITEMS", message });
+    }
     match expected {
         Some(expected) if expected != passing => {
             let message = format!("{passing} items pass the filter, and {expected} are expected");

@@ -24,6 +24,8 @@ pub(super) struct Asked {
     pub(super) explain: bool,
     pub(super) distance_max: Option<f64>,
     pub(super) show_fields: Vec<String>,
+    /// Whether it is of a page behind the first: what its filters name may have gone since.
+    pub(super) goes_on: bool,
 }
 
 /// A query before it costs anything: a photo is embedded only where nothing else is wrong.
@@ -55,6 +57,7 @@ impl Asked {
             explain,
             distance_max,
             show_fields,
+            goes_on,
         } = self;
         let config = &services.core.config;
         let limits = &config.limits;
@@ -72,7 +75,7 @@ impl Asked {
         fits("exclude_ids", exclude_ids.len(), limits, faults);
         // Neither are fields that no item has: they come and go with the items.
         fits("show_fields", show_fields.len(), limits, faults);
-        let filter = filters::filter(snapshot, config, filters, filter, faults);
+        let filter = filters::filter_of_page(snapshot, config, (filters, filter, goes_on), faults);
         let mut edits = Edits::default();
         if fits("manipulations", manipulations.len(), limits, faults) {
             let wanted = manipulations.into_iter().map(manipulation).collect();
@@ -144,6 +147,7 @@ impl Services {
             explain,
             distance_max,
             show_fields,
+            goes_on,
         };
         let (likeness, spec) = asked.check(self, snapshot, 1, &mut faults).await?;
         // A page behind the first has the weights of the first, wherever those came from.

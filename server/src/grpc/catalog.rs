@@ -132,7 +132,15 @@ impl CatalogService for Services {
             let filter = filters::filter(&snapshot, &core.config, listed, filter, &mut faults);
             faults.end()?;
             let found = snapshot.items().list(&filter, &page_token, size + 1, is_abandoned).into_iter();
-            let found: Vec<v1::Item> = found.map(|item| convert::item(&snapshot, item)).collect();
+            // No more than a page and one item is made: items may be large.
+            let mut bytes = 0;
+            let fits = |item: &v1::Item| {
+                let is_open = bytes <= paging::PAGE_BYTES;
+                bytes += item.encoded_len();
+                is_open
+            };
+            let found: Vec<v1::Item> =
+                found.map(|item| convert::item(&snapshot, item)).take_while(fits).collect();
             let (items, next_page_token) = paging::cut(found, size, |item| item.id.clone());
             Ok::<_, Error>(v1::ListItemsResponse { items, next_page_token })
         });

@@ -174,6 +174,7 @@ impl Services {
             explain,
             distance_max,
             show_fields,
+            goes_on: false,
         };
         let (likeness, spec) = asked.check(self, &snapshot, 0, &mut faults).await?;
         // Also where the picks give the weights: a name that is not there is a slip.
@@ -194,7 +195,7 @@ impl Services {
             Some(likeness) => (picks.beside(self.embedded(&snapshot, likeness).await?, &edited), PICKS_SHARE),
             None => (picks.view(), 1.0),
         };
-        let mut spec = SearchSpec { weighting, ..spec };
+        let mut spec = SearchSpec { weighting, no_attainability: true, ..spec };
         spec.exclude.extend(unwanted_ids);
         let answer = self.core.search(&snapshot, view, spec).await?;
         // Also without results to show, the weights are those that a search would use.

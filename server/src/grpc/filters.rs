@@ -27,7 +27,17 @@ pub(super) fn filter(
     tree: Option<v1::Filter>,
     faults: &mut Faults,
 ) -> Filter {
-    let mut reader = Reader { snapshot, config, faults };
+    filter_of_page(snapshot, config, (listed, tree, false), faults)
+}
+
+/// As [`filter`]; of a page behind the first (`goes_on`) what is named may be missing: it was there when the pages began.
+pub(super) fn filter_of_page(
+    snapshot: &Snapshot,
+    config: &Config,
+    (listed, tree, goes_on): (Vec<v1::LabelFilter>, Option<v1::Filter>, bool),
+    faults: &mut Faults,
+) -> Filter {
+    let mut reader = Reader { snapshot, config, goes_on, faults };
     let listed = Filter::All(reader.listed(listed));
     match tree {
         Some(tree) => listed.and(reader.tree(tree)),
@@ -39,6 +49,7 @@ pub(super) fn filter(
 struct Reader<'a> {
     snapshot: &'a Snapshot,
     config: &'a Config,
+    goes_on: bool,
     faults: &'a mut Faults,
 }
 
@@ -82,7 +93,8 @@ impl Reader<'_> {
                 self.label(&format!("{path}.label"), asked, self.config.limits.filter_values_max)
             }
             Some(Node::Field(asked)) => self.field(&format!("{path}.field"), asked),
-            Some(Node::Predicted(asked)) => {
+            Some(Node::Predicted(mut asked)) => {
+                asked.allow_unknown |= self.goes_on;
                 let most = self.config.limits.filter_values_max;
                 predicted::condition(self.snapshot, &format!("{path}.predicted"), asked, most, self.faults)
             }
@@ -120,7 +132,7 @@ impl Reader<'_> {
             self.faults.refuse(path, wrong);
             return Filter::default();
         }
-        if !allow_unknown {
+        if !(allow_unknown || self.goes_on) {
             check_labels(self.snapshot, path, (attribute.as_str(), labels.as_slice()), self.faults);
         }
         match exists {
@@ -137,7 +149,7 @@ impl Reader<'_> {
             return Filter::default();
         }
         let declared = &self.config.catalog.fields;
-        let kind = if allow_unknown {
+        let kind = if allow_unknown || self.goes_on {
             field_kind(self.snapshot, declared, &field)
         } else {
             let named = format!("{path}.field");

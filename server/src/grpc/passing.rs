@@ -74,7 +74,7 @@ impl Services {
             }
             let items = snapshot.items();
             let passing = items.count(&filter);
-            check_count(passing, expected_items)?;
+            check_count(passing, expected_items, core.config.limits.delete_items_max)?;
             let first = items.list(&filter, "", FIRST_IDS, is_abandoned).into_iter();
             let first_ids = first.map(|item| item.id.to_string()).collect();
             Ok::<_, Error>((filter, Some(DeletedWhere { items: passing, first_ids })))

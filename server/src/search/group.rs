@@ -9,14 +9,16 @@ use super::rounds::{Rounds, added};
 use crate::error::Error;
 use lapel_search::{Filter, Plan, SignatureAnswer, SignatureHit, SignatureQuery};
 use lapel_values::{FieldKind, FieldValue};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// Hits of the first round for each group that is wanted.
 const HITS_A_GROUP: usize = 4;
 /// Items of all wanted groups up to which one search brings all of them.
 const MEMBERS_MAX: u64 = 4096;
-/// Groups that are searched in one pass.
-const PASS_GROUPS: usize = 64;
+/// Groups that are searched in one pass: as many queries as the engine's own passes share. Each has its own copy of the
+/// filter, which may be large.
+const PASS_GROUPS: usize = 8;
 
 /// Results that share a value of a field are one group; an item without a value is a group of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +94,16 @@ pub(super) fn groups(
         plan = added(plan, answer.plan);
         known.take(rounds, answer.hits);
     }
+    // A plan that is not exact may bring in a later round what it passed over before.
+    known.found.sort_by(by_best);
     Ok((known.found, plan))
+}
+
+fn by_best(a: &FoundGroup, b: &FoundGroup) -> Ordering {
+    match (a.hits.first(), b.hits.first()) {
+        (Some(a), Some(b)) => a.distance.total_cmp(&b.distance).then_with(|| a.id.cmp(&b.id)),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    }
 }
 
 /// Brings each group to the number of results that is wanted, where it has so many; returns what that took.
@@ -127,11 +138,12 @@ pub(super) fn complete(
             }
         }
     }
-    for group in groups {
+    for group in &mut *groups {
         group.hits.sort_by(|a, b| a.distance.total_cmp(&b.distance).then_with(|| a.id.cmp(&b.id)));
         group.hits.dedup_by(|a, b| a.id == b.id);
         group.hits.truncate(grouping.results_max);
     }
+    groups.sort_by(by_best);
     Ok(plan)
 }
 
@@ -153,16 +165,16 @@ fn members(
         together.k = (count as usize).max(1);
         return Ok(vec![rounds.search(&together)?]);
     }
-    let queries: Vec<SignatureQuery> =
-        values.into_iter().map(|value| of(vec![value], grouping.results_max)).collect();
-    let mut answers = Vec::with_capacity(queries.len());
-    for queries in queries.chunks(PASS_GROUPS) {
-        if rounds.is_abandoned() {
-            break;
+    let mut answers = Vec::with_capacity(values.len());
+    let mut values = values.into_iter();
+    loop {
+        let pass = values.by_ref().take(PASS_GROUPS).map(|value| of(vec![value], grouping.results_max));
+        let pass: Vec<SignatureQuery> = pass.collect();
+        if pass.is_empty() || rounds.is_abandoned() {
+            return Ok(answers);
         }
-        answers.extend(rounds.search_all(queries)?);
+        answers.extend(rounds.search_all(&pass)?);
     }
-    Ok(answers)
 }
 
 /// Groups that were met so far.

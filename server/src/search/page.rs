@@ -17,6 +17,9 @@ const LENGTH_TOLERANCE: f64 = 0.01;
 /// How far the sum of weights may be from the number of heads, as a share of that.
 const WEIGHTS_TOLERANCE: f64 = 1e-6;
 
+/// Hits up to which a page is looked for: what a limit on all pages lets through, and many items that came before it since.
+const HITS_MAX: usize = 1 << 17;
+
 /// A search of which one page is asked for.
 #[derive(Clone, Debug)]
 pub struct Paging {
@@ -142,6 +145,12 @@ pub(super) fn page(
     };
     let mut hits = behind(hits);
     while hits.len() <= k && was_full && asked < rounds.snapshot.items().len() && !rounds.is_abandoned() {
+        if asked >= HITS_MAX {
+            return Err(Error::Precondition {
+                reason: "PAGE_EXPIRED",
+                message: "too much was written before this page since the first one; search anew".to_owned(),
+            });
+        }
         asked = rounds.at_most_all(asked.saturating_mul(2));
         let answer = rounds.search(&SignatureQuery { k: asked, ..query.clone() })?;
         was_full = answer.hits.len() >= asked;

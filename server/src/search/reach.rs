@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// Changes of each kind that are told. More are of no use to a shopper, and each costs a search for its best item.
 const CHANGES_MAX: usize = 16;
 
+/// Changes whose best items are searched in one pass: each has its own copy of the filter, which may be large.
+const PASS_CHANGES: usize = 8;
+
 /// Whether the wanted labels can be had together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attainability {
@@ -99,8 +102,11 @@ pub(super) fn attainability(
         k: 1,
         ..SignatureQuery::default()
     };
-    let queries: Vec<SignatureQuery> = concessions.iter().map(after).collect();
-    let best = best_items(snapshot, &queries, budget)?;
+    let mut best = Vec::with_capacity(concessions.len());
+    for pass in concessions.chunks(PASS_CHANGES) {
+        let queries: Vec<SignatureQuery> = pass.iter().map(after).collect();
+        best.extend(best_items(snapshot, &queries, budget)?);
+    }
     // Another engine may not know an item yet.
     let found = concessions
         .into_iter()

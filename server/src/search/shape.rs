@@ -48,7 +48,7 @@ impl Shape {
         let window = self.offset.saturating_add(self.k);
         let most = items.max(1);
         match &self.form {
-            Form::List => window,
+            Form::List => window.min(most),
             Form::Groups(_) => Grouping::first_hits(window).min(most),
             Form::Diverse(diversity) => diversity.pool.max(window).min(most),
             Form::Page(paging, _) => page::first_hits(paging, self.k).min(most),

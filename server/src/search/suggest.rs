@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 /// Edits whose best item is looked for: those that lead to most items.
 const CANDIDATES_MAX: usize = 200;
 
+/// Candidates that are searched in one pass: each has its own copy of the filter, which may be large.
+const PASS_CANDIDATES: usize = 8;
+
 /// The attribute that is kept where a request names none.
 const KEPT: &str = "category";
 
@@ -101,19 +104,21 @@ pub fn suggest(
         keep.into_iter().filter(|attribute| !edits.changes(attribute)).filter_map(shown).collect();
     let candidates = candidates(snapshot, &view, (&edits, &kept, &filter), items_min);
     let effects = edits.apply(snapshot, &mut view, items_min);
-    let mut queries = Vec::with_capacity(candidates.len());
-    for candidate in &candidates {
-        let carried = required(&edits, &kept, &candidate.manipulation.attribute);
-        let carried = carried.chain([candidate.manipulation.pair()]);
-        let filter = filter.clone().and(Filter::carrying(carried));
-        queries.push(edited(
-            snapshot,
-            (view.clone(), effects.clone()),
-            (&candidate.edit, filter),
-            items_min,
-        )?);
+    let mut best = Vec::with_capacity(candidates.len());
+    for pass in candidates.chunks(PASS_CANDIDATES) {
+        if (budget.is_abandoned)() {
+            break;
+        }
+        let mut queries = Vec::with_capacity(pass.len());
+        for candidate in pass {
+            let carried = required(&edits, &kept, &candidate.manipulation.attribute);
+            let carried = carried.chain([candidate.manipulation.pair()]);
+            let filter = filter.clone().and(Filter::carrying(carried));
+            let parts = (view.clone(), effects.clone());
+            queries.push(edited(snapshot, parts, (&candidate.edit, filter), items_min)?);
+        }
+        best.extend(best_items(snapshot, &queries, budget)?);
     }
-    let best = best_items(snapshot, &queries, budget)?;
     let found = candidates.into_iter().zip(best).filter_map(|(candidate, best)| {
         let Candidate { manipulation, edit: _, items } = candidate;
         Some(Suggestion { manipulation, items, best: best? })

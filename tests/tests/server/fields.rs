@@ -3,8 +3,8 @@
 use crate::shop::{all, field, integer, keyword, keywords, moment, number, started, value};
 use lapel_client::{Client, v1};
 use lapel_render::render;
-use lapel_tests::by_item;
 use lapel_tests::model::exported;
+use lapel_tests::{TestServer, by_item, external_bundle};
 use std::collections::BTreeMap;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -236,6 +236,30 @@ async fn a_deletion_by_filter_says_first_what_it_would_delete() {
     let status = client.catalog.delete_items_by_filter(dry).await.expect_err("refused");
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(count(&mut client).await, 151);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_deletion_by_filter_takes_no_more_than_the_limit() {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.clear();
+        config.limits.delete_items_max = 5;
+    })
+    .await;
+    let mut client = server.client().await;
+    client.register_bundle(&external_bundle("mood", 4, &["calm"])).await.expect("registered");
+    let priced = |n: u32| item(&format!("i{n:03}"), &[("price", number(f64::from(n)))]);
+    store(&mut client, (0..10).map(priced).collect()).await;
+    for (price, dry_run) in [(6.0, true), (6.0, false)] {
+        let filter = Some(below(price));
+        let request = v1::DeleteItemsByFilterRequest { filter, dry_run, ..Default::default() };
+        let status = client.catalog.delete_items_by_filter(request).await.expect_err("refused");
+        let reason = status.get_error_details().error_info().map(|info| info.reason.clone());
+        assert_eq!((status.code(), reason.as_deref()), (Code::FailedPrecondition, Some("TOO_MANY_ITEMS")));
+    }
+    let filter = Some(below(5.0));
+    let request = v1::DeleteItemsByFilterRequest { filter, ..Default::default() };
+    assert_eq!(client.catalog.delete_items_by_filter(request).await.expect("deleted").into_inner().items, 5);
     server.finish().await;
 }
 

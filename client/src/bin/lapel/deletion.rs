@@ -15,7 +15,7 @@ pub(crate) struct Options {
     #[arg(required_unless_present = "expression")]
     ids: Vec<String>,
     /// Delete all items that pass this filter in one step, as in `price > 500 and not in_stock = true`. What would go is
-    /// counted first, and nothing is deleted where other items pass by then.
+    /// counted first, and nothing is deleted where another number of items passes by then.
     #[arg(long = "where", value_name = "EXPRESSION", conflicts_with = "ids")]
     expression: Option<String>,
     /// Say only what would be deleted.

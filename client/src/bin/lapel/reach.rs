@@ -14,7 +14,7 @@ pub(crate) fn lines(
     };
     let all: Vec<String> =
         wanted.iter().map(|wanted| format!("{} = {}", wanted.attribute, wanted.label)).collect();
-    let mut lines = vec![format!("No item has all of: {}", all.join(", "))];
+    let mut lines = vec![format!("No item that passes has all of: {}", all.join(", "))];
     lines.extend(attainability.changes.iter().map(|change| format!("  closest: {}", way(change))));
     if attainability.changes.is_empty() {
         lines.push("  and none has any part of it".to_owned());
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(
             lines(&wanted, Some(&none)),
             [
-                "No item has all of: color = red, collar = polo",
+                "No item that passes has all of: color = red, collar = polo",
                 "  closest: give up collar = polo (12 items, best a)",
                 "  closest: color = wine in place of red (1 item, best b; 0.31 apart)",
             ]

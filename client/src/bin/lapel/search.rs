@@ -41,8 +41,9 @@ pub(crate) struct Options {
 /// How results are grouped, spread and passed over.
 #[derive(Args)]
 struct Pages {
-    /// One result for each value of a field, as in `--group-by product`; -k is then the number of groups.
-    #[arg(long, value_name = "FIELD", conflicts_with = "diverse")]
+    /// One result for each value of a field, as in `--group-by product`; -k is then the number of groups, and --offset
+    /// passes over groups.
+    #[arg(long, value_name = "FIELD", conflicts_with_all = ["diverse", "page", "pages"])]
     group_by: Option<String>,
     /// Results a group.
     #[arg(long, value_name = "NUMBER", requires = "group_by")]
@@ -56,7 +57,7 @@ struct Pages {
     /// Results to pass over at the beginning.
     #[arg(long, value_name = "NUMBER", default_value_t = 0, conflicts_with_all = ["page", "pages"])]
     offset: u32,
-    /// Go on behind a page: what the same search said for its next one.
+    /// Go on behind a page: what the same search said for its next one. Its results are numbered from 1 again.
     #[arg(long, value_name = "TOKEN")]
     page: Option<String>,
     /// Pages of -k results to fetch; the token of the page behind them is told.
@@ -234,10 +235,17 @@ async fn pages(
         }
         let page_token = std::mem::take(&mut whole.next_page_token);
         // The token holds what the query was seen as: its picture need not be sent again.
-        let next = v1::SearchRequest { query: None, page_token, ..request.clone() };
-        let page = client.search.search(next).await?.into_inner();
+        let next = v1::SearchRequest { query: None, page_token: page_token.clone(), ..request.clone() };
+        let page = match client.search.search(next).await {
+            Ok(page) => page.into_inner(),
+            // What has come is not lost: pages have an end, and may expire.
+            Err(status) => {
+                output::note(format!("no further page: {}", status.message()));
+                whole.next_page_token = page_token;
+                break;
+            }
+        };
         whole.results.extend(page.results);
-        whole.groups.extend(page.groups);
         whole.next_page_token = page.next_page_token;
     }
     Ok(whole)

@@ -51,7 +51,7 @@ async fn all_that_pass(
     let filter = asked::filter(expression, &known)?;
     let item = setting(set, &known)?;
     // Before anything is written: an update may change what passes.
-    let mut drafts = Vec::new();
+    let mut ids = Vec::new();
     let mut page_token = String::new();
     loop {
         let request = v1::ListItemsRequest {
@@ -61,16 +61,17 @@ async fn all_that_pass(
             ..v1::ListItemsRequest::default()
         };
         let page = client.catalog.list_items(request).await?.into_inner();
-        drafts.extend(page.items.into_iter().map(|found| {
-            let item = v1::UpsertItemsRequest { id: found.id, ..item.clone() };
-            Draft { item, image: None }
-        }));
+        ids.extend(page.items.into_iter().map(|found| found.id));
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;
         }
     }
-    let mut upload = Upload::new(client, Purpose::Update, None, drafts.len())?;
+    let mut upload = Upload::new(client, Purpose::Update, None, ids.len())?;
+    let drafts = ids.into_iter().map(|id| {
+        let item = v1::UpsertItemsRequest { id, ..item.clone() };
+        Draft { item, image: None }
+    });
     let sent = send(&mut upload, drafts).await;
     upload.finish(sent, json)
 }
@@ -81,16 +82,21 @@ fn setting(set: &[String], known: &Known) -> anyhow::Result<v1::UpsertItemsReque
     for text in set {
         let (name, value) = text.split_once('=').with_context(|| format!("{text:?} lacks a \"=\""))?;
         let value = value.trim();
-        match known.resolve(name.trim()).map_err(anyhow::Error::msg)? {
+        let named = known.resolve(name.trim()).map_err(anyhow::Error::msg)?;
+        let path = match &named {
+            Named::Field(field, _) => format!("fields.{field}"),
+            Named::Label(attribute) => format!("labels.{attribute}"),
+        };
+        ensure!(!paths.contains(&path), "{} is set twice", name.trim());
+        paths.push(path);
+        match named {
             Named::Field(field, kind) => {
-                paths.push(format!("fields.{field}"));
                 if !value.is_empty() {
                     let value = read_value(kind, value).map_err(|why| anyhow!("{text}: {why}"))?;
                     item.fields.insert(field, value);
                 }
             }
             Named::Label(attribute) => {
-                paths.push(format!("labels.{attribute}"));
                 if !value.is_empty() {
                     item.labels.insert(attribute, value.to_owned());
                 }
@@ -135,7 +141,7 @@ async fn from_table(client: &mut Client, file: &Path, clear_empty: bool, json: b
     upload.finish(sent, json)
 }
 
-async fn send(upload: &mut Upload<'_>, drafts: Vec<Draft>) -> anyhow::Result<()> {
+async fn send(upload: &mut Upload<'_>, drafts: impl IntoIterator<Item = Draft>) -> anyhow::Result<()> {
     for draft in drafts {
         upload.add(draft).await?;
     }
@@ -194,6 +200,8 @@ mod tests {
         for unsound in ["price", "price=cheap", "size=5"] {
             assert!(setting(&[unsound.to_owned()], &known).is_err(), "{unsound}");
         }
+        let twice = ["price=5".to_owned(), "field.price=".to_owned()];
+        assert!(setting(&twice, &known).expect_err("refused").to_string().contains("set twice"));
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn next_searches(
     }
 }
 
-/// Weights of wanted and unwanted picks, as the server computes them.
+/// Weights of wanted and unwanted picks, as the server computes them where no signature lacks.
 fn contrast(signatures: &Signatures, wanted: &[usize], unwanted: &[usize]) -> Vec<f32> {
     let of = |part: usize| {
         let range = signatures.range(part);
