@@ -86,6 +86,7 @@ fn setting(set: &[String], known: &Known) -> anyhow::Result<v1::UpsertItemsReque
         let path = match &named {
             Named::Field(field, _) => format!("fields.{field}"),
             Named::Label(attribute) => format!("labels.{attribute}"),
+            Named::Predicted(_) => bail!("{text}: what heads see is not set; label.NAME is"),
         };
         ensure!(!paths.contains(&path), "{} is set twice", name.trim());
         paths.push(path);
@@ -96,12 +97,11 @@ fn setting(set: &[String], known: &Known) -> anyhow::Result<v1::UpsertItemsReque
                     item.fields.insert(field, value);
                 }
             }
-            Named::Label(attribute) => {
+            Named::Label(name) | Named::Predicted(name) => {
                 if !value.is_empty() {
-                    item.labels.insert(attribute, value.to_owned());
+                    item.labels.insert(name, value.to_owned());
                 }
             }
-            Named::Predicted(_) => bail!("{text}: what heads see is not set; label.NAME is"),
         }
     }
     item.update_mask = Some(FieldMask { paths });

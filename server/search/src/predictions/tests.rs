@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 const LABELS: [&str; 3] = ["a", "b", "c"];
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Put(u8, Option<Prediction>),
     Remove(u8),
