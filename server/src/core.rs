@@ -87,7 +87,7 @@ pub struct Core {
     /// Held from reading the snapshot that a write starts from until the next is published.
     writer: Mutex<()>,
     /// Held while heads look at the items for a filter: no two requests have that done twice.
-    predictor: Mutex<()>,
+    predictor: Arc<Mutex<()>>,
     /// Writes that wait for a commit.
     waiting: StdMutex<Vec<write::Waiting>>,
     /// Backfills that run.

@@ -40,7 +40,12 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Fault> {
             at += first.len_utf8();
             continue;
         }
-        let (kind, len) = if let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
+        // `@acme` is a value.
+        let is_at = |next: Option<char>| {
+            next.is_none_or(|next| next.is_whitespace() || next.is_ascii_digit() || next == '.')
+        };
+        let is_sign = |sign: &&str| rest.starts_with(*sign) && (*sign != "@" || is_at(rest.chars().nth(1)));
+        let (kind, len) = if let Some(sign) = SIGNS.into_iter().find(is_sign) {
             (TokenKind::Sign(sign), sign.len())
         } else if first == '"' || first == '\'' {
             let (quoted, len) = quoted(rest, first).map_err(|what| Fault { at, what })?;

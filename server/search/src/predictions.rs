@@ -27,7 +27,7 @@ pub struct PredictionIndex {
     attributes: Vec<Arc<Predictions>>,
 }
 
-/// Predictions of one attribute: about 20 bytes an item, and the bitmaps of its labels.
+/// Predictions of one attribute: about 40 bytes an item, and the bitmaps of its labels.
 #[derive(Clone)]
 pub struct Predictions {
     attribute: String,

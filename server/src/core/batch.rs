@@ -129,7 +129,7 @@ impl<'a> Batch<'a> {
     /// Deletes what passes in the state before the batch: such a work is a batch of its own.
     pub(super) fn delete_where(
         &mut self,
-        filter: &Filter,
+        (filter, generation): (&Filter, u64),
         expected: Option<u64>,
         request: &RequestId,
         store: &Store,
@@ -138,8 +138,15 @@ impl<'a> Batch<'a> {
         if let Some(deleted) = self.outcome(request, stored)?.and_then(deleted_by_filter) {
             return Ok(deleted);
         }
-        let predicted = predicting(self.before, filter);
-        let items = predicted.as_ref().unwrap_or(self.before).items();
+        // What heads see was looked up in another state: by other heads other items would go.
+        let predicted = filter.predicted();
+        let lacks = predicted.iter().any(|attribute| self.before.lacks_predictions(attribute));
+        if lacks || (!predicted.is_empty() && self.before.generation != generation) {
+            let message =
+                "the heads that the filter asks have changed meanwhile; nothing was deleted, ask again";
+            return Err(Error::Precondition { reason: "HEADS_CHANGED", message: message.to_owned() });
+        }
+        let items = self.before.items();
         let passing = items.passing(filter);
         let slots = passing.as_ref().unwrap_or(items.live());
         check_count(slots.len(), expected, self.limits.delete_items_max)?;
@@ -248,16 +255,6 @@ impl<'a> Batch<'a> {
             Error::NotFound { what: "head", name: name.to_owned(), valid: Choices::of(name, names) }
         })
     }
-}
-
-/// A state with the predictions that a filter asks for, where it lacks some: a head may have come into service since the
-/// filter was checked. What is computed here serves this filter alone.
-fn predicting(before: &Snapshot, filter: &Filter) -> Option<Snapshot> {
-    let mut with = None;
-    for attribute in filter.predicted().into_iter().filter(|name| before.lacks_predictions(name)) {
-        with.get_or_insert_with(|| before.clone()).predict(attribute, usize::MAX);
-    }
-    with
 }
 
 #[cfg(test)]

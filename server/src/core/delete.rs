@@ -38,17 +38,17 @@ impl Core {
     }
 
     /// Deletes the items that pass a filter at the moment of the deletion, after every write before it, in one durable step.
-    /// `expected`: so many must pass.
+    /// `expected`: so many must pass. `generation` is that of the state in which the filter was checked.
     ///
     /// # Errors
-    /// [`Error::Precondition`] (`COUNT_DIFFERS`), or when the store failed; nothing was deleted then.
+    /// [`Error::Precondition`] (`COUNT_DIFFERS`, `TOO_MANY_ITEMS`, `HEADS_CHANGED`), or when the store failed; nothing was deleted then.
     pub async fn delete_where(
         self: &Arc<Self>,
-        filter: Filter,
+        (filter, generation): (Filter, u64),
         expected: Option<u64>,
         request: RequestId,
     ) -> Result<DeletedWhere, Error> {
-        let work = Work::DeleteWhere { filter, expected, request };
+        let work = Work::DeleteWhere { filter, generation, expected, request };
         match timed(Stage::Commit, self.submit(work)).await? {
             Done::DeletedWhere(deleted) => Ok(deleted),
             Done::Upserted(_) | Done::Stale(_) | Done::Deleted(_) => Err(other_answer()),

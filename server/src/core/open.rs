@@ -66,7 +66,7 @@ impl Core {
             bundle_key,
             snapshot: ArcSwap::from_pointee(loaded.snapshot),
             writer: Mutex::new(()),
-            predictor: Mutex::new(()),
+            predictor: Arc::default(),
             waiting: Default::default(),
             backfills: Default::default(),
             changed: watch::Sender::new(()),

@@ -54,6 +54,8 @@ pub(super) enum Work {
     /// All items that pass, of which there must be as many as are expected.
     DeleteWhere {
         filter: Filter,
+        /// That of the state in which the filter was checked.
+        generation: u64,
         expected: Option<u64>,
         request: RequestId,
     },
@@ -280,8 +282,8 @@ fn resolve(group: Vec<Waiting>, before: &Snapshot, core: &Core) -> Resolved {
             }
             Work::Upsert(_, items) => batch.upsert(items, store).map(Done::Upserted),
             Work::Delete(ids, request) => batch.delete(ids, &request, store).map(Done::Deleted),
-            Work::DeleteWhere { filter, expected, request } => {
-                batch.delete_where(&filter, expected, &request, store).map(Done::DeletedWhere)
+            Work::DeleteWhere { filter, generation, expected, request } => {
+                batch.delete_where((&filter, generation), expected, &request, store).map(Done::DeletedWhere)
             }
         };
         done.push((reply, outcome));

@@ -93,8 +93,8 @@ impl Reader<'_> {
                 self.label(&format!("{path}.label"), asked, self.config.limits.filter_values_max)
             }
             Some(Node::Field(asked)) => self.field(&format!("{path}.field"), asked),
-            Some(Node::Predicted(mut asked)) => {
-                asked.allow_unknown |= self.goes_on;
+            // Also of a page behind the first: what heads predict does not go with items.
+            Some(Node::Predicted(asked)) => {
                 let most = self.config.limits.filter_values_max;
                 predicted::condition(self.snapshot, &format!("{path}.predicted"), asked, most, self.faults)
             }

@@ -59,7 +59,7 @@ impl Services {
             return Ok(answer(deleted));
         }
         let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
-        let core = self.core.clone();
+        let (core, generation) = (self.core.clone(), snapshot.generation);
         let looked_up = self.core.in_turn(move |is_abandoned| {
             if filter.is_none() {
                 faults.refuse("filter", "it is not set; say which items go");
@@ -81,7 +81,9 @@ impl Services {
         });
         match looked_up.await?? {
             (_, Some(would)) => Ok(answer(would)),
-            (filter, None) => Ok(answer(self.core.delete_where(filter, expected_items, id).await?)),
+            (filter, None) => {
+                Ok(answer(self.core.delete_where((filter, generation), expected_items, id).await?))
+            }
         }
     }
 }

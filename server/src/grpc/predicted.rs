@@ -43,10 +43,14 @@ pub(super) fn attributes<'a>(filters: impl IntoIterator<Item = &'a v1::Filter>) 
     while let Some(filter) = open.pop() {
         match &filter.node {
             Some(Node::All(list) | Node::Any(list) | Node::None(list)) => open.extend(&list.filters),
-            Some(Node::Predicted(asked)) => {
+            // What is refused anyway is worth no look at all items.
+            Some(Node::Predicted(asked))
+                if !asked.labels.is_empty()
+                    && asked.probability_min.is_none_or(|least| (0.0..=1.0).contains(&least)) =>
+            {
                 attributes.insert(asked.attribute.clone());
             }
-            Some(Node::Label(_) | Node::Field(_)) | None => {}
+            Some(Node::Predicted(_) | Node::Label(_) | Node::Field(_)) | None => {}
         }
     }
     attributes

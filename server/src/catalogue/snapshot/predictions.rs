@@ -12,6 +12,9 @@ use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Fewer slots than these are looked at in place: handing them over to other threads takes longer.
+const SHARED_MIN: usize = 64;
+
 impl Snapshot {
     /// The column of the active head that predicts an attribute, and the attribute.
     #[must_use]
@@ -86,7 +89,11 @@ impl Snapshot {
     fn look_at(&mut self, attribute: &str, slots: Vec<Slot>) {
         let Some((column, known)) = self.predicting(attribute) else { return };
         let look = |slot: Slot| (slot, self.prediction(column, known, slot));
-        let seen: Vec<(Slot, Option<Prediction>)> = slots.into_par_iter().map(look).collect();
+        let seen: Vec<(Slot, Option<Prediction>)> = if slots.len() < SHARED_MIN {
+            slots.into_iter().map(look).collect()
+        } else {
+            slots.into_par_iter().map(look).collect()
+        };
         for (slot, seen) in seen {
             self.signatures.predictions_mut().set(attribute, slot, seen);
         }

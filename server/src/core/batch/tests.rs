@@ -136,10 +136,15 @@ fn what_passes_is_deleted_where_as_many_pass_as_are_expected() {
     let mut batch = Batch::new(&before, &config);
     let any_of = vec![FieldValue::Boolean(false)];
     let filter = Filter::Field { field: "stock".into(), any_of };
-    let other = batch.delete_where(&filter, Some(3), &RequestId::none(), &store);
+    let seen = Filter::Predicted { attribute: "style".into(), any_of: vec!["boho".into()], least: None };
+    let later = batch.delete_where((&seen, before.generation + 1), None, &RequestId::none(), &store);
+    assert!(matches!(later, Err(Error::Precondition { reason: "HEADS_CHANGED", .. })), "{later:?}");
+    let other = batch.delete_where((&filter, before.generation), Some(3), &RequestId::none(), &store);
     assert!(matches!(other, Err(Error::Precondition { reason: "COUNT_DIFFERS", .. })), "{other:?}");
     assert!(batch.changes.is_empty());
-    let deleted = batch.delete_where(&filter, Some(2), &RequestId::none(), &store).expect("deleted");
+    let deleted = batch
+        .delete_where((&filter, before.generation), Some(2), &RequestId::none(), &store)
+        .expect("deleted");
     assert_eq!(deleted, DeletedWhere { items: 2, first_ids: vec!["a".into(), "b".into()] });
     let ids: Vec<&str> = batch.changes.iter().map(ItemChange::id).collect();
     assert_eq!(ids, ["a", "b"]);
