@@ -39,11 +39,7 @@ impl Profiles<'_> {
             Ok(None) if count >= self.limits.profiles_max as u64 => {
                 Err(Error::Exhausted(format!("there are {count} profiles already; delete one first")))
             }
-            Ok(Some(old))
-                if old.current.weights == saved.weights && old.current.picked_ids == saved.picked_ids =>
-            {
-                Ok(ProfileChange::Keep)
-            }
+            Ok(Some(old)) if holds(&old, &saved.weights, &saved.picked_ids) => Ok(ProfileChange::Keep),
             // What is damaged is mended by a save.
             Ok(_) | Err(_) => {
                 Ok(ProfileChange::Save { version: saved, undo_max: self.limits.profile_undo_max })
@@ -123,6 +119,11 @@ pub(crate) fn check_profile(
         faults.refuse("weights", "give at least one head a weight above zero");
     }
     faults.end()
+}
+
+/// Whether this is what a profile holds now, so that a save of it changes nothing.
+pub(crate) fn holds(record: &ProfileRecord, weights: &BTreeMap<String, f64>, picked_ids: &[String]) -> bool {
+    record.current.weights == *weights && record.current.picked_ids == picked_ids
 }
 
 fn not_found(key: &str) -> Error {

@@ -61,7 +61,7 @@ impl Core {
         self.change_head(order).await
     }
 
-    /// Puts a version on standby in service; 0: the newest.
+    /// Puts a version on standby in service; 0: the newest. One that is named and serves is returned unchanged.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Precondition`] when it is not on standby.

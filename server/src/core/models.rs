@@ -65,7 +65,7 @@ impl Core {
     /// A model as it is now; an empty fingerprint means the newest of those that do not serve.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::Precondition`] for an empty fingerprint where there is but the one that serves.
     pub fn model_status(&self, fingerprint: &str) -> Result<ModelStatus, Error> {
         Ok(self.registry.life().model(fingerprint)?.clone())
     }
@@ -105,7 +105,8 @@ impl Core {
         .await
     }
 
-    /// Puts the model on standby in service with its heads; the one that serves goes on standby with its own.
+    /// Puts the model on standby in service with its heads; the one that serves goes on standby with its own. One that is
+    /// named and serves is returned unchanged.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Precondition`] when it is not on standby.

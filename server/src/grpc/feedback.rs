@@ -8,14 +8,14 @@ use crate::core::RequestId;
 use crate::error::{Error, Faults};
 use crate::feedback::{FeedbackFormula, PickedIds, Picks};
 use crate::front::{Caller, Role};
-use crate::profiles::{before, check_profile, key_of, subject_and_name};
+use crate::profiles::{before, check_profile, holds, key_of, subject_and_name};
 use crate::search::{SearchSpec, Weighting, head_weights, view_of_item};
 use crate::store::ProfileRecord;
 use lapel_heads::{PICKS_SHARE, is_name};
 use lapel_proto::v1;
 use lapel_proto::v1::feedback_service_server::FeedbackService;
 use prost::Message;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
@@ -42,8 +42,13 @@ impl FeedbackService for Services {
         let v1::SaveProfileRequest { name, weights, picked_ids, request_id: _ } = request;
         let sound = check_profile(&name, &weights, &picked_ids, &self.core.config.limits);
         faults.gather("name", sound)?;
-        let weights = head_weights(&self.core.snapshot(), &weights, "weights");
-        let weights = faults.gather("weights", weights)?.unwrap_or_default();
+        // What is there already stays, although heads of it may be gone.
+        let weights = if self.is_held(&caller, &name, &weights, &picked_ids).await {
+            weights
+        } else {
+            let weights = head_weights(&self.core.snapshot(), &weights, "weights");
+            faults.gather("weights", weights)?.unwrap_or_default()
+        };
         faults.end()?;
         let key = key_of(caller.subject.as_deref(), &name);
         let (core, saved) = (self.core.clone(), key.clone());
@@ -133,6 +138,19 @@ impl Services {
             Ok::<_, Error>(if is_nobodys { name } else { own })
         });
         found.await?
+    }
+
+    /// Whether the profile that a caller reads by a name holds just this.
+    async fn is_held(
+        &self,
+        caller: &Caller,
+        name: &str,
+        weights: &BTreeMap<String, f64>,
+        picked_ids: &[String],
+    ) -> bool {
+        // One that cannot be read is mended by a save, or the save fails by the same.
+        let Ok(key) = self.profile_key(caller, name.to_owned()).await else { return false };
+        self.core.profile(&key).await.is_ok_and(|record| holds(&record, weights, picked_ids))
     }
 
     async fn personalise_one(

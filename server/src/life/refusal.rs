@@ -25,6 +25,9 @@ pub enum Refusal {
         /// The versions it has.
         valid: Vec<String>,
     },
+    /// Nothing waits beside the generation that serves.
+    #[error("there is no generation but the one that serves; build another first")]
+    NoneWaits,
     /// The catalogue has no model.
     #[error("no model serves")]
     NoModel,
@@ -220,7 +223,8 @@ impl From<Refusal> for Error {
             Refusal::OtherBackbone => "OTHER_BACKBONE",
             Refusal::OtherHold { .. } => "OTHER_HOLD",
             Refusal::BackfillRunning { .. } => "BACKFILL_RUNNING",
-            Refusal::NoneOnStandby { .. }
+            Refusal::NoneWaits
+            | Refusal::NoneOnStandby { .. }
             | Refusal::NotOnStandby { .. }
             | Refusal::OnOtherBackbone { .. }
             | Refusal::ModelNotOnStandby { .. } => "NOT_ON_STANDBY",

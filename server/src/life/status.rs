@@ -203,14 +203,13 @@ impl Life {
     /// A model; an empty fingerprint means the newest of those that do not serve.
     ///
     /// # Errors
-    /// [`Refusal::Unknown`].
+    /// [`Refusal::Unknown`]; [`Refusal::NoneWaits`] for an empty fingerprint where there is but the one that serves.
     pub fn model(&self, fingerprint: &str) -> Result<&ModelStatus, Refusal> {
-        let waiting = self.models.values().filter(|m| m.state != HeadState::Active);
-        let found = match fingerprint {
-            "" => waiting.max_by_key(|m| (m.is_alive(), m.registered_ms)),
-            _ => self.models.get(fingerprint),
-        };
-        found.ok_or_else(|| Refusal::Unknown {
+        if fingerprint.is_empty() {
+            let waiting = self.models.values().filter(|m| m.state != HeadState::Active);
+            return waiting.max_by_key(|m| (m.is_alive(), m.registered_ms)).ok_or(Refusal::NoneWaits);
+        }
+        self.models.get(fingerprint).ok_or_else(|| Refusal::Unknown {
             what: "backbone",
             name: fingerprint.to_owned(),
             valid: self.models.keys().cloned().collect(),

@@ -192,6 +192,22 @@ fn what_changes_nothing_writes_nothing() {
 }
 
 #[test]
+fn without_a_name_only_what_waits_is_meant() {
+    let base = new_head("base", "base", Some("m1"), 2);
+    let before =
+        life(vec![version_1(&base, HeadState::Active)], vec![model("m1", HeadState::Active, &["base-1"])]);
+    let switch = |fingerprint: &str| Change::Switch { fingerprint: fingerprint.to_owned() };
+    assert_eq!(before.model("").err(), Some(Refusal::NoneWaits));
+    assert_eq!(before.step(&switch(""), 9).err(), Some(Refusal::NoneWaits));
+    let promote = |version| Change::Promote { name: "base".into(), version };
+    let none = Refusal::NoneOnStandby { name: "base".into() };
+    assert_eq!(before.step(&promote(0), 9).err(), Some(none));
+    for named in [switch("m1"), promote(1)] {
+        assert!(!stepped(&before, &named).effects.is_durable(), "what serves is left as it is");
+    }
+}
+
+#[test]
 fn a_change_of_what_is_not_there_is_told_with_what_is() {
     let base = new_head("base", "base", None, 2);
     let before = life(vec![version_1(&base, HeadState::Active)], vec![model("m1", HeadState::Active, &[])]);

@@ -99,20 +99,16 @@ pub(super) fn terms(
         let head = column.head();
         let Some(vector) = view.vectors.get(head.name()) else { continue };
         let origin = given.origin(head, vector, effects.iter().any(|effect| effect.head == head.name()));
-        // A factor may take a weight beyond what is finite.
-        let weight = (origin.given.unwrap_or(origin.own) * origin.factor).min(f64::MAX);
-        if weight > 0.0 {
+        // Its factor comes with the scaling.
+        let weight = origin.given.unwrap_or(origin.own);
+        if weight > 0.0 && origin.factor > 0.0 {
             let expected = column.expected_distance(vector);
             let term = SearchTerm { column: column.key().clone(), vector: vector.clone(), weight, expected };
             terms.push(QueryTerm { head: head.clone(), origin, term });
         }
     }
     if terms.is_empty() {
-        return Err(Error::invalid(
-            "weights",
-            "no head is left in play: of the heads that the query has a signature of, at least one must have a weight \
-             above zero",
-        ));
+        return Err(none_in_play(weighting));
     }
     let too_light = scale(&mut terms);
     check_edits(&terms, &given, (effects, &too_light))?;
@@ -139,12 +135,36 @@ fn check_signatures(
     faults.end()
 }
 
-/// Scales weights so that they sum to the number of heads in play. Those so much smaller than the largest that nothing is
-/// left of them count as 0: the names of their heads are returned, and their terms are gone.
+/// That no head has a weight above zero: the fault of whatever gave the weights.
+fn none_in_play(weighting: &Weighting) -> Error {
+    let Weighting::Profile { by_name } = weighting else {
+        return Error::invalid(
+            "weights",
+            "no head is left in play: of the heads that the query has a signature of, at least one must have a weight \
+             above zero",
+        );
+    };
+    // What a profile weighs is more than 0 for one head at least; those that do not serve are left out before.
+    let why = if by_name.values().any(|weight| *weight > 0.0) {
+        "the query has no signature of the heads that the profile gives a weight above zero"
+    } else {
+        "the heads that the profile gives a weight above zero do not serve any more"
+    };
+    let message =
+        format!("no head is left in play: {why}; save it with weights of others, or search without it");
+    let mut faults = Faults::default();
+    faults.unmet("profile", Error::Precondition { reason: "PROFILE_WITHOUT_HEADS", message });
+    Error::Faults(faults)
+}
+
+/// Multiplies weights by their factors, and scales them so that they sum to the number of heads in play. Those so much
+/// smaller than the largest that nothing is left of them count as 0: the names of their heads are returned, and their
+/// terms are gone.
 fn scale(terms: &mut Vec<QueryTerm>) -> BTreeSet<String> {
-    // By the largest first: the sum of finite weights may not be finite.
-    let largest = terms.iter().map(|t| t.term.weight).fold(0.0, f64::max);
-    terms.iter_mut().for_each(|t| t.term.weight /= largest);
+    // By the largest before each step: neither products nor sums of finite weights need be finite.
+    divide_by_largest(terms);
+    terms.iter_mut().for_each(|t| t.term.weight *= t.origin.factor);
+    divide_by_largest(terms);
     let is_left = |t: &QueryTerm| t.term.weight > 0.0;
     let too_light = terms.iter().filter(|t| !is_left(t)).map(|t| t.head.name().to_owned()).collect();
     terms.retain(is_left);
@@ -153,6 +173,11 @@ fn scale(terms: &mut Vec<QueryTerm>) -> BTreeSet<String> {
     let factor = terms.len() as f64 / total;
     terms.iter_mut().for_each(|t| t.term.weight *= factor);
     too_light
+}
+
+fn divide_by_largest(terms: &mut [QueryTerm]) {
+    let largest = terms.iter().map(|t| t.term.weight).fold(0.0, f64::max);
+    terms.iter_mut().for_each(|t| t.term.weight /= largest);
 }
 
 /// An edit of a head that weighs nothing would be told as done and do nothing.

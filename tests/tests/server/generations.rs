@@ -296,3 +296,20 @@ async fn a_build_of_other_files_of_the_same_backbone_is_refused() {
     client.build_generation(&files, true).await.expect("the same files");
     server.finish().await;
 }
+
+#[tokio::test]
+async fn without_a_name_a_generation_that_waits_is_meant() {
+    let server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;
+    let mut client = server.client().await;
+    let switch = client.generations.switch_generation(v1::SwitchGenerationRequest::default()).await;
+    let watch = client.generations.watch_generation(v1::WatchGenerationRequest::default()).await;
+    for refused in [switch.expect_err("none waits"), watch.expect_err("none waits")] {
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+        assert_eq!(refused.get_error_details().error_info().expect("a reason").reason, "NOT_ON_STANDBY");
+        assert!(refused.message().contains("but the one that serves"), "{refused:?}");
+    }
+    let nobody = v1::WatchGenerationRequest { backbone: "nobody".into() };
+    let refused = client.generations.watch_generation(nobody).await.expect_err("no such backbone");
+    assert_eq!(refused.code(), Code::NotFound, "{refused:?}");
+    server.finish().await;
+}

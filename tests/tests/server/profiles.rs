@@ -2,10 +2,11 @@
 
 use lapel_client::{Access, Client, v1};
 use lapel_server::{NewToken, Role};
-use lapel_tests::TestServer;
+use lapel_tests::{TestServer, by_item, external_bundle};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tonic::Code;
+use tonic_types::StatusExt;
 
 /// The tokens `shop`, `web` (of the shop's subject), `other` and `operator`, in a file; their secrets.
 fn write_tokens(path: &Path) -> [String; 4] {
@@ -146,4 +147,77 @@ async fn a_profile_from_before_tokens_belongs_to_the_first_that_saves_it() {
     assert_eq!(weight(shop, "ann").await, Err(Code::NotFound), "nothing comes back from behind it");
     server.finish().await;
     open.finish().await;
+}
+
+/// A server of which the head `mood`, which the profile `ann` weighs alone, has gone, while `place` serves; an item `a` of
+/// both.
+async fn without_the_weighed_head() -> (TestServer, Client) {
+    let server = TestServer::start_with(|config| config.model.heads.clear()).await;
+    let mut client = server.client().await;
+    for head in ["mood", "place"] {
+        client.register_bundle(&external_bundle(head, 2, &["one"])).await.expect("registered");
+    }
+    let signature = |head: &str| v1::Signature { head: head.into(), values: vec![1.0, 1.0] };
+    let item = v1::UpsertItemsRequest {
+        id: "a".into(),
+        signatures: vec![signature("mood"), signature("place")],
+        ..v1::UpsertItemsRequest::default()
+    };
+    let results = client.upsert(vec![item]).await.expect("stored");
+    assert!(results.iter().all(|result| result.error.is_none()), "{results:?}");
+    let save = v1::SaveProfileRequest {
+        name: "ann".into(),
+        weights: BTreeMap::from([("mood".to_owned(), 2.0), ("place".to_owned(), 0.0)]),
+        picked_ids: vec!["a".into()],
+        ..v1::SaveProfileRequest::default()
+    };
+    client.feedback.save_profile(save).await.expect("saved");
+    let retire = v1::RetireHeadRequest { name: "mood".into(), ..v1::RetireHeadRequest::default() };
+    client.heads.retire_head(retire).await.expect("retired");
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_profile_whose_heads_are_gone_is_named_as_the_fault() {
+    let (server, mut client) = without_the_weighed_head().await;
+    let profile = v1::search_request::Weighting::Profile("ann".into());
+    let search = v1::SearchRequest { weighting: Some(profile), ..by_item("a", 1) };
+    let searched = client.search.search(search).await.expect_err("no head is left");
+    let personalise = v1::PersonaliseRequest {
+        picked_ids: vec!["a".into()],
+        profile: "ann".into(),
+        k: 1,
+        ..v1::PersonaliseRequest::default()
+    };
+    let personalised = client.feedback.personalise(personalise).await.expect_err("no head is left");
+    for refused in [searched, personalised] {
+        let details = refused.get_error_details();
+        let fields: Vec<&str> = details
+            .bad_request()
+            .map(|bad| bad.field_violations.iter().map(|violation| violation.field.as_str()).collect())
+            .unwrap_or_default();
+        assert_eq!((refused.code(), fields), (Code::FailedPrecondition, vec!["profile"]), "{refused:?}");
+        assert_eq!(details.error_info().expect("a reason").reason, "PROFILE_WITHOUT_HEADS");
+        assert!(refused.message().contains("do not serve any more"), "{refused:?}");
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn saving_what_a_profile_holds_changes_nothing_although_a_head_is_gone() {
+    let (server, mut client) = without_the_weighed_head().await;
+    let get = v1::GetProfileRequest { name: "ann".into() };
+    let held = client.feedback.get_profile(get).await.expect("there").into_inner().profile.expect("told");
+    let same = v1::SaveProfileRequest {
+        name: held.name.clone(),
+        weights: held.weights.clone(),
+        picked_ids: held.picked_ids.clone(),
+        ..v1::SaveProfileRequest::default()
+    };
+    let again = client.feedback.save_profile(same.clone()).await.expect("as it is").into_inner();
+    assert_eq!(again.profile.expect("told"), held);
+    let other = v1::SaveProfileRequest { picked_ids: Vec::new(), ..same };
+    let refused = client.feedback.save_profile(other).await.expect_err("a head is gone");
+    assert_eq!(refused.code(), Code::NotFound, "{refused:?}");
+    server.finish().await;
 }

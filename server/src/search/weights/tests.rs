@@ -138,6 +138,9 @@ fn a_profile_replaces_own_weights_and_an_edit_still_counts_more() {
     assert_eq!(asked["color"].origin, origin(3.0, None, true, 2.5), "as if the profile did not name it");
     let huge = weigh(&profile(&[("color", f64::MAX)]), Some("color")).expect("weighed");
     assert!((huge["color"].weight - 3.0).abs() < 1e-9, "scaled without overflow: {huge:?}");
+    let both = weigh(&profile(&[("color", 1.7e308), ("category", 1.7e308)]), Some("color")).expect("weighed");
+    let ratio = both["color"].weight / both["general"].weight;
+    assert!((ratio - 2.5).abs() < 1e-9, "the edit counts in full: {ratio}");
 }
 
 #[test]
@@ -181,8 +184,19 @@ fn weights_of_picks_and_profiles_leave_out_heads_without_a_signature() {
         assert!((left["color"].weight / left["shape"].weight - 2.0).abs() < 1e-9, "{left:?}");
     }
     let missing = profile(&[("color", 0.0), ("shape", 1.0)]);
-    let none = weigh_of(&["color"], &missing, None).expect_err("nothing is left");
-    assert!(matches!(&none, Error::Invalid(_)), "{none}");
+    // Heads that do not serve any more are not in what is weighed.
+    let gone = profile(&[("color", 0.0)]);
+    for (weighting, says) in [(missing, "the query has no signature"), (gone, "do not serve any more")] {
+        let faults = match weigh_of(&["color"], &weighting, None).expect_err("nothing is left") {
+            Error::Faults(faults) => faults,
+            other => panic!("{other}"),
+        };
+        let fields: Vec<&str> = faults.all().iter().map(crate::error::Fault::field).collect();
+        assert_eq!(fields, ["profile"], "{faults}");
+        assert!(faults.to_string().contains(says), "{faults}");
+    }
+    let named = weigh_of(&["color"], &request(&[("color", 0.0)], false), None).expect_err("nothing is left");
+    assert!(matches!(&named, Error::Invalid(violations) if violations[0].field == "weights"), "{named}");
 }
 
 #[test]
