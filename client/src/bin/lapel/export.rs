@@ -23,8 +23,6 @@ pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Resul
     let folder = &options.folder;
     // Whatever lies there is somebody's: a photo in its `images` may have the name of an item.
     ensure_empty(folder)?;
-    fs_err::create_dir_all(folder.join("images"))?;
-    fs_err::create_dir_all(folder.join("signatures"))?;
     let stats = client.stats().await?;
     let style = ProgressStyle::with_template("exporting {bar:32} {pos}/{len} {elapsed} (left {eta})")?;
     let bar = ProgressBar::new(stats.items).with_style(style);
@@ -82,7 +80,11 @@ struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
+    /// Makes the folders. Not before the server sends: what is left of an export that never began would be in the way of the
+    /// next.
     fn begin(folder: &'a Path) -> anyhow::Result<Self> {
+        fs_err::create_dir_all(folder.join("images"))?;
+        fs_err::create_dir_all(folder.join("signatures"))?;
         let lines = BufWriter::new(fs_err::File::create(folder.join(UNFINISHED))?);
         Ok(Self { folder, lines, columns: BTreeMap::new(), rows: 0, damaged: 0 })
     }
