@@ -4,6 +4,7 @@
 
 mod backup;
 mod connection;
+mod export;
 mod import;
 mod shop;
 mod subject;

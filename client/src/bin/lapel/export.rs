@@ -1,32 +1,28 @@
 //! `lapel items export`: the whole catalogue as plain files; see [`crate::exported`].
 
-use crate::exported::{ITEMS, file_name};
+use crate::exported::{ITEMS, UNFINISHED, file_name};
 use crate::npy::Npy;
 use crate::{field_json, output};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapel_client::{Client, v1};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-
-/// The file of labels until it is whole, so that a folder that was cut off is not taken for an export.
-const UNFINISHED: &str = "items.unfinished";
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// An empty folder, or one that does not exist yet.
+    /// An empty folder, or one that does not exist yet. Hidden files in it do not matter.
     folder: PathBuf,
 }
 
 pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Result<()> {
     let folder = &options.folder;
-    fs_err::create_dir_all(folder.join("images"))?;
-    fs_err::create_dir_all(folder.join("signatures"))?;
-    ensure!(!folder.join(ITEMS).exists(), "{} holds an export already", folder.display());
+    // Whatever lies there is somebody's: a photo in its `images` may have the name of an item.
+    ensure_empty(folder)?;
     let stats = client.stats().await?;
     let style = ProgressStyle::with_template("exporting {bar:32} {pos}/{len} {elapsed} (left {eta})")?;
     let bar = ProgressBar::new(stats.items).with_style(style);
@@ -46,6 +42,33 @@ pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Resul
     writing.finish()
 }
 
+/// Refuses a folder that holds anything but hidden files.
+fn ensure_empty(folder: &Path) -> anyhow::Result<()> {
+    let entries = match fs_err::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let what = if folder.join(ITEMS).exists() {
+        "an export already"
+    } else if folder.join(UNFINISHED).exists() {
+        "an export that was cut off, or is still being written"
+    } else {
+        "other files"
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") {
+            bail!(
+                "nothing was exported, since {} holds {what} ({}); name an empty folder, or one that does not exist yet",
+                folder.display(),
+                Path::new(&name).display()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// An export that is being written.
 struct Writing<'a> {
     folder: &'a Path,
@@ -57,7 +80,11 @@ struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
+    /// Makes the folders. Not before the server sends: what is left of an export that never began would be in the way of the
+    /// next.
     fn begin(folder: &'a Path) -> anyhow::Result<Self> {
+        fs_err::create_dir_all(folder.join("images"))?;
+        fs_err::create_dir_all(folder.join("signatures"))?;
         let lines = BufWriter::new(fs_err::File::create(folder.join(UNFINISHED))?);
         Ok(Self { folder, lines, columns: BTreeMap::new(), rows: 0, damaged: 0 })
     }
@@ -109,5 +136,28 @@ fn ending(content_type: &str) -> &str {
         "image/png" => "png",
         "image/webp" => "webp",
         _ => "jpg",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_folder_that_holds_nothing_is_taken() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path();
+        ensure_empty(&path.join("not yet")).expect("one that does not exist");
+        ensure_empty(path).expect("an empty one");
+        std::fs::write(path.join(".DS_Store"), "").expect("written");
+        ensure_empty(path).expect("hidden files do not matter");
+        std::fs::create_dir(path.join("images")).expect("made");
+        let refused = || ensure_empty(path).expect_err("refused").to_string();
+        assert!(refused().contains("holds other files (images); name an empty folder"), "{}", refused());
+        std::fs::write(path.join(UNFINISHED), "").expect("written");
+        assert!(refused().contains("an export that was cut off"), "{}", refused());
+        std::fs::write(path.join(ITEMS), "").expect("written");
+        assert!(refused().contains("an export already"), "{}", refused());
+        assert!(ensure_empty(&path.join(ITEMS)).is_err(), "a file");
     }
 }

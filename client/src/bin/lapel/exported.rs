@@ -17,6 +17,8 @@ use std::path::{Component, Path};
 
 /// The file of labels; its presence makes a folder an export.
 pub(crate) const ITEMS: &str = "items.jsonl";
+/// The file of labels until it is whole, so that a folder that was cut off is not taken for an export.
+pub(crate) const UNFINISHED: &str = "items.unfinished";
 /// Longest name of an image's file, without its ending.
 const NAME_LEN_MAX: usize = 180;
 

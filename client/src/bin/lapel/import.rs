@@ -5,7 +5,7 @@ use crate::photos::{Photo, Photos, Source};
 use crate::report::Report;
 use crate::upload::{Draft, Purpose, Upload};
 use crate::{exported, output};
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use clap::Args;
 use lapel_client::{Client, v1};
 use std::path::PathBuf;
@@ -21,10 +21,11 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
+    let is_export = is_export(&options.source)?;
     reach(client).await?;
     let folder = &options.source.folder;
     let report = options.report.as_deref().map(Report::open).transpose()?;
-    if folder.join(exported::ITEMS).is_file() {
+    if is_export {
         return exported::import(client, folder, report, json).await;
     }
     let Photos { photos, refused, notes } = Photos::find(&options.source)?;
@@ -38,6 +39,29 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     }
     let sent = send(&mut upload, photos).await;
     upload.finish(sent, json)
+}
+
+/// Whether an export is to be imported. One that was cut off is refused: its photos have the names of items, and would
+/// replace them by items without labels. So are options that an export does not heed.
+fn is_export(source: &Source) -> anyhow::Result<bool> {
+    let folder = source.folder.display();
+    if !source.folder.join(exported::ITEMS).is_file() {
+        let unfinished = exported::UNFINISHED;
+        ensure!(
+            !source.folder.join(unfinished).exists(),
+            "nothing was sent, since {folder} holds an export that was cut off, or is still being written ({unfinished}); wait \
+             for its end or export again to an empty folder, or remove {unfinished} to import what is there as photos alone"
+        );
+        return Ok(false);
+    }
+    let options = source.of_photos_alone();
+    ensure!(
+        options.is_empty(),
+        "nothing was sent, since {folder} is an export, and its {} says all ids and labels; import it without {}",
+        exported::ITEMS,
+        options.join(", ")
+    );
+    Ok(true)
 }
 
 /// Makes sure that the server is reached as it wants to be: a connection that breaks later is worth another try. What the

@@ -16,6 +16,8 @@ pub(crate) enum Interruption {
     Unavailable,
     /// The server has no room for it now.
     Exhausted,
+    /// A deadline passed, the server's for a stream that stands still too: this machine was suspended, or the program was.
+    Late,
     /// The server refused the stream.
     Refused,
 }
@@ -31,6 +33,7 @@ impl Interruption {
             _ if is_transport => Self::Connection,
             Code::Unavailable => Self::Unavailable,
             Code::ResourceExhausted => Self::Exhausted,
+            Code::DeadlineExceeded => Self::Late,
             _ => Self::Refused,
         }
     }
@@ -38,14 +41,14 @@ impl Interruption {
     /// Whether another try may go well.
     pub(crate) fn passes(self) -> bool {
         match self {
-            Self::Connection | Self::Unavailable | Self::Exhausted => true,
+            Self::Connection | Self::Unavailable | Self::Exhausted | Self::Late => true,
             Self::Refused => false,
         }
     }
 
     /// Whether another try at once would most likely meet the same.
     pub(crate) fn needs_pause(self) -> bool {
-        matches!(self, Self::Connection | Self::Unavailable)
+        matches!(self, Self::Connection | Self::Unavailable | Self::Late)
     }
 
     /// The error of an upload that is given up. The sources of a broken connection are left out: it worked before, and they
@@ -56,7 +59,7 @@ impl Interruption {
             Self::Connection => {
                 anyhow!("the connection to the server was lost and did not come back: {}", error.root_cause())
             }
-            Self::Unavailable | Self::Exhausted | Self::Refused => error,
+            Self::Unavailable | Self::Exhausted | Self::Late | Self::Refused => error,
         }
     }
 }
@@ -79,6 +82,7 @@ mod tests {
             ),
             (Status::unavailable("starting"), Interruption::Unavailable, true),
             (Status::resource_exhausted("full"), Interruption::Exhausted, true),
+            (Status::deadline_exceeded("nothing came for 60 seconds"), Interruption::Late, true),
             (Status::unknown("something else"), Interruption::Refused, false),
             (Status::invalid_argument("no"), Interruption::Refused, false),
             (Status::permission_denied("no"), Interruption::Refused, false),

@@ -4,8 +4,8 @@ use crate::cells;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use lapel_client::v1;
-use lapel_wardrobe::{Listing, PassedOver, TABLE, photo_folder, photo_id, read_rows};
-use std::collections::{BTreeMap, HashSet};
+use lapel_wardrobe::{Listing, PassedOver, TABLE, composed, photo_folder, photo_id, read_rows};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -26,21 +26,66 @@ pub(crate) struct Source {
     /// Only rows whose column `split` says this.
     #[arg(long)]
     split: Option<String>,
-    /// Put before each id. Ids are file names without their ending, or where two of those are the same, the paths below
-    /// the folder.
+    /// Put before each id. Ids are file names without their ending; of photos whose name another one has, they are the
+    /// paths below the folder. An export has its ids and labels, and takes none of these three options.
     #[arg(long, default_value = "")]
     prefix: String,
+}
+
+impl Source {
+    /// The options that are given and that a folder of photos alone heeds.
+    pub(crate) fn of_photos_alone(&self) -> Vec<&'static str> {
+        let given = [
+            (self.labels.is_some(), "--labels"),
+            (self.split.is_some(), "--split"),
+            (!self.prefix.is_empty(), "--prefix"),
+        ];
+        given.into_iter().filter_map(|(is_given, option)| is_given.then_some(option)).collect()
+    }
+}
+
+/// What an id is made of, where the table gives none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The file's name without its ending.
+    Name,
+    /// The path below the folder without the ending.
+    Path,
+    /// The path below the folder.
+    WholePath,
+}
+
+impl Form {
+    /// What is tried where an id of this form clashes.
+    fn longer(self) -> Option<Self> {
+        match self {
+            Self::Name => Some(Self::Path),
+            Self::Path => Some(Self::WholePath),
+            Self::WholePath => None,
+        }
+    }
+
+    fn id(self, name: &str) -> String {
+        match self {
+            Self::Name => photo_id(Path::new(name)),
+            Self::Path => Path::new(name).with_extension("").to_string_lossy().into_owned(),
+            Self::WholePath => name.to_owned(),
+        }
+    }
 }
 
 /// A photo to import.
 #[derive(Debug)]
 pub(crate) struct Photo {
-    /// The path below the folder, as the table or the folder has it.
+    /// The path below the folder: as the table has it, or else that of the file, composed.
     name: String,
+    /// The same in the Unicode form in which it is written.
+    spelled: String,
     pub(crate) path: PathBuf,
     /// The item's id.
     pub(crate) id: String,
-    has_own_id: bool,
+    /// What the id is made of; nothing where the table gives it.
+    form: Option<Form>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) fields: BTreeMap<String, v1::FieldValue>,
     split: String,
@@ -90,10 +135,11 @@ impl Photos {
             match row {
                 Ok(row) => match cells::values(&row.fields) {
                     Ok(fields) => found.photos.push(Photo {
+                        spelled: row.name.clone(),
                         name: row.name,
                         path: row.path,
                         id: row.id,
-                        has_own_id: row.has_own_id,
+                        form: (!row.has_own_id).then_some(Form::Name),
                         labels: row.labels,
                         fields,
                         split: row.split,
@@ -128,8 +174,9 @@ impl Photos {
         let photo = |listed: lapel_wardrobe::ListedPhoto| Photo {
             id: String::new(),
             name: listed.name,
+            spelled: below(folder, &listed.path),
             path: listed.path,
-            has_own_id: false,
+            form: Some(Form::Name),
             labels: BTreeMap::new(),
             fields: BTreeMap::new(),
             split: String::new(),
@@ -146,45 +193,85 @@ impl Photos {
     }
 }
 
-/// Gives photos without an id of their own one that no other has: the file's name, or for all of them the path below the
-/// folder, without its ending or with it. Says where names alone would not do.
+/// Gives photos without an id of their own one that no other has: the file's name, or for those that clash the path below
+/// the folder, without its ending or with it. Says how many those are: the others keep their ids, so that what is stored
+/// under them stays one item when a photo is added.
 fn name_items(photos: &mut [Photo]) -> anyhow::Result<Option<String>> {
-    type IdOf<'a> = &'a dyn Fn(&str) -> String;
-    let forms: [(&str, IdOf<'_>); 3] = [
-        ("file names", &|name: &str| photo_id(Path::new(name))),
-        ("paths below the folder", &|name: &str| {
-            Path::new(name).with_extension("").to_string_lossy().into_owned()
-        }),
-        ("paths below the folder with their endings", &str::to_owned),
-    ];
-    let mut first_clash = None;
-    for (form, id_of) in forms {
-        for photo in photos.iter_mut().filter(|photo| !photo.has_own_id) {
-            photo.id = id_of(&photo.name);
-        }
-        match (clashes(photos), first_clash.take()) {
-            (None, None) => return Ok(None),
-            (None, Some(first)) => {
-                return Ok(Some(format!("ids are the {form}, since names clash: {first}")));
-            }
-            (Some(clash), first) => first_clash = Some(first.unwrap_or(clash)),
+    for photo in photos.iter_mut() {
+        if let Some(form) = photo.form {
+            photo.id = form.id(&photo.name);
         }
     }
-    bail!(
-        "nothing was sent, since several photos would become one item: {}; name each photo once, with an \"id\" of its own",
-        clashes(photos).unwrap_or_default()
-    );
+    let Some(first_clash) = clashes(photos) else { return Ok(None) };
+    while make_longer(photos) {}
+    if let Some(clashes) = clashes(photos) {
+        bail!(
+            "nothing was sent, since several photos would become one item: {clashes}; name each photo once, with an \"id\" of \
+             its own"
+        );
+    }
+    let is_other = |photo: &&Photo| photo.form.is_some() && photo.id != Form::Name.id(&photo.name);
+    let count = photos.iter().filter(is_other).count();
+    let whole = photos.iter().filter(|photo| photo.form == Some(Form::WholePath)).count();
+    let endings = if whole > 0 { format!(", {whole} of them with the ending") } else { String::new() };
+    Ok(Some(format!("{count} ids are the paths below the folder{endings}, since names clash: {first_clash}")))
+}
+
+/// Makes ids that clash longer where they can be, and says whether one could.
+fn make_longer(photos: &mut [Photo]) -> bool {
+    let (mut seen, mut clashing) = (HashSet::new(), HashSet::new());
+    for photo in photos.iter() {
+        if !seen.insert(photo.id.as_str()) {
+            clashing.insert(photo.id.clone());
+        }
+    }
+    let mut is_longer = false;
+    for photo in photos.iter_mut() {
+        let longer = photo.form.and_then(Form::longer);
+        if let Some(form) = longer.filter(|_| clashing.contains(&photo.id)) {
+            photo.id = form.id(&photo.name);
+            photo.form = Some(form);
+            is_longer = true;
+        }
+    }
+    is_longer
 }
 
 /// Ids that several photos have, the first ones by name.
 fn clashes(photos: &[Photo]) -> Option<String> {
     let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for photo in photos {
-        names.entry(&photo.id).or_default().push(&photo.name);
+        names.entry(&photo.id).or_default().push(&photo.spelled);
     }
     let clashes = names.iter().filter(|(_, names)| names.len() > 1);
-    let clashes: Vec<String> = clashes.map(|(id, names)| format!("{id:?} is {}", first_of(names))).collect();
+    let clashes: Vec<String> =
+        clashes.map(|(id, names)| format!("{id:?} is {}", told_apart(names))).collect();
     (!clashes.is_empty()).then(|| first_of(&clashes))
+}
+
+/// The first names of a list; where two of them would be shown alike, with codes in place of letters beyond ASCII.
+fn told_apart(names: &[&str]) -> String {
+    let spellings: BTreeSet<&str> = names.iter().copied().collect();
+    let shown: BTreeSet<String> = spellings.iter().map(|name| composed(name)).collect();
+    if shown.len() == spellings.len() {
+        return first_of(names);
+    }
+    let names: Vec<String> = names.iter().map(|name| escaped(name)).collect();
+    let why = if shown.len() == 1 { " (these differ by Unicode form alone: rename one)" } else { "" };
+    format!("{}{why}", first_of(&names))
+}
+
+/// A name with codes as `\u{308}` in place of letters beyond ASCII.
+fn escaped(name: &str) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii() {
+            text.push(letter);
+        } else {
+            text.extend(letter.escape_unicode());
+        }
+    }
+    text
 }
 
 /// A line for each reason why files were passed over.

@@ -7,6 +7,10 @@ use std::collections::HashSet;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+/// How the members of a line begin: its texts, and its other values, which are whole.
+const TEXTS: &[&str] = &["\"id\":\"", "\"error\":\""];
+const VALUES: &[&str] = &["\"stored\":true", "\"stored\":false", "\"replaced\":true", "\"replaced\":false"];
+
 /// The file of a report, and what it said when it was opened.
 pub(crate) struct Report {
     file: fs_err::File,
@@ -14,25 +18,34 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Opens a report to go on with, or makes it. A last line that was cut off is removed; a file of any other content is
-    /// refused and left as it is.
+    /// Opens a report to go on with, or makes it. A last line that was cut off is removed, one that lacks its end alone is
+    /// ended; a file of any other content is refused and left as it is.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let bytes = match fs_err::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let mut stored = HashSet::new();
-        for (number, line) in (1..).zip(bytes[..whole].split_inclusive(|byte| *byte == b'\n')) {
-            let (id, is_stored) = parse(line).with_context(|| wrong(path, number))?;
+        // What stays of the file, and whether its last line lacks its end.
+        let (mut whole, mut is_open) = (0, false);
+        for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+            let has_end = line.ends_with(b"\n");
+            let Some((id, is_stored)) = parse(line) else {
+                anyhow::ensure!(!has_end && is_cut_off(line), wrong(path, number));
+                break;
+            };
             if is_stored {
                 stored.insert(id);
             }
+            whole += line.len();
+            is_open = !has_end;
         }
-        anyhow::ensure!(matches!(bytes[whole..].first(), None | Some(b'{')), wrong(path, 1));
-        let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
+        let mut file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
         file.set_len(whole as u64)?;
+        if is_open {
+            file.write_all(b"\n")?;
+        }
         Ok(Self { file, stored })
     }
 
@@ -56,6 +69,38 @@ impl Report {
 fn parse(line: &[u8]) -> Option<(String, bool)> {
     let value: Value = serde_json::from_slice(line).ok()?;
     Some((value["id"].as_str()?.to_owned(), value["stored"].as_bool()?))
+}
+
+/// Whether this is the beginning of a line as [`Report::add`] writes it, and not all of it. Its members may be in any order.
+fn is_cut_off(line: &[u8]) -> bool {
+    let Some(mut rest) = line.strip_prefix(b"{") else { return false };
+    loop {
+        let members = || TEXTS.iter().chain(VALUES).copied().map(str::as_bytes);
+        let Some(start) = members().find(|start| rest.starts_with(start)) else {
+            return members().any(|start| start.starts_with(rest));
+        };
+        rest = &rest[start.len()..];
+        if start.ends_with(b"\"") {
+            let Some(after) = after_text(rest) else { return true };
+            rest = after;
+        }
+        match rest.split_first() {
+            None => return true,
+            Some((b',', next)) => rest = next,
+            Some(_) => return false,
+        }
+    }
+}
+
+/// What follows a text of JSON, behind the quote that ends it. `None` where it does not end.
+fn after_text(text: &[u8]) -> Option<&[u8]> {
+    let mut is_escaped = false;
+    let end = text.iter().position(|byte| {
+        let ends = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        ends
+    });
+    end.map(|at| &text[at + 1..])
 }
 
 fn wrong(path: &Path, line: usize) -> String {
@@ -94,11 +139,45 @@ mod tests {
     fn another_file_is_refused_and_stays_as_it_is() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("labels.csv");
-        for (text, line) in [("image,color\na.jpg,red\n", 1), ("image", 1), ("{\"id\":\"a\"}\n", 1)] {
+        for (text, line) in [
+            ("image,color\na.jpg,red\n", 1),
+            ("image", 1),
+            ("{\"id\":\"a\"}\n", 1),
+            ("{\"id\":\"a\",\"stored\":true}\nimage", 2),
+            ("{\"name\":\"my shop\",\"secret\":\"x\"}", 1),
+            ("{\"id\":\"a\",\"secret\":\"x\"}", 1),
+            ("{\"id\":\"a\"}", 1),
+            ("{\"error\":\"\\\"\"}", 1),
+            ("{\"stored\":5", 1),
+            ("{}", 1),
+            ("{ ", 1),
+        ] {
             std::fs::write(&path, text).expect("written");
             let refused = Report::open(&path).err().expect("refused").to_string();
             assert!(refused.contains(&format!("line {line} is not of a report")), "{refused}");
             assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_anywhere_is_told_from_a_whole_one() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("report.jsonl");
+        for written in [result("gr\u{f6}\"ss\\", None), result("b", Some("a \"bad\" photo\\"))] {
+            let _ = std::fs::remove_file(&path);
+            Report::open(&path).expect("made").add(&[result("a", None), written]).expect("written");
+            let bytes = std::fs::read(&path).expect("read");
+            let first = bytes.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+            for end in first..bytes.len() - 1 {
+                std::fs::write(&path, &bytes[..end]).expect("written");
+                let report = Report::open(&path).expect("a report");
+                assert_eq!(report.stored.len(), 1, "{end}");
+                assert!(std::fs::read(&path).expect("read") == bytes[..first], "{end}");
+            }
+            // It lacks its end alone.
+            std::fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
+            Report::open(&path).expect("a report");
+            assert!(std::fs::read(&path).expect("read") == bytes);
         }
     }
 }

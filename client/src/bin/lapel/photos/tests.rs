@@ -30,25 +30,56 @@ fn ids(found: &Photos) -> Vec<&str> {
 }
 
 #[test]
-fn names_that_clash_become_paths_for_the_whole_list() {
+fn names_that_clash_become_paths_and_the_others_stay() {
     let shop = folder(
         &["img/Wool_Coat/1.jpg", "img/Linen_Shirt/1.jpg", "img/Linen_Shirt/2.jpg"],
         "image,color\r\nimg/Wool_Coat/1.jpg,blue\r\nimg/Linen_Shirt/1.jpg,red\r\nimg\\Linen_Shirt\\2.jpg,red\r\n",
     );
     let found = find(&shop).expect("found");
-    assert_eq!(ids(&found), ["img/Wool_Coat/1", "img/Linen_Shirt/1", "img/Linen_Shirt/2"]);
+    assert_eq!(ids(&found), ["img/Wool_Coat/1", "img/Linen_Shirt/1", "2"]);
     assert_eq!(
         found.notes,
         [
-            "ids are the paths below the folder, since names clash: \"1\" is img/Wool_Coat/1.jpg, img/Linen_Shirt/1.jpg"
+            "2 ids are the paths below the folder, since names clash: \"1\" is img/Wool_Coat/1.jpg, img/Linen_Shirt/1.jpg"
         ]
     );
     let plain = folder(&["a/front.jpg", "top.jpg", "top.png"], "");
     let found = find(&plain).expect("found");
-    assert_eq!(ids(&found), ["a/front.jpg", "top.jpg", "top.png"]);
+    assert_eq!(ids(&found), ["front", "top.jpg", "top.png"]);
+    assert!(
+        found.notes[0].starts_with("2 ids are the paths below the folder, 2 of them with the ending, since")
+    );
     let unlike = folder(&["a/front.jpg", "b/back.jpg"], "");
     let found = find(&unlike).expect("found");
     assert_eq!((ids(&found), found.notes.len()), (vec!["front", "back"], 0));
+}
+
+#[test]
+fn a_photo_or_an_id_that_is_added_leaves_the_ids_of_the_others() {
+    let names = ["1.jpg", "2.jpg", "new/1.jpg", "3.jpg"];
+    let found = find(&folder(&names[..2], "")).expect("found");
+    assert_eq!(ids(&found), ["1", "2"]);
+    let found = find(&folder(&names[..3], "")).expect("found");
+    assert_eq!(ids(&found), ["1", "2", "new/1"]);
+    assert!(found.notes[0].starts_with("1 ids are the paths below the folder, since"), "{:?}", found.notes);
+    let rows = "image,id\n1.jpg,\n2.jpg,\nnew/1.jpg,5\n3.jpg,2\n";
+    assert_eq!(ids(&find(&folder(&names, rows)).expect("found")), ["1", "2.jpg", "5", "2"]);
+    // A longer id is the name of a photo that did not clash before.
+    let found = find(&folder(&["a.jpg", "a.jpg.png", "a.png", "b.jpg"], "")).expect("found");
+    assert_eq!(ids(&found), ["a.jpg", "a.jpg.png", "a.png", "b"]);
+}
+
+// Other systems take both names for one file.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_look_alike_are_told_apart() {
+    let shop = folder(&["gro\u{308}ss.jpg", "gr\u{f6}ss.jpg", "a.jpg"], "");
+    let refused = find(&shop).expect_err("refused").to_string();
+    assert!(refused.contains("\"gr\u{f6}ss.jpg\" is gr"), "{refused}");
+    for part in ["gro\\u{308}ss.jpg", "gr\\u{f6}ss.jpg", "(these differ by Unicode form alone: rename one)"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    assert_eq!(told_apart(&["gr\u{f6}ss.jpg", "b.jpg"]), "gr\u{f6}ss.jpg, b.jpg");
 }
 
 #[test]
