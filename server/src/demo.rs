@@ -1,5 +1,7 @@
 //! The demo: a catalogue of real clothes, ready to be searched; rendered garments where more are wanted.
 
+mod offer;
+
 use crate::catalogue::Snapshot;
 use crate::config::{Config, ModelConfig};
 use crate::core::{Core, NewItem, OpenError};
@@ -64,7 +66,8 @@ impl Garment {
     }
 
     fn item(&self) -> anyhow::Result<NewItem> {
-        let new = NewItem::new(self.id());
+        let id = self.id();
+        let new = NewItem { fields: offer::fields(&id), ..NewItem::new(id) };
         Ok(match self {
             Self::Photo(photo) => {
                 NewItem { image: Some(fs_err::read(&photo.path)?), labels: photo.labels.clone(), ..new }
@@ -299,6 +302,9 @@ fn say(server: &Server, options: &Options, (queries, found): (&Path, &Found)) ->
             Some(format!("search {first} --set sleeve_length=short --explain --html result.html")),
             pick(RENDERED_PICKS),
             Some(format!("search {sporty} --set color=red")),
+            Some(format!(
+                "search {first} --where 'in_stock = true and price < 50' --group-by product --show price"
+            )),
         ]
     } else {
         let dress = photo("dress.jpg");
@@ -306,6 +312,9 @@ fn say(server: &Server, options: &Options, (queries, found): (&Path, &Found)) ->
             Some(format!("describe {dress}")),
             Some(format!("search {dress} --set sleeve_length=short --explain --html result.html")),
             Some(format!("search {} --set color=white", photo("shirt.jpg"))),
+            Some(format!(
+                "search {dress} --where 'in_stock = true and price < 50' --group-by product --show price"
+            )),
             pick(OWN_PICKS),
         ]
     };
