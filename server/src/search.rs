@@ -30,7 +30,7 @@ use crate::config::SearchConfig;
 use crate::error::Error;
 use explain::Wanted;
 use lapel_search::{
-    Budget, FacetCounts, FacetOf, Filter, IsAbandoned, ItemIndex, SignatureAnswer, SignatureHit,
+    Budget, FacetCounts, FacetOf, Filter, IsAbandoned, ItemIndex, PictureMode, SignatureAnswer, SignatureHit,
     SignatureQuery, Tuning,
 };
 use lapel_values::FieldValue;
@@ -66,6 +66,8 @@ pub struct SearchSpec {
     pub weighting: Weighting,
     /// The items that may be results; whether what it names exists was looked up, as with the edits.
     pub filter: Filter,
+    /// What of an item with several pictures is compared.
+    pub pictures: PictureMode,
     /// Ids to leave out.
     pub exclude: Vec<String>,
     /// Results wanted; groups, where results are grouped.
@@ -101,6 +103,8 @@ pub struct Match {
     pub slot: Slot,
     /// Sum of weight times distance.
     pub distance: f64,
+    /// The number of its picture that was nearest, from 0 on; 0 where it was not searched picture by picture.
+    pub picture: u32,
     /// Whether it has every label that was asked for.
     pub edits_met: EditsMet,
     /// Its reason, when asked for.
@@ -201,6 +205,7 @@ fn prepare(
         edits,
         weighting,
         filter,
+        pictures,
         exclude,
         k,
         offset,
@@ -251,7 +256,9 @@ fn prepare(
     };
     let terms = prepared.terms.iter().map(|term| term.term.clone()).collect();
     let k = prepared.shape.first_hits(snapshot.items().len());
-    Ok((SignatureQuery { terms, filter, exclude, k, distance_max, plan, with_terms: explain }, prepared))
+    let query =
+        SignatureQuery { terms, filter, pictures, exclude, k, distance_max, plan, with_terms: explain };
+    Ok((query, prepared))
 }
 
 impl AnswerContext {
@@ -322,6 +329,7 @@ fn matches(
     let matches = there.into_iter().zip(compared).map(|((hit, slot, _), attributes)| Match {
         slot,
         distance: hit.distance,
+        picture: hit.picture,
         edits_met: EditsMet::of(&attributes),
         explanation: explain.then(|| explain::explain(terms, &hit.terms, attributes)),
     });

@@ -32,6 +32,11 @@ impl<'a> BoundTerm<'a> {
         Self { column, vector, weight: *weight, expected: *expected }
     }
 
+    /// The same of the pictures of items that have several.
+    pub(crate) fn of_pictures(&self) -> Self {
+        Self { column: self.column.of_pictures(), ..*self }
+    }
+
     /// What the compressed scan needs; `None` when the column has no codes.
     pub(crate) fn tables(&self) -> Option<Tables> {
         let codec = self.column.codec()?;

@@ -3,7 +3,7 @@
 use crate::store::{ItemChange, ItemRecord};
 use lapel_search::{
     Attained, BLOCK, FacetCounts, FacetOf, FieldIndex, Filter, IsAbandoned, ItemIndex, LabelIndex,
-    LabelSlots, Slot,
+    LabelSlots, PictureIndex, Slot,
 };
 use lapel_values::ItemFacts;
 use roaring::RoaringBitmap;
@@ -22,7 +22,13 @@ pub struct Item {
 impl Item {
     /// What it is found by beside its signatures.
     pub(super) fn facts(&self) -> ItemFacts<'_> {
-        ItemFacts { labels: &self.record.labels, fields: &self.record.fields }
+        let record = &self.record;
+        ItemFacts { labels: &record.labels, fields: &record.fields, pictures: record.pictures() }
+    }
+
+    /// Whether it has the same pictures as another.
+    pub(crate) fn has_pictures_of(&self, other: &Self) -> bool {
+        self.record.images().map(|image| image.content).eq(other.record.images().map(|image| image.content))
     }
 }
 
@@ -181,6 +187,12 @@ impl<'a> Items<'a> {
     #[must_use]
     pub fn fields(self) -> &'a FieldIndex {
         self.index.fields()
+    }
+
+    /// The pictures of items that have several.
+    #[must_use]
+    pub fn pictures(self) -> &'a PictureIndex {
+        self.index.pictures()
     }
 
     /// Attributes, their labels and the slots that carry them.

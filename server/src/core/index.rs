@@ -33,8 +33,9 @@ pub(super) fn spawn(core: &Arc<Core>) {
 async fn keep_compact(core: Arc<Core>, mut changes: watch::Receiver<()>) {
     while !core.stopping.is_cancelled() {
         let wants = |snapshot: &Snapshot| {
-            let (free, live) = (snapshot.items().free(), snapshot.items().len() as u64);
-            free > live.max(BLOCK as u64)
+            let (items, pictures) = (snapshot.items(), snapshot.items().pictures());
+            let is_sparse = |free: u64, live: u64| free > live.max(BLOCK as u64);
+            is_sparse(items.free(), items.len() as u64) || is_sparse(pictures.free(), pictures.len())
         };
         if !wants(&core.snapshot()) {
             if next_change(&core, &mut changes).await { continue } else { return }

@@ -79,9 +79,10 @@ async fn send(upload: &mut Upload<'_>, photos: Vec<Photo>) -> anyhow::Result<()>
         if upload.skip(&photo.id) {
             continue;
         }
-        let Photo { id, labels, fields, path, .. } = photo;
+        let Photo { id, labels, fields, path, more, .. } = photo;
         let item = v1::UpsertItemsRequest { id, labels, fields, ..v1::UpsertItemsRequest::default() };
-        upload.add(Draft { item, image: Some(path) }).await?;
+        let images = std::iter::once(path).chain(more).collect();
+        upload.add(Draft { item, images }).await?;
     }
     upload.flush().await
 }

@@ -1,3 +1,5 @@
+mod pictures;
+
 use super::*;
 use crate::catalogue::{BLOCK, Precision};
 use crate::store::ItemRecord;
@@ -15,16 +17,30 @@ fn labels(label: u8) -> Labels {
 /// An item whose only field is the number of its label.
 fn record(label: u8) -> ItemRecord {
     let fields = Fields::from([("label".to_owned(), FieldValue::Integer(label.into()))]);
-    ItemRecord { labels: labels(label), fields, image: None, parts_case: None, updated_ms: 0 }
+    ItemRecord {
+        labels: labels(label),
+        fields,
+        image: None,
+        parts_case: None,
+        updated_ms: 0,
+        more_images: Vec::new(),
+    }
 }
 
 fn put(id: &str, label: u8, signatures: Vec<(String, Vec<f32>)>) -> ItemChange {
     let record = record(label);
-    ItemChange::Put { id: id.into(), record, image: None, signatures, replaces: true }
+    ItemChange::Put {
+        id: id.into(),
+        record,
+        images: Vec::new(),
+        signatures,
+        pictures: Vec::new(),
+        replaces: Some(1),
+    }
 }
 
 fn delete(id: &str) -> ItemChange {
-    ItemChange::Delete { id: id.into() }
+    ItemChange::Delete { id: id.into(), pictures: 1 }
 }
 
 fn vector(angle: f32) -> Vec<f32> {
