@@ -5,8 +5,8 @@ use crate::plan;
 use crate::scan::Hit;
 use crate::terms::{BoundTerm, Query};
 use crate::{
-    Budget, Change, ItemIndex, ItemRows, NewSignatures, Plan, PredictionIndex, Replaced, SignatureAnswer,
-    SignatureColumn, SignatureHit, SignatureQuery, Signatures, SignaturesError, Slot,
+    Budget, Change, Filter, ItemIndex, ItemRows, NewSignatures, Plan, PredictionIndex, Replaced,
+    SignatureAnswer, SignatureColumn, SignatureHit, SignatureQuery, Signatures, SignaturesError, Slot,
 };
 use lapel_values::ItemFacts;
 use rayon::prelude::*;
@@ -104,7 +104,13 @@ impl LocalSignatures {
         blocks
     }
 
-    fn bind<'a>(&'a self, query: &'a SignatureQuery) -> Result<Query<'a>, SignaturesError> {
+    /// A query beside what it is about. Of one that is abandoned the filter, which is work on the whole catalogue, too, is not
+    /// looked at: nothing passes.
+    fn bind<'a>(
+        &'a self,
+        query: &'a SignatureQuery,
+        is_abandoned: bool,
+    ) -> Result<Query<'a>, SignaturesError> {
         let SignatureQuery { terms, filter, exclude, k, distance_max, plan, with_terms: _ } = query;
         let bound = terms.iter().map(|term| {
             let column = self.column(&term.column);
@@ -116,9 +122,10 @@ impl LocalSignatures {
         if terms.is_empty() {
             return Err(SignaturesError::NoTerms);
         }
+        let nothing = Filter::Any(Vec::new());
         Ok(Query {
             terms,
-            allowed: Allowed::new(&self.items, filter, exclude),
+            allowed: Allowed::new(&self.items, if is_abandoned { &nothing } else { filter }, exclude),
             k: *k,
             distance_max: distance_max.unwrap_or(f64::INFINITY),
             wanted: *plan,
@@ -134,10 +141,7 @@ impl Signatures for LocalSignatures {
     ) -> Vec<Result<SignatureAnswer, SignaturesError>> {
         let (mut ready, mut answers) = (Vec::new(), Vec::with_capacity(queries.len()));
         for (at, query) in queries.iter().enumerate() {
-            // A filter is work on the whole catalogue, too; answers of an abandoned search mean nothing.
-            let bound =
-                if (budget.is_abandoned)() { Err(SignaturesError::NoTerms) } else { self.bind(query) };
-            match bound {
+            match self.bind(query, (budget.is_abandoned)()) {
                 Ok(bound) => ready.push((at, bound)),
                 Err(error) => answers.push((at, Err(error))),
             }

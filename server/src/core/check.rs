@@ -31,7 +31,10 @@ pub(super) fn check_item(item: &NewItem, limits: &Limits) -> Result<(), Error> {
         Scope::Whole => {}
         Scope::Part(parts) => check_parts(item, parts, &mut faults),
     }
-    check_counts((item.labels.len(), item.fields.len()), limits, &mut faults);
+    // Of a write of parts the outcome counts (`Batch::revise`).
+    if item.scope == Scope::Whole {
+        check_counts((item.labels.len(), item.fields.len()), limits, &mut faults);
+    }
     for (attribute, label) in &item.labels {
         if !is_name(attribute) || !is_name(label) {
             faults.refuse(format!("labels[{attribute}]"), format!("attributes and labels have {NAME}"));

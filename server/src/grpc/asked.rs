@@ -8,7 +8,7 @@ use super::{Services, convert, facets, filters};
 use crate::catalogue::Snapshot;
 use crate::config::Limits;
 use crate::core::QuerySource;
-use crate::error::{Error, Faults};
+use crate::error::{Error, Fault, Faults};
 use crate::front::Caller;
 use crate::search::{Edits, Manipulation, NAMED, PlanKind, QueryView, SearchSpec, Weighting, head_weights};
 use lapel_proto::v1::{self, search_request};
@@ -156,10 +156,24 @@ impl Services {
         let plan = faults.gather("plan", wanted_plan(exact, plan))?.flatten();
         let ranking = Ranking { group_by, diversity, offset, k, pages };
         let ranked = ranking.check(snapshot, config, &mut faults)?;
-        let facets = facets::requests(snapshot, config, "facets", facets, &mut faults);
+        let lenient = |asked: Vec<v1::FacetRequest>| -> Vec<v1::FacetRequest> {
+            // What they name was there when the pages began.
+            let one = |asked: v1::FacetRequest| v1::FacetRequest {
+                allow_unknown: asked.allow_unknown || goes_on,
+                ..asked
+            };
+            asked.into_iter().map(one).collect()
+        };
+        let facets = facets::requests(snapshot, config, "facets", lenient(facets), &mut faults);
+        let result_facets = lenient(result_facets);
         let result_facets = facets::requests(snapshot, config, "result_facets", result_facets, &mut faults);
         if !has_query && !goes_on {
             faults.gather("query", Err::<(), _>(no_query()))?;
+        }
+        // What the first page named was there: heads have gone since, or labels with their last items.
+        if goes_on && faults.all().iter().any(|fault| matches!(fault, Fault::Unmet { .. })) {
+            let message = format!("what these pages ask for is not there any more ({faults}); search anew");
+            return Err(Error::Precondition { reason: "PAGE_EXPIRED", message });
         }
         faults.end()?;
         let view = match likeness {

@@ -1,7 +1,7 @@
 //! `FeedbackService`.
 
 use super::asked::Asked;
-use super::outgoing::readable;
+use super::outgoing::{MESSAGE_BYTES, readable};
 use super::{Services, convert, paging, predicted};
 use crate::catalogue::Snapshot;
 use crate::core::RequestId;
@@ -26,7 +26,7 @@ impl FeedbackService for Services {
     ) -> Result<Response<v1::PersonaliseResponse>, Status> {
         let caller = Caller::of(&request)?;
         let answer = self.personalise_one(request.into_inner(), &caller).await?;
-        let fewer = || "ask for fewer results, or without explanations".to_owned();
+        let fewer = || "ask for fewer results or show_fields, or without explanations".to_owned();
         Ok(Response::new(readable(answer, fewer)?))
     }
 
@@ -217,14 +217,14 @@ impl Services {
         spec.exclude.extend(unwanted_ids);
         let answer = self.core.search(&snapshot, view, spec).await?;
         // Also without results to show, the weights are those that a search would use.
-        let asked = k > 0;
+        let (asked, mut room) = (k > 0, MESSAGE_BYTES);
         Ok(v1::PersonaliseResponse {
             weights: answer.weights,
             head_weights: convert::head_weights(answer.head_weights),
             pair_distances: found.pair_distances,
             replaced_query_item_id: replaced,
             results: if asked {
-                convert::results(&snapshot, answer.matches, &answer.show_fields)
+                convert::results(&snapshot, answer.matches, (&answer.show_fields, &mut room))
             } else {
                 Vec::new()
             },

@@ -102,7 +102,7 @@ impl SearchService for Services {
 
 /// What to do about an answer that is too large.
 fn fewer() -> String {
-    "ask for fewer results, for fewer facets or values of each, or without explanations".to_owned()
+    "ask for fewer results, show_fields, facets or values of each, or without explanations".to_owned()
 }
 
 impl Services {
