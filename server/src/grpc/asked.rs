@@ -156,24 +156,14 @@ impl Services {
         let plan = faults.gather("plan", wanted_plan(exact, plan))?.flatten();
         let ranking = Ranking { group_by, diversity, offset, k, pages };
         let ranked = ranking.check(snapshot, config, &mut faults)?;
-        let lenient = |asked: Vec<v1::FacetRequest>| -> Vec<v1::FacetRequest> {
-            // What they name was there when the pages began.
-            let one = |asked: v1::FacetRequest| v1::FacetRequest {
-                allow_unknown: asked.allow_unknown || goes_on,
-                ..asked
-            };
-            asked.into_iter().map(one).collect()
-        };
-        let facets = facets::requests(snapshot, config, "facets", lenient(facets), &mut faults);
-        let result_facets = lenient(result_facets);
+        let facets = facets::requests(snapshot, config, "facets", lenient(facets, goes_on), &mut faults);
+        let result_facets = lenient(result_facets, goes_on);
         let result_facets = facets::requests(snapshot, config, "result_facets", result_facets, &mut faults);
         if !has_query && !goes_on {
             faults.gather("query", Err::<(), _>(no_query()))?;
         }
-        // What the first page named was there: heads have gone since, or labels with their last items.
-        if goes_on && faults.all().iter().any(|fault| matches!(fault, Fault::Unmet { .. })) {
-            let message = format!("what these pages ask for is not there any more ({faults}); search anew");
-            return Err(Error::Precondition { reason: "PAGE_EXPIRED", message });
+        if goes_on {
+            check_page(&faults)?;
         }
         faults.end()?;
         let view = match likeness {
@@ -286,6 +276,22 @@ fn wanted_plan(exact: bool, hint: i32) -> Result<Option<PlanKind>, Error> {
         Ok(v1::PlanKind::Hnsw) => Ok(Some(PlanKind::Hnsw)),
         Err(_) => Err(Error::invalid("plan", format!("{hint} is no plan; see PlanKind"))),
     }
+}
+
+/// Facets of a page behind the first may name what has gone since: it was there when the pages began.
+fn lenient(asked: Vec<v1::FacetRequest>, goes_on: bool) -> Vec<v1::FacetRequest> {
+    let one =
+        |asked: v1::FacetRequest| v1::FacetRequest { allow_unknown: asked.allow_unknown || goes_on, ..asked };
+    asked.into_iter().map(one).collect()
+}
+
+/// What the first page named was there. Heads have gone since, or labels with their last items.
+fn check_page(faults: &Faults) -> Result<(), Error> {
+    if !faults.all().iter().any(|fault| matches!(fault, Fault::Unmet { .. })) {
+        return Ok(());
+    }
+    let message = format!("what these pages ask for is not there any more ({faults}); search anew");
+    Err(Error::Precondition { reason: "PAGE_EXPIRED", message })
 }
 
 pub(super) fn no_query() -> Error {
