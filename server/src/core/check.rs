@@ -5,14 +5,11 @@ use crate::config::Limits;
 use crate::error::{Error, Faults};
 use crate::request::ID_LEN_MAX;
 use lapel_heads::is_name;
-use lapel_values::FieldValue;
+use lapel_values::{FieldValue, MOMENTS_US};
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 /// Longest keyword, in bytes.
 const KEYWORD_BYTES_MAX: usize = 256;
-/// Microseconds since 1970 of the moments that the protocol can name: the years 1 to 9999.
-const MOMENTS_US: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 const NAME: &str = "1 to 64 characters, no control characters, no outer spaces";
 
 /// Checks an item by itself, before its image is embedded.
