@@ -8,6 +8,9 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstEncoder;
 
+/// Characters of the reason why a message cannot be read: that of a deep one names every message around.
+const WHY_CHARS: usize = 300;
+
 /// Prost's codec, but that a request of more than [`FIELDS_MAX`] fields is refused with OUT_OF_RANGE before anything of it
 /// is decoded. Answers, which clients read from a server that they trust, have no bound.
 #[derive(Debug, Clone)]
@@ -59,12 +62,17 @@ impl<U: Message + Name + Default> Decoder for BoundedDecoder<U> {
 /// Decodes a message; a request only when it has no more than [`FIELDS_MAX`] fields.
 ///
 /// # Errors
-/// OUT_OF_RANGE for more, INTERNAL for bytes that are no message, as prost's own codec has it.
+/// OUT_OF_RANGE for more, INVALID_ARGUMENT for bytes that are no message, or nested too deeply to be one: it is the caller's
+/// fault. Of an answer that is INTERNAL, as prost's own codec has it.
 pub fn decode<M: Message + Name + Default>(bytes: Bytes) -> Result<M, Status> {
-    if M::NAME.ends_with("Request") && fields_of(&M::full_name(), &bytes) > FIELDS_MAX {
+    let is_request = M::NAME.ends_with("Request");
+    if is_request && fields_of(&M::full_name(), &bytes) > FIELDS_MAX {
         return Err(Status::out_of_range(format!(
             "a message may have up to {FIELDS_MAX} texts and messages in it; this one has more"
         )));
     }
-    M::decode(bytes).map_err(|error| Status::internal(error.to_string()))
+    M::decode(bytes).map_err(|error| {
+        let why: String = error.to_string().chars().take(WHY_CHARS).collect();
+        if is_request { Status::invalid_argument(why) } else { Status::internal(why) }
+    })
 }

@@ -225,10 +225,10 @@ fn varint(value: usize) -> Vec<u8> {
 
 #[test]
 fn counting_ends_behind_the_bound() {
-    let empty = [0x0a, 0].repeat(11 << 19);
+    let empty = [0x0a, 0].repeat(11 << 18);
     assert_eq!(fields_of(BATCH, &empty), FIELDS_MAX + 1);
     // What the largest batch that passes takes, with the half of a vector that is free.
-    assert!(2 * FIELDS_MAX * size_of::<v1::SearchRequest>() < 12 << 20);
+    assert!(2 * FIELDS_MAX * size_of::<v1::SearchRequest>() < 16 << 20);
 }
 
 #[test]

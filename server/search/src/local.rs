@@ -6,7 +6,7 @@ use crate::pictures::PictureSlots;
 use crate::plan;
 use crate::terms::{BoundTerm, Query};
 use crate::{
-    Budget, Change, ItemIndex, ItemRows, NewSignatures, PictureMode, Plan, PlanKind, PredictionIndex,
+    Budget, Change, Filter, ItemIndex, ItemRows, NewSignatures, PictureMode, Plan, PlanKind, PredictionIndex,
     Replaced, SignatureAnswer, SignatureColumn, SignatureHit, SignatureQuery, Signatures, SignaturesError,
     Slot,
 };
@@ -142,8 +142,13 @@ impl LocalSignatures {
     }
 
     /// What runs for a query: one pass over items, or one over those with at most one picture and one over the pictures of
-    /// the others.
-    fn bind<'a>(&'a self, query: &'a SignatureQuery) -> Result<Vec<Query<'a>>, SignaturesError> {
+    /// the others. Of a query that is abandoned the filter, which is work on the whole catalogue, too, is not looked at:
+    /// nothing passes.
+    fn bind<'a>(
+        &'a self,
+        query: &'a SignatureQuery,
+        is_abandoned: bool,
+    ) -> Result<Vec<Query<'a>>, SignaturesError> {
         let SignatureQuery { terms, filter, pictures, exclude, k, distance_max, plan, with_terms: _ } = query;
         let bound = terms.iter().map(|term| {
             let column = self.column(&term.column);
@@ -157,6 +162,8 @@ impl LocalSignatures {
         }
         let distance_max = distance_max.unwrap_or(f64::INFINITY);
         let of = |terms, allowed| Query { terms, allowed, k: *k, distance_max, wanted: *plan };
+        let nothing = Filter::Any(Vec::new());
+        let filter = if is_abandoned { &nothing } else { filter };
         match pictures {
             PictureMode::Nearest if !self.items.pictures().is_empty() => {
                 let of_pictures = terms.iter().map(BoundTerm::of_pictures).collect();
@@ -181,10 +188,7 @@ impl Signatures for LocalSignatures {
             queries.iter().map(|_| None).collect();
         let mut ready = Vec::with_capacity(queries.len());
         for (at, query) in queries.iter().enumerate() {
-            // A filter is work on the whole catalogue, too; answers of an abandoned search mean nothing.
-            let bound =
-                if (budget.is_abandoned)() { Err(SignaturesError::NoTerms) } else { self.bind(query) };
-            match bound {
+            match self.bind(query, (budget.is_abandoned)()) {
                 Ok(bound) => ready.extend(bound.into_iter().map(|bound| (at, bound))),
                 Err(error) => answers[at] = Some(Err(error)),
             }

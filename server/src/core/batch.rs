@@ -101,11 +101,10 @@ impl<'a> Batch<'a> {
         if let Some(Outcome::Upserted(replaced)) = self.outcome(&item.request, stored)? {
             return Ok(Upserted { replaced });
         }
-        let mut embedded = embedded?;
-        let features = std::mem::take(&mut embedded.features);
+        let Embedded { pictures, features } = embedded?;
         let request = item.request.clone();
         let replaced = self.is_there(&item.id);
-        let change = self.resolve(item, embedded)?;
+        let change = self.resolve(item, &pictures)?;
         match &change {
             ItemChange::Put { id, record, .. } | ItemChange::Revise { id, record, .. } => {
                 self.kinds.note(&record.fields);
@@ -177,15 +176,15 @@ impl<'a> Batch<'a> {
     }
 
     /// What a write does to its item.
-    fn resolve(&self, mut item: NewItem, embedded: Embedded) -> Result<ItemChange, Error> {
+    fn resolve(&self, mut item: NewItem, pictures: &[EmbeddedPicture]) -> Result<ItemChange, Error> {
         match std::mem::take(&mut item.scope) {
-            Scope::Whole => self.put(item, embedded),
+            Scope::Whole => self.put(item, pictures),
             Scope::Part(parts) => self.revise(item, &parts),
         }
     }
 
     /// A whole item, with computed and given signatures under the heads' keys.
-    fn put(&self, item: NewItem, embedded: Embedded) -> Result<ItemChange, Error> {
+    fn put(&self, item: NewItem, pictures: &[EmbeddedPicture]) -> Result<ItemChange, Error> {
         let replaces = self.pictures(&item.id);
         let NewItem { id, image, more_images, labels, fields, signatures: given, scope: _, request: _ } =
             item;
@@ -193,7 +192,7 @@ impl<'a> Batch<'a> {
         self.kinds.check(&fields, &mut faults);
         faults.end()?;
         let by_picture: Vec<Vec<(String, Vec<f32>)>> =
-            embedded.pictures.iter().map(|picture| self.computed(picture)).collect();
+            pictures.iter().map(|picture| self.computed(picture)).collect();
         let mut signatures = means(&by_picture);
         for (name, values) in given {
             signatures.push(self.given(&name, values, image.is_some(), &signatures)?);
@@ -202,7 +201,7 @@ impl<'a> Batch<'a> {
             let EmbeddedPicture { content, computed: _, parts_case } = picture;
             StoredImage { content: *content, parts_case: parts_case.map(crate::cases::stored) }
         };
-        let mut stored = embedded.pictures.iter().map(stored);
+        let mut stored = pictures.iter().map(stored);
         let first = stored.next();
         let record = ItemRecord {
             labels,

@@ -5,14 +5,11 @@ use crate::config::Limits;
 use crate::error::{Error, Faults};
 use crate::request::ID_LEN_MAX;
 use lapel_heads::is_name;
-use lapel_values::FieldValue;
+use lapel_values::{FieldValue, MOMENTS_US};
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 /// Longest keyword, in bytes.
 const KEYWORD_BYTES_MAX: usize = 256;
-/// Microseconds since 1970 of the moments that the protocol can name: the years 1 to 9999.
-const MOMENTS_US: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 const NAME: &str = "1 to 64 characters, no control characters, no outer spaces";
 
 /// Checks an item by itself, before its image is embedded.
@@ -42,7 +39,10 @@ pub(super) fn check_item(item: &NewItem, limits: &Limits) -> Result<(), Error> {
     for (at, _) in item.more_images.iter().enumerate().filter(|(_, image)| image.is_empty()) {
         faults.refuse(format!("more_images[{at}]"), "it is empty");
     }
-    check_counts((item.labels.len(), item.fields.len()), limits, &mut faults);
+    // Of a write of parts the outcome counts (`Batch::revise`).
+    if item.scope == Scope::Whole {
+        check_counts((item.labels.len(), item.fields.len()), limits, &mut faults);
+    }
     for (attribute, label) in &item.labels {
         if !is_name(attribute) || !is_name(label) {
             faults.refuse(format!("labels[{attribute}]"), format!("attributes and labels have {NAME}"));
@@ -195,8 +195,8 @@ mod tests {
             let more_images = more.iter().map(|image| image.to_vec()).collect();
             faulty(&NewItem { image, more_images, ..item(Scope::Whole) })
         };
-        assert_eq!(with(Some(vec![1]), &[&[2]; 7]), [""; 0]);
-        assert_eq!(with(Some(vec![1]), &[&[2]; 8]), ["more_images"]);
+        assert_eq!(with(Some(vec![1]), &[&[2_u8] as &[u8]; 7]), [""; 0]);
+        assert_eq!(with(Some(vec![1]), &[&[2_u8] as &[u8]; 8]), ["more_images"]);
         assert_eq!(with(None, &[&[2]]), ["image"]);
         assert_eq!(with(Some(vec![1]), &[&[2], &[]]), ["more_images[1]"]);
     }

@@ -30,7 +30,7 @@ mod tests {
     #[test]
     fn one_picture_is_what_it_is_and_several_are_their_mean_by_head() {
         let (a, b) = (of("h", [0.6, 0.8]), of("h", [0.8, 0.6]));
-        assert_eq!(means(&[vec![a.clone()]]), [a.clone()], "to the last bit");
+        assert_eq!(means(&[vec![a.clone()]]), std::slice::from_ref(&a), "to the last bit");
         assert_eq!(means(&[]), []);
         let only = of("other", [1.0, 0.0]);
         let found = means(&[vec![a.clone()], vec![b, only.clone()], Vec::new()]);

@@ -8,7 +8,7 @@ use super::{Services, convert, facets, filters};
 use crate::catalogue::Snapshot;
 use crate::config::Limits;
 use crate::core::QuerySource;
-use crate::error::{Error, Faults};
+use crate::error::{Error, Fault, Faults};
 use crate::front::Caller;
 use crate::search::{Edits, Manipulation, NAMED, PlanKind, QueryView, SearchSpec, Weighting, head_weights};
 use lapel_proto::v1::{self, search_request};
@@ -163,10 +163,14 @@ impl Services {
         let plan = faults.gather("plan", wanted_plan(exact, plan))?.flatten();
         let ranking = Ranking { group_by, diversity, offset, k, pages };
         let ranked = ranking.check(snapshot, config, &mut faults)?;
-        let facets = facets::requests(snapshot, config, "facets", facets, &mut faults);
+        let facets = facets::requests(snapshot, config, "facets", lenient(facets, goes_on), &mut faults);
+        let result_facets = lenient(result_facets, goes_on);
         let result_facets = facets::requests(snapshot, config, "result_facets", result_facets, &mut faults);
         if !has_query && !goes_on {
             faults.gather("query", Err::<(), _>(no_query()))?;
+        }
+        if goes_on {
+            check_page(&faults)?;
         }
         faults.end()?;
         let view = match likeness {
@@ -288,6 +292,22 @@ fn picture_mode(asked: i32) -> Result<PictureMode, Error> {
         Ok(v1::PictureMode::Mean) => Ok(PictureMode::Mean),
         Err(_) => Err(Error::invalid("pictures", format!("{asked} is no mode; see PictureMode"))),
     }
+}
+
+/// Facets of a page behind the first may name what has gone since: it was there when the pages began.
+fn lenient(asked: Vec<v1::FacetRequest>, goes_on: bool) -> Vec<v1::FacetRequest> {
+    let one =
+        |asked: v1::FacetRequest| v1::FacetRequest { allow_unknown: asked.allow_unknown || goes_on, ..asked };
+    asked.into_iter().map(one).collect()
+}
+
+/// What the first page named was there. Heads have gone since, or labels with their last items.
+fn check_page(faults: &Faults) -> Result<(), Error> {
+    if !faults.all().iter().any(|fault| matches!(fault, Fault::Unmet { .. })) {
+        return Ok(());
+    }
+    let message = format!("what these pages ask for is not there any more ({faults}); search anew");
+    Err(Error::Precondition { reason: "PAGE_EXPIRED", message })
 }
 
 pub(super) fn no_query() -> Error {

@@ -1,5 +1,6 @@
 //! Between messages and the server's own types.
 
+use super::outgoing::MESSAGE_BYTES;
 use super::status::code_and_reason;
 use super::{facets, fields, mask, page_token, suggest};
 use crate::catalogue::{Item, Snapshot};
@@ -55,22 +56,35 @@ pub(super) fn parts(parts: &Parts) -> v1::Parts {
     }
 }
 
-/// Results with those of their fields that are to be shown.
-pub(super) fn results(snapshot: &Snapshot, matches: Vec<Match>, show: &[String]) -> Vec<v1::SearchResult> {
-    let one = |m: Match| {
-        let item = snapshot.items().get(m.slot)?;
-        Some(v1::SearchResult {
+/// Results with those of their fields that are to be shown. Where they take more than `room` has left, the rest is not made:
+/// the answer is too large with what there is.
+pub(super) fn results(
+    snapshot: &Snapshot,
+    matches: Vec<Match>,
+    (show, room): (&[String], &mut usize),
+) -> Vec<v1::SearchResult> {
+    let mut results = Vec::with_capacity(matches.len());
+    for found in matches {
+        let Some(item) = snapshot.items().get(found.slot) else { continue };
+        let result = v1::SearchResult {
             item_id: item.id.to_string(),
-            distance: m.distance,
+            distance: found.distance,
             labels: item.record.labels.clone(),
-            explanation: m.explanation.map(explanation),
-            matches_all: matches!(m.edits_met, EditsMet::All | EditsMet::AllPredicted),
-            matches_predicted: m.edits_met == EditsMet::AllPredicted,
+            explanation: found.explanation.map(explanation),
+            matches_all: matches!(found.edits_met, EditsMet::All | EditsMet::AllPredicted),
+            matches_predicted: found.edits_met == EditsMet::AllPredicted,
             fields: fields::some(&item.record.fields, show),
-            picture: m.picture,
-        })
-    };
-    matches.into_iter().filter_map(one).collect()
+            picture: found.picture,
+        };
+        let bytes = result.encoded_len();
+        results.push(result);
+        if bytes > *room {
+            *room = 0;
+            break;
+        }
+        *room -= bytes;
+    }
+    results
 }
 
 fn explanation(explanation: Explanation) -> v1::Explanation {
@@ -105,22 +119,28 @@ fn explanation(explanation: Explanation) -> v1::Explanation {
 /// # Errors
 /// When the token of the next page would be too large.
 pub(super) fn answer(snapshot: &Snapshot, answer: SearchAnswer) -> Result<v1::SearchResponse, Error> {
-    let group = |Group { value, matches }: Group| v1::ResultGroup {
-        value: value.as_ref().map(fields::to_wire),
-        results: results(snapshot, matches, &answer.show_fields),
-    };
+    let (show, mut room) = (answer.show_fields.as_slice(), MESSAGE_BYTES);
+    let listed = results(snapshot, answer.matches, (show, &mut room));
+    let mut groups = Vec::new();
+    for Group { value, matches } in answer.groups.into_iter().flatten() {
+        if room == 0 {
+            break;
+        }
+        let results = results(snapshot, matches, (show, &mut room));
+        groups.push(v1::ResultGroup { value: value.as_ref().map(fields::to_wire), results });
+    }
     let facets = |counted: Vec<(FacetOf, FacetCounts)>| -> Vec<v1::Facet> {
         counted.into_iter().map(|(of, counts)| facets::answer(&of, counts)).collect()
     };
     Ok(v1::SearchResponse {
-        results: results(snapshot, answer.matches, &answer.show_fields),
+        results: listed,
         weights: answer.weights,
         manipulations: answer.effects.into_iter().map(effect).collect(),
         items_with_all_labels: answer.items_with_all_labels,
         plan: Some(plan(answer.plan)),
         generation: snapshot.generation,
         head_weights: head_weights(answer.head_weights),
-        groups: answer.groups.into_iter().flatten().map(group).collect(),
+        groups,
         next_page_token: answer.next.map_or(Ok(Vec::new()), page_token::written)?,
         facets: facets(answer.facets),
         result_facets: facets(answer.result_facets),

@@ -1,15 +1,15 @@
 //! `FeedbackService`.
 
 use super::asked::Asked;
-use super::outgoing::readable;
+use super::outgoing::{MESSAGE_BYTES, readable};
 use super::{Services, convert, paging, predicted};
 use crate::catalogue::Snapshot;
 use crate::core::RequestId;
 use crate::error::{Error, Faults};
-use crate::feedback::{FeedbackFormula, PickedIds, Picks};
+use crate::feedback::{Feedback, FeedbackFormula, PickedIds, Picks};
 use crate::front::{Caller, Role};
 use crate::profiles::{before, check_profile, holds, key_of, subject_and_name};
-use crate::search::{SearchSpec, Weighting, head_weights, view_of_item};
+use crate::search::{SearchAnswer, SearchSpec, Weighting, head_weights, view_of_item};
 use crate::store::ProfileRecord;
 use lapel_heads::{PICKS_SHARE, is_name};
 use lapel_proto::v1;
@@ -26,7 +26,7 @@ impl FeedbackService for Services {
     ) -> Result<Response<v1::PersonaliseResponse>, Status> {
         let caller = Caller::of(&request)?;
         let answer = self.personalise_one(request.into_inner(), &caller).await?;
-        let fewer = || "ask for fewer results, or without explanations".to_owned();
+        let fewer = || "ask for fewer results or show_fields, or without explanations".to_owned();
         Ok(Response::new(readable(answer, fewer)?))
     }
 
@@ -218,24 +218,34 @@ impl Services {
         let mut spec = SearchSpec { weighting, no_attainability: true, ..spec };
         spec.exclude.extend(unwanted_ids);
         let answer = self.core.search(&snapshot, view, spec).await?;
-        // Also without results to show, the weights are those that a search would use.
-        let asked = k > 0;
-        Ok(v1::PersonaliseResponse {
-            weights: answer.weights,
-            head_weights: convert::head_weights(answer.head_weights),
-            pair_distances: found.pair_distances,
-            replaced_query_item_id: replaced,
-            results: if asked {
-                convert::results(&snapshot, answer.matches, &answer.show_fields)
-            } else {
-                Vec::new()
-            },
-            plan: asked.then(|| convert::plan(answer.plan)),
-            generation: snapshot.generation,
-            wanted_distances: found.wanted_distances,
-            unwanted_distances: found.unwanted_distances,
-            picks_share,
-        })
+        Ok(personalised(&snapshot, answer, found, (k > 0, replaced, picks_share)))
+    }
+}
+
+/// The answer. Also without results to show, the weights are those that a search would use.
+fn personalised(
+    snapshot: &Snapshot,
+    answer: SearchAnswer,
+    found: Feedback,
+    (shows_results, replaced, picks_share): (bool, String, f64),
+) -> v1::PersonaliseResponse {
+    let mut room = MESSAGE_BYTES;
+    let results = if shows_results {
+        convert::results(snapshot, answer.matches, (&answer.show_fields, &mut room))
+    } else {
+        Vec::new()
+    };
+    v1::PersonaliseResponse {
+        weights: answer.weights,
+        head_weights: convert::head_weights(answer.head_weights),
+        pair_distances: found.pair_distances,
+        replaced_query_item_id: replaced,
+        results,
+        plan: shows_results.then(|| convert::plan(answer.plan)),
+        generation: snapshot.generation,
+        wanted_distances: found.wanted_distances,
+        unwanted_distances: found.unwanted_distances,
+        picks_share,
     }
 }
 

@@ -3,15 +3,12 @@
 use crate::error::Faults;
 use lapel_proto::v1;
 use lapel_proto::v1::field_value::Kind;
-use lapel_values::{FieldKind, FieldValue, Fields, Finite};
+use lapel_values::{FieldKind, FieldValue, Fields, Finite, MOMENTS_US};
 use prost_types::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 
 /// Microseconds of a second.
 const SECOND_US: i64 = 1_000_000;
-/// Seconds from 1970 of the years 1 to 9999, beyond which clients cannot read a timestamp.
-const YEARS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// A value as it came, or what is wrong with it, in words.
 pub(super) fn field_value(given: v1::FieldValue) -> Result<FieldValue, String> {
@@ -43,13 +40,8 @@ fn microseconds(moment: Timestamp) -> Result<i64, String> {
     if !(0..1_000_000_000).contains(&nanos) {
         return Err(format!("a timestamp has {nanos} nanoseconds; 0 to 999,999,999 are accepted"));
     }
-    if !YEARS.contains(&seconds) {
-        return Err(format!(
-            "a timestamp lies {seconds} seconds from 1970; the years 1 to 9999 are accepted"
-        ));
-    }
-    let whole = seconds.checked_mul(SECOND_US);
-    whole.and_then(|us| us.checked_add(i64::from(nanos) / 1000)).ok_or_else(|| {
+    let whole = seconds.checked_mul(SECOND_US).and_then(|us| us.checked_add(i64::from(nanos) / 1000));
+    whole.filter(|us| MOMENTS_US.contains(us)).ok_or_else(|| {
         format!("a timestamp lies {seconds} seconds from 1970; the years 1 to 9999 are accepted")
     })
 }

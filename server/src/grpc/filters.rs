@@ -10,11 +10,14 @@ use crate::search::{check_labels, checked_field, field_kind};
 use lapel_proto::v1;
 use lapel_proto::v1::field_filter::Condition;
 use lapel_proto::v1::field_range::{Lower, Upper};
+use lapel_proto::v1::field_value::Kind;
 use lapel_proto::v1::filter::Node;
 use lapel_search::Filter;
 use lapel_values::{FieldKind, FieldValue};
 use std::ops::Bound;
 
+const SECOND_NANOS: i32 = 1_000_000_000;
+const MICROSECOND_NANOS: i32 = 1000;
 /// How deep nodes lie within nodes; the whole tree is the first.
 const DEPTH_MAX: usize = 16;
 
@@ -237,7 +240,9 @@ fn range(
     }
     let from = match lower {
         None => Some(Bound::Unbounded),
-        Some(Lower::From(value)) => values.take(&format!("{path}.from"), value, faults).map(Bound::Included),
+        Some(Lower::From(value)) => {
+            values.take(&format!("{path}.from"), raised(value), faults).map(Bound::Included)
+        }
         Some(Lower::Above(value)) => {
             values.take(&format!("{path}.above"), value, faults).map(Bound::Excluded)
         }
@@ -246,7 +251,7 @@ fn range(
         None => Some(Bound::Unbounded),
         Some(Upper::To(value)) => values.take(&format!("{path}.to"), value, faults).map(Bound::Included),
         Some(Upper::Below(value)) => {
-            values.take(&format!("{path}.below"), value, faults).map(Bound::Excluded)
+            values.take(&format!("{path}.below"), raised(value), faults).map(Bound::Excluded)
         }
     };
     let (from, to) = (from?, to?);
@@ -260,6 +265,21 @@ fn range(
         return None;
     }
     Some((from, to))
+}
+
+/// A moment that is finer than a microsecond, raised to the next one. Values are kept to the microsecond: what lies from this
+/// moment on, or below it, is the same.
+fn raised(mut value: v1::FieldValue) -> v1::FieldValue {
+    if let Some(Kind::Timestamp(moment)) = &mut value.kind
+        && (0..SECOND_NANOS).contains(&moment.nanos)
+        && moment.nanos % MICROSECOND_NANOS != 0
+    {
+        moment.nanos += MICROSECOND_NANOS - moment.nanos % MICROSECOND_NANOS;
+        if moment.nanos == SECOND_NANOS {
+            (moment.seconds, moment.nanos) = (moment.seconds.saturating_add(1), 0);
+        }
+    }
+    value
 }
 
 /// Whether no value can lie between two ends.
@@ -369,7 +389,10 @@ fn shown(value: &FieldValue) -> String {
         FieldValue::Integer(number) => number.to_string(),
         FieldValue::Number(number) => number.get().to_string(),
         FieldValue::Boolean(is_true) => is_true.to_string(),
-        FieldValue::Timestamp(micros) => format!("the moment {micros} us after 1970"),
+        FieldValue::Timestamp(_) => match super::fields::to_wire(value).kind {
+            Some(Kind::Timestamp(moment)) => moment.to_string(),
+            Some(_) | None => String::new(),
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::core::{Named, Parts, Scope};
 use crate::error::{Faults, within};
+use lapel_heads::is_name;
 use prost_types::FieldMask;
 
 /// Bytes of an unknown path that are said again.
@@ -40,8 +41,8 @@ fn parts(paths: &[String], faults: &mut Faults) -> Parts {
             None if path == "labels" => parts.labels = Named::All,
             None if path == "fields" => parts.fields = Named::All,
             None if path == "signatures" => parts.signatures = true,
-            Some(("labels", name)) if !name.is_empty() => parts.labels.add(name),
-            Some(("fields", name)) if !name.is_empty() => parts.fields.add(name),
+            Some(("labels", name)) if is_name(name) => parts.labels.add(name),
+            Some(("fields", name)) if is_name(name) => parts.fields.add(name),
             None | Some(_) => {
                 let wanted = format!(
                     "{:?} is no part that can be written by itself: labels, fields, labels.NAME, fields.NAME and \

@@ -30,7 +30,7 @@ pub(super) fn readable<M: prost::Message>(answer: M, instead: impl FnOnce() -> S
         return Ok(answer);
     }
     let message = format!(
-        "the answer would have {bytes} bytes, and clients read {MESSAGE_BYTES} unless they are told otherwise; {}",
+        "the answer would have {bytes} bytes or more, and clients read {MESSAGE_BYTES} unless they are told otherwise; {}",
         instead()
     );
     Err(Error::Precondition { reason: "ANSWER_TOO_LARGE", message })
@@ -59,7 +59,7 @@ impl BatchRoom {
         if bytes > self.0 {
             let message = format!(
                 "the answers of the batch would have more than the {MESSAGE_BYTES} bytes that clients read unless they are \
-                 told otherwise; ask for this one in another batch, for fewer results, or without explanations"
+                 told otherwise; ask for this one in another batch, for fewer results, show_fields or facets, or without explanations"
             );
             return Err(Error::Precondition { reason: "ANSWER_TOO_LARGE", message });
         }

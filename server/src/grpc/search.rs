@@ -102,7 +102,7 @@ impl SearchService for Services {
 
 /// What to do about an answer that is too large.
 fn fewer() -> String {
-    "ask for fewer results, for fewer facets or values of each, or without explanations".to_owned()
+    "ask for fewer results, show_fields, facets or values of each, or without explanations".to_owned()
 }
 
 /// What a description is made from: signatures in the order of the heads, the parts, and the case that decides which heads

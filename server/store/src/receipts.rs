@@ -24,15 +24,16 @@ pub(super) fn keep(
         table.insert(id, encode(RECEIPTS.name(), id, &kept).as_slice())?;
         let place = format!("{place:020}");
         order.insert(place.as_str(), encode(RECEIPT_ORDER.name(), &place, &id).as_slice())?;
-    }
-    while order.len()? > most.max(1) {
-        let Some((place, sealed)) = order.pop_first()? else { break };
-        // Where it cannot be read its receipt stays, which is better than no receipt any more for anybody.
-        match decode::<String>(RECEIPT_ORDER.name(), place.value(), sealed.value()) {
-            Ok(id) => {
-                table.remove(id.as_str())?;
+        // One after the other: an id that is kept anew must not go with its older place.
+        while order.len()? > most.max(1) {
+            let Some((place, sealed)) = order.pop_first()? else { break };
+            // Where it cannot be read its receipt stays, which is better than no receipt any more for anybody.
+            match decode::<String>(RECEIPT_ORDER.name(), place.value(), sealed.value()) {
+                Ok(id) => {
+                    table.remove(id.as_str())?;
+                }
+                Err(error) => tracing::error!(%error, "a receipt is kept for good"),
             }
-            Err(error) => tracing::error!(%error, "a receipt is kept for good"),
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// Labels by attribute.
 pub type Labels = BTreeMap<String, String>;
@@ -69,6 +70,9 @@ impl PartialOrd for Finite {
         Some(self.cmp(other))
     }
 }
+
+/// Microseconds since 1970 of the moments that the protocol can name: the years 1 to 9999.
+pub const MOMENTS_US: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 
 /// A value of a field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

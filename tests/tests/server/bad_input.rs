@@ -68,6 +68,16 @@ async fn bad_images_are_refused_everywhere() {
     server.finish().await;
 }
 
+/// The heads that the tests' server has.
+const HEADS: [&str; 7] = ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"];
+
+/// A search by one signature.
+fn signatures(head: &str, values: Vec<f32>) -> v1::SearchRequest {
+    let set = v1::SignatureSet { signatures: vec![v1::Signature { head: head.into(), values }] };
+    let source = Some(v1::query::Source::Signatures(set));
+    v1::SearchRequest { query: Some(v1::Query { source }), k: 3, ..v1::SearchRequest::default() }
+}
+
 #[tokio::test]
 async fn bad_searches_name_the_field_and_what_would_be_right() {
     let server = TestServer::start_with(|c| c.limits.k_max = 50).await;
@@ -81,15 +91,7 @@ async fn bad_searches_name_the_field_and_what_would_be_right() {
         manipulations: vec![set(attribute, label)],
         ..by_item("g1", 3)
     };
-    let signatures = |head: &str, values: Vec<f32>| {
-        let set = v1::SignatureSet { signatures: vec![v1::Signature { head: head.into(), values }] };
-        let source = Some(v1::query::Source::Signatures(set));
-        v1::SearchRequest { query: Some(v1::Query { source }), k: 3, ..v1::SearchRequest::default() }
-    };
-    let all_zero: Vec<_> =
-        ["collar", "color", "fastening", "general", "neckline", "pattern", "sleeve_length"]
-            .map(|h| (h, 0.0))
-            .to_vec();
+    let all_zero = HEADS.map(|head| (head, 0.0));
     let cases = [
         ("k = 0", by_item("g1", 0), Code::InvalidArgument, "1 to 50"),
         ("k over the limit", by_item("g1", 51), Code::InvalidArgument, "1 to 50"),

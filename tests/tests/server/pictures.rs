@@ -94,7 +94,8 @@ async fn an_item_is_found_by_any_of_its_pictures_or_by_their_mean() {
         for (head, values) in by_head(&whole) {
             let pictures: Vec<&[f32]> =
                 seen.iter().filter_map(|seen| by_head(seen).get(head).copied()).collect();
-            let sum: Vec<f32> = (0..values.len()).map(|at| pictures.iter().map(|p| p[at]).sum::<f32>()).collect();
+            let sum: Vec<f32> =
+                (0..values.len()).map(|at| pictures.iter().map(|p| p[at]).sum::<f32>()).collect();
             let length = sum.iter().map(|v| v * v).sum::<f32>().sqrt();
             let mean: Vec<f32> = sum.iter().map(|v| v / length).collect();
             assert!(distance(values, &mean) < 1e-4, "{head}");

@@ -234,6 +234,7 @@ fn an_abandoned_search_ends_soon() {
 fn changes_tell_what_they_replace_and_leave_clones_alone() {
     let mut local = catalogue(3, |item, h| item != 1 || h != 2);
     let old = local.clone();
+    let all = signatures(1, |_, _| true);
     let (id, labels) = (id(1), labels(1));
     let before = Some(facts(&labels));
     let given = [("color".to_owned(), unit(vec![1.0; DIM])), ("gone".to_owned(), vec![1.0])];
@@ -242,7 +243,7 @@ fn changes_tell_what_they_replace_and_leave_clones_alone() {
     let goes = Change { after: None, signatures: NewSignatures::Only(&[]), ..also };
     let replaced = local.apply(&[also, goes]).expect("memory does not fail");
     let of = |key: &str| replaced.iter().find(|r| *r.column == *key).expect("there").signatures.clone();
-    let had = |h: usize| Some(signatures(1, |_, _| true)[h].1.clone());
+    let had = |h: usize| Some(all[h].1.clone());
     assert_eq!(of("color"), [had(0), Some(given[0].1.clone())]);
     assert_eq!(of("pattern"), [None, had(1)]);
     assert_eq!(of("shape"), [None, None]);

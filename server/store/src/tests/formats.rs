@@ -126,6 +126,28 @@ fn opens_with_all_it_had(format: u64) {
     }
 }
 
+/// The receipts of a fixture: a request's id, and what it led to.
+fn receipts(store: &Store) -> [(&'static str, Outcome); 5] {
+    let profile = store.profile("ann").expect("read");
+    [
+        ("upsert", Outcome::Upserted(true)),
+        ("delete", Outcome::Deleted(vec!["gone".into()])),
+        ("model", Outcome::Model("tests/1".into())),
+        ("head", Outcome::Head("style".into(), 1)),
+        ("profile", Outcome::Profile(profile)),
+    ]
+}
+
+/// What a repeated request is answered with.
+fn ask(
+    store: &Store,
+    id: &str,
+    request: ContentId,
+    message: ContentId,
+) -> Result<Option<Outcome>, StoreError> {
+    store.outcomes(&[(id, RequestHash { request, message })]).expect("read").remove(0)
+}
+
 /// Their hash was of the message alone, and later of the method and the message; the format does not tell which.
 #[test]
 fn receipts_of_format_2_answer_a_repeated_request_by_either_hash() {
@@ -133,18 +155,8 @@ fn receipts_of_format_2_answer_a_repeated_request_by_either_hash() {
     copy_fixture(2, folder.path());
     let store = Store::open(store_in(folder.path())).expect("opens");
     let other = ContentId::of(b"another request");
-    let ask = |id: &str, request, message| {
-        store.outcomes(&[(id, RequestHash { request, message })]).expect("read").remove(0)
-    };
-    let profile = store.profile("ann").expect("read");
-    let wanted = [
-        ("upsert", Outcome::Upserted(true)),
-        ("delete", Outcome::Deleted(vec!["gone".into()])),
-        ("model", Outcome::Model("tests/1".into())),
-        ("head", Outcome::Head("style".into(), 1)),
-        ("profile", Outcome::Profile(profile)),
-    ];
-    for (id, outcome) in wanted {
+    let ask = |id, request, message| ask(&store, id, request, message);
+    for (id, outcome) in receipts(&store) {
         assert_eq!(ask(id, other, request()).expect("of the message"), Some(outcome.clone()));
         assert_eq!(ask(id, request(), other).expect("of the method and the message"), Some(outcome));
         assert!(matches!(ask(id, other, other), Err(StoreError::RequestId(_))), "{id}");
@@ -158,18 +170,8 @@ fn receipts_of_format_3_answer_a_repeated_request() {
     copy_fixture(3, folder.path());
     let store = Store::open(store_in(folder.path())).expect("opens");
     let other = ContentId::of(b"another request");
-    let ask = |id: &str, request, message| {
-        store.outcomes(&[(id, RequestHash { request, message })]).expect("read").remove(0)
-    };
-    let profile = store.profile("ann").expect("read");
-    let wanted = [
-        ("upsert", Outcome::Upserted(true)),
-        ("delete", Outcome::Deleted(vec!["gone".into()])),
-        ("model", Outcome::Model("tests/1".into())),
-        ("head", Outcome::Head("style".into(), 1)),
-        ("profile", Outcome::Profile(profile)),
-    ];
-    for (id, outcome) in wanted {
+    let ask = |id, request, message| ask(&store, id, request, message);
+    for (id, outcome) in receipts(&store) {
         assert_eq!(ask(id, request(), other).expect("of the method and the message"), Some(outcome));
         assert!(matches!(ask(id, other, request()), Err(StoreError::RequestId(_))), "{id}");
     }

@@ -4,17 +4,19 @@ use super::*;
 use crate::PictureMode;
 use std::borrow::Cow;
 
+/// Signatures under their columns' keys.
+type Signed = Vec<(String, Vec<f32>)>;
+
 /// Signatures of a picture; heads see nothing in some.
-fn picture(item: u64, number: u64, seed: u64) -> Vec<(String, Vec<f32>)> {
+fn picture(item: u64, number: u64, seed: u64) -> Signed {
     signatures(item * 1000 + number * 10 + seed * 100_000, |seen, h| !(seen / 10 + h).is_multiple_of(7))
 }
 
 /// The mean of those that have a signature.
-fn mean(pictures: &[Vec<(String, Vec<f32>)>]) -> Vec<(String, Vec<f32>)> {
+fn mean(pictures: &[Signed]) -> Signed {
     let of_key = |key: &str| {
-        let of = |picture: &Vec<(String, Vec<f32>)>| {
-            picture.iter().find(|(of, _)| of == key).map(|(_, values)| values.clone())
-        };
+        let of =
+            |picture: &Signed| picture.iter().find(|(of, _)| of == key).map(|(_, values)| values.clone());
         let all: Vec<Vec<f32>> = pictures.iter().filter_map(of).collect();
         let first = all.first()?;
         let sum = (0..first.len()).map(|at| all.iter().map(|values| values[at]).sum::<f32>()).collect();
@@ -27,7 +29,7 @@ fn mean(pictures: &[Vec<(String, Vec<f32>)>]) -> Vec<(String, Vec<f32>)> {
 #[derive(Default)]
 struct Shop {
     local: LocalSignatures,
-    pictures: BTreeMap<u64, Vec<Vec<(String, Vec<f32>)>>>,
+    pictures: BTreeMap<u64, Vec<Signed>>,
 }
 
 impl Shop {
@@ -87,7 +89,7 @@ impl Shop {
             };
             query.terms.iter().map(term).sum::<f64>()
         };
-        let one = |(item, pictures): (&u64, &Vec<Vec<(String, Vec<f32>)>>)| {
+        let one = |(item, pictures): (&u64, &Vec<Signed>)| {
             let mean = mean(pictures);
             let several = pictures.len() > 1 && query.pictures == PictureMode::Nearest;
             let all = if several { pictures.clone() } else { vec![mean.clone()] };
@@ -203,7 +205,8 @@ fn an_index_serves_beside_few_items_with_several_pictures() {
     let (mut found, mut wanted) = (0, 0);
     for seed in 0..10 {
         let asked = SignatureQuery { plan: Some(PlanKind::Hnsw), ..query(seed * 77, &[1.0], 20) };
-        let answer = search(&shop.local, &[asked.clone()], 1, &|| false).remove(0).expect("answers");
+        let answer =
+            search(&shop.local, std::slice::from_ref(&asked), 1, &|| false).remove(0).expect("answers");
         let exact = by_plan(&shop.local, &asked, PlanKind::ExactScan);
         let best: BTreeMap<Arc<str>, (u64, u32)> =
             exact.hits.iter().map(|hit| (hit.id.clone(), (hit.distance.to_bits(), hit.picture))).collect();
