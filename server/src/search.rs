@@ -30,8 +30,8 @@ use crate::config::SearchConfig;
 use crate::error::Error;
 use explain::Wanted;
 use lapel_search::{
-    Budget, FacetCounts, FacetOf, Filter, IsAbandoned, ItemIndex, PictureMode, SignatureAnswer, SignatureHit,
-    SignatureQuery, Tuning,
+    Budget, FacetCounter, FacetCounts, FacetOf, Filter, IsAbandoned, ItemIndex, PictureMode, SignatureAnswer,
+    SignatureHit, SignatureQuery, Tuning,
 };
 use lapel_values::FieldValue;
 use roaring::RoaringBitmap;
@@ -281,14 +281,15 @@ impl AnswerContext {
             show_fields,
         } = self;
         let items = rounds.snapshot.items();
-        let passing = items.passing(&query.filter);
+        let items_passing = first.items_passing;
         let Shaped { hits, groups, next, plan } = shape.results(rounds, (query, &terms), first)?;
         let matches = matches(rounds, hits, (&terms, &wanted, explain))?;
         let result_slots: RoaringBitmap = matches.iter().map(|found| found.slot).collect();
-        let facets = counts(rounds, facets, |of, most| items.facet(passing.as_ref(), of, most));
+        let passing = if facets.is_empty() { None } else { items.passing(&query.filter) };
+        let facets = counts(rounds, facets, &items.facets(passing.as_ref()));
         let shown =
             if result_facets.is_empty() { ItemIndex::default() } else { items.index_of(&result_slots) };
-        let result_facets = counts(rounds, result_facets, |of, most| shown.facet(None, of, most));
+        let result_facets = counts(rounds, result_facets, &shown.facets(None));
         let (matches, groups) = match groups {
             Some(groups) => (Vec::new(), Some(grouped(matches, groups))),
             None => (matches, None),
@@ -300,7 +301,7 @@ impl AnswerContext {
             facets,
             result_facets,
             show_fields,
-            items_passing: passing.map_or(items.len() as u64, |slots| slots.len()),
+            items_passing,
             weights: terms.iter().map(|t| (t.head.name().to_owned(), t.term.weight)).collect(),
             head_weights: terms.iter().map(QueryTerm::head_weight).collect(),
             items_with_all_labels,
@@ -340,11 +341,11 @@ fn matches(
 fn counts(
     rounds: &Rounds<'_>,
     asked: Vec<(FacetOf, usize)>,
-    facet: impl Fn(&FacetOf, usize) -> FacetCounts,
+    counter: &FacetCounter<'_>,
 ) -> Vec<(FacetOf, FacetCounts)> {
     let goes_on = |_: &(FacetOf, usize)| !rounds.is_abandoned();
     let one = |(of, most): (FacetOf, usize)| {
-        let counts = facet(&of, most);
+        let counts = counter.count(&of, most);
         (of, counts)
     };
     asked.into_iter().take_while(goes_on).map(one).collect()

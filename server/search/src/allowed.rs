@@ -1,11 +1,10 @@
 //! The slots that a search may return: live, past the filters, not excluded.
 
+use crate::bits::bits;
 use crate::kernels::{Bits, GROUP, GROUPS};
-use crate::passing::passing;
 use crate::places::Places;
-use crate::{BLOCK, Filter, ItemIndex, Slot};
+use crate::{BLOCK, ItemIndex, Slot};
 use roaring::RoaringBitmap;
-use std::borrow::Cow;
 
 /// Items with several pictures up to which their own slots are left out one by one.
 const FEW_MAX: u64 = 64;
@@ -20,14 +19,17 @@ pub(crate) struct Allowed<'a> {
 }
 
 impl<'a> Allowed<'a> {
-    /// The own slots of items that pass.
-    pub(crate) fn items(items: &'a ItemIndex, filter: &Filter, exclude: &[String]) -> Self {
-        Self::own(items, passing(items, filter), exclude)
+    /// The own slots of the passing items, `None` being all.
+    pub(crate) fn items(items: &'a ItemIndex, passing: Option<&RoaringBitmap>, exclude: &[String]) -> Self {
+        let excluded = excluded(items, passing, exclude);
+        let count = passing.map_or(items.len() as u64, RoaringBitmap::len) - excluded.len() as u64;
+        let passing = passing.map(|passing| bits(passing, items.blocks()));
+        Self { places: Places::Items(items), passing, excluded, count }
     }
 
-    /// The own slots of items that pass and have at most one picture.
-    pub(crate) fn single(items: &'a ItemIndex, filter: &Filter, exclude: &[String]) -> Self {
-        let (passing, several) = (passing(items, filter), items.pictures().several());
+    /// The own slots of the passing items that have at most one picture.
+    pub(crate) fn single(items: &'a ItemIndex, passing: Option<&RoaringBitmap>, exclude: &[String]) -> Self {
+        let several = items.pictures().several();
         if passing.is_none() && several.len() <= FEW_MAX {
             // As if they were left out by name, which keeps an index in play.
             let mut excluded = excluded(items, None, exclude);
@@ -37,30 +39,37 @@ impl<'a> Allowed<'a> {
             let count = items.len() as u64 - excluded.len() as u64;
             return Self { places: Places::Items(items), passing: None, excluded, count };
         }
-        let passing = passing.unwrap_or(Cow::Borrowed(items.live()));
-        Self::own(items, Some(Cow::Owned(&*passing - several)), exclude)
+        let Some(passing) = passing else {
+            // By what is left out, which is less than what is there.
+            let mut single = bits(several, items.blocks());
+            for (number, bits) in single.iter_mut().enumerate() {
+                bits.iter_mut().zip(items.live_bits(number)).for_each(|(bits, live)| *bits = live & !*bits);
+            }
+            let mut excluded = excluded(items, None, exclude);
+            excluded.retain(|slot| !several.contains(*slot));
+            let count = items.len() as u64 - several.len() - excluded.len() as u64;
+            return Self { places: Places::Items(items), passing: Some(single), excluded, count };
+        };
+        Self::items(items, Some(&(passing - several)), exclude)
     }
 
-    /// The slots of the pictures of items that pass and have several.
-    pub(crate) fn pictures(items: &'a ItemIndex, filter: &Filter, exclude: &[String]) -> Self {
-        let (pictures, passing) = (items.pictures(), passing(items, filter));
-        let of_passing = passing.as_ref().map(|slots| pictures.passing(slots, &bits(slots, items.blocks())));
+    /// The slots of the pictures of the passing items that have several.
+    pub(crate) fn pictures(
+        items: &'a ItemIndex,
+        passing: Option<&RoaringBitmap>,
+        exclude: &[String],
+    ) -> Self {
+        let pictures = items.pictures();
+        let of_passing = passing.map(|slots| pictures.passing(slots, items.blocks()));
         let (bits, all) = match of_passing {
             Some((bits, count)) => (Some(bits), count),
             None => (None, pictures.len()),
         };
-        let owners = excluded(items, passing.as_deref(), exclude).into_iter();
+        let owners = excluded(items, passing, exclude).into_iter();
         let mut excluded: Vec<Slot> = owners.flat_map(|item| pictures.of_item(item)).copied().collect();
         excluded.sort_unstable();
         let count = all - excluded.len() as u64;
         Self { places: Places::Pictures(items), passing: bits, excluded, count }
-    }
-
-    fn own(items: &'a ItemIndex, passing: Option<Cow<'_, RoaringBitmap>>, exclude: &[String]) -> Self {
-        let excluded = excluded(items, passing.as_deref(), exclude);
-        let count = passing.as_ref().map_or(items.len() as u64, |slots| slots.len()) - excluded.len() as u64;
-        let passing = passing.map(|passing| bits(&passing, items.blocks()));
-        Self { places: Places::Items(items), passing, excluded, count }
     }
 
     /// How many there are.
@@ -123,26 +132,4 @@ fn excluded(items: &ItemIndex, passing: Option<&RoaringBitmap>, exclude: &[Strin
     excluded.sort_unstable();
     excluded.dedup();
     excluded
-}
-
-/// The slots by block, one bit a slot.
-pub(crate) fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
-    let mut bits = vec![[0; GROUPS]; blocks];
-    let words = bits.as_flattened_mut();
-    // By word: one write for what lies together, in place of one a slot.
-    let (mut at, mut word) = (0, 0);
-    for slot in slots {
-        let place = slot as usize / GROUP;
-        if place != at {
-            if let Some(there) = words.get_mut(at) {
-                *there = word;
-            }
-            (at, word) = (place, 0);
-        }
-        word |= 1 << (slot as usize % GROUP);
-    }
-    if let Some(there) = words.get_mut(at) {
-        *there = word;
-    }
-    bits
 }

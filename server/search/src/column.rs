@@ -37,14 +37,14 @@ pub struct SignatureColumn {
     drift: (f64, u64),
     precision: Precision,
     /// Those of pictures, in slots of their own; `None` in the column that these are.
-    pictures: Option<Box<PictureSignatures>>,
+    pictures: Option<Arc<PictureSignatures>>,
 }
 
 impl SignatureColumn {
     /// An empty column for signatures of dimension `dim`.
     #[must_use]
     pub fn new(key: &Arc<str>, dim: usize, precision: Precision) -> Self {
-        let pictures = Some(Box::new(PictureSignatures::new(key, dim, precision)));
+        let pictures = Some(Arc::new(PictureSignatures::new(key, dim, precision)));
         Self { pictures, ..Self::of_slots(key, dim, precision) }
     }
 
@@ -155,7 +155,7 @@ impl SignatureColumn {
     fn coded_with(&self, codec: &Arc<Codec>) -> Self {
         let blocks = self.blocks.iter().map(|block| Arc::new(block.recoded(codec))).collect();
         // Pictures are of the kind of what the codec was trained on.
-        let pictures = self.pictures.as_ref().map(|pictures| Box::new(pictures.coded_with(codec)));
+        let pictures = self.pictures.as_ref().map(|pictures| Arc::new(pictures.coded_with(codec)));
         Self { blocks, codec: Some(codec.clone()), drift: (0.0, 0), pictures, ..self.clone() }
     }
 
@@ -175,7 +175,7 @@ impl SignatureColumn {
         if let (Some(now), Some(before), Some(coded)) =
             (&mut self.pictures, &before.pictures, &coded.pictures)
         {
-            now.adopt(before, coded);
+            Arc::make_mut(now).adopt(before, coded);
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod allowed;
 mod best;
+mod bits;
 mod block;
 pub mod codes;
 mod column;
@@ -39,7 +40,7 @@ mod words;
 pub use block::{Precision, Slot};
 pub use column::SignatureColumn;
 pub use cost::Costs;
-pub use facets::{FacetCounts, FacetOf};
+pub use facets::{FacetCounter, FacetCounts, FacetOf};
 pub use fields::FieldIndex;
 pub use filter::Filter;
 pub use hnsw::FollowError;

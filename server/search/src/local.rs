@@ -2,6 +2,7 @@
 
 use crate::allowed::Allowed;
 use crate::best::Hit;
+use crate::passing::passing;
 use crate::pictures::PictureSlots;
 use crate::plan;
 use crate::terms::{BoundTerm, Query};
@@ -12,6 +13,7 @@ use crate::{
 };
 use lapel_values::ItemFacts;
 use rayon::prelude::*;
+use roaring::RoaringBitmap;
 use std::sync::Arc;
 
 /// Columns over items that share their slots. Cloning is cheap, and a clone never changes with the original.
@@ -161,18 +163,20 @@ impl LocalSignatures {
             return Err(SignaturesError::NoTerms);
         }
         let distance_max = distance_max.unwrap_or(f64::INFINITY);
-        let of = |terms, allowed| Query { terms, allowed, k: *k, distance_max, wanted: *plan };
         let nothing = Filter::Any(Vec::new());
-        let filter = if is_abandoned { &nothing } else { filter };
+        let passing = passing(&self.items, if is_abandoned { &nothing } else { filter });
+        let (items, passing) = (&self.items, passing.as_deref());
+        let items_passing = passing.map_or(items.len() as u64, RoaringBitmap::len);
+        let of = |terms, allowed| Query { terms, allowed, items_passing, k: *k, distance_max, wanted: *plan };
         match pictures {
-            PictureMode::Nearest if !self.items.pictures().is_empty() => {
+            PictureMode::Nearest if !items.pictures().is_empty() => {
                 let of_pictures = terms.iter().map(BoundTerm::of_pictures).collect();
-                let single = Allowed::single(&self.items, filter, exclude);
-                let several = Allowed::pictures(&self.items, filter, exclude);
+                let single = Allowed::single(items, passing, exclude);
+                let several = Allowed::pictures(items, passing, exclude);
                 Ok(vec![of(terms, single), of(of_pictures, several)])
             }
             PictureMode::Nearest | PictureMode::Mean => {
-                Ok(vec![of(terms, Allowed::items(&self.items, filter, exclude))])
+                Ok(vec![of(terms, Allowed::items(items, passing, exclude))])
             }
         }
     }
@@ -285,7 +289,7 @@ fn merged(first: SignatureAnswer, second: SignatureAnswer, k: usize) -> Signatur
         rescored: a.rescored + b.rescored,
         missing: a.missing + b.missing,
     };
-    SignatureAnswer { hits, plan }
+    SignatureAnswer { hits, plan, items_passing: first.items_passing }
 }
 
 fn answer(query: &Query<'_>, with_terms: bool, hits: Vec<Hit<'_>>, plan: Plan) -> SignatureAnswer {
@@ -294,7 +298,7 @@ fn answer(query: &Query<'_>, with_terms: bool, hits: Vec<Hit<'_>>, plan: Plan) -
             query.terms.iter().filter(|_| with_terms).map(|term| term.term_distance(hit.slot)).collect();
         SignatureHit { id: Arc::clone(hit.id), distance: hit.distance, picture: hit.picture, terms }
     };
-    SignatureAnswer { hits: hits.into_iter().map(hit).collect(), plan }
+    SignatureAnswer { hits: hits.into_iter().map(hit).collect(), plan, items_passing: query.items_passing }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! are evaluated by items.
 
 use crate::Slot;
+use crate::bits::bits;
 use crate::kernels::{BLOCK, Bits, GROUP, GROUPS};
 use imbl::OrdMap;
 use roaring::RoaringBitmap;
@@ -104,8 +105,8 @@ impl PictureIndex {
         self.blocks.get(block).map_or([0; GROUPS], |block| block.live)
     }
 
-    /// Slots of the pictures of passing items, one bit a slot, and how many they are. `items` are those items as bits.
-    pub(crate) fn passing(&self, passing: &RoaringBitmap, items: &[Bits]) -> (Vec<Bits>, u64) {
+    /// Slots of the pictures of passing items, which lie in so many blocks, one bit a slot, and how many they are.
+    pub(crate) fn passing(&self, passing: &RoaringBitmap, item_blocks: usize) -> (Vec<Bits>, u64) {
         let mut found = Found { bits: vec![[0; GROUPS]; self.blocks.len()], count: 0 };
         let owners = passing.intersection_len(&self.several);
         if owners <= self.several.len() / SPARSE {
@@ -114,6 +115,7 @@ impl PictureIndex {
             }
             return (found.bits, found.count);
         }
+        let items = bits(passing, item_blocks);
         let passes = |item: Slot| {
             let at = item as usize % BLOCK;
             items.get(item as usize / BLOCK).is_some_and(|block| block[at / GROUP] >> (at % GROUP) & 1 == 1)
@@ -237,7 +239,6 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::allowed::bits;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -286,7 +287,7 @@ mod tests {
                 }
             }
             let passing: RoaringBitmap = passing.into_iter().collect();
-            let (found, count) = index.passing(&passing, &bits(&passing, 1));
+            let (found, count) = index.passing(&passing, 1);
             let wanted = model.iter().filter(|(item, _)| passing.contains(**item));
             let wanted: RoaringBitmap = wanted.flat_map(|(item, _)| index.of_item(*item)).copied().collect();
             prop_assert_eq!((count, found), (wanted.len(), bits(&wanted, index.blocks())));

@@ -195,8 +195,8 @@ fn by_codes<'a>(queries: &[&Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hit<'a>
             false => rescore(query, estimates, tuning),
         });
         let answers = rescored.collect();
-        // What a batch needed beyond a single search is given back.
-        pool.truncate(1);
+        // What a batch needed beyond a single search, of items and of pictures, is given back.
+        pool.truncate(2);
         answers
     })
 }

@@ -106,6 +106,8 @@ pub struct SignatureAnswer {
     pub hits: Vec<SignatureHit>,
     /// How they were found.
     pub plan: Plan,
+    /// Items that pass the filter, those left out by name among them.
+    pub items_passing: u64,
 }
 
 /// Asked by a search at every tile of blocks: whether nobody waits for its answers any more. Once it is so, it stays so.

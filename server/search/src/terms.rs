@@ -9,6 +9,8 @@ pub(crate) struct Query<'a> {
     /// Heaviest first.
     pub(crate) terms: Vec<BoundTerm<'a>>,
     pub(crate) allowed: Allowed<'a>,
+    /// Items that pass the filter, whatever places are searched.
+    pub(crate) items_passing: u64,
     pub(crate) k: usize,
     /// What the distance of a hit must not exceed; infinite where anything goes.
     pub(crate) distance_max: f64,

@@ -291,11 +291,12 @@ impl Snapshot {
         self.signatures.adopt_codes(before, coded)
     }
 
-    /// Moves up to `most` items and pictures from the last slots into free ones before them, and gives back the memory
+    /// Moves up to `most` items and pictures, where the first or the second is asked for, from the last slots into free ones before them, and gives back the memory
     /// behind the last ones; returns how many were moved.
-    pub fn compact(&mut self, most: usize) -> usize {
+    pub fn compact(&mut self, (items, pictures): (bool, bool), most: usize) -> usize {
         let mut moved = 0;
-        while moved < most
+        while items
+            && moved < most
             && let Some((from, to)) = self.signatures.items().gap()
             && let Some(item) = self.records.get(from).cloned()
         {
@@ -304,7 +305,8 @@ impl Snapshot {
             self.records.set(to, Some(item));
             moved += 1;
         }
-        while moved < most
+        while pictures
+            && moved < most
             && let Some(slots) = self.signatures.items().pictures().gap()
         {
             self.signatures.shift_picture(slots);

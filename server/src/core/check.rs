@@ -36,6 +36,13 @@ pub(super) fn check_item(item: &NewItem, limits: &Limits) -> Result<(), Error> {
         let most = limits.item_pictures_max;
         faults.refuse("more_images", format!("there are {images} images; at most {most} are accepted"));
     }
+    // Beside them a message has room for all else, so that an export can be imported.
+    let bytes: usize = item.image.iter().chain(&item.more_images).map(Vec::len).sum();
+    let most = limits.image_bytes_max.0;
+    if !item.more_images.is_empty() && bytes > most {
+        let told = format!("the images have {bytes} bytes together; at most {most} are accepted");
+        faults.refuse("more_images", told);
+    }
     for (at, _) in item.more_images.iter().enumerate().filter(|(_, image)| image.is_empty()) {
         faults.refuse(format!("more_images[{at}]"), "it is empty");
     }

@@ -227,7 +227,7 @@ impl Core {
 
     /// Stores what a backfill computed, for the items that are still the same.
     pub(crate) async fn store_backfill(&self, found: &[Found]) -> Result<(), Error> {
-        if found.iter().all(|f| f.signatures.is_empty()) {
+        if found.iter().all(|f| f.signatures.is_empty() && f.pictures.is_empty()) {
             return Ok(());
         }
         let _writer = self.writer.lock().await;
@@ -262,8 +262,11 @@ impl Core {
         // Side by side, so that they share batches of the model.
         let pictures = join_all(pictures.map(|image| self.embed_picture(snapshot, image))).await;
         let mut embedded = Embedded::default();
-        for picture in pictures {
-            let (picture, features) = picture?;
+        for (number, picture) in pictures.into_iter().enumerate() {
+            let (picture, features) = picture.map_err(|error| match (error, number.checked_sub(1)) {
+                (Error::Photo(fault), Some(at)) => Error::Picture { at, fault },
+                (error, _) => error,
+            })?;
             embedded.pictures.push(picture);
             embedded.features.extend(features);
         }

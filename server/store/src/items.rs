@@ -385,6 +385,10 @@ pub(super) fn stored_image(
     id: &str,
     number: u32,
 ) -> Result<Option<Vec<u8>>, StoreError> {
+    // A picture is no item by itself.
+    if crate::of_key(id).1.is_some() {
+        return Ok(None);
+    }
     let key = if number == 0 { Cow::Borrowed(id) } else { Cow::Owned(picture_key(id, number)) };
     let key: &str = &key;
     let found = transaction.open_table(IMAGES)?.get(key)?;

@@ -90,7 +90,8 @@ fn show(items: &[v1::Item]) -> anyhow::Result<()> {
     for item in items {
         table.add_row([
             item.id.clone(),
-            item.images.to_string(),
+            // A server from before items had several tells only that there is one.
+            item.images.max(u32::from(item.has_image)).to_string(),
             item.heads.join(", "),
             output::labels(&item.labels),
             output::fields(&item.fields),

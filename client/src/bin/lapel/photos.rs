@@ -106,6 +106,8 @@ pub(crate) struct Photos {
     pub(crate) refused: Vec<(String, String)>,
     /// What is left out or done otherwise than might be expected.
     pub(crate) notes: Vec<String>,
+    /// Ids of items of which a row is refused.
+    pub(crate) spoiled: HashSet<String>,
 }
 
 impl Photos {
@@ -120,6 +122,11 @@ impl Photos {
             None => Self::of_folder(&folder, listing),
         };
         if source.pictures {
+            let has_ids = found.photos.iter().any(|photo| photo.form.is_none()) || !found.refused.is_empty();
+            ensure!(
+                has_ids,
+                "nothing was sent, since --pictures joins rows of one \"id\", and no table gives ids"
+            );
             found.join_pictures();
         }
         // Before rows are left out: a row's id must not depend on the others that are imported with it.
@@ -155,7 +162,12 @@ impl Photos {
                         fields,
                         split: row.split,
                     }),
-                    Err(error) => found.refused.push((row.name, format!("{error:#}"))),
+                    Err(error) => {
+                        if row.has_own_id {
+                            found.spoiled.insert(row.id);
+                        }
+                        found.refused.push((row.name, format!("{error:#}")));
+                    }
                 },
                 Err(fault) => found.refused.push((table.display().to_string(), fault.to_string())),
             }
@@ -200,6 +212,7 @@ impl Photos {
                         "{name:?} of item {:?} is another than in a row before; all rows of an item say the same or nothing",
                         item.id
                     );
+                    self.spoiled.insert(item.id.clone());
                     self.refused.push((photo.name, why));
                 }
                 None => {
@@ -209,7 +222,12 @@ impl Photos {
                 }
             }
         }
-        self.photos = items;
+        // An item is stored with all its pictures or not at all: it would replace one that has them.
+        let (whole, spoiled): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| item.form.is_some() || !self.spoiled.contains(&item.id));
+        let why = "another row of this item is refused, and it is not sent without it";
+        self.refused.extend(spoiled.into_iter().map(|item| (item.id, why.to_owned())));
+        self.photos = whole;
     }
 
     fn of_folder(folder: &Path, listing: Listing) -> Self {
@@ -232,6 +250,7 @@ impl Photos {
             photos: listing.photos.into_iter().map(photo).collect(),
             refused: unusable.iter().map(|(path, why)| (below(folder, path), why.to_string())).collect(),
             notes: notes(folder, &rest),
+            spoiled: HashSet::new(),
         }
     }
 }
@@ -240,7 +259,8 @@ impl Photos {
 fn differing(a: &Photo, b: &Photo) -> Option<String> {
     let labels = b.labels.iter().filter(|(name, label)| a.labels.get(*name).is_some_and(|had| had != *label));
     let fields = b.fields.iter().filter(|(name, value)| a.fields.get(*name).is_some_and(|had| had != *value));
-    labels.map(|(name, _)| name.clone()).chain(fields.map(|(name, _)| name.clone())).next()
+    let split = (a.split != b.split).then(|| "split".to_owned());
+    labels.map(|(name, _)| name.clone()).chain(fields.map(|(name, _)| name.clone())).chain(split).next()
 }
 
 /// Gives photos without an id of their own one that no other has: the file's name, or for those that clash the path below

@@ -107,7 +107,7 @@ pub(crate) fn summary(weights: &str, plan: Option<&v1::SearchPlan>, generation: 
         let missing = if p.missing > 0 { format!(", {} lack a signature", p.missing) } else { String::new() };
         let rescored =
             if p.rescored > 0 { format!(", {} scored exactly", p.rescored) } else { String::new() };
-        format!("; plan: {kind} of {} items{rescored}{missing}", p.scanned)
+        format!("; plan: {kind} of {}{rescored}{missing}", p.scanned)
     });
     output::say(format!("weights: {weights}{plan}; generation {generation}"))
 }

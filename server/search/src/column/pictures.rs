@@ -93,7 +93,7 @@ impl SignatureColumn {
 
     /// Gives a picture a signature of its own.
     pub fn set_picture(&mut self, slot: Slot, signature: &[f32]) {
-        if let Some(pictures) = &mut self.pictures {
+        if let Some(pictures) = self.pictures.as_mut().map(Arc::make_mut) {
             pictures.set_own(slot, Some(signature));
         }
     }
@@ -110,7 +110,7 @@ impl SignatureColumn {
             return;
         }
         let own = self.get(item).map(Cow::into_owned);
-        let Some(pictures) = &mut self.pictures else { return };
+        let Some(pictures) = self.pictures.as_mut().map(Arc::make_mut) else { return };
         slots.freed.iter().for_each(|slot| pictures.set_own(*slot, None));
         for (number, slot) in slots.now.iter().enumerate() {
             match (given(number), &own) {
@@ -127,7 +127,7 @@ impl SignatureColumn {
             return;
         }
         let Some(own) = self.get(item).map(Cow::into_owned) else { return };
-        let Some(of_pictures) = &mut self.pictures else { return };
+        let Some(of_pictures) = self.pictures.as_mut().map(Arc::make_mut) else { return };
         for slot in pictures {
             if !of_pictures.has_own(*slot) {
                 of_pictures.borrow(*slot, &own);
@@ -137,14 +137,14 @@ impl SignatureColumn {
 
     /// Moves a picture's signature to an empty slot.
     pub(crate) fn shift_picture(&mut self, slots: (Slot, Slot)) {
-        if let Some(pictures) = &mut self.pictures {
+        if let Some(pictures) = self.pictures.as_mut().map(Arc::make_mut) {
             pictures.shift(slots);
         }
     }
 
     /// Drops the blocks of pictures from `blocks` on, which hold nothing.
     pub(crate) fn truncate_pictures(&mut self, blocks: usize) {
-        if let Some(pictures) = &mut self.pictures {
+        if let Some(pictures) = self.pictures.as_mut().map(Arc::make_mut) {
             pictures.column.truncate(blocks);
         }
     }

@@ -66,7 +66,7 @@ proptest! {
                 continue;
             }
             if label == 4 {
-                snapshot.compact(3);
+                snapshot.compact((true, true), 3);
                 continue;
             }
             if label == 5 {
@@ -123,7 +123,7 @@ fn compaction_gives_back_what_deleted_items_took() {
         snapshot.apply(&[delete(&format!("{i:05}"))]);
     }
     let before = snapshot.clone();
-    while snapshot.compact(64) == 64 {}
+    while snapshot.compact((true, true), 64) == 64 {}
     assert_eq!((before.items().blocks(), snapshot.items().blocks()), (4, 1));
     assert_eq!(snapshot.signatures().columns()[0].block_count(), 1);
     assert_eq!(snapshot.items().free(), 0);

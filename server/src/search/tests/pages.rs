@@ -52,7 +52,7 @@ fn write(rng: &mut ChaCha8Rng, s: &mut Snapshot, touched: &mut BTreeSet<String>)
             s.apply(&[some(rng, &id)]);
         }
     }
-    s.compact(rng.random_range(0..5));
+    s.compact((true, true), rng.random_range(0..5));
 }
 
 proptest! {

@@ -207,6 +207,7 @@ fn an_index_serves_beside_few_items_with_several_pictures() {
         let asked = SignatureQuery { plan: Some(PlanKind::Hnsw), ..query(seed * 77, &[1.0], 20) };
         let answer =
             search(&shop.local, std::slice::from_ref(&asked), 1, &|| false).remove(0).expect("answers");
+        assert_eq!(answer.plan.kind, PlanKind::Hnsw);
         let exact = by_plan(&shop.local, &asked, PlanKind::ExactScan);
         let best: BTreeMap<Arc<str>, (u64, u32)> =
             exact.hits.iter().map(|hit| (hit.id.clone(), (hit.distance.to_bits(), hit.picture))).collect();
@@ -218,4 +219,13 @@ fn an_index_serves_beside_few_items_with_several_pictures() {
         }
     }
     assert!(found * 100 >= wanted * 95, "{found} of {wanted}");
+    // With many, it does not.
+    for item in (0..3000).step_by(40) {
+        shop.put(item, 2, 0);
+    }
+    shop.local.column("color").expect("there").follow_index(&|| false).expect("built");
+    let asked = SignatureQuery { plan: Some(PlanKind::Hnsw), ..query(77, &[1.0], 20) };
+    let answer = search(&shop.local, std::slice::from_ref(&asked), 1, &|| false).remove(0).expect("answers");
+    assert_ne!(answer.plan.kind, PlanKind::Hnsw);
+    assert_eq!(answer.hits, by_plan(&shop.local, &asked, PlanKind::ExactScan).hits);
 }

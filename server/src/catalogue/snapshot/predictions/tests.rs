@@ -95,7 +95,7 @@ fn take(snapshot: &mut Snapshot, step: Step) {
         }
         Step::Delete(item) => snapshot.apply(&[ItemChange::Delete { id: id(item), pictures: 1 }]),
         Step::Compact => {
-            snapshot.compact(3);
+            snapshot.compact((true, true), 3);
         }
         Step::Promote(version) => {
             snapshot.activate(KEYS[version]);
