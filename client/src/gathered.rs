@@ -4,12 +4,12 @@ use crate::{Client, v1};
 use tonic::Status;
 
 impl Client {
-    /// An item's image of any size.
+    /// One of an item's images, by its number from 0 on, of any size.
     ///
     /// # Errors
     /// The server's status; DATA_LOSS where fewer bytes came than were announced.
-    pub async fn image(&mut self, id: &str) -> Result<v1::GetItemImageResponse, Status> {
-        let request = v1::StreamItemImageRequest { id: id.to_owned() };
+    pub async fn image(&mut self, id: &str, picture: u32) -> Result<v1::GetItemImageResponse, Status> {
+        let request = v1::StreamItemImageRequest { id: id.to_owned(), picture };
         let mut pieces = self.catalog.stream_item_image(request).await?.into_inner();
         let (mut whole, mut size) = (v1::GetItemImageResponse::default(), 0);
         while let Some(piece) = pieces.message().await? {

@@ -263,6 +263,7 @@ impl Config {
             ("limits.group_results_max", l.group_results_max),
             ("limits.facet_values_max", l.facet_values_max),
             ("limits.keywords_max", l.keywords_max),
+            ("limits.item_pictures_max", l.item_pictures_max as usize),
             ("limits.batch_max", l.batch_max),
             ("limits.picks_max", l.picks_max),
             ("limits.stream_items_max", l.stream_items_max),

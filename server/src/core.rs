@@ -10,6 +10,7 @@ mod index;
 mod item;
 mod kinds;
 mod load;
+mod means;
 mod mend;
 mod models;
 mod moment;
@@ -197,13 +198,13 @@ impl Core {
         self.changed.send_replace(());
     }
 
-    /// An item's image.
+    /// One of an item's images, by its number from 0 on.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn image(&self, id: &str) -> Result<Option<Vec<u8>>, Error> {
+    pub async fn image(&self, id: &str, number: u32) -> Result<Option<Vec<u8>>, Error> {
         let (store, id) = (self.store.clone(), id.to_owned());
-        Ok(tokio::task::spawn_blocking(move || store.image(&id)).await??)
+        Ok(tokio::task::spawn_blocking(move || store.picture(&id, number)).await??)
     }
 
     /// Hands a backup of this moment to `take`, piece by piece.

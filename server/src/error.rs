@@ -126,6 +126,14 @@ pub enum Error {
     /// The image is unsound.
     #[error(transparent)]
     Photo(#[from] PhotoError),
+    /// One of an item's further images is unsound.
+    #[error("more_images[{at}]: {fault}")]
+    Picture {
+        /// Its place.
+        at: usize,
+        /// What is wrong with it.
+        fault: PhotoError,
+    },
     /// The store failed.
     #[error("the catalogue's store failed: {0}")]
     Store(Arc<StoreError>),

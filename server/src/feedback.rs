@@ -210,9 +210,23 @@ mod tests {
                 })
                 .collect();
             let (labels, fields) = (Labels::new(), Fields::new());
-            let record = ItemRecord { labels, fields, image: None, parts_case: None, updated_ms: 0 };
+            let record = ItemRecord {
+                labels,
+                fields,
+                image: None,
+                parts_case: None,
+                updated_ms: 0,
+                more_images: Vec::new(),
+            };
             let id = (*id).to_owned();
-            snapshot.apply(&[ItemChange::Put { id, record, image: None, signatures, replaces: true }]);
+            snapshot.apply(&[ItemChange::Put {
+                id,
+                record,
+                images: Vec::new(),
+                signatures,
+                pictures: Vec::new(),
+                replaces: Some(1),
+            }]);
         }
         snapshot
     }

@@ -30,8 +30,8 @@ use crate::config::SearchConfig;
 use crate::error::Error;
 use explain::Wanted;
 use lapel_search::{
-    Budget, FacetCounts, FacetOf, Filter, IsAbandoned, ItemIndex, SignatureAnswer, SignatureHit,
-    SignatureQuery, Tuning,
+    Budget, FacetCounter, FacetCounts, FacetOf, Filter, IsAbandoned, ItemIndex, PictureMode, SignatureAnswer,
+    SignatureHit, SignatureQuery, Tuning,
 };
 use lapel_values::FieldValue;
 use roaring::RoaringBitmap;
@@ -66,6 +66,8 @@ pub struct SearchSpec {
     pub weighting: Weighting,
     /// The items that may be results; whether what it names exists was looked up, as with the edits.
     pub filter: Filter,
+    /// What of an item with several pictures is compared.
+    pub pictures: PictureMode,
     /// Ids to leave out.
     pub exclude: Vec<String>,
     /// Results wanted; groups, where results are grouped.
@@ -101,6 +103,8 @@ pub struct Match {
     pub slot: Slot,
     /// Sum of weight times distance.
     pub distance: f64,
+    /// The number of its picture that was nearest, from 0 on; 0 where it was not searched picture by picture.
+    pub picture: u32,
     /// Whether it has every label that was asked for.
     pub edits_met: EditsMet,
     /// Its reason, when asked for.
@@ -201,6 +205,7 @@ fn prepare(
         edits,
         weighting,
         filter,
+        pictures,
         exclude,
         k,
         offset,
@@ -251,7 +256,9 @@ fn prepare(
     };
     let terms = prepared.terms.iter().map(|term| term.term.clone()).collect();
     let k = prepared.shape.first_hits(snapshot.items().len());
-    Ok((SignatureQuery { terms, filter, exclude, k, distance_max, plan, with_terms: explain }, prepared))
+    let query =
+        SignatureQuery { terms, filter, pictures, exclude, k, distance_max, plan, with_terms: explain };
+    Ok((query, prepared))
 }
 
 impl AnswerContext {
@@ -274,14 +281,15 @@ impl AnswerContext {
             show_fields,
         } = self;
         let items = rounds.snapshot.items();
-        let passing = items.passing(&query.filter);
+        let items_passing = first.items_passing;
         let Shaped { hits, groups, next, plan } = shape.results(rounds, (query, &terms), first)?;
         let matches = matches(rounds, hits, (&terms, &wanted, explain))?;
         let result_slots: RoaringBitmap = matches.iter().map(|found| found.slot).collect();
-        let facets = counts(rounds, facets, |of, most| items.facet(passing.as_ref(), of, most));
+        let passing = if facets.is_empty() { None } else { items.passing(&query.filter) };
+        let facets = counts(rounds, facets, &items.facets(passing.as_ref()));
         let shown =
             if result_facets.is_empty() { ItemIndex::default() } else { items.index_of(&result_slots) };
-        let result_facets = counts(rounds, result_facets, |of, most| shown.facet(None, of, most));
+        let result_facets = counts(rounds, result_facets, &shown.facets(None));
         let (matches, groups) = match groups {
             Some(groups) => (Vec::new(), Some(grouped(matches, groups))),
             None => (matches, None),
@@ -293,7 +301,7 @@ impl AnswerContext {
             facets,
             result_facets,
             show_fields,
-            items_passing: passing.map_or(items.len() as u64, |slots| slots.len()),
+            items_passing,
             weights: terms.iter().map(|t| (t.head.name().to_owned(), t.term.weight)).collect(),
             head_weights: terms.iter().map(QueryTerm::head_weight).collect(),
             items_with_all_labels,
@@ -322,6 +330,7 @@ fn matches(
     let matches = there.into_iter().zip(compared).map(|((hit, slot, _), attributes)| Match {
         slot,
         distance: hit.distance,
+        picture: hit.picture,
         edits_met: EditsMet::of(&attributes),
         explanation: explain.then(|| explain::explain(terms, &hit.terms, attributes)),
     });
@@ -332,11 +341,11 @@ fn matches(
 fn counts(
     rounds: &Rounds<'_>,
     asked: Vec<(FacetOf, usize)>,
-    facet: impl Fn(&FacetOf, usize) -> FacetCounts,
+    counter: &FacetCounter<'_>,
 ) -> Vec<(FacetOf, FacetCounts)> {
     let goes_on = |_: &(FacetOf, usize)| !rounds.is_abandoned();
     let one = |(of, most): (FacetOf, usize)| {
-        let counts = facet(&of, most);
+        let counts = counter.count(&of, most);
         (of, counts)
     };
     asked.into_iter().take_while(goes_on).map(one).collect()

@@ -24,6 +24,27 @@ def test_an_item_comes_back_as_it_was_sent(client, own):
     assert client.image("own") == own.image
 
 
+def test_an_item_has_several_pictures(client, items):
+    pictures = [photos.DRESS] + [item.image for item in items[:2]]
+    coat = v1.UpsertItemsRequest(id="several", image=pictures[0], more_images=pictures[1:])
+    client.store(coat)
+    try:
+        assert client.catalog.GetItem(v1.GetItemRequest(id="several")).item.images == 3
+        for number, picture in enumerate(pictures):
+            request = v1.GetItemImageRequest(id="several", picture=number)
+            assert client.catalog.GetItemImage(request).image == picture
+            found = client.search.Search(v1.SearchRequest(query=v1.Query(image=picture), k=2)).results
+            assert {result.item_id: result.picture for result in found}["several"] == number
+        mean = like("several", k=1, pictures=v1.PICTURE_MODE_MEAN)
+        assert client.search.Search(mean).results[0].item_id == "several"
+        request = v1.ExportItemsRequest(after="sev", all_images=True)
+        exported = list(client.catalog.ExportItems(request))
+        begun = next(at for at, one in enumerate(exported) if one.item.id == "several")
+        assert [one.image for one in exported[begun : begun + 3]] == pictures
+    finally:
+        client.catalog.DeleteItems(v1.DeleteItemsRequest(ids=["several"]))
+
+
 def test_a_refused_item_does_not_touch_the_others(client, own):
     torn = v1.UpsertItemsRequest(id="torn", image=own.image[:1000])
     relabelled = v1.UpsertItemsRequest(id="own", labels={"category": "skirt"}, labels_only=True)

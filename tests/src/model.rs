@@ -22,6 +22,8 @@ pub struct ModelItem {
     pub signatures: BTreeMap<String, Vec<f32>>,
     /// Its image's bytes; empty: none.
     pub image: Vec<u8>,
+    /// Those of further images; none without an image.
+    pub more_images: Vec<Vec<u8>>,
     /// Values by field.
     pub fields: BTreeMap<String, v1::FieldValue>,
 }
@@ -43,6 +45,7 @@ pub fn message(id: &str, item: &ModelItem) -> v1::UpsertItemsRequest {
         id: id.to_owned(),
         labels: item.labels.clone(),
         image: item.image.clone(),
+        more_images: item.more_images.clone(),
         fields: item.fields.clone(),
         signatures: signatures
             .map(|(head, v)| v1::Signature { head: head.clone(), values: v.clone() })
@@ -53,15 +56,26 @@ pub fn message(id: &str, item: &ModelItem) -> v1::UpsertItemsRequest {
 
 /// Everything a server holds of the model, read through its export.
 pub async fn exported(client: &mut Client) -> Result<ModelItems, tonic::Status> {
-    let mut stream = client.catalog.export_items(v1::ExportItemsRequest::default()).await?.into_inner();
+    let request = v1::ExportItemsRequest { all_images: true, ..v1::ExportItemsRequest::default() };
+    let mut stream = client.catalog.export_items(request).await?.into_inner();
     let mut items = ModelItems::new();
     while let Some(exported) = stream.message().await? {
-        let item = exported.item.expect("an item");
+        let Some(item) = exported.item else {
+            // They come by id.
+            let mut last = items.last_entry().expect("an item comes first");
+            last.get_mut().more_images.push(exported.image);
+            continue;
+        };
         let of_model = |s: &v1::Signature| HEADS.iter().any(|(head, _)| *head == s.head);
         let signatures = exported.signatures.into_iter().filter(of_model).map(|s| (s.head, s.values));
         let (labels, fields) = (item.labels, item.fields);
-        let item_in_full =
-            ModelItem { labels, signatures: signatures.collect(), image: exported.image, fields };
+        let item_in_full = ModelItem {
+            labels,
+            signatures: signatures.collect(),
+            image: exported.image,
+            fields,
+            more_images: Vec::new(),
+        };
         items.insert(item.id, item_in_full);
     }
     Ok(items)
@@ -212,6 +226,8 @@ impl Changes<'_> {
     fn item(&self, random: &mut ChaCha8Rng) -> ModelItem {
         let image =
             self.images.choose(random).filter(|_| random.random_bool(0.1)).cloned().unwrap_or_default();
+        let more = if image.is_empty() { 0 } else { random.random_range(0..4) };
+        let more_images = (0..more).filter_map(|_| self.images.choose(random).cloned()).collect();
         let mut signatures = BTreeMap::new();
         for (at, (head, dim)) in HEADS.iter().enumerate() {
             // An item has an image or a signature at least.
@@ -221,7 +237,7 @@ impl Changes<'_> {
         }
         let given = fields::random_update(random).into_iter();
         let fields = given.filter_map(|(name, value)| Some((name, value?))).collect();
-        ModelItem { labels: random_labels(random), signatures, image, fields }
+        ModelItem { labels: random_labels(random), signatures, image, more_images, fields }
     }
 }
 

@@ -138,7 +138,9 @@ fn facets() -> Vec<v1::FacetRequest> {
 }
 
 fn catalog() -> Vec<Named> {
-    let picture = v1::UpsertItemsRequest { image: b"\xff\xd8\xff\xd9".to_vec(), ..item("x") };
+    let image = b"\xff\xd8\xff\xd9".to_vec();
+    let more_images = vec![image.clone(), Vec::new()];
+    let picture = v1::UpsertItemsRequest { image, more_images, ..item("x") };
     let only = v1::UpsertItemsRequest { labels_only: true, signatures: Vec::new(), ..item("g0") };
     let upload = v1::UpsertItemsStreamRequest { item: Some(item("x")) };
     let deleted = v1::DeleteItemsRequest { ids: vec!["x".into(), "y".into()], request_id: "r2".into() };
@@ -148,7 +150,8 @@ fn catalog() -> Vec<Named> {
         filters: vec![filter()],
         filter: Some(tree()),
     };
-    let exported = v1::ExportItemsRequest { after: "g0".into(), no_images: true, in_pieces: true };
+    let exported =
+        v1::ExportItemsRequest { after: "g0".into(), no_images: true, in_pieces: true, all_images: true };
     let stats = v1::CatalogStatsRequest { page_size: 1, page_token: "color\nred".into() };
     let counted = v1::CountItemsRequest { filter: Some(tree()), facets: facets() };
     let dropped = v1::DeleteItemsByFilterRequest {
@@ -164,8 +167,8 @@ fn catalog() -> Vec<Named> {
         ("CatalogService/UpsertItems", streamed(&[one(&picture)])),
         ("CatalogService/UpsertItemsStream", streamed(&[one(&upload)])),
         ("CatalogService/GetItem", one(&v1::GetItemRequest { id: "g0".into() })),
-        ("CatalogService/GetItemImage", one(&v1::GetItemImageRequest { id: "g0".into() })),
-        ("CatalogService/StreamItemImage", one(&v1::StreamItemImageRequest { id: "g0".into() })),
+        ("CatalogService/GetItemImage", one(&v1::GetItemImageRequest { id: "g0".into(), picture: 0 })),
+        ("CatalogService/StreamItemImage", one(&v1::StreamItemImageRequest { id: "g0".into(), picture: 0 })),
         ("CatalogService/DeleteItems", one(&deleted)),
         ("CatalogService/ListItems", one(&listed)),
         ("CatalogService/ExportItems", one(&exported)),
@@ -278,6 +281,7 @@ fn searches() -> Vec<Named> {
         facets: facets(),
         result_facets: facets(),
         show_fields: vec!["price".into()],
+        pictures: v1::PictureMode::Mean.into(),
         ..by_item("g0", 3)
     };
     let grouped = v1::SearchRequest {
@@ -306,6 +310,7 @@ fn searches() -> Vec<Named> {
         source: Some(v1::describe_request::Source::ItemId("g0".into())),
         include_signatures: true,
         labels_max: 2,
+        picture: Some(1),
     };
     vec![
         ("SearchService/Describe", one(&described)),

@@ -1,13 +1,17 @@
 //! The slots that a search may return: live, past the filters, not excluded.
 
+use crate::bits::bits;
 use crate::kernels::{Bits, GROUP, GROUPS};
-use crate::passing::passing;
-use crate::{BLOCK, Filter, ItemIndex, Slot};
+use crate::places::Places;
+use crate::{BLOCK, ItemIndex, Slot};
 use roaring::RoaringBitmap;
+
+/// Items with several pictures up to which their own slots are left out one by one.
+const FEW_MAX: u64 = 64;
 
 /// The slots that a search may return.
 pub(crate) struct Allowed<'a> {
-    items: &'a ItemIndex,
+    places: Places<'a>,
     /// By block, when there is a filter; otherwise every live slot passes.
     passing: Option<Vec<Bits>>,
     excluded: Vec<Slot>,
@@ -15,14 +19,57 @@ pub(crate) struct Allowed<'a> {
 }
 
 impl<'a> Allowed<'a> {
-    pub(crate) fn new(items: &'a ItemIndex, filter: &Filter, exclude: &[String]) -> Self {
-        let passing = passing(items, filter);
-        let passes = |slot: &Slot| passing.as_ref().is_none_or(|passing| passing.contains(*slot));
-        let mut excluded: Vec<Slot> = exclude.iter().filter_map(|id| items.slot(id)).filter(passes).collect();
+    /// The own slots of the passing items, `None` being all.
+    pub(crate) fn items(items: &'a ItemIndex, passing: Option<&RoaringBitmap>, exclude: &[String]) -> Self {
+        let excluded = excluded(items, passing, exclude);
+        let count = passing.map_or(items.len() as u64, RoaringBitmap::len) - excluded.len() as u64;
+        let passing = passing.map(|passing| bits(passing, items.blocks()));
+        Self { places: Places::Items(items), passing, excluded, count }
+    }
+
+    /// The own slots of the passing items that have at most one picture.
+    pub(crate) fn single(items: &'a ItemIndex, passing: Option<&RoaringBitmap>, exclude: &[String]) -> Self {
+        let several = items.pictures().several();
+        if passing.is_none() && several.len() <= FEW_MAX {
+            // As if they were left out by name, which keeps an index in play.
+            let mut excluded = excluded(items, None, exclude);
+            excluded.extend(several);
+            excluded.sort_unstable();
+            excluded.dedup();
+            let count = items.len() as u64 - excluded.len() as u64;
+            return Self { places: Places::Items(items), passing: None, excluded, count };
+        }
+        let Some(passing) = passing else {
+            // By what is left out, which is less than what is there.
+            let mut single = bits(several, items.blocks());
+            for (number, bits) in single.iter_mut().enumerate() {
+                bits.iter_mut().zip(items.live_bits(number)).for_each(|(bits, live)| *bits = live & !*bits);
+            }
+            let mut excluded = excluded(items, None, exclude);
+            excluded.retain(|slot| !several.contains(*slot));
+            let count = items.len() as u64 - several.len() - excluded.len() as u64;
+            return Self { places: Places::Items(items), passing: Some(single), excluded, count };
+        };
+        Self::items(items, Some(&(passing - several)), exclude)
+    }
+
+    /// The slots of the pictures of the passing items that have several.
+    pub(crate) fn pictures(
+        items: &'a ItemIndex,
+        passing: Option<&RoaringBitmap>,
+        exclude: &[String],
+    ) -> Self {
+        let pictures = items.pictures();
+        let of_passing = passing.map(|slots| pictures.passing(slots, items.blocks()));
+        let (bits, all) = match of_passing {
+            Some((bits, count)) => (Some(bits), count),
+            None => (None, pictures.len()),
+        };
+        let owners = excluded(items, passing, exclude).into_iter();
+        let mut excluded: Vec<Slot> = owners.flat_map(|item| pictures.of_item(item)).copied().collect();
         excluded.sort_unstable();
-        excluded.dedup();
-        let count = passing.as_ref().map_or(items.len() as u64, |slots| slots.len()) - excluded.len() as u64;
-        Self { items, passing: passing.map(|passing| bits(&passing, items.blocks())), excluded, count }
+        let count = all - excluded.len() as u64;
+        Self { places: Places::Pictures(items), passing: bits, excluded, count }
     }
 
     /// How many there are.
@@ -40,19 +87,19 @@ impl<'a> Allowed<'a> {
         self.excluded.len()
     }
 
-    /// The items of the catalogue, allowed or not.
-    pub(crate) fn catalogue(&self) -> &'a ItemIndex {
-        self.items
+    /// What is walked over.
+    pub(crate) fn places(&self) -> Places<'a> {
+        self.places
     }
 
-    /// How many items the catalogue has, allowed or not.
-    pub(crate) fn items(&self) -> u64 {
-        self.items.len() as u64
+    /// How many slots are in use, allowed or not.
+    pub(crate) fn slots(&self) -> u64 {
+        self.places.len()
     }
 
     /// Blocks that there are.
     pub(crate) fn blocks(&self) -> usize {
-        self.items.blocks()
+        self.places.blocks()
     }
 
     /// Whether a slot is one of them.
@@ -64,7 +111,7 @@ impl<'a> Allowed<'a> {
     /// Those of a block.
     pub(crate) fn block(&self, number: usize) -> Bits {
         let mut bits = match &self.passing {
-            None => self.items.live_bits(number),
+            None => self.places.live_bits(number),
             Some(passing) => passing.get(number).copied().unwrap_or([0; GROUPS]),
         };
         let from = self.excluded.partition_point(|slot| (*slot as usize) < number * BLOCK);
@@ -78,24 +125,11 @@ impl<'a> Allowed<'a> {
     }
 }
 
-/// The slots by block, one bit a slot.
-pub(crate) fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
-    let mut bits = vec![[0; GROUPS]; blocks];
-    let words = bits.as_flattened_mut();
-    // By word: one write for what lies together, in place of one a slot.
-    let (mut at, mut word) = (0, 0);
-    for slot in slots {
-        let place = slot as usize / GROUP;
-        if place != at {
-            if let Some(there) = words.get_mut(at) {
-                *there = word;
-            }
-            (at, word) = (place, 0);
-        }
-        word |= 1 << (slot as usize % GROUP);
-    }
-    if let Some(there) = words.get_mut(at) {
-        *there = word;
-    }
-    bits
+/// Slots of the passing items among these, `None` being all: ascending, each once.
+fn excluded(items: &ItemIndex, passing: Option<&RoaringBitmap>, exclude: &[String]) -> Vec<Slot> {
+    let passes = |slot: &Slot| passing.is_none_or(|passing| passing.contains(*slot));
+    let mut excluded: Vec<Slot> = exclude.iter().filter_map(|id| items.slot(id)).filter(passes).collect();
+    excluded.sort_unstable();
+    excluded.dedup();
+    excluded
 }

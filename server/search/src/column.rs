@@ -1,10 +1,13 @@
 //! One column: the signatures of one head by slot, their codes and their index.
 
+mod pictures;
+
 use crate::block::ColumnBlock;
 use crate::codes::Codec;
 use crate::hnsw::{FollowError, Hnsw, Indexed};
 use crate::kernels::Rows;
 use crate::{BLOCK, Precision, Slot};
+use pictures::PictureSignatures;
 use std::borrow::Cow;
 use std::io;
 use std::path::Path;
@@ -33,12 +36,20 @@ pub struct SignatureColumn {
     /// Sum of the coding errors since the codec came, and their number.
     drift: (f64, u64),
     precision: Precision,
+    /// Those of pictures, in slots of their own; `None` in the column that these are.
+    pictures: Option<Arc<PictureSignatures>>,
 }
 
 impl SignatureColumn {
     /// An empty column for signatures of dimension `dim`.
     #[must_use]
     pub fn new(key: &Arc<str>, dim: usize, precision: Precision) -> Self {
+        let pictures = Some(Arc::new(PictureSignatures::new(key, dim, precision)));
+        Self { pictures, ..Self::of_slots(key, dim, precision) }
+    }
+
+    /// As [`SignatureColumn::new`], without any for pictures.
+    fn of_slots(key: &Arc<str>, dim: usize, precision: Precision) -> Self {
         Self {
             key: key.clone(),
             dim,
@@ -49,6 +60,7 @@ impl SignatureColumn {
             codec: None,
             drift: (0.0, 0),
             precision,
+            pictures: None,
         }
     }
 
@@ -101,7 +113,8 @@ impl SignatureColumn {
     /// Bytes of what the compressed scan needs.
     #[must_use]
     pub fn code_bytes(&self) -> usize {
-        self.blocks.iter().map(|block| block.code_bytes()).sum()
+        let of_pictures = self.pictures.as_ref().map_or(0, |pictures| pictures.column().code_bytes());
+        self.blocks.iter().map(|block| block.code_bytes()).sum::<usize>() + of_pictures
     }
 
     /// Blocks that it has; slots beyond the last have no signature.
@@ -136,8 +149,14 @@ impl SignatureColumn {
     /// As [`SignatureColumn::coded`], by a codec that is there.
     #[must_use]
     pub fn coded_by(&self, codec: Codec) -> Self {
-        let blocks = self.blocks.iter().map(|block| Arc::new(block.recoded(&codec))).collect();
-        Self { blocks, codec: Some(Arc::new(codec)), drift: (0.0, 0), ..self.clone() }
+        self.coded_with(&Arc::new(codec))
+    }
+
+    fn coded_with(&self, codec: &Arc<Codec>) -> Self {
+        let blocks = self.blocks.iter().map(|block| Arc::new(block.recoded(codec))).collect();
+        // Pictures are of the kind of what the codec was trained on.
+        let pictures = self.pictures.as_ref().map(|pictures| Arc::new(pictures.coded_with(codec)));
+        Self { blocks, codec: Some(codec.clone()), drift: (0.0, 0), pictures, ..self.clone() }
     }
 
     /// Takes over the codes of `coded`, which was made from `before`, an earlier state of this column; only the
@@ -153,6 +172,11 @@ impl SignatureColumn {
         }
         self.codec = Some(codec.clone());
         self.drift = (0.0, 0);
+        if let (Some(now), Some(before), Some(coded)) =
+            (&mut self.pictures, &before.pictures, &coded.pictures)
+        {
+            Arc::make_mut(now).adopt(before, coded);
+        }
     }
 
     /// Replaces what a slot holds, and returns what it held.

@@ -1,20 +1,18 @@
 //! How many items have which labels and values.
 
-use crate::allowed::bits;
+use crate::ItemIndex;
+use crate::bits::bits;
 use crate::fields::{FieldSlots, Values};
-use crate::kernels::{Bits, GROUP, GROUPS};
+use crate::kernels::Bits;
 use crate::labels::LabelSlots;
-use crate::numbers::{self, Numbers};
+use crate::numbers::{self, Numbers, is_set};
 use crate::slots::SlotSet;
 use crate::words::Words;
-use crate::{BLOCK, ItemIndex, Slot};
 use lapel_values::FieldValue;
 use roaring::RoaringBitmap;
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-
-/// A field of more words than this is counted by bits: most of its words have few slots, each of which is looked up.
-const LOOKED_UP_MAX: usize = 1024;
 
 /// What to count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,71 +46,59 @@ pub struct FacetCounts {
     pub buckets: Vec<u64>,
 }
 
-/// The items that are counted.
-struct Counted<'a> {
-    /// `None` where all are.
+/// Counts labels and values among some items; what several counts need is worked out once.
+pub struct FacetCounter<'a> {
+    index: &'a ItemIndex,
+    /// `None` where all are counted.
     passing: Option<&'a RoaringBitmap>,
     items: u64,
-    /// The passing slots as bits, where many will be looked up.
-    bits: Option<Vec<Bits>>,
+    /// The passing slots as bits, once many of them are looked up.
+    bits: OnceCell<Vec<Bits>>,
 }
 
 impl ItemIndex {
-    /// Counts labels or values among the passing items, `None` being all: up to `values_max` of them, and their number.
+    /// For counts among the passing items, `None` being all.
     #[must_use]
-    pub fn facet(&self, passing: Option<&RoaringBitmap>, of: &FacetOf, values_max: usize) -> FacetCounts {
+    pub fn facets<'a>(&'a self, passing: Option<&'a RoaringBitmap>) -> FacetCounter<'a> {
         let items = passing.map_or(self.len() as u64, RoaringBitmap::len);
-        let mut counted = Counted { passing, items, bits: None };
+        FacetCounter { index: self, passing, items, bits: OnceCell::new() }
+    }
+}
+
+impl FacetCounter<'_> {
+    /// Counts labels or values: up to `values_max` of them, and their number.
+    #[must_use]
+    pub fn count(&self, of: &FacetOf, values_max: usize) -> FacetCounts {
+        let items = self.items;
         match of {
-            FacetOf::Attribute(attribute) => match self.labels().of_attribute(attribute) {
-                Some(labels) => of_labels(&counted, labels, values_max),
+            FacetOf::Attribute(attribute) => match self.index.labels().of_attribute(attribute) {
+                Some(labels) => of_labels(self, labels, values_max),
                 None => FacetCounts { missing: items, ..FacetCounts::default() },
             },
             FacetOf::Field { field, bounds } => {
-                let Some(slots) = self.fields().get(field) else {
+                let Some(slots) = self.index.fields().get(field) else {
                     let buckets = if bounds.is_empty() { Vec::new() } else { vec![0; bounds.len() + 1] };
                     return FacetCounts { missing: items, buckets, ..FacetCounts::default() };
                 };
-                if slots.values().is_long() {
-                    counted.bits = passing.map(|passing| bits(passing, self.blocks()));
-                }
-                let missing = items - counted.among(slots.present());
+                let missing = items - self.among(slots.present());
                 let counts = match slots.values() {
-                    Values::Words(words) => of_words(&counted, words, values_max),
-                    Values::Numbers(numbers) => of_numbers(&counted, slots, numbers, bounds),
+                    Values::Words(words) => of_words(self, words, values_max),
+                    Values::Numbers(numbers) => of_numbers(self, slots, numbers, bounds),
                 };
                 FacetCounts { missing, ..counts }
             }
-        }
-    }
-}
-
-impl Values {
-    /// Whether many slots are looked up one by one.
-    fn is_long(&self) -> bool {
-        match self {
-            Self::Words(words) => words.len() > LOOKED_UP_MAX,
-            Self::Numbers(_) => true,
-        }
-    }
-}
-
-impl Counted<'_> {
-    fn contains(&self, slot: Slot) -> bool {
-        match (&self.bits, self.passing) {
-            (Some(bits), _) => {
-                let at = slot as usize % BLOCK;
-                let block = bits.get(slot as usize / BLOCK).unwrap_or(&[0; GROUPS]);
-                block[at / GROUP] >> (at % GROUP) & 1 == 1
-            }
-            (None, Some(passing)) => passing.contains(slot),
-            (None, None) => true,
         }
     }
 
     /// How many of these slots are counted.
     fn among(&self, slots: &RoaringBitmap) -> u64 {
         self.passing.map_or(slots.len(), |passing| passing.intersection_len(slots))
+    }
+
+    /// The passing slots as bits; `None` where all are counted.
+    fn bits(&self) -> Option<&[u64]> {
+        let passing = self.passing?;
+        Some(self.bits.get_or_init(|| bits(passing, self.index.blocks())).as_flattened())
     }
 
     /// How many slots of a word are counted. Of a word with fewer slots than `least`, which is not among the best anyway, it
@@ -125,14 +111,15 @@ impl Counted<'_> {
             }
             (SlotSet::Many(slots), Some(_)) => self.among(slots),
             (SlotSet::One(_) | SlotSet::Few(_), Some(_)) => {
-                slots.listed().iter().filter(|slot| self.contains(**slot)).count() as u64
+                let (listed, bits) = (slots.listed().iter(), self.bits().unwrap_or_default());
+                listed.filter(|slot| is_set(bits, **slot)).count() as u64
             }
         }
     }
 }
 
 /// Every item has at most one label of an attribute, so that the others have none.
-fn of_labels(counted: &Counted<'_>, labels: &LabelSlots, values_max: usize) -> FacetCounts {
+fn of_labels(counted: &FacetCounter<'_>, labels: &LabelSlots, values_max: usize) -> FacetCounts {
     let (mut best, mut found) = (Best::new(values_max), 0);
     for (label, slots) in labels {
         let count = counted.among(slots);
@@ -142,7 +129,7 @@ fn of_labels(counted: &Counted<'_>, labels: &LabelSlots, values_max: usize) -> F
     FacetCounts { missing: counted.items - found, ..best.into_counts() }
 }
 
-fn of_words(counted: &Counted<'_>, words: &Words, values_max: usize) -> FacetCounts {
+fn of_words(counted: &FacetCounter<'_>, words: &Words, values_max: usize) -> FacetCounts {
     let mut best = Best::new(values_max);
     for (word, slots) in words.iter() {
         let count = counted.of_word(slots, best.least());
@@ -152,14 +139,14 @@ fn of_words(counted: &Counted<'_>, words: &Words, values_max: usize) -> FacetCou
 }
 
 fn of_numbers(
-    counted: &Counted<'_>,
+    counted: &FacetCounter<'_>,
     slots: &FieldSlots,
     numbers: &Numbers,
     bounds: &[FieldValue],
 ) -> FacetCounts {
     // Bounds of another kind, which the server refuses, count nothing.
     let keys: Option<Vec<u64>> = bounds.iter().map(|bound| slots.key(bound)).collect();
-    let found = numbers.counts(keys.as_deref().unwrap_or_default(), |slot| counted.contains(slot));
+    let found = numbers.counts(keys.as_deref().unwrap_or_default(), counted.bits());
     let value = |key: u64| numbers::value(slots.kind(), key);
     FacetCounts {
         values: found.values,

@@ -2,7 +2,8 @@
 
 use crate::kernels::{Bits, GROUP, GROUPS};
 use crate::passing::passing;
-use crate::{BLOCK, FieldIndex, Filter, IsAbandoned, LabelIndex, PredictionIndex, Slot};
+use crate::pictures::PictureSlots;
+use crate::{BLOCK, FieldIndex, Filter, IsAbandoned, LabelIndex, PictureIndex, PredictionIndex, Slot};
 use imbl::OrdMap;
 use lapel_values::ItemFacts;
 use roaring::RoaringBitmap;
@@ -42,6 +43,7 @@ pub struct ItemIndex {
     labels: LabelIndex,
     fields: FieldIndex,
     predictions: PredictionIndex,
+    pictures: PictureIndex,
 }
 
 impl ItemIndex {
@@ -110,6 +112,27 @@ impl ItemIndex {
         &self.predictions
     }
 
+    /// The pictures of items that have several.
+    #[must_use]
+    pub fn pictures(&self) -> &PictureIndex {
+        &self.pictures
+    }
+
+    /// Gives the item of a slot as many pictures' slots as it has pictures.
+    pub(crate) fn resize_pictures(&mut self, slot: Slot, count: u32) -> PictureSlots {
+        self.pictures.resize(slot, count)
+    }
+
+    /// Moves a picture to a free slot.
+    pub(crate) fn shift_picture(&mut self, slots: (Slot, Slot)) {
+        self.pictures.shift(slots);
+    }
+
+    /// Drops the blocks behind the last picture and returns how many are left.
+    pub(crate) fn truncate_pictures(&mut self) -> usize {
+        self.pictures.truncate()
+    }
+
     pub(crate) fn predictions_mut(&mut self) -> &mut PredictionIndex {
         &mut self.predictions
     }
@@ -174,11 +197,13 @@ impl ItemIndex {
         }
         index.labels = LabelIndex::of(facts.iter().map(|(slot, facts)| (*slot, facts.labels)));
         index.fields = FieldIndex::of(facts.iter().map(|(slot, facts)| (*slot, facts.fields)));
+        index.pictures = PictureIndex::of(facts.iter().map(|(slot, facts)| (*slot, facts.pictures)));
         (index.live, index.free) = (Arc::new(live), Arc::new(free));
         index
     }
 
-    /// Puts an item into its slot, the one it had before or a free one, and returns the slot.
+    /// Puts an item into its slot, the one it had before or a free one, and returns the slot. Its pictures' slots are
+    /// the caller's to resize, who has signatures to put there.
     pub(crate) fn put(&mut self, id: &Arc<str>, before: Option<ItemFacts<'_>>, after: ItemFacts<'_>) -> Slot {
         let known = self.slot(id);
         let slot = known.unwrap_or_else(|| self.take_free());
@@ -216,6 +241,7 @@ impl ItemIndex {
         self.replace(from, Some(facts), None);
         self.replace(to, None, Some(facts));
         self.predictions.shift((from, to));
+        self.pictures.follow_item((from, to));
         self.set(from, None);
         self.set(to, Some(id.clone()));
         self.by_id.insert(id, to);

@@ -4,6 +4,8 @@
 //! [`SignatureColumn`] a head over an [`ItemIndex`] of ids, labels and fields.
 
 mod allowed;
+mod best;
+mod bits;
 mod block;
 pub mod codes;
 mod column;
@@ -21,6 +23,8 @@ mod local;
 mod model;
 mod numbers;
 mod passing;
+mod pictures;
+mod places;
 mod plan;
 mod predictions;
 mod reach;
@@ -36,7 +40,7 @@ mod words;
 pub use block::{Precision, Slot};
 pub use column::SignatureColumn;
 pub use cost::Costs;
-pub use facets::{FacetCounts, FacetOf};
+pub use facets::{FacetCounter, FacetCounts, FacetOf};
 pub use fields::FieldIndex;
 pub use filter::Filter;
 pub use hnsw::FollowError;
@@ -45,10 +49,11 @@ pub use items::ItemIndex;
 pub use kernels::BLOCK;
 pub use labels::{LabelIndex, LabelSlots};
 pub use local::LocalSignatures;
+pub use pictures::{PictureIndex, PicturePlace};
 pub use predictions::{Prediction, PredictionIndex, Predictions};
 pub use reach::Attained;
 pub use signatures::{
-    Budget, Change, IsAbandoned, ItemRows, NewSignatures, Plan, PlanKind, Replaced, SearchTerm,
+    Budget, Change, IsAbandoned, ItemRows, NewSignatures, PictureMode, Plan, PlanKind, Replaced, SearchTerm,
     SignatureAnswer, SignatureHit, SignatureQuery, Signatures, SignaturesError, TermDistance,
 };
 pub use tuning::Tuning;

@@ -1,15 +1,19 @@
 //! Signatures in this process's memory: the first engine behind [`Signatures`].
 
 use crate::allowed::Allowed;
+use crate::best::Hit;
+use crate::passing::passing;
+use crate::pictures::PictureSlots;
 use crate::plan;
-use crate::scan::Hit;
 use crate::terms::{BoundTerm, Query};
 use crate::{
-    Budget, Change, Filter, ItemIndex, ItemRows, NewSignatures, Plan, PredictionIndex, Replaced,
-    SignatureAnswer, SignatureColumn, SignatureHit, SignatureQuery, Signatures, SignaturesError, Slot,
+    Budget, Change, Filter, ItemIndex, ItemRows, NewSignatures, PictureMode, Plan, PlanKind, PredictionIndex,
+    Replaced, SignatureAnswer, SignatureColumn, SignatureHit, SignatureQuery, Signatures, SignaturesError,
+    Slot,
 };
 use lapel_values::ItemFacts;
 use rayon::prelude::*;
+use roaring::RoaringBitmap;
 use std::sync::Arc;
 
 /// Columns over items that share their slots. Cloning is cheap, and a clone never changes with the original.
@@ -65,21 +69,47 @@ impl LocalSignatures {
         self.columns.retain(|column| &**column.key() != key);
     }
 
-    /// Replaces one signature, and returns the one before; `None` where there is no such column.
+    /// Replaces one signature of an item, and returns the one before; `None` where there is no such column.
     pub fn sign(&mut self, key: &str, slot: Slot, signature: &[f32]) -> Option<Option<Vec<f32>>> {
-        Some(self.column_mut(key)?.set(slot, Some(signature)))
+        let pictures = self.items.pictures().of_item(slot).to_vec();
+        let column = self.column_mut(key)?;
+        let before = column.set(slot, Some(signature));
+        column.lend(slot, &pictures);
+        Some(before)
+    }
+
+    /// Replaces one signature of a picture of an item that has several; false where there is no such column or picture.
+    pub fn sign_picture(&mut self, key: &str, (item, number): (Slot, usize), signature: &[f32]) -> bool {
+        let Some(slot) = self.items.pictures().of_item(item).get(number).copied() else { return false };
+        self.column_mut(key).map(|column| column.set_picture(slot, signature)).is_some()
     }
 
     /// As [`Signatures::apply`], of signatures that have their columns' dimensions.
     pub fn write(&mut self, changes: &[Change<'_>]) -> Vec<Replaced> {
-        let place = |change: &Change<'_>| match change.after {
-            Some(after) => Some(self.items.put(change.id, change.before, after)),
-            None => self.items.remove(change.id, change.before),
+        let place = |change: &Change<'_>| {
+            let slot = match change.after {
+                Some(after) => self.items.put(change.id, change.before, after),
+                None => self.items.remove(change.id, change.before)?,
+            };
+            let pictures = match change.signatures {
+                NewSignatures::Only(_) => {
+                    let count = change.after.map_or(0, |facts| facts.pictures);
+                    self.items.resize_pictures(slot, count)
+                }
+                NewSignatures::Also(_) => {
+                    let now = self.items.pictures().of_item(slot).to_vec();
+                    PictureSlots { now, freed: Vec::new() }
+                }
+            };
+            Some((slot, pictures))
         };
-        let slots: Vec<Option<Slot>> = changes.iter().map(place).collect();
+        let slots: Vec<Option<(Slot, PictureSlots)>> = changes.iter().map(place).collect();
         // Columns are independent, and are written side by side.
         let of_column = |column: &mut SignatureColumn| {
-            let one = |(change, slot): (&Change<'_>, &Option<Slot>)| write(column, change, (*slot)?);
+            let one = |(change, slots): (&Change<'_>, &Option<(Slot, PictureSlots)>)| {
+                let (slot, pictures) = slots.as_ref()?;
+                write(column, change, (*slot, pictures))
+            };
             let signatures = changes.iter().zip(&slots).map(one).collect();
             Replaced { column: column.key().clone(), signatures }
         };
@@ -97,21 +127,31 @@ impl LocalSignatures {
         self.columns.iter_mut().for_each(|column| column.shift(slots));
     }
 
-    /// Gives back the memory behind the last item, and returns how many blocks are left.
+    /// Moves a picture and its signatures to a free slot.
+    pub fn shift_picture(&mut self, slots: (Slot, Slot)) {
+        self.items.shift_picture(slots);
+        self.columns.iter_mut().for_each(|column| column.shift_picture(slots));
+    }
+
+    /// Gives back the memory behind the last item and the last picture, and returns how many blocks of items are left.
     pub fn truncate(&mut self) -> usize {
-        let blocks = self.items.truncate();
-        self.columns.iter_mut().for_each(|column| column.truncate(blocks));
+        let (blocks, of_pictures) = (self.items.truncate(), self.items.truncate_pictures());
+        for column in &mut self.columns {
+            column.truncate(blocks);
+            column.truncate_pictures(of_pictures);
+        }
         blocks
     }
 
-    /// A query beside what it is about. Of one that is abandoned the filter, which is work on the whole catalogue, too, is not
-    /// looked at: nothing passes.
+    /// What runs for a query: one pass over items, or one over those with at most one picture and one over the pictures of
+    /// the others. Of a query that is abandoned the filter, which is work on the whole catalogue, too, is not looked at:
+    /// nothing passes.
     fn bind<'a>(
         &'a self,
         query: &'a SignatureQuery,
         is_abandoned: bool,
-    ) -> Result<Query<'a>, SignaturesError> {
-        let SignatureQuery { terms, filter, exclude, k, distance_max, plan, with_terms: _ } = query;
+    ) -> Result<Vec<Query<'a>>, SignaturesError> {
+        let SignatureQuery { terms, filter, pictures, exclude, k, distance_max, plan, with_terms: _ } = query;
         let bound = terms.iter().map(|term| {
             let column = self.column(&term.column);
             let column = column.ok_or_else(|| SignaturesError::UnknownColumn(term.column.to_string()))?;
@@ -122,14 +162,23 @@ impl LocalSignatures {
         if terms.is_empty() {
             return Err(SignaturesError::NoTerms);
         }
+        let distance_max = distance_max.unwrap_or(f64::INFINITY);
         let nothing = Filter::Any(Vec::new());
-        Ok(Query {
-            terms,
-            allowed: Allowed::new(&self.items, if is_abandoned { &nothing } else { filter }, exclude),
-            k: *k,
-            distance_max: distance_max.unwrap_or(f64::INFINITY),
-            wanted: *plan,
-        })
+        let passing = passing(&self.items, if is_abandoned { &nothing } else { filter });
+        let (items, passing) = (&self.items, passing.as_deref());
+        let items_passing = passing.map_or(items.len() as u64, RoaringBitmap::len);
+        let of = |terms, allowed| Query { terms, allowed, items_passing, k: *k, distance_max, wanted: *plan };
+        match pictures {
+            PictureMode::Nearest if !items.pictures().is_empty() => {
+                let of_pictures = terms.iter().map(BoundTerm::of_pictures).collect();
+                let single = Allowed::single(items, passing, exclude);
+                let several = Allowed::pictures(items, passing, exclude);
+                Ok(vec![of(terms, single), of(of_pictures, several)])
+            }
+            PictureMode::Nearest | PictureMode::Mean => {
+                Ok(vec![of(terms, Allowed::items(items, passing, exclude))])
+            }
+        }
     }
 }
 
@@ -139,20 +188,25 @@ impl Signatures for LocalSignatures {
         queries: &[SignatureQuery],
         budget: &Budget<'_>,
     ) -> Vec<Result<SignatureAnswer, SignaturesError>> {
-        let (mut ready, mut answers) = (Vec::new(), Vec::with_capacity(queries.len()));
+        let mut answers: Vec<Option<Result<SignatureAnswer, SignaturesError>>> =
+            queries.iter().map(|_| None).collect();
+        let mut ready = Vec::with_capacity(queries.len());
         for (at, query) in queries.iter().enumerate() {
             match self.bind(query, (budget.is_abandoned)()) {
-                Ok(bound) => ready.push((at, bound)),
-                Err(error) => answers.push((at, Err(error))),
+                Ok(bound) => ready.extend(bound.into_iter().map(|bound| (at, bound))),
+                Err(error) => answers[at] = Some(Err(error)),
             }
         }
         let (places, ready): (Vec<usize>, Vec<Query<'_>>) = ready.into_iter().unzip();
         let found = plan::run(&ready, budget);
         for ((at, bound), (hits, plan)) in places.into_iter().zip(&ready).zip(found) {
-            answers.push((at, Ok(answer(bound, queries[at].with_terms, hits, plan))));
+            let found = answer(bound, queries[at].with_terms, hits, plan);
+            answers[at] = Some(Ok(match answers[at].take() {
+                Some(Ok(others)) => merged(others, found, queries[at].k),
+                Some(Err(_)) | None => found,
+            }));
         }
-        answers.sort_unstable_by_key(|(at, _)| *at);
-        answers.into_iter().map(|(_, answer)| answer).collect()
+        answers.into_iter().flatten().collect()
     }
 
     fn rows(&self, ids: &[&str], columns: &[&str]) -> Result<ItemRows<'_>, SignaturesError> {
@@ -169,7 +223,7 @@ impl Signatures for LocalSignatures {
     fn apply(&mut self, changes: &[Change<'_>]) -> Result<Vec<Replaced>, SignaturesError> {
         for change in changes {
             let (NewSignatures::Only(given) | NewSignatures::Also(given)) = change.signatures;
-            for (key, values) in given {
+            for (key, values) in given.iter().chain(change.pictures.iter().flatten()) {
                 self.column(key).map_or(Ok(()), |column| check_dimension(column, values))?;
             }
         }
@@ -189,25 +243,62 @@ fn relabels(change: &Change<'_>) -> bool {
     change.before.map(|facts| facts.labels) != change.after.map(|facts| facts.labels)
 }
 
-/// Applies a change to one column, and returns what its slot held.
-fn write(column: &mut SignatureColumn, change: &Change<'_>, slot: Slot) -> Option<Vec<f32>> {
+/// The signature of a column among some.
+fn signature_of<'s>(given: &'s [(String, Vec<f32>)], key: &str) -> Option<&'s [f32]> {
+    given.iter().find(|(of, _)| of == key).map(|(_, values)| values.as_slice())
+}
+
+/// Applies a change to one column, and returns what the item's own slot held.
+fn write(
+    column: &mut SignatureColumn,
+    change: &Change<'_>,
+    (slot, pictures): (Slot, &PictureSlots),
+) -> Option<Vec<f32>> {
+    let key = column.key().clone();
     let (NewSignatures::Only(given) | NewSignatures::Also(given)) = change.signatures;
-    let given = given.iter().find(|(key, _)| **key == **column.key()).map(|(_, values)| values.as_slice());
+    let given = signature_of(given, &key);
     match (change.signatures, given) {
         // An update of a price copies no signature.
         (NewSignatures::Also(_), None) if !relabels(change) => None,
         (NewSignatures::Also(_), None) => column.get(slot).map(std::borrow::Cow::into_owned),
-        (NewSignatures::Only(_) | NewSignatures::Also(_), given) => column.set(slot, given),
+        (NewSignatures::Also(_), Some(given)) => {
+            let before = column.set(slot, Some(given));
+            column.lend(slot, &pictures.now);
+            before
+        }
+        (NewSignatures::Only(_), given) => {
+            let before = column.set(slot, given);
+            column
+                .replace_pictures(slot, pictures, |number| signature_of(change.pictures.get(number)?, &key));
+            before
+        }
     }
+}
+
+/// The best of two answers about different items.
+fn merged(first: SignatureAnswer, second: SignatureAnswer, k: usize) -> SignatureAnswer {
+    let (a, b) = (first.plan, second.plan);
+    let mut hits = first.hits;
+    hits.extend(second.hits);
+    hits.sort_by(|a, b| a.distance.total_cmp(&b.distance).then_with(|| a.id.cmp(&b.id)));
+    hits.truncate(k);
+    let plan = Plan {
+        // That of the larger part; an index looks at few items of many.
+        kind: if a.kind != PlanKind::Hnsw && b.scanned > a.scanned { b.kind } else { a.kind },
+        scanned: a.scanned + b.scanned,
+        rescored: a.rescored + b.rescored,
+        missing: a.missing + b.missing,
+    };
+    SignatureAnswer { hits, plan, items_passing: first.items_passing }
 }
 
 fn answer(query: &Query<'_>, with_terms: bool, hits: Vec<Hit<'_>>, plan: Plan) -> SignatureAnswer {
     let hit = |hit: Hit<'_>| {
         let terms =
             query.terms.iter().filter(|_| with_terms).map(|term| term.term_distance(hit.slot)).collect();
-        SignatureHit { id: Arc::clone(hit.id), distance: hit.distance, terms }
+        SignatureHit { id: Arc::clone(hit.id), distance: hit.distance, picture: hit.picture, terms }
     };
-    SignatureAnswer { hits: hits.into_iter().map(hit).collect(), plan }
+    SignatureAnswer { hits: hits.into_iter().map(hit).collect(), plan, items_passing: query.items_passing }
 }
 
 #[cfg(test)]

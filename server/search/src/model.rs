@@ -22,7 +22,7 @@ pub(crate) struct Stored {
 
 impl Stored {
     pub(crate) fn facts(&self) -> ItemFacts<'_> {
-        ItemFacts { labels: &self.labels, fields: &self.fields }
+        ItemFacts { labels: &self.labels, fields: &self.fields, pictures: 1 }
     }
 }
 

@@ -30,9 +30,22 @@ type Entry = (u64, Slot);
 struct Leaf {
     keys: Vec<u64>,
     slots: Vec<Slot>,
+    /// Different keys.
+    values: u64,
 }
 
 impl Leaf {
+    fn new(keys: Vec<u64>, slots: Vec<Slot>) -> Self {
+        let mut leaf = Self { keys, slots, values: 0 };
+        leaf.count_values();
+        leaf
+    }
+
+    /// To be called whenever the keys have changed.
+    fn count_values(&mut self) {
+        self.values = different(&self.keys);
+    }
+
     /// Where an entry is, or where it would be.
     fn find(&self, (key, slot): Entry) -> Result<usize, usize> {
         let from = self.keys.partition_point(|other| *other < key);
@@ -73,6 +86,8 @@ pub(crate) struct NumberCounts {
     pub(crate) values: u64,
     /// Items below the first bound, from each bound to the next, and from the last one on.
     pub(crate) buckets: Vec<u64>,
+    /// Items of the bucket that is being filled.
+    count: u64,
 }
 
 impl Numbers {
@@ -81,7 +96,7 @@ impl Numbers {
         entries.sort_unstable();
         let leaf = |entries: &[Entry]| {
             let (keys, slots) = entries.iter().copied().unzip();
-            Leaf { keys, slots }
+            Leaf::new(keys, slots)
         };
         let leaves = entries.chunks(LEAF_FILL).map(leaf);
         let bounded = leaves.enumerate().filter_map(|(at, leaf)| {
@@ -95,7 +110,7 @@ impl Numbers {
     pub(crate) fn insert(&mut self, key: u64, slot: Slot) {
         let entry = (key, slot);
         let Some((&bound, _)) = self.leaves.get_prev(&entry) else {
-            self.leaves.insert(FIRST, Arc::new(Leaf { keys: vec![key], slots: vec![slot] }));
+            self.leaves.insert(FIRST, Arc::new(Leaf::new(vec![key], vec![slot])));
             return;
         };
         let Some(leaf) = self.leaves.get_mut(&bound) else { return };
@@ -103,12 +118,14 @@ impl Numbers {
         let Err(at) = leaf.find(entry) else { return };
         leaf.keys.insert(at, key);
         leaf.slots.insert(at, slot);
-        if leaf.keys.len() > LEAF_MAX {
-            let half = leaf.keys.len() / 2;
-            let upper = Leaf { keys: leaf.keys.split_off(half), slots: leaf.slots.split_off(half) };
-            if let Some(bound) = upper.first() {
-                self.leaves.insert(bound, Arc::new(upper));
-            }
+        let half = leaf.keys.len() / 2;
+        let upper = (leaf.keys.len() > LEAF_MAX)
+            .then(|| Leaf::new(leaf.keys.split_off(half), leaf.slots.split_off(half)));
+        leaf.count_values();
+        if let Some(upper) = upper
+            && let Some(bound) = upper.first()
+        {
+            self.leaves.insert(bound, Arc::new(upper));
         }
     }
 
@@ -121,6 +138,7 @@ impl Numbers {
         let leaf = Arc::make_mut(leaf);
         leaf.keys.remove(at);
         leaf.slots.remove(at);
+        leaf.count_values();
         let left = leaf.keys.len();
         if left == 0 {
             self.leaves.remove(&bound);
@@ -140,6 +158,7 @@ impl Numbers {
             let there = Arc::make_mut(there);
             there.keys.extend_from_slice(&leaf.keys);
             there.slots.extend_from_slice(&leaf.slots);
+            there.count_values();
         }
     }
 
@@ -179,30 +198,77 @@ impl Numbers {
         gathered(keys.into_iter().flat_map(move |key| self.slices(key, key)), present)
     }
 
-    /// Counts the entries whose slots pass, by ascending bounds.
-    pub(crate) fn counts(&self, bounds: &[u64], passes: impl Fn(Slot) -> bool) -> NumberCounts {
+    /// Counts the entries whose slots pass, `None` being all, by ascending bounds.
+    pub(crate) fn counts(&self, bounds: &[u64], passing: Option<&[u64]>) -> NumberCounts {
         let mut counts = NumberCounts::default();
-        // Entries of the bucket that is being filled, which is the one behind those that are full.
-        let mut count = 0;
         for leaf in self.leaves.values() {
-            let entries = leaf.keys.iter().zip(&leaf.slots).filter(|(_, slot)| passes(**slot));
-            for (key, _) in entries {
-                let last = counts.ends.map(|(_, greatest)| greatest);
-                if last != Some(*key) {
-                    counts.values += 1;
-                    counts.ends = Some((counts.ends.map_or(*key, |(least, _)| least), *key));
-                    while bounds.get(counts.buckets.len()).is_some_and(|bound| bound <= key) {
-                        counts.buckets.push(count);
-                        count = 0;
-                    }
+            let (mut from, mut left) = (0, bounds.get(counts.buckets.len()..).unwrap_or_default());
+            while let Some((bound, others)) = left.split_first() {
+                let to = from + leaf.keys[from..].partition_point(|key| key < bound);
+                counts.add(leaf, from..to, passing);
+                if to == leaf.keys.len() {
+                    break;
                 }
-                count += 1;
+                counts.end_bucket();
+                (from, left) = (to, others);
+            }
+            if left.is_empty() {
+                counts.add(leaf, from..leaf.keys.len(), passing);
             }
         }
-        counts.buckets.push(count);
+        counts.end_bucket();
         counts.buckets.resize(bounds.len() + 1, 0);
         counts
     }
+}
+
+impl NumberCounts {
+    /// Takes in a part of a leaf behind those before, all of one bucket.
+    fn add(&mut self, leaf: &Leaf, part: std::ops::Range<usize>, passing: Option<&[u64]>) {
+        let (keys, slots) = (&leaf.keys[part.clone()], &leaf.slots[part.clone()]);
+        let last = self.ends.map(|(_, last)| last);
+        let (mut count, mut values, mut ends) = (keys.len() as u64, 0, None);
+        match passing {
+            None => {
+                // The first key is not new where the part before ended with it.
+                values = if part.len() == leaf.keys.len() { leaf.values } else { different(keys) };
+                values -= u64::from(last.is_some() && last == keys.first().copied());
+                ends = keys.first().copied().zip(keys.last().copied());
+            }
+            Some(passing) => {
+                count = 0;
+                let mut last = last;
+                for (key, slot) in keys.iter().zip(slots) {
+                    if is_set(passing, *slot) {
+                        count += 1;
+                        values += u64::from(last != Some(*key));
+                        last = Some(*key);
+                        ends = Some((ends.map_or(*key, |(first, _)| first), *key));
+                    }
+                }
+            }
+        }
+        self.count += count;
+        self.values += values;
+        if let Some((first, last)) = ends {
+            self.ends = Some((self.ends.map_or(first, |(least, _)| least), last));
+        }
+    }
+
+    fn end_bucket(&mut self) {
+        self.buckets.push(std::mem::take(&mut self.count));
+    }
+}
+
+/// Different keys among ascending ones.
+fn different(keys: &[u64]) -> u64 {
+    let changes = keys.iter().zip(keys.iter().skip(1)).filter(|(key, next)| key != next).count();
+    changes as u64 + u64::from(!keys.is_empty())
+}
+
+/// Whether the bit of a slot is set.
+pub(crate) fn is_set(bits: &[u64], slot: Slot) -> bool {
+    bits.get(slot as usize / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
 }
 
 /// The set of these slots, each once; `present` has them all.

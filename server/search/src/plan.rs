@@ -1,9 +1,10 @@
 //! The plan of a search: one column's index, a scan of the codes, or the exact scan.
 
+use crate::best::{Best, Hit};
 use crate::cost::Work;
 use crate::kernels::{GROUPS, Tables};
 use crate::rescore::{heavy, rescore};
-use crate::scan::{self, Best, BlockEstimates, Estimates, Hit};
+use crate::scan::{self, BlockEstimates, Estimates};
 use crate::terms::{BoundTerm, Query};
 use crate::{Budget, Instructions, IsAbandoned, Plan, PlanKind, Tuning};
 use std::cell::RefCell;
@@ -61,7 +62,7 @@ impl<'a> Query<'a> {
         // One more tells whether the last has equals.
         let wanted = self.k + 1 + self.allowed.excluded();
         let candidates = term.column.nearest(term.vector, wanted)?;
-        let mut best = Best::new(self.k + 1, self.distance_max, self.allowed.catalogue());
+        let mut best = Best::new(self.k + 1, self.distance_max, self.allowed.places());
         let mut farthest = f64::NEG_INFINITY;
         for slot in &candidates {
             let distance = scan::score(&self.terms, *slot, 0.0, f64::INFINITY)?;
@@ -77,7 +78,7 @@ impl<'a> Query<'a> {
             None => farthest <= self.distance_max && (candidates.len() as u64) < term.column.count(),
         };
         hits.truncate(self.k);
-        let missing = self.allowed.items().saturating_sub(term.column.count());
+        let missing = self.allowed.slots().saturating_sub(term.column.count());
         // As far as a result that is not there could be.
         let reach = last.unwrap_or(self.distance_max);
         let hides_missing = missing > 0 && reach >= term.weight * f64::from(term.expected);
@@ -119,7 +120,7 @@ impl<'a> Query<'a> {
     /// How many of the allowed items lack a signature of a column in play.
     fn missing(&self) -> u64 {
         // Complete columns, the usual case, need no second look.
-        if self.terms.iter().all(|term| term.column.count() == self.allowed.items()) {
+        if self.terms.iter().all(|term| term.column.count() == self.allowed.slots()) {
             return 0;
         }
         let of_block = |number: usize| {
@@ -194,8 +195,8 @@ fn by_codes<'a>(queries: &[&Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hit<'a>
             false => rescore(query, estimates, tuning),
         });
         let answers = rescored.collect();
-        // What a batch needed beyond a single search is given back.
-        pool.truncate(1);
+        // What a batch needed beyond a single search, of items and of pictures, is given back.
+        pool.truncate(2);
         answers
     })
 }

@@ -1,8 +1,9 @@
 //! From estimates to exact answers: candidates are scored in the order of their estimates, until the rule that learns
 //! from them says that no better one is to be expected.
 
+use crate::best::{Best, Hit};
 use crate::cost::FIRST_MIN;
-use crate::scan::{Best, Estimates, Hit, score};
+use crate::scan::{Estimates, score};
 use crate::stop::{Lesson, Progress, StopRule};
 use crate::terms::{BoundTerm, Query};
 use crate::{Instructions, Slot, Tuning, kernels};

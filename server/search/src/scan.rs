@@ -1,88 +1,10 @@
 //! One pass over the blocks: D = sum of w_v * |q_v - r_v| of every item that passes, from codes or in full.
 
 use crate::allowed::Allowed;
+use crate::best::{Best, Hit};
 use crate::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Sums, Tables};
-use crate::terms::{BoundTerm, Query};
-use crate::{BLOCK, Instructions, IsAbandoned, ItemIndex, Slot};
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-use std::sync::Arc;
-
-/// An item and its distance; ordered by distance, then id: slots come and go with restarts and restores.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Hit<'a> {
-    /// The item's slot.
-    pub(crate) slot: Slot,
-    /// Sum of weight times distance.
-    pub(crate) distance: f64,
-    pub(crate) id: &'a Arc<str>,
-}
-
-impl Eq for Hit<'_> {}
-
-impl Ord for Hit<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.distance.total_cmp(&other.distance).then_with(|| self.id.cmp(other.id))
-    }
-}
-
-impl PartialOrd for Hit<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// The k best hits so far, none of them farther than the largest distance.
-pub(crate) struct Best<'a> {
-    k: usize,
-    distance_max: f64,
-    items: &'a ItemIndex,
-    heap: BinaryHeap<Hit<'a>>,
-}
-
-impl<'a> Best<'a> {
-    /// None yet; `distance_max` is infinite where hits may be any distance away.
-    pub(crate) fn new(k: usize, distance_max: f64, items: &'a ItemIndex) -> Self {
-        Self { k, distance_max, items, heap: BinaryHeap::with_capacity(k + 1) }
-    }
-
-    /// None yet of those that a query asks for.
-    pub(crate) fn of(query: &Query<'a>) -> Self {
-        Self::new(query.k, query.distance_max, query.allowed.catalogue())
-    }
-
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.heap.len()
-    }
-
-    /// The distance that a hit must not exceed: that of the k-th, or the largest until there are k.
-    pub(crate) fn limit(&self) -> f64 {
-        if self.heap.len() < self.k {
-            self.distance_max
-        } else {
-            self.heap.peek().map_or(self.distance_max, |h| h.distance)
-        }
-    }
-
-    /// Takes the item of a slot in, where it is one of the best.
-    pub(crate) fn push(&mut self, slot: Slot, distance: f64) {
-        // Ids lie far apart in memory, so only those of good hits are looked at.
-        if distance > self.limit() {
-            return;
-        }
-        let Some(id) = self.items.id(slot) else { return };
-        self.heap.push(Hit { slot, distance, id });
-        if self.heap.len() > self.k {
-            self.heap.pop();
-        }
-    }
-
-    /// Best first.
-    pub(crate) fn into_hits(self) -> Vec<Hit<'a>> {
-        self.heap.into_sorted_vec()
-    }
-}
+use crate::terms::BoundTerm;
+use crate::{BLOCK, Instructions, IsAbandoned, Slot};
 
 /// The distance of the item in a slot, on top of the sum `from` of the terms before; `None` once it exceeds `limit`. Every
 /// plan adds the same terms in the same order, so that a distance is the same to the last bit.

@@ -29,6 +29,8 @@ pub struct SignatureQuery {
     pub terms: Vec<SearchTerm>,
     /// The items that may be returned.
     pub filter: Filter,
+    /// What of an item with several pictures is compared.
+    pub pictures: PictureMode,
     /// Ids to leave out; unknown ones are passed over.
     pub exclude: Vec<String>,
     /// Hits wanted, at least 1.
@@ -39,6 +41,16 @@ pub struct SignatureQuery {
     pub plan: Option<PlanKind>,
     /// Whether hits tell their terms.
     pub with_terms: bool,
+}
+
+/// What of an item with several pictures a search compares. An item with one is the same either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PictureMode {
+    /// Its picture that is nearest to the query, by the sum of all terms.
+    #[default]
+    Nearest,
+    /// The mean of its pictures.
+    Mean,
 }
 
 /// The plans there are.
@@ -57,11 +69,11 @@ pub enum PlanKind {
 pub struct Plan {
     /// The plan that ran.
     pub kind: PlanKind,
-    /// Items looked at.
+    /// Items looked at; of those that are searched picture by picture, each picture.
     pub scanned: u64,
-    /// Items rescored exactly after a coarser step.
+    /// Of these, those rescored exactly after a coarser step.
     pub rescored: u64,
-    /// Items scored by the rule for missing signatures.
+    /// Of these, those scored by the rule for missing signatures.
     pub missing: u64,
 }
 
@@ -72,6 +84,8 @@ pub struct SignatureHit {
     pub id: Arc<str>,
     /// Sum of weight times distance, exact whichever plan ran.
     pub distance: f64,
+    /// The number of the picture that was nearest, from 0 on; 0 where the item was not searched picture by picture.
+    pub picture: u32,
     /// By term of the query, where they were asked for; empty otherwise.
     pub terms: Vec<TermDistance>,
 }
@@ -92,6 +106,8 @@ pub struct SignatureAnswer {
     pub hits: Vec<SignatureHit>,
     /// How they were found.
     pub plan: Plan,
+    /// Items that pass the filter, those left out by name among them.
+    pub items_passing: u64,
 }
 
 /// Asked by a search at every tile of blocks: whether nobody waits for its answers any more. Once it is so, it stays so.
@@ -119,6 +135,9 @@ pub struct Change<'a> {
     pub after: Option<ItemFacts<'a>>,
     /// What becomes of its signatures.
     pub signatures: NewSignatures<'a>,
+    /// By picture, in their order, signatures by column key: of an item that has several after this change, whose
+    /// `signatures`, of their mean, are [`NewSignatures::Only`]. What a picture lacks is taken from the mean.
+    pub pictures: &'a [Vec<(String, Vec<f32>)>],
 }
 
 /// Signatures of a change, by column key; those of columns that are not there are passed over.

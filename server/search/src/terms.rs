@@ -9,6 +9,8 @@ pub(crate) struct Query<'a> {
     /// Heaviest first.
     pub(crate) terms: Vec<BoundTerm<'a>>,
     pub(crate) allowed: Allowed<'a>,
+    /// Items that pass the filter, whatever places are searched.
+    pub(crate) items_passing: u64,
     pub(crate) k: usize,
     /// What the distance of a hit must not exceed; infinite where anything goes.
     pub(crate) distance_max: f64,
@@ -30,6 +32,11 @@ impl<'a> BoundTerm<'a> {
     pub(crate) fn new(column: &'a SignatureColumn, term: &'a SearchTerm) -> Self {
         let SearchTerm { column: _, vector, weight, expected } = term;
         Self { column, vector, weight: *weight, expected: *expected }
+    }
+
+    /// The same of the pictures of items that have several.
+    pub(crate) fn of_pictures(&self) -> Self {
+        Self { column: self.column.of_pictures(), ..*self }
     }
 
     /// What the compressed scan needs; `None` when the column has no codes.

@@ -22,11 +22,6 @@ impl Words {
         Self { by_word: gathered.into_iter().filter_map(set).collect() }
     }
 
-    /// Number of different words.
-    pub(crate) fn len(&self) -> usize {
-        self.by_word.len()
-    }
-
     /// Words and the slots that have them, by word.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &SlotSet)> {
         self.by_word.iter()

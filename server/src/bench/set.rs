@@ -81,10 +81,18 @@ fn add_head(
 /// Puts item `at` as the `drawn`-th one that a generator made.
 fn put(at: usize, drawn: usize, sample: Sample, fields: Fields) -> ItemChange {
     let labels = labels(drawn, &sample);
-    let record = ItemRecord { labels, fields, image: None, parts_case: None, updated_ms: 0 };
+    let record =
+        ItemRecord { labels, fields, image: None, parts_case: None, updated_ms: 0, more_images: Vec::new() };
     let signatures = sample.signatures.into_iter().enumerate();
     let signatures = signatures.filter_map(|(head, values)| Some((head_name(head), values?))).collect();
-    ItemChange::Put { id: id(at), record, image: None, signatures, replaces: true }
+    ItemChange::Put {
+        id: id(at),
+        record,
+        images: Vec::new(),
+        signatures,
+        pictures: Vec::new(),
+        replaces: Some(1),
+    }
 }
 
 /// Codes every column that wants it.
@@ -117,7 +125,7 @@ pub(super) fn delete(snapshot: &mut Snapshot, generator: &Generator, share: f64)
     let items = generator.shape().items;
     let mut rng = ChaCha8Rng::seed_from_u64(generator.shape().seed ^ 2);
     for at in rand::seq::index::sample(&mut rng, items, (items as f64 * share) as usize) {
-        snapshot.apply(&[ItemChange::Delete { id: id(at) }]);
+        snapshot.apply(&[ItemChange::Delete { id: id(at), pictures: 1 }]);
     }
 }
 

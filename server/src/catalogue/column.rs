@@ -4,7 +4,7 @@
 use super::Items;
 use super::items::Item;
 use super::prototypes::Prototypes;
-use crate::store::SignatureChange;
+use crate::store::{SignatureChange, of_key};
 use lapel_heads::{Head, SignatureSum};
 use lapel_search::{Precision, SignatureColumn};
 use std::sync::Arc;
@@ -146,12 +146,21 @@ impl LoadingColumn {
         Self { signatures: column.signatures(), column }
     }
 
-    /// Takes in a stored signature of an item that is there.
-    pub fn load(&mut self, items: Items<'_>, id: &str, signature: &[f32]) {
+    /// Takes in a stored signature, by its key, of an item or a picture that is there.
+    pub fn load(&mut self, items: Items<'_>, key: &str, signature: &[f32]) {
+        let (id, picture) = of_key(key);
         let Some(slot) = items.slot(id) else { return };
+        let pictures = items.pictures().of_item(slot);
+        if let Some(number) = picture {
+            if let Some(slot) = pictures.get(number as usize) {
+                self.signatures.set_picture(*slot, signature);
+            }
+            return;
+        }
         let before = self.signatures.set(slot, Some(signature));
         let change = SignatureChange::Becomes(Some(signature));
         self.column.follow((None, items.get(slot)), before.as_deref(), change);
+        self.signatures.lend(slot, pictures);
     }
 
     pub(super) fn into_parts(self) -> (Column, SignatureColumn) {

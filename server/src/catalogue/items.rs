@@ -2,8 +2,8 @@
 
 use crate::store::{ItemChange, ItemRecord};
 use lapel_search::{
-    Attained, BLOCK, FacetCounts, FacetOf, FieldIndex, Filter, IsAbandoned, ItemIndex, LabelIndex,
-    LabelSlots, Slot,
+    Attained, BLOCK, FacetCounter, FieldIndex, Filter, IsAbandoned, ItemIndex, LabelIndex, LabelSlots,
+    PictureIndex, Slot,
 };
 use lapel_values::ItemFacts;
 use roaring::RoaringBitmap;
@@ -22,7 +22,13 @@ pub struct Item {
 impl Item {
     /// What it is found by beside its signatures.
     pub(super) fn facts(&self) -> ItemFacts<'_> {
-        ItemFacts { labels: &self.record.labels, fields: &self.record.fields }
+        let record = &self.record;
+        ItemFacts { labels: &record.labels, fields: &record.fields, pictures: record.pictures() }
+    }
+
+    /// Whether it has the same pictures as another.
+    pub(crate) fn has_pictures_of(&self, other: &Self) -> bool {
+        self.record.images().map(|image| image.content).eq(other.record.images().map(|image| image.content))
     }
 }
 
@@ -136,7 +142,8 @@ impl<'a> Items<'a> {
     pub fn index_of(self, slots: &RoaringBitmap) -> ItemIndex {
         ItemIndex::of(slots.iter().map(|slot| {
             let item = self.get(slot)?;
-            Some((item.id.clone(), item.facts()))
+            // Facets look at no picture.
+            Some((item.id.clone(), ItemFacts { pictures: 0, ..item.facts() }))
         }))
     }
 
@@ -152,10 +159,13 @@ impl<'a> Items<'a> {
         self.index.passing(filter)
     }
 
-    /// How many of the items in some slots, or of all, have which labels or values; the most frequent `values_max` of them.
+    /// For counts of labels and values among the items in some slots, or all.
     #[must_use]
-    pub fn facet(self, passing: Option<&RoaringBitmap>, of: &FacetOf, values_max: usize) -> FacetCounts {
-        self.index.facet(passing, of, values_max)
+    pub fn facets<'p>(self, passing: Option<&'p RoaringBitmap>) -> FacetCounter<'p>
+    where
+        'a: 'p,
+    {
+        self.index.facets(passing)
     }
 
     /// How many of the items in some slots, or of all, carry all wanted labels, given with their attributes; where none
@@ -181,6 +191,12 @@ impl<'a> Items<'a> {
     #[must_use]
     pub fn fields(self) -> &'a FieldIndex {
         self.index.fields()
+    }
+
+    /// The pictures of items that have several.
+    #[must_use]
+    pub fn pictures(self) -> &'a PictureIndex {
+        self.index.pictures()
     }
 
     /// Attributes, their labels and the slots that carry them.

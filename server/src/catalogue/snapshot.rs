@@ -14,6 +14,7 @@ use lapel_search::{
     SignaturesError, Slot,
 };
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -100,7 +101,7 @@ impl Snapshot {
 
     /// The signature in a slot under a column.
     #[cfg(test)]
-    pub fn signature(&self, column: &Column, slot: Slot) -> Option<std::borrow::Cow<'_, [f32]>> {
+    pub fn signature(&self, column: &Column, slot: Slot) -> Option<Cow<'_, [f32]>> {
         self.signatures.column(column.key())?.get(slot)
     }
 
@@ -110,15 +111,26 @@ impl Snapshot {
         self.signatures.column(column.key()).is_some_and(|column| column.has(slot))
     }
 
-    /// Slots whose item lacks a signature that the server could compute: it has an image.
+    /// The signature under a column of one picture, by its number, of the item in a slot that has several.
+    #[must_use]
+    pub fn picture_signature(&self, column: &Column, slot: Slot, number: u32) -> Option<Cow<'_, [f32]>> {
+        let picture = self.items().pictures().of_item(slot).get(number as usize)?;
+        self.signatures.column(column.key())?.picture(*picture)
+    }
+
+    /// Slots whose item, or one of whose pictures, lacks a signature that the server could compute: it has an image.
     #[must_use]
     pub fn computable(&self, column: &Column) -> Vec<Slot> {
         if column.head().manifest().kind == HeadKind::External {
             return Vec::new();
         }
         let (items, signatures) = (self.items(), self.signatures.column(column.key()));
+        let is_whole = |signatures: &SignatureColumn, slot: Slot| {
+            let mut pictures = items.pictures().of_item(slot).iter();
+            signatures.has(slot) && pictures.all(|picture| signatures.has_picture(*picture))
+        };
         let lacks = |slot: &Slot| {
-            signatures.is_none_or(|signatures| !signatures.has(*slot))
+            signatures.is_none_or(|signatures| !is_whole(signatures, *slot))
                 && items.get(*slot).is_some_and(|item| item.record.has_image())
         };
         items.live().iter().filter(lacks).collect()
@@ -248,9 +260,10 @@ impl Snapshot {
         (writes, last)
     }
 
-    /// Adds a signature of one head to the item in a slot, if it still has the same picture, whatever else changed of it.
+    /// Adds a signature of one head to the item in a slot, of its only picture or the mean of several, if it still has the
+    /// same pictures, whatever else changed of it.
     pub fn add_signature(&mut self, key: &str, (slot, item): (Slot, &Arc<Item>), signature: &[f32]) -> bool {
-        let is_same = |now: &&Arc<Item>| now.id == item.id && now.record.image == item.record.image;
+        let is_same = |now: &&Arc<Item>| now.id == item.id && now.has_pictures_of(item);
         let Some(now) = self.records.get(slot).filter(is_same) else { return false };
         let columns = &mut self.active.iter_mut().chain(&mut self.reserve);
         let Some(column) = columns.find(|column| &**column.key() == key) else { return false };
@@ -261,22 +274,42 @@ impl Snapshot {
         true
     }
 
+    /// The same of one picture, by its number, of an item that has several.
+    pub fn add_picture_signature(
+        &mut self,
+        key: &str,
+        (slot, item): (Slot, &Arc<Item>),
+        (number, signature): (u32, &[f32]),
+    ) -> bool {
+        let is_same = |now: &Arc<Item>| now.id == item.id && now.has_pictures_of(item);
+        self.records.get(slot).is_some_and(is_same)
+            && self.signatures.sign_picture(key, (slot, number as usize), signature)
+    }
+
     /// Takes over codes that were made from `before`, an earlier state of a column; false when the column is gone.
     pub fn adopt_codes(&mut self, before: &SignatureColumn, coded: &SignatureColumn) -> bool {
         self.signatures.adopt_codes(before, coded)
     }
 
-    /// Moves up to `most` items from the last slots into free ones before them, and gives back the memory behind the
-    /// last item; returns how many were moved.
-    pub fn compact(&mut self, most: usize) -> usize {
+    /// Moves up to `most` items and pictures, where the first or the second is asked for, from the last slots into free ones before them, and gives back the memory
+    /// behind the last ones; returns how many were moved.
+    pub fn compact(&mut self, (items, pictures): (bool, bool), most: usize) -> usize {
         let mut moved = 0;
-        while moved < most
+        while items
+            && moved < most
             && let Some((from, to)) = self.signatures.items().gap()
             && let Some(item) = self.records.get(from).cloned()
         {
             self.signatures.shift((from, to), item.facts());
             self.records.set(from, None);
             self.records.set(to, Some(item));
+            moved += 1;
+        }
+        while pictures
+            && moved < most
+            && let Some(slots) = self.signatures.items().pictures().gap()
+        {
+            self.signatures.shift_picture(slots);
             moved += 1;
         }
         self.records.truncate(self.signatures.truncate());
@@ -291,8 +324,12 @@ fn search_change<'a>(write: &'a Write<'_>) -> Change<'a> {
         ItemChange::Revise { signatures, .. } => NewSignatures::Also(signatures),
         ItemChange::Delete { .. } => NewSignatures::Only(&[]),
     };
+    let pictures: &[Vec<(String, Vec<f32>)>] = match write.change {
+        ItemChange::Put { pictures, .. } => pictures,
+        ItemChange::Revise { .. } | ItemChange::Delete { .. } => &[],
+    };
     let facts = |item: &'a Option<Arc<Item>>| item.as_ref().map(|item| item.facts());
-    Change { id: &write.id, before: facts(&write.old), after: facts(&write.new), signatures }
+    Change { id: &write.id, before: facts(&write.old), after: facts(&write.new), signatures, pictures }
 }
 
 /// Why an id leads to no item.

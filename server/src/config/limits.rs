@@ -1,6 +1,7 @@
 //! Bounds on what callers may ask for.
 
 use super::ByteSize;
+use crate::store::PICTURES_MAX;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct Limits {
     /// Most items in one UpsertItems stream or DeleteItems request, in the latter no more than a message may have fields
     /// ([`lapel_proto::FIELDS_MAX`]).
     pub stream_items_max: usize,
+    /// Most pictures of an item, 8 at the most. All of them come in one message.
+    pub item_pictures_max: u32,
     /// Most labels of an item.
     pub item_labels_max: usize,
     /// Most fields of an item.
@@ -124,6 +127,12 @@ impl Limits {
                 self.window_max, self.k_max
             ));
         }
+        if self.item_pictures_max > PICTURES_MAX {
+            faults.push(format!(
+                "limits.item_pictures_max is {}; an item has at most {PICTURES_MAX} pictures",
+                self.item_pictures_max
+            ));
+        }
         let message = self.message_bytes_max();
         if self.request_bytes_max.0 < message {
             faults.push(format!(
@@ -168,6 +177,7 @@ impl Default for Limits {
             facets_max: 50,
             facet_values_max: 1000,
             stream_items_max: 10_000,
+            item_pictures_max: PICTURES_MAX,
             item_labels_max: 100,
             item_fields_max: 100,
             fields_max: 256,
@@ -224,6 +234,15 @@ mod tests {
         let smaller = Limits { bundle_bytes_max: ByteSize(MIB), ..limits(64) };
         assert_eq!(smaller.contradictions(), Vec::<String>::new());
     }
+
+    #[test]
+    fn an_item_has_at_most_eight_pictures() {
+        let several = |item_pictures_max| Limits { item_pictures_max, ..Limits::default() };
+        assert_eq!(several(8).contradictions(), Vec::<String>::new());
+        let told = "limits.item_pictures_max is 9; an item has at most 8 pictures";
+        assert_eq!(several(9).contradictions(), [told]);
+    }
+
     #[test]
     fn a_window_holds_the_results_of_one_search() {
         let windowed = |window_max| Limits { window_max, ..Limits::default() };

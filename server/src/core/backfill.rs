@@ -1,6 +1,7 @@
 //! Backfill: signatures of new heads for the items that are there already.
 
 use super::Core;
+use super::means::means;
 use crate::catalogue::{Column, Computing, Item, Slot, Snapshot};
 use crate::engine::Priority;
 use crate::error::Error;
@@ -17,12 +18,12 @@ const BATCH: usize = 64;
 /// Before a step that the store refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Items that were tried and gave no signature, each with the picture that it had: what else is written of it, its price,
+/// Items that were tried and gave no signature, each with the pictures that it had: what else is written of it, its price,
 /// say, changes nothing about that.
-pub(crate) type Tried = HashSet<(Arc<str>, Option<ContentId>)>;
+pub(crate) type Tried = HashSet<(Arc<str>, Vec<ContentId>)>;
 
-fn pictured(item: &Item) -> (Arc<str>, Option<ContentId>) {
-    (item.id.clone(), item.record.image)
+fn pictured(item: &Item) -> (Arc<str>, Vec<ContentId>) {
+    (item.id.clone(), item.record.images().map(|image| image.content).collect())
 }
 
 /// An item with the signatures that were computed for it, by head key.
@@ -30,6 +31,8 @@ pub(crate) struct Found {
     pub(crate) slot: Slot,
     pub(crate) item: Arc<Item>,
     pub(crate) signatures: Vec<(String, Vec<f32>)>,
+    /// Those of its pictures, by number, where there are several.
+    pub(crate) pictures: Vec<(u32, String, Vec<f32>)>,
     skip: Option<Skip>,
     from_cache: bool,
 }
@@ -201,42 +204,93 @@ impl Backfill<'_> {
                 groups.push((Computing { model: model.clone(), heads }, keys));
             }
         }
-        let one = |(slot, item): &(Slot, Arc<Item>)| self.compute_one(*slot, item.clone(), &groups);
+        let one =
+            |(slot, item): &(Slot, Arc<Item>)| self.compute_one(&snapshot, (*slot, item.clone()), &groups);
         join_all(batch.iter().map(one)).await.into_iter().collect()
     }
 
+    /// Computes what the pictures of an item lack, then what the item itself is found by.
     async fn compute_one(
         &self,
-        slot: Slot,
-        item: Arc<Item>,
+        snapshot: &Snapshot,
+        (slot, item): (Slot, Arc<Item>),
         groups: &[(Computing, Vec<String>)],
     ) -> Result<Found, Error> {
-        let mut found = Found { slot, item, signatures: Vec::new(), skip: None, from_cache: false };
+        let images: Vec<ContentId> = item.record.images().map(|image| image.content).collect();
+        let mut found = Found {
+            slot,
+            item,
+            signatures: Vec::new(),
+            pictures: Vec::new(),
+            // Then there is nothing to look at.
+            skip: images.is_empty().then_some(Skip::NoImage),
+            from_cache: false,
+        };
         for (on, keys) in groups {
-            match self.embedding(&found.item, on.clone()).await? {
-                Ok((embedding, from_cache)) => {
-                    found.from_cache |= from_cache;
-                    let values = embedding.signatures.into_iter().map(|s| s.map(Signature::into_values));
-                    for (key, values) in keys.iter().zip(values) {
-                        match values {
-                            Some(values) => found.signatures.push((key.clone(), values)),
-                            None => found.skip = Some(Skip::NoSignature),
-                        }
-                    }
-                }
-                Err(skip) => found.skip = Some(skip),
+            let mut by_picture: Vec<Vec<(String, Vec<f32>)>> = Vec::with_capacity(images.len());
+            for (number, content) in (0..).zip(&images) {
+                let had = had(snapshot, &found.item, number, keys);
+                let is_whole = had.len() == keys.len();
+                by_picture.push(if is_whole {
+                    had
+                } else {
+                    self.look_at(&mut found, (number, *content), (on, keys), had).await?
+                });
             }
+            let is_whole =
+                |key: &str| by_picture.iter().all(|picture| picture.iter().any(|(of, _)| of == key));
+            // A mean of all pictures is not replaced by one of those that are left.
+            let is_wanted =
+                |(key, _): &(String, Vec<f32>)| is_whole(key) || !is_signed(snapshot, &found.item, key);
+            let signatures: Vec<_> = means(&by_picture).into_iter().filter(is_wanted).collect();
+            found.signatures.extend(signatures);
         }
         Ok(found)
     }
 
+    /// The signatures of one picture by head key: those that can be computed, and those that it `had` where none can.
+    async fn look_at(
+        &self,
+        found: &mut Found,
+        (number, content): (u32, ContentId),
+        (on, keys): (&Computing, &[String]),
+        had: Vec<(String, Vec<f32>)>,
+    ) -> Result<Vec<(String, Vec<f32>)>, Error> {
+        let (embedding, from_cache) =
+            match self.embedding(&found.item.id, (number, content), on.clone()).await? {
+                Ok(embedded) => embedded,
+                Err(skip) => {
+                    found.skip = Some(skip);
+                    return Ok(had);
+                }
+            };
+        found.from_cache |= from_cache;
+        let is_one_of_several = found.item.record.pictures() > 1;
+        let mut signatures = Vec::with_capacity(keys.len());
+        for (key, values) in keys.iter().zip(embedding.signatures) {
+            let Some(values) = values.map(Signature::into_values) else {
+                found.skip = Some(Skip::NoSignature);
+                continue;
+            };
+            if is_one_of_several {
+                found.pictures.push((number, key.clone(), values.clone()));
+            }
+            signatures.push((key.clone(), values));
+        }
+        Ok(signatures)
+    }
+
     /// From the feature cache where it has the photo, else from the photo.
-    async fn embedding(&self, item: &Item, on: Computing) -> Result<Result<(Embedding, bool), Skip>, Error> {
-        let Some(content) = item.record.image else { return Ok(Err(Skip::NoImage)) };
+    async fn embedding(
+        &self,
+        id: &str,
+        (number, content): (u32, ContentId),
+        on: Computing,
+    ) -> Result<Result<(Embedding, bool), Skip>, Error> {
         if let Some(features) = self.core.cached_features(&on.model, content).await {
             return Ok(Ok((self.core.engine.embed_features(features, on).await?, true)));
         }
-        let image = match self.core.image(&item.id).await {
+        let image = match self.core.image(id, number).await {
             Ok(Some(image)) => image,
             Ok(None) => return Ok(Err(Skip::NoImage)),
             Err(Error::Store(error)) if error.is_damage() => return Ok(Err(Skip::DamagedImage)),
@@ -254,7 +308,29 @@ impl Backfill<'_> {
     }
 }
 
-/// Items that lack a signature of one of the heads and were not tried.
+/// The slot of an item, where it still has these pictures.
+fn slot_of(snapshot: &Snapshot, item: &Item) -> Option<Slot> {
+    let now = snapshot.items().of_id(&item.id)?;
+    if now.has_pictures_of(item) { snapshot.items().slot(&item.id) } else { None }
+}
+
+/// Whether an item itself has a signature under a key.
+fn is_signed(snapshot: &Snapshot, item: &Item, key: &str) -> bool {
+    let Some(slot) = slot_of(snapshot, item) else { return false };
+    snapshot.column_of_key(key).is_some_and(|column| snapshot.has_signature(column, slot))
+}
+
+/// The signatures under some keys that one of several pictures of an item has.
+fn had(snapshot: &Snapshot, item: &Item, number: u32, keys: &[String]) -> Vec<(String, Vec<f32>)> {
+    let Some(slot) = slot_of(snapshot, item) else { return Vec::new() };
+    let one = |key: &String| {
+        let column = snapshot.column_of_key(key)?;
+        Some((key.clone(), snapshot.picture_signature(column, slot, number)?.into_owned()))
+    };
+    keys.iter().filter_map(one).collect()
+}
+
+/// Items that lack a signature of one of the heads, their own or a picture's, and were not tried.
 fn todo(snapshot: &Snapshot, keys: &[String], tried: &Tried) -> Vec<(Slot, Arc<Item>)> {
     let mut slots = BTreeMap::new();
     for column in keys.iter().filter_map(|key| snapshot.column_of_key(key)) {

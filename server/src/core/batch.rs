@@ -4,13 +4,16 @@ use super::check::check_counts;
 use super::delete::{DeletedWhere, FIRST_IDS, check_count, deleted_by_filter};
 use super::item::{NewItem, Parts, Scope};
 use super::kinds::Kinds;
-use super::write::{Embedded, Outcomes, Upserted};
+use super::means::means;
+use super::write::{Embedded, EmbeddedPicture, Outcomes, Upserted};
 use crate::catalogue::{Column, Computing, Snapshot};
 use crate::config::{Config, Limits};
 use crate::error::{Choices, Error, Faults};
 use crate::request::{RequestId, now_ms};
-use crate::store::{ContentId, ItemChange, ItemRecord, Outcome, Receipt, Store, StoreError};
-use lapel_heads::{Features, Signature};
+use crate::store::{
+    ContentId, ItemChange, ItemRecord, Outcome, PICTURES_MAX, Receipt, Store, StoreError, StoredImage,
+};
+use lapel_heads::{Features, Head, Signature};
 use lapel_search::Filter;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -52,6 +55,15 @@ impl<'a> Batch<'a> {
         self.record(id).is_some() || (!self.records.contains_key(id) && self.before.damage().0.contains(id))
     }
 
+    /// How many pictures there may be under an id; `None` where there is nothing.
+    fn pictures(&self, id: &str) -> Option<u32> {
+        match self.record(id) {
+            Some(record) => Some(record.pictures()),
+            // A damaged record does not say.
+            None => self.is_there(id).then_some(PICTURES_MAX),
+        }
+    }
+
     /// What an earlier request of the same id led to, on disk or in this batch.
     fn outcome(
         &self,
@@ -89,11 +101,10 @@ impl<'a> Batch<'a> {
         if let Some(Outcome::Upserted(replaced)) = self.outcome(&item.request, stored)? {
             return Ok(Upserted { replaced });
         }
-        let mut embedded = embedded?;
-        let features = std::mem::take(&mut embedded.features);
+        let Embedded { pictures, features } = embedded?;
         let request = item.request.clone();
         let replaced = self.is_there(&item.id);
-        let change = self.resolve(item, embedded)?;
+        let change = self.resolve(item, &pictures)?;
         match &change {
             ItemChange::Put { id, record, .. } | ItemChange::Revise { id, record, .. } => {
                 self.kinds.note(&record.fields);
@@ -119,8 +130,9 @@ impl<'a> Batch<'a> {
         }
         let (found, missing): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| self.is_there(id));
         for id in found {
+            let pictures = self.pictures(&id).unwrap_or_default();
             self.records.insert(id.clone(), None);
-            self.changes.push(ItemChange::Delete { id });
+            self.changes.push(ItemChange::Delete { id, pictures });
         }
         self.receipts.extend(request.receipt(Outcome::Deleted(missing.clone())));
         Ok(missing)
@@ -150,53 +162,73 @@ impl<'a> Batch<'a> {
         let passing = items.passing(filter);
         let slots = passing.as_ref().unwrap_or(items.live());
         check_count(slots.len(), expected, self.limits.delete_items_max)?;
-        let mut ids: Vec<Arc<str>> =
-            slots.iter().filter_map(|slot| items.get(slot)).map(|item| item.id.clone()).collect();
-        ids.sort_unstable();
-        let first_ids: Vec<String> = ids.iter().take(FIRST_IDS).map(ToString::to_string).collect();
-        let deleted = DeletedWhere { items: ids.len() as u64, first_ids };
-        self.changes.extend(ids.into_iter().map(|id| ItemChange::Delete { id: id.to_string() }));
+        let found = slots.iter().filter_map(|slot| items.get(slot));
+        let mut found: Vec<(Arc<str>, u32)> =
+            found.map(|item| (item.id.clone(), item.record.pictures())).collect();
+        found.sort_unstable();
+        let first_ids: Vec<String> = found.iter().take(FIRST_IDS).map(|(id, _)| id.to_string()).collect();
+        let deleted = DeletedWhere { items: found.len() as u64, first_ids };
+        let delete = |(id, pictures): (Arc<str>, u32)| ItemChange::Delete { id: id.to_string(), pictures };
+        self.changes.extend(found.into_iter().map(delete));
         let DeletedWhere { items, first_ids } = deleted.clone();
         self.receipts.extend(request.receipt(Outcome::DeletedByFilter { items, first_ids }));
         Ok(deleted)
     }
 
     /// What a write does to its item.
-    fn resolve(&self, mut item: NewItem, embedded: Embedded) -> Result<ItemChange, Error> {
+    fn resolve(&self, mut item: NewItem, pictures: &[EmbeddedPicture]) -> Result<ItemChange, Error> {
         match std::mem::take(&mut item.scope) {
-            Scope::Whole => self.put(item, embedded),
+            Scope::Whole => self.put(item, pictures),
             Scope::Part(parts) => self.revise(item, &parts),
         }
     }
 
     /// A whole item, with computed and given signatures under the heads' keys.
-    fn put(&self, item: NewItem, embedded: Embedded) -> Result<ItemChange, Error> {
-        let replaces = self.is_there(&item.id);
-        let NewItem { id, image, labels, fields, signatures: given, scope: _, request: _ } = item;
+    fn put(&self, item: NewItem, pictures: &[EmbeddedPicture]) -> Result<ItemChange, Error> {
+        let replaces = self.pictures(&item.id);
+        let NewItem { id, image, more_images, labels, fields, signatures: given, scope: _, request: _ } =
+            item;
         let mut faults = Faults::default();
         self.kinds.check(&fields, &mut faults);
         faults.end()?;
-        let mut signatures = Vec::new();
-        for (head, values) in embedded.computed {
-            let column = self.before.all_columns().find(|c| Arc::ptr_eq(c.head(), &head));
-            signatures.extend(column.and_then(|c| Some((c.key().to_string(), values?))));
-        }
+        let by_picture: Vec<Vec<(String, Vec<f32>)>> =
+            pictures.iter().map(|picture| self.computed(picture)).collect();
+        let mut signatures = means(&by_picture);
         for (name, values) in given {
             signatures.push(self.given(&name, values, image.is_some(), &signatures)?);
         }
+        let stored = |picture: &EmbeddedPicture| {
+            let EmbeddedPicture { content, computed: _, parts_case } = picture;
+            StoredImage { content: *content, parts_case: parts_case.map(crate::cases::stored) }
+        };
+        let mut stored = pictures.iter().map(stored);
+        let first = stored.next();
         let record = ItemRecord {
             labels,
             fields,
-            image: image.as_deref().map(ContentId::of),
-            parts_case: embedded.parts_case.map(crate::cases::stored),
+            image: first.map(|image| image.content),
+            parts_case: first.and_then(|image| image.parts_case),
             updated_ms: now_ms(),
+            more_images: stored.collect(),
         };
-        Ok(ItemChange::Put { id, record, image, signatures, replaces })
+        let images = image.into_iter().chain(more_images).collect();
+        let pictures = if by_picture.len() > 1 { by_picture } else { Vec::new() };
+        Ok(ItemChange::Put { id, record, images, signatures, pictures, replaces })
+    }
+
+    /// The computed signatures of a picture, under the heads' keys.
+    fn computed(&self, picture: &EmbeddedPicture) -> Vec<(String, Vec<f32>)> {
+        let one = |(head, values): &(Arc<Head>, Option<Vec<f32>>)| {
+            let column = self.before.all_columns().find(|column| Arc::ptr_eq(column.head(), head))?;
+            Some((column.key().to_string(), values.clone()?))
+        };
+        picture.computed.iter().filter_map(one).collect()
     }
 
     /// Some parts of the item as the changes before this one leave it.
     fn revise(&self, item: NewItem, parts: &Parts) -> Result<ItemChange, Error> {
-        let NewItem { id, image: _, labels, fields, signatures: given, scope: _, request: _ } = item;
+        let NewItem { id, image: _, more_images: _, labels, fields, signatures: given, scope: _, request: _ } =
+            item;
         let there = self.record(&id).ok_or_else(|| Error::not_found("item", &id))?;
         let mut faults = Faults::default();
         self.kinds.check(&fields, &mut faults);
@@ -213,8 +245,14 @@ impl<'a> Batch<'a> {
         }
         // Signatures that are added leave the item what it is.
         let updated_ms = if parts.changes_record() { now_ms() } else { there.updated_ms };
-        let record =
-            ItemRecord { labels, fields, image: there.image, parts_case: there.parts_case, updated_ms };
+        let record = ItemRecord {
+            labels,
+            fields,
+            image: there.image,
+            parts_case: there.parts_case,
+            updated_ms,
+            more_images: there.more_images.clone(),
+        };
         Ok(ItemChange::Revise { id, record, signatures })
     }
 

@@ -28,6 +28,24 @@ pub(super) fn check_item(item: &NewItem, limits: &Limits) -> Result<(), Error> {
         Scope::Whole => {}
         Scope::Part(parts) => check_parts(item, parts, &mut faults),
     }
+    let images = usize::from(item.image.is_some()) + item.more_images.len();
+    if item.image.is_none() && images > 0 {
+        faults.refuse("image", "further images are given without a first one; give that in `image`");
+    }
+    if images > limits.item_pictures_max as usize {
+        let most = limits.item_pictures_max;
+        faults.refuse("more_images", format!("there are {images} images; at most {most} are accepted"));
+    }
+    // Beside them a message has room for all else, so that an export can be imported.
+    let bytes: usize = item.image.iter().chain(&item.more_images).map(Vec::len).sum();
+    let most = limits.image_bytes_max.0;
+    if !item.more_images.is_empty() && bytes > most {
+        let told = format!("the images have {bytes} bytes together; at most {most} are accepted");
+        faults.refuse("more_images", told);
+    }
+    for (at, _) in item.more_images.iter().enumerate().filter(|(_, image)| image.is_empty()) {
+        faults.refuse(format!("more_images[{at}]"), "it is empty");
+    }
     // Of a write of parts the outcome counts (`Batch::revise`).
     if item.scope == Scope::Whole {
         check_counts((item.labels.len(), item.fields.len()), limits, &mut faults);
@@ -62,8 +80,9 @@ fn check_parts(item: &NewItem, parts: &Parts, faults: &mut Faults) {
     if parts.is_empty() {
         faults.refuse("update_mask", "it names nothing; name labels, fields or signatures");
     }
-    if item.image.is_some() {
-        faults.refuse("image", "a write of parts keeps the item's image; write the whole item to replace it");
+    if item.image.is_some() || !item.more_images.is_empty() {
+        faults
+            .refuse("image", "a write of parts keeps the item's images; write the whole item to replace it");
     }
     check_named("labels", &item.labels, &parts.labels, faults);
     check_named("fields", &item.fields, &parts.fields, faults);
@@ -175,6 +194,18 @@ mod tests {
         let labels = [("color".to_owned(), String::new())].into();
         let found = faulty(&NewItem { fields, labels, ..NewItem::new(String::new()) });
         assert_eq!(found, ["id", "image", "fields", "labels[color]", "fields[ d]"]);
+    }
+
+    #[test]
+    fn pictures_are_within_their_bounds() {
+        let with = |image: Option<Vec<u8>>, more: &[&[u8]]| {
+            let more_images = more.iter().map(|image| image.to_vec()).collect();
+            faulty(&NewItem { image, more_images, ..item(Scope::Whole) })
+        };
+        assert_eq!(with(Some(vec![1]), &[&[2_u8] as &[u8]; 7]), [""; 0]);
+        assert_eq!(with(Some(vec![1]), &[&[2_u8] as &[u8]; 8]), ["more_images"]);
+        assert_eq!(with(None, &[&[2]]), ["image"]);
+        assert_eq!(with(Some(vec![1]), &[&[2], &[]]), ["more_images[1]"]);
     }
 
     #[test]

@@ -32,11 +32,14 @@ pub(super) fn spawn(core: &Arc<Core>) {
 /// a time, so that no write waits long.
 async fn keep_compact(core: Arc<Core>, mut changes: watch::Receiver<()>) {
     while !core.stopping.is_cancelled() {
+        // Whether items are sparse, and pictures.
         let wants = |snapshot: &Snapshot| {
-            let (free, live) = (snapshot.items().free(), snapshot.items().len() as u64);
-            free > live.max(BLOCK as u64)
+            let (items, pictures) = (snapshot.items(), snapshot.items().pictures());
+            let is_sparse = |free: u64, live: u64| free > live.max(BLOCK as u64);
+            (is_sparse(items.free(), items.len() as u64), is_sparse(pictures.free(), pictures.len()))
         };
-        if !wants(&core.snapshot()) {
+        let sparse = wants(&core.snapshot());
+        if sparse == (false, false) {
             if next_change(&core, &mut changes).await { continue } else { return }
         }
         let mut moved = COMPACTED_AT_ONCE;
@@ -44,7 +47,7 @@ async fn keep_compact(core: Arc<Core>, mut changes: watch::Receiver<()>) {
             let writer = core.writer.lock().await;
             let mut next = Snapshot::clone(&core.snapshot());
             let compacted =
-                tokio::task::spawn_blocking(move || (next.compact(COMPACTED_AT_ONCE), next)).await;
+                tokio::task::spawn_blocking(move || (next.compact(sparse, COMPACTED_AT_ONCE), next)).await;
             let Ok((count, next)) = compacted else { return };
             moved = count;
             core.publish(next);

@@ -11,7 +11,7 @@ pub enum Scope {
     /// All of it; what it had before is replaced.
     #[default]
     Whole,
-    /// Some parts of the item that is there; the others and its image stay.
+    /// Some parts of the item that is there; the others and its images stay.
     Part(Parts),
 }
 
@@ -100,6 +100,8 @@ pub struct NewItem {
     pub id: String,
     /// Its photo's bytes.
     pub image: Option<Vec<u8>>,
+    /// Those of further photos, in their order.
+    pub more_images: Vec<Vec<u8>>,
     /// Its labels.
     pub labels: Labels,
     /// Its values by field.
@@ -119,6 +121,7 @@ impl NewItem {
         Self {
             id,
             image: None,
+            more_images: Vec::new(),
             labels: Labels::new(),
             fields: Fields::new(),
             signatures: Vec::new(),

@@ -11,7 +11,7 @@ use crate::engine::Priority;
 use crate::error::Error;
 use crate::request::RequestId;
 use crate::stages::{Stage, timed};
-use crate::store::{ContentId, ItemChange, Receipt, SignaturesByHead};
+use crate::store::{ContentId, ItemChange, Receipt, SignaturesByHead, picture_key};
 use futures_util::future::join_all;
 use lapel_heads::{Features, Head, PartsCase, Signature};
 use lapel_search::Filter;
@@ -29,14 +29,21 @@ pub struct Upserted {
     pub replaced: bool,
 }
 
-/// What the server computed from an item's image.
+/// What the server computed from an item's images.
 #[derive(Default)]
 pub(super) struct Embedded {
+    /// By picture, in their order.
+    pub(super) pictures: Vec<EmbeddedPicture>,
+    /// By picture and model: what the heads read, for the feature cache.
+    pub(super) features: Vec<(Computing, ContentId, Features)>,
+}
+
+/// What the server computed from one image.
+pub(super) struct EmbeddedPicture {
+    pub(super) content: ContentId,
     /// Signatures by head.
     pub(super) computed: Vec<(Arc<Head>, Option<Vec<f32>>)>,
     pub(super) parts_case: Option<PartsCase>,
-    /// By model: what the heads read, for the feature cache.
-    pub(super) features: Vec<(Computing, ContentId, Features)>,
 }
 
 pub(super) type Outcomes = Vec<Result<Upserted, Error>>;
@@ -220,14 +227,20 @@ impl Core {
 
     /// Stores what a backfill computed, for the items that are still the same.
     pub(crate) async fn store_backfill(&self, found: &[Found]) -> Result<(), Error> {
-        if found.iter().all(|f| f.signatures.is_empty()) {
+        if found.iter().all(|f| f.signatures.is_empty() && f.pictures.is_empty()) {
             return Ok(());
         }
         let _writer = self.writer.lock().await;
         self.check_open()?;
         let mut next = Snapshot::clone(&self.snapshot());
         let mut by_head = SignaturesByHead::new();
-        for Found { slot, item, signatures, .. } in found {
+        for Found { slot, item, signatures, pictures, .. } in found {
+            for (number, key, values) in pictures {
+                if next.add_picture_signature(key, (*slot, item), (*number, values)) {
+                    let picture = (picture_key(&item.id, *number), values.clone());
+                    by_head.entry(key.clone()).or_default().push(picture);
+                }
+            }
             for (key, values) in signatures {
                 if next.add_signature(key, (*slot, item), values) {
                     by_head.entry(key.clone()).or_default().push((item.id.to_string(), values.clone()));
@@ -245,20 +258,41 @@ impl Core {
 
     async fn prepare(&self, snapshot: &Snapshot, item: &NewItem) -> Result<Embedded, Error> {
         check_item(item, &self.config.limits)?;
+        let pictures = item.image.iter().chain(&item.more_images);
+        // Side by side, so that they share batches of the model.
+        let pictures = join_all(pictures.map(|image| self.embed_picture(snapshot, image))).await;
         let mut embedded = Embedded::default();
-        let Some(image) = &item.image else { return Ok(embedded) };
-        let content = ContentId::of(image);
-        for on in snapshot.computing().iter() {
-            let embedding = self.engine.embed(image.clone(), on.clone(), Priority::Bulk).await?;
-            let values = embedding.signatures.into_iter().map(|s| s.map(Signature::into_values));
-            embedded.computed.extend(on.heads.iter().cloned().zip(values));
-            // The first model is the one that serves.
-            embedded.parts_case.get_or_insert(embedding.features.parts.case);
-            if self.caches_features() {
-                embedded.features.push((on.clone(), content, embedding.features));
-            }
+        for (number, picture) in pictures.into_iter().enumerate() {
+            let (picture, features) = picture.map_err(|error| match (error, number.checked_sub(1)) {
+                (Error::Photo(fault), Some(at)) => Error::Picture { at, fault },
+                (error, _) => error,
+            })?;
+            embedded.pictures.push(picture);
+            embedded.features.extend(features);
         }
         Ok(embedded)
+    }
+
+    /// What one image is for the heads of every model, and what they read of it where that is kept.
+    async fn embed_picture(
+        &self,
+        snapshot: &Snapshot,
+        image: &[u8],
+    ) -> Result<(EmbeddedPicture, Vec<(Computing, ContentId, Features)>), Error> {
+        let content = ContentId::of(image);
+        let mut picture = EmbeddedPicture { content, computed: Vec::new(), parts_case: None };
+        let mut features = Vec::new();
+        for on in snapshot.computing().iter() {
+            let embedding = self.engine.embed(image.to_vec(), on.clone(), Priority::Bulk).await?;
+            let values = embedding.signatures.into_iter().map(|s| s.map(Signature::into_values));
+            picture.computed.extend(on.heads.iter().cloned().zip(values));
+            // The first model is the one that serves.
+            picture.parts_case.get_or_insert(embedding.features.parts.case);
+            if self.caches_features() {
+                features.push((on.clone(), content, embedding.features));
+            }
+        }
+        Ok((picture, features))
     }
 }
 

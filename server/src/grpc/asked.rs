@@ -12,6 +12,7 @@ use crate::error::{Error, Fault, Faults};
 use crate::front::Caller;
 use crate::search::{Edits, Manipulation, NAMED, PlanKind, QueryView, SearchSpec, Weighting, head_weights};
 use lapel_proto::v1::{self, search_request};
+use lapel_search::PictureMode;
 
 /// The fields that SearchRequest and PersonaliseRequest share.
 pub(super) struct Asked {
@@ -24,6 +25,7 @@ pub(super) struct Asked {
     pub(super) explain: bool,
     pub(super) distance_max: Option<f64>,
     pub(super) show_fields: Vec<String>,
+    pub(super) pictures: i32,
     /// Whether it is of a page behind the first: what its filters name may have gone since.
     pub(super) goes_on: bool,
 }
@@ -57,6 +59,7 @@ impl Asked {
             explain,
             distance_max,
             show_fields,
+            pictures,
             goes_on,
         } = self;
         let config = &services.core.config;
@@ -76,6 +79,7 @@ impl Asked {
         // Neither are fields that no item has: they come and go with the items.
         fits("show_fields", show_fields.len(), limits, faults);
         let filter = filters::filter_of_page(snapshot, config, (filters, filter, goes_on), faults);
+        let pictures = faults.gather("pictures", picture_mode(pictures))?.unwrap_or_default();
         let mut edits = Edits::default();
         if fits("manipulations", manipulations.len(), limits, faults) {
             let wanted = manipulations.into_iter().map(manipulation).collect();
@@ -91,6 +95,7 @@ impl Asked {
         let spec = SearchSpec {
             edits,
             filter,
+            pictures,
             exclude: exclude_ids,
             k,
             distance_max,
@@ -134,6 +139,7 @@ impl Services {
             facets,
             result_facets,
             show_fields,
+            pictures,
         } = request;
         let (mut faults, config) = (Faults::default(), &self.core.config);
         let (has_query, goes_on) = (query.is_some(), pages.goes_on());
@@ -147,6 +153,7 @@ impl Services {
             explain,
             distance_max,
             show_fields,
+            pictures,
             goes_on,
         };
         let (likeness, spec) = asked.check(self, snapshot, 1, &mut faults).await?;
@@ -275,6 +282,15 @@ fn wanted_plan(exact: bool, hint: i32) -> Result<Option<PlanKind>, Error> {
         Ok(v1::PlanKind::CodeScan) => Ok(Some(PlanKind::CodeScan)),
         Ok(v1::PlanKind::Hnsw) => Ok(Some(PlanKind::Hnsw)),
         Err(_) => Err(Error::invalid("plan", format!("{hint} is no plan; see PlanKind"))),
+    }
+}
+
+/// What of an item with several images is compared.
+fn picture_mode(asked: i32) -> Result<PictureMode, Error> {
+    match v1::PictureMode::try_from(asked) {
+        Ok(v1::PictureMode::Unspecified | v1::PictureMode::Nearest) => Ok(PictureMode::Nearest),
+        Ok(v1::PictureMode::Mean) => Ok(PictureMode::Mean),
+        Err(_) => Err(Error::invalid("pictures", format!("{asked} is no mode; see PictureMode"))),
     }
 }
 

@@ -61,9 +61,9 @@ impl CatalogService for Services {
         &self,
         request: Request<v1::GetItemImageRequest>,
     ) -> Result<Response<v1::GetItemImageResponse>, Status> {
-        let id = request.into_inner().id;
-        let image = self.core.image(&id).await?;
-        let image = image.ok_or_else(|| Error::not_found("item with an image", id))?;
+        let v1::GetItemImageRequest { id, picture } = request.into_inner();
+        let image = self.core.image(&id, picture).await?;
+        let image = image.ok_or_else(|| no_image(id, picture))?;
         let content_type = content_type(&image, self.core.config.photo_limits())?;
         let answer = v1::GetItemImageResponse { image, content_type };
         let mut answer = Response::new(readable(answer, || "read it by StreamItemImage".to_owned())?);
@@ -78,9 +78,9 @@ impl CatalogService for Services {
         &self,
         request: Request<v1::StreamItemImageRequest>,
     ) -> Result<Response<Self::StreamItemImageStream>, Status> {
-        let id = &request.get_ref().id;
-        let image = self.core.image(id).await?;
-        let image = image.ok_or_else(|| Error::not_found("item with an image", id))?;
+        let v1::StreamItemImageRequest { id, picture } = request.get_ref().clone();
+        let image = self.core.image(&id, picture).await?;
+        let image = image.ok_or_else(|| no_image(id, picture))?;
         let content_type = content_type(&image, self.core.config.photo_limits())?;
         let room = Admitted::of(&request)?.answer(image.len())?;
         let (outgoing, answers) = Outgoing::new(&request);
@@ -155,11 +155,12 @@ impl CatalogService for Services {
     ) -> Result<Response<Self::ExportItemsStream>, Status> {
         let (snapshot, moment) = self.core.moment().await?;
         let (outgoing, answers) = Outgoing::new(&request);
-        let v1::ExportItemsRequest { after, no_images, in_pieces } = request.into_inner();
+        let v1::ExportItemsRequest { after, no_images, in_pieces, all_images } = request.into_inner();
         let limits = self.core.config.photo_limits();
         tokio::task::spawn_blocking(move || {
             let (snapshot, moment) = (snapshot.as_ref(), moment.as_ref());
-            let sent = Export { snapshot, moment, limits, no_images, in_pieces }.send(&after, &outgoing);
+            let export = Export { snapshot, moment, limits, no_images, in_pieces, all_images };
+            let sent = export.send(&after, &outgoing);
             outgoing.end(sent);
         });
         Ok(Response::new(answers))
@@ -189,6 +190,13 @@ impl CatalogService for Services {
         request: Request<v1::DeleteItemsByFilterRequest>,
     ) -> Result<Response<v1::DeleteItemsByFilterResponse>, Status> {
         Ok(Response::new(self.delete_passing(request.into_inner()).await?))
+    }
+}
+
+fn no_image(id: String, picture: u32) -> Error {
+    match picture {
+        0 => Error::not_found("item with an image", id),
+        number => Error::not_found("item with so many images", format!("{id} (picture {number})")),
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) fn item(snapshot: &Snapshot, item: &Item) -> v1::Item {
         heads: snapshot.columns().iter().filter(has).map(|c| c.head().name().to_owned()).collect(),
         update_time: timestamp(item.record.updated_ms),
         fields: fields::fields(&item.record.fields),
+        images: item.record.pictures(),
     }
 }
 
@@ -73,6 +74,7 @@ pub(super) fn results(
             matches_all: matches!(found.edits_met, EditsMet::All | EditsMet::AllPredicted),
             matches_predicted: found.edits_met == EditsMet::AllPredicted,
             fields: fields::some(&item.record.fields, show),
+            picture: found.picture,
         };
         let bytes = result.encoded_len();
         results.push(result);
@@ -225,7 +227,8 @@ pub(super) fn in_memory(message: &v1::UpsertItemsRequest) -> usize {
     const PLACE: usize = 96;
     let keywords: usize = message.fields.values().map(fields::entries).sum();
     let paths = message.update_mask.as_ref().map_or(0, |mask| mask.paths.len());
-    let places = message.labels.len() + message.signatures.len() + message.fields.len() + keywords + paths;
+    let named = message.labels.len() + message.signatures.len() + message.fields.len();
+    let places = named + keywords + paths + message.more_images.len();
     message.encoded_len() + PLACE * places
 }
 
@@ -244,6 +247,7 @@ pub(super) fn new_item(message: v1::UpsertItemsRequest, once: bool) -> Result<Ne
         request_id: _,
         fields,
         update_mask,
+        more_images,
     } = message;
     if !once {
         faults.refuse("id", format!("{id:?} came before in this stream; send an id once"));
@@ -253,7 +257,7 @@ pub(super) fn new_item(message: v1::UpsertItemsRequest, once: bool) -> Result<Ne
     faults.end()?;
     let image = (!image.is_empty()).then_some(image);
     let signatures = self::signatures(signatures);
-    Ok(NewItem { id, image, labels, fields, signatures, scope, request })
+    Ok(NewItem { id, image, more_images, labels, fields, signatures, scope, request })
 }
 
 /// A head's or a model's state, and why it failed.

@@ -16,6 +16,16 @@ pub(super) struct Export<'a> {
     pub(super) limits: PhotoLimits,
     pub(super) no_images: bool,
     pub(super) in_pieces: bool,
+    /// Whether images behind the first come, too.
+    pub(super) all_images: bool,
+}
+
+/// An image on its way out.
+struct Exported {
+    number: u32,
+    bytes: Vec<u8>,
+    /// Why it is not here.
+    error: Option<v1::ItemError>,
 }
 
 impl Export<'_> {
@@ -27,44 +37,64 @@ impl Export<'_> {
     ) -> Result<(), Error> {
         let items = self.snapshot.items();
         for item in items.after(after).filter_map(|slot| items.get(slot)) {
-            let (message, rest) = self.message(item)?;
-            outgoing.send_blocking(message)?;
-            for piece in rest.chunks(PIECE_BYTES) {
-                let image = piece.to_vec();
-                outgoing.send_blocking(v1::ExportItemsResponse { image, ..Default::default() })?;
+            let first = self.image(item, 0)?;
+            let mut told = convert::item(self.snapshot, item);
+            // An item with an image is one whose image is here.
+            told.has_image = told.has_image && first.error.is_none();
+            let signatures = self.signatures(item)?;
+            let message = v1::ExportItemsResponse {
+                item: Some(told),
+                signatures,
+                ..v1::ExportItemsResponse::default()
+            };
+            self.send_one(item, first, message, outgoing)?;
+            let more = if self.all_images { item.record.pictures() } else { 0 };
+            for number in 1..more {
+                let next = self.image(item, number)?;
+                self.send_one(item, next, v1::ExportItemsResponse::default(), outgoing)?;
             }
         }
         Ok(())
     }
 
-    /// The message of an item, and what does not come with it of its image.
-    fn message(&self, item: &Item) -> Result<(v1::ExportItemsResponse, Vec<u8>), Error> {
-        let mut told = convert::item(self.snapshot, item);
-        let (mut image, mut image_error) = (Vec::new(), None);
-        if told.has_image && !self.no_images {
-            match self.moment.ok_or(StoreError::Reopening)?.image(&item.id) {
-                Ok(stored) => image = stored,
-                Err(damaged) if damaged.is_damage() => {
-                    // An item with an image is one whose image is here.
-                    told.has_image = false;
-                    image_error = Some(convert::item_error(damaged.into()));
-                }
+    /// One of an item's images; none where it has none, or images were not asked for.
+    fn image(&self, item: &Item, number: u32) -> Result<Exported, Error> {
+        let (mut bytes, mut error) = (Vec::new(), None);
+        if number < item.record.pictures() && !self.no_images {
+            match self.moment.ok_or(StoreError::Reopening)?.image(&item.id, number) {
+                Ok(stored) => bytes = stored,
+                Err(damaged) if damaged.is_damage() => error = Some(convert::item_error(damaged.into())),
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(Exported { number, bytes, error })
+    }
+
+    /// Sends an image with what else its first message says, and the pieces of it that do not come with that.
+    fn send_one(
+        &self,
+        item: &Item,
+        image: Exported,
+        message: v1::ExportItemsResponse,
+        outgoing: &Outgoing<v1::ExportItemsResponse>,
+    ) -> Result<(), Error> {
+        let Exported { number: picture, bytes: mut image, error: image_error } = image;
+        if picture > 0 && image.is_empty() && image_error.is_none() {
+            return Ok(());
+        }
         let (image_bytes, content_type) = (image.len() as u64, content_type(&image, self.limits));
         let rest = image.split_off(if self.in_pieces { image.len().min(PIECE_BYTES) } else { image.len() });
-        let message = v1::ExportItemsResponse {
-            item: Some(told),
-            content_type: content_type.unwrap_or_default(),
-            image,
-            signatures: self.signatures(item)?,
-            image_bytes,
-            image_error,
-        };
+        let content_type = content_type.unwrap_or_default();
+        let message =
+            v1::ExportItemsResponse { content_type, image, image_bytes, image_error, picture, ..message };
         let instead =
             || format!("export {:?} in pieces (in_pieces), or leave images out (no_images)", item.id);
-        Ok((readable(message, instead)?, rest))
+        outgoing.send_blocking(readable(message, instead)?)?;
+        for piece in rest.chunks(PIECE_BYTES) {
+            let image = piece.to_vec();
+            outgoing.send_blocking(v1::ExportItemsResponse { image, picture, ..Default::default() })?;
+        }
+        Ok(())
     }
 
     fn signatures(&self, item: &Item) -> Result<Vec<v1::Signature>, Error> {

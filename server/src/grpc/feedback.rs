@@ -172,6 +172,7 @@ impl Services {
             unwanted_ids,
             as_before,
             show_fields,
+            pictures,
         } = request;
         let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
         let limits = &self.core.config.limits;
@@ -192,6 +193,7 @@ impl Services {
             explain,
             distance_max,
             show_fields,
+            pictures,
             goes_on: false,
         };
         let (likeness, spec) = asked.check(self, &snapshot, 0, &mut faults).await?;

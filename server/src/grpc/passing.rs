@@ -24,12 +24,13 @@ impl Services {
             faults.end()?;
             let items = snapshot.items();
             let passing = items.passing(&filter);
+            let counter = items.facets(passing.as_ref());
             let mut told = Vec::with_capacity(asked.len());
             for (of, values_max) in &asked {
                 if is_abandoned() {
                     return Err(Error::Left);
                 }
-                told.push(facets::answer(of, items.facet(passing.as_ref(), of, *values_max)));
+                told.push(facets::answer(of, counter.count(of, *values_max)));
             }
             let items_total = items.len() as u64;
             let items = passing.as_ref().map_or(items_total, RoaringBitmap::len);

@@ -2,7 +2,7 @@
 
 use super::outgoing::{BatchRoom, readable};
 use super::{Services, convert, predicted};
-use crate::catalogue::applies;
+use crate::catalogue::{Column, Snapshot, applies};
 use crate::error::Error;
 use crate::front::Caller;
 use futures_util::{StreamExt, stream};
@@ -105,12 +105,51 @@ fn fewer() -> String {
     "ask for fewer results, show_fields, facets or values of each, or without explanations".to_owned()
 }
 
+/// What a description is made from: signatures in the order of the heads, the parts, and the case that decides which heads
+/// tell anything.
+type Looked = (Vec<Option<Vec<f32>>>, Option<lapel_heads::Parts>, Option<lapel_heads::PartsCase>);
+
 impl Services {
+    /// What there is to say of an item, or of one of its images.
+    async fn describe_item(
+        &self,
+        snapshot: &Snapshot,
+        id: &str,
+        picture: Option<u32>,
+    ) -> Result<Looked, Error> {
+        let (slot, item) = (snapshot.slot(id)?, snapshot.item(id)?);
+        let image = item.record.images().nth(picture.unwrap_or(0) as usize);
+        if let Some(number) = picture.filter(|_| image.is_none()) {
+            return Err(Error::not_found("item with so many images", format!("{id} (picture {number})")));
+        }
+        let bytes = self.core.image(id, picture.unwrap_or(0)).await?;
+        let parts = match bytes {
+            Some(bytes) => Some(self.core.parts(snapshot, bytes).await?),
+            None => None,
+        };
+        let signatures = match picture.filter(|_| item.record.pictures() > 1) {
+            Some(number) => {
+                let of =
+                    |column: &Column| snapshot.picture_signature(column, slot, number).map(Cow::into_owned);
+                snapshot.columns().iter().map(of).collect()
+            }
+            None => {
+                let rows = snapshot.active_signatures(&[id])?.into_iter().flatten();
+                rows.map(|signature| signature.map(Cow::into_owned)).collect()
+            }
+        };
+        let case = image.and_then(|image| image.parts_case);
+        Ok((signatures, parts, case.map(crate::cases::of)))
+    }
+
     async fn describe_one(&self, request: v1::DescribeRequest) -> Result<v1::DescribeResponse, Error> {
-        let v1::DescribeRequest { source, include_signatures, labels_max } = request;
+        let v1::DescribeRequest { source, include_signatures, labels_max, picture } = request;
         let snapshot = self.core.snapshot();
         let mut labels = Labels::new();
         let (signatures, parts, case) = match source {
+            Some(describe_request::Source::Image(_)) if picture.is_some() => {
+                return Err(Error::invalid("picture", "only an item has numbered images; leave it out"));
+            }
             Some(describe_request::Source::Image(image)) => {
                 let embedding = self.core.embed(&snapshot, image).await?;
                 let values =
@@ -119,16 +158,8 @@ impl Services {
                 (values.collect::<Vec<_>>(), Some(parts), Some(parts.case))
             }
             Some(describe_request::Source::ItemId(id)) => {
-                let record = &snapshot.item(&id)?.record;
-                labels = record.labels.clone();
-                let image = self.core.image(&id).await?;
-                let parts = match image {
-                    Some(image) => Some(self.core.parts(&snapshot, image).await?),
-                    None => None,
-                };
-                let rows = snapshot.active_signatures(&[&id])?.into_iter().flatten();
-                let signatures = rows.map(|s| s.map(Cow::into_owned)).collect();
-                (signatures, parts, record.parts_case.map(crate::cases::of))
+                labels = snapshot.item(&id)?.record.labels.clone();
+                self.describe_item(&snapshot, &id, picture).await?
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),
         };

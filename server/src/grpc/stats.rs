@@ -194,10 +194,23 @@ mod tests {
         let mut snapshot = Snapshot::default();
         let fields = [("price", FieldValue::Integer(3)), ("b", FieldValue::Boolean(true))];
         let fields = fields.map(|(field, value)| (field.to_owned(), value)).into();
-        let record =
-            ItemRecord { labels: Labels::new(), fields, image: None, parts_case: None, updated_ms: 0 };
+        let record = ItemRecord {
+            labels: Labels::new(),
+            fields,
+            image: None,
+            parts_case: None,
+            updated_ms: 0,
+            more_images: Vec::new(),
+        };
         let (id, signatures) = ("a".to_owned(), Vec::new());
-        snapshot.apply(&[ItemChange::Put { id, record, image: None, signatures, replaces: false }]);
+        snapshot.apply(&[ItemChange::Put {
+            id,
+            record,
+            images: Vec::new(),
+            signatures,
+            pictures: Vec::new(),
+            replaces: None,
+        }]);
         let declared = [("price", FieldKind::Integer), ("a", FieldKind::Keywords)];
         let declared = declared.map(|(field, kind)| (field.to_owned(), kind)).into();
         let told = coverage_of_fields(snapshot.items(), &CatalogConfig { fields: declared });

@@ -151,7 +151,7 @@ pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
         Error::Exhausted(_) => (Code::ResourceExhausted, "LIMIT_REACHED"),
         Error::Bundle(BundleError::Backbone { .. }) => (Code::FailedPrecondition, "OTHER_BACKBONE"),
         Error::Bundle(_) => (Code::InvalidArgument, "UNSOUND_BUNDLE"),
-        Error::Photo(_) => (Code::InvalidArgument, "BAD_IMAGE"),
+        Error::Photo(_) | Error::Picture { .. } => (Code::InvalidArgument, "BAD_IMAGE"),
         Error::Model(ModelError::ExtractParts(BundleError::Backbone { .. })) => {
             (Code::FailedPrecondition, "OTHER_BACKBONE")
         }

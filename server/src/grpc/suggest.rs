@@ -43,6 +43,7 @@ impl Services {
             explain: false,
             distance_max: None,
             show_fields: Vec::new(),
+            pictures: v1::PictureMode::Unspecified.into(),
             goes_on: false,
         };
         let (likeness, spec) = asked.check(self, &snapshot, 1, &mut faults).await?;

@@ -128,7 +128,7 @@ impl Upload {
         match convert::new_item(message, once) {
             Err(error) => self.results[place].error = Some(convert::item_error(error)),
             Ok(item) => {
-                self.images += usize::from(item.image.is_some());
+                self.images += usize::from(item.image.is_some()) + item.more_images.len();
                 self.bytes += bytes;
                 self.held.push(held);
                 self.batch.push((place, item));

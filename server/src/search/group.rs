@@ -82,7 +82,7 @@ pub(super) fn groups(
     first: SignatureAnswer,
     (grouping, wanted): (&Grouping, usize),
 ) -> Result<(Vec<FoundGroup>, Plan), Error> {
-    let SignatureAnswer { hits, mut plan } = first;
+    let SignatureAnswer { hits, mut plan, items_passing: _ } = first;
     let mut known = Known { grouping, found: Vec::new(), by_value: BTreeMap::new(), others: Vec::new() };
     let mut asked = query.k;
     let mut was_full = hits.len() >= asked;

@@ -136,7 +136,7 @@ pub(super) fn page(
     first: SignatureAnswer,
     (before, k): (Option<&Cursor>, usize),
 ) -> Result<FoundPage, Error> {
-    let SignatureAnswer { hits, mut plan } = first;
+    let SignatureAnswer { hits, mut plan, items_passing: _ } = first;
     let mut asked = query.k;
     let mut was_full = hits.len() >= asked;
     let behind = |mut hits: Vec<SignatureHit>| {

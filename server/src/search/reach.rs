@@ -99,6 +99,7 @@ pub(super) fn attainability(
     let after = |(concession, _): &(Concession, u64)| SignatureQuery {
         terms: query.terms.clone(),
         filter: query.filter.clone().and(Filter::carrying(concession.left(edits))),
+        pictures: query.pictures,
         k: 1,
         ..SignatureQuery::default()
     };

@@ -69,7 +69,7 @@ impl Shape {
         let window = offset.saturating_add(k);
         match form {
             Form::List => {
-                let SignatureAnswer { hits, plan } = first;
+                let SignatureAnswer { hits, plan, items_passing: _ } = first;
                 let hits = hits.into_iter().skip(offset).take(k).collect();
                 Ok(Shaped { hits, groups: None, next: None, plan })
             }
@@ -83,7 +83,7 @@ impl Shape {
                 Ok(Shaped { hits, groups: Some(groups), next: None, plan })
             }
             Form::Diverse(Diversity { relevance, pool: _ }) => {
-                let SignatureAnswer { hits, plan } = first;
+                let SignatureAnswer { hits, plan, items_passing: _ } = first;
                 let taken = diverse(rounds, &query.terms, hits, (relevance, window))?;
                 let hits = taken.into_iter().skip(offset).collect();
                 Ok(Shaped { hits, groups: None, next: None, plan })

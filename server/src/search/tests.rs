@@ -11,7 +11,7 @@ use super::*;
 use crate::catalogue::{Column, Precision};
 use crate::config::SearchConfig;
 use crate::error::Fault;
-use crate::store::{ItemChange, ItemRecord};
+use crate::store::{ContentId, ItemChange, ItemRecord, StoredImage};
 use crate::testing::external_head;
 use lapel_heads::{Labels, Signature, distance};
 use lapel_search::SignatureColumn;
@@ -47,6 +47,7 @@ fn snapshot(count: u64, missing: impl Fn(u64, usize) -> bool) -> Snapshot {
             image: None,
             parts_case: None,
             updated_ms: 0,
+            more_images: Vec::new(),
         };
         snapshot.apply(&[put(&format!("i{i}"), record, signatures)]);
     }
@@ -54,11 +55,34 @@ fn snapshot(count: u64, missing: impl Fn(u64, usize) -> bool) -> Snapshot {
 }
 
 fn put(id: &str, record: ItemRecord, signatures: Vec<(String, Vec<f32>)>) -> ItemChange {
-    ItemChange::Put { id: id.into(), record, image: None, signatures, replaces: true }
+    ItemChange::Put {
+        id: id.into(),
+        record,
+        images: Vec::new(),
+        signatures,
+        pictures: Vec::new(),
+        replaces: Some(1),
+    }
+}
+
+/// The same item with further pictures of these signatures; its own are those of the first one.
+fn with_pictures(mut change: ItemChange, more: Vec<Vec<(String, Vec<f32>)>>) -> ItemChange {
+    let image = |number: usize| StoredImage {
+        content: ContentId::of(number.to_string().as_bytes()),
+        parts_case: None,
+    };
+    if let ItemChange::Put { record, signatures, pictures, .. } = &mut change
+        && !more.is_empty()
+    {
+        record.image = Some(image(0).content);
+        record.more_images = (1..=more.len()).map(image).collect();
+        *pictures = std::iter::once(signatures.clone()).chain(more).collect();
+    }
+    change
 }
 
 fn delete(id: &str) -> ItemChange {
-    ItemChange::Delete { id: id.into() }
+    ItemChange::Delete { id: id.into(), pictures: 1 }
 }
 
 fn view(seed: u64) -> QueryView {
@@ -226,6 +250,7 @@ fn put_clustered(s: &mut Snapshot, id: u64, seed: u64, missing: &impl Fn(u64, us
         image: None,
         parts_case: None,
         updated_ms: 0,
+        more_images: Vec::new(),
     };
     s.apply(&[put(&format!("i{id}"), record, signatures)]);
 }

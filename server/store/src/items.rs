@@ -1,33 +1,37 @@
 //! Items, their images and their signatures.
 
+use super::pictures::{keyed, picture_key};
 use super::receipts::keep;
 use super::sealed::{decode, encode, seal, unseal};
 use super::{Damage, IMAGES, ITEMS, ItemRecord, Receipt, SIGNATURES, Store, StoreError, walk};
 use redb::{ReadTransaction, TableDefinition, TableHandle, WriteTransaction};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// One change of the catalogue.
 #[derive(Clone, Debug)]
 pub enum ItemChange {
-    /// Adds or replaces an item with its image and its signatures by head key; all others are removed.
+    /// Adds or replaces an item with its images and its signatures by head key; all others are removed.
     Put {
         /// The item's id.
         id: String,
         /// Its record.
         record: ItemRecord,
-        /// Its image's bytes.
-        image: Option<Vec<u8>>,
-        /// Signatures by head key.
+        /// Its images' bytes, in their order.
+        images: Vec<Vec<u8>>,
+        /// Signatures by head key: of its only picture, or the mean of several.
         signatures: Vec<(String, Vec<f32>)>,
-        /// Whether the item may be there already; what it had then is removed.
-        replaces: bool,
+        /// By picture, where there are several: signatures by head key.
+        pictures: Vec<Vec<(String, Vec<f32>)>>,
+        /// How many pictures the item may have had, all of which are removed with the rest of it; `None` where it is new.
+        replaces: Option<u32>,
     },
-    /// Replaces the record of an item that is there and adds signatures; its image and its other signatures stay.
+    /// Replaces the record of an item that is there and adds signatures; its images and its other signatures stay.
     Revise {
         /// The item's id.
         id: String,
-        /// Its record, with the image that it has.
+        /// Its record, with the images that it has.
         record: ItemRecord,
         /// Signatures by head key; those of other heads stay.
         signatures: Vec<(String, Vec<f32>)>,
@@ -36,10 +40,12 @@ pub enum ItemChange {
     Delete {
         /// The item's id.
         id: String,
+        /// How many pictures it may have had.
+        pictures: u32,
     },
 }
 
-/// By head key: item ids with signatures.
+/// By head key: keys of items and of pictures, with signatures.
 pub type SignaturesByHead = BTreeMap<String, Vec<(String, Vec<f32>)>>;
 
 /// What a change does to a head's signature of its item.
@@ -51,19 +57,19 @@ pub enum SignatureChange<'a> {
     Becomes(Option<&'a [f32]>),
 }
 
-/// An item's id with what becomes of something of it; `None`: removed.
-type Edit<'a, T> = (&'a str, Option<&'a [T]>);
+/// A key with what becomes of its values; `None`: removed.
+type Edit<'a, T> = (Cow<'a, str>, Option<&'a [T]>);
 
 impl ItemChange {
     /// The item's id.
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
-            Self::Put { id, .. } | Self::Revise { id, .. } | Self::Delete { id } => id,
+            Self::Put { id, .. } | Self::Revise { id, .. } | Self::Delete { id, .. } => id,
         }
     }
 
-    /// What it does to the signature of a head.
+    /// What it does to the item's own signature of a head.
     #[must_use]
     pub fn signature(&self, head_key: &str) -> SignatureChange<'_> {
         let find =
@@ -81,40 +87,70 @@ impl ItemChange {
     /// Whether the item may have had signatures before.
     fn removes(&self) -> bool {
         match self {
-            Self::Put { replaces, .. } => *replaces,
+            Self::Put { replaces, .. } => replaces.is_some(),
             Self::Revise { .. } => false,
             Self::Delete { .. } => true,
+        }
+    }
+
+    /// How many pictures the item may have had before.
+    fn had(&self) -> u32 {
+        match self {
+            Self::Put { replaces, .. } => replaces.unwrap_or(0),
+            Self::Revise { .. } => 0,
+            Self::Delete { pictures, .. } => *pictures,
         }
     }
 
     /// Whether it may change a signature of any head.
     fn changes_signatures(&self) -> bool {
         match self {
-            Self::Put { signatures, .. } | Self::Revise { signatures, .. } => {
-                self.removes() || !signatures.is_empty()
+            Self::Put { signatures, pictures, .. } => {
+                self.removes() || !signatures.is_empty() || !pictures.is_empty()
             }
+            Self::Revise { signatures, .. } => !signatures.is_empty(),
             Self::Delete { .. } => true,
         }
     }
 
-    /// What it does to the signature of a head, as far as the disk is concerned: `None` in the place of values removes
+    /// Adds what it does to signatures of a head, as far as the disk is concerned: `None` in the place of values removes
     /// what may be there.
-    fn signature_edit(&self, head_key: &str) -> Option<Edit<'_, f32>> {
+    fn edit_signatures<'a>(&'a self, head_key: &str, edits: &mut Vec<Edit<'a, f32>>) {
+        let id = self.id();
         match self.signature(head_key) {
-            SignatureChange::Becomes(Some(values)) => Some((self.id(), Some(values))),
-            SignatureChange::Becomes(None) if self.removes() => Some((self.id(), None)),
-            SignatureChange::Becomes(None) | SignatureChange::Stays => None,
+            SignatureChange::Becomes(Some(values)) => edits.push((Cow::Borrowed(id), Some(values))),
+            SignatureChange::Becomes(None) if self.removes() => edits.push((Cow::Borrowed(id), None)),
+            SignatureChange::Becomes(None) | SignatureChange::Stays => {}
+        }
+        let pictures: &[Vec<(String, Vec<f32>)>] = match self {
+            Self::Put { pictures, .. } => pictures,
+            Self::Revise { .. } | Self::Delete { .. } => &[],
+        };
+        let had = keyed(self.had());
+        for number in 0..had.max(pictures.len() as u32) {
+            let mut given = pictures.get(number as usize).into_iter().flatten();
+            let values = given.find(|(key, _)| key == head_key).map(|(_, values)| values.as_slice());
+            if values.is_some() || number < had {
+                edits.push((Cow::Owned(picture_key(id, number)), values));
+            }
         }
     }
 
-    /// The same of its image.
-    fn image_edit(&self) -> Option<Edit<'_, u8>> {
-        match self {
-            Self::Put { id, image: Some(image), .. } => Some((id.as_str(), Some(image.as_slice()))),
-            Self::Put { id, image: None, replaces: true, .. } | Self::Delete { id } => {
-                Some((id.as_str(), None))
+    /// The same of its images.
+    fn edit_images<'a>(&'a self, edits: &mut Vec<Edit<'a, u8>>) {
+        let id = self.id();
+        let images: &[Vec<u8>] = match self {
+            Self::Put { images, .. } => images,
+            Self::Revise { .. } | Self::Delete { .. } => &[],
+        };
+        // What a damaged item had under its own key is not known.
+        let had = if self.removes() { self.had().max(1) } else { 0 };
+        for number in 0..had.max(images.len() as u32) {
+            let image = images.get(number as usize).map(Vec::as_slice);
+            if image.is_some() || number < had {
+                let key = if number == 0 { Cow::Borrowed(id) } else { Cow::Owned(picture_key(id, number)) };
+                edits.push((key, image));
             }
-            Self::Put { image: None, replaces: false, .. } | Self::Revise { .. } => None,
         }
     }
 }
@@ -140,7 +176,7 @@ impl Store {
         Prepared { store: self, changes, head_keys, receipts }
     }
 
-    /// Adds signatures of some heads, by head key, to items that are there.
+    /// Adds signatures of some heads, by head key, to items that are there and to their pictures, by their keys.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was changed then.
@@ -165,15 +201,24 @@ impl Store {
         self.all(ITEMS)
     }
 
-    /// An item's image bytes.
+    /// The bytes of an item's image, the first of several.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when they do not have their checksum.
     pub fn image(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|transaction| stored_image(transaction, id))
+        self.picture(id, 0)
     }
 
-    /// Calls `use_signature` with every stored signature of a head that can be read, by id.
+    /// The bytes of one of an item's images, by its number from 0 on.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when they do not have their checksum.
+    pub fn picture(&self, id: &str, number: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|transaction| stored_image(transaction, id, number))
+    }
+
+    /// Calls `use_signature` with every stored signature of a head that can be read, by its key: an item's id, or that of
+    /// one of its pictures (`of_key`).
     ///
     /// # Errors
     /// When the database fails.
@@ -267,7 +312,7 @@ impl Prepared<'_> {
                 ItemChange::Put { id, record, .. } | ItemChange::Revise { id, record, .. } => {
                     items.insert(id.as_str(), encode(ITEMS.name(), id, record).as_slice())?;
                 }
-                ItemChange::Delete { id } => {
+                ItemChange::Delete { id, .. } => {
                     items.remove(id.as_str())?;
                 }
             }
@@ -277,18 +322,20 @@ impl Prepared<'_> {
 
     /// The table is opened only where an image changes.
     fn write_images(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        let edits: Vec<Edit<'_, u8>> = self.changes.iter().filter_map(ItemChange::image_edit).collect();
+        let mut edits: Vec<Edit<'_, u8>> = Vec::new();
+        self.changes.iter().for_each(|change| change.edit_images(&mut edits));
         if edits.is_empty() {
             return Ok(());
         }
         let mut images = transaction.open_table(IMAGES)?;
-        for (id, image) in edits {
+        for (key, image) in edits {
+            let key: &str = &key;
             match image {
                 Some(image) => {
-                    images.insert(id, seal(IMAGES.name(), id, image.to_vec()).as_slice())?;
+                    images.insert(key, seal(IMAGES.name(), key, image.to_vec()).as_slice())?;
                 }
                 None => {
-                    images.remove(id)?;
+                    images.remove(key)?;
                 }
             }
         }
@@ -302,20 +349,21 @@ fn write_signatures(
     head_key: &str,
     changes: &[&ItemChange],
 ) -> Result<(), StoreError> {
-    let edits = changes.iter().filter_map(|change| change.signature_edit(head_key));
-    let edits: Vec<Edit<'_, f32>> = edits.collect();
+    let mut edits: Vec<Edit<'_, f32>> = Vec::new();
+    changes.iter().for_each(|change| change.edit_signatures(head_key, &mut edits));
     if edits.is_empty() {
         return Ok(());
     }
     let name = format!("{SIGNATURES}{head_key}");
     let mut table = transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name))?;
-    for (id, values) in edits {
+    for (key, values) in edits {
+        let key: &str = &key;
         match values {
             Some(values) => {
-                table.insert(id, seal(&name, id, to_bytes(values)).as_slice())?;
+                table.insert(key, seal(&name, key, to_bytes(values)).as_slice())?;
             }
             None => {
-                table.remove(id)?;
+                table.remove(key)?;
             }
         }
     }
@@ -331,10 +379,20 @@ impl From<StoreError> for Refusal {
     }
 }
 
-/// An item's image bytes, as of a transaction.
-pub(super) fn stored_image(transaction: &ReadTransaction, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    let found = transaction.open_table(IMAGES)?.get(id)?;
-    found.map(|value| Ok(unseal(IMAGES.name(), id, value.value())?.to_vec())).transpose()
+/// The bytes of one of an item's images, as of a transaction.
+pub(super) fn stored_image(
+    transaction: &ReadTransaction,
+    id: &str,
+    number: u32,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    // A picture is no item by itself.
+    if crate::of_key(id).1.is_some() {
+        return Ok(None);
+    }
+    let key = if number == 0 { Cow::Borrowed(id) } else { Cow::Owned(picture_key(id, number)) };
+    let key: &str = &key;
+    let found = transaction.open_table(IMAGES)?.get(key)?;
+    found.map(|value| Ok(unseal(IMAGES.name(), key, value.value())?.to_vec())).transpose()
 }
 
 pub(super) fn to_bytes(values: &[f32]) -> Vec<u8> {

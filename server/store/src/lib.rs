@@ -11,6 +11,7 @@ mod health;
 mod items;
 mod moment;
 mod opening;
+mod pictures;
 mod profiles;
 mod receipts;
 mod records;
@@ -25,10 +26,11 @@ pub use health::StoreHealth;
 pub use items::{ItemChange, SignatureChange, SignaturesByHead};
 pub use moment::Moment;
 pub use opening::compact;
+pub use pictures::{PICTURES_MAX, of_key, picture_key};
 pub use profiles::{ProfileChange, ProfileKeys, RequestKey};
 pub use records::{
     HeadRecord, ItemRecord, ModelRecord, Outcome, ProfileRecord, ProfileVersion, Receipt, RequestHash,
-    StoredState,
+    StoredImage, StoredState,
 };
 pub use values::{ContentId, FieldValue, Fields, Labels, StoredPartsCase};
 pub use walk::Damage;
@@ -53,8 +55,9 @@ const FILE: &str = "catalogue.redb";
 type Table = TableDefinition<'static, &'static str, &'static [u8]>;
 /// Numbers about the catalogue: `format`, `generation`.
 const ABOUT: Table = TableDefinition::new("about");
-const ITEMS: Table = TableDefinition::new("items");
+/// By id, and of further pictures by `picture_key`; so are the tables of signatures.
 const IMAGES: Table = TableDefinition::new("images");
+const ITEMS: Table = TableDefinition::new("items");
 const HEADS: Table = TableDefinition::new("heads");
 const MODELS: Table = TableDefinition::new("models");
 /// Files of heads and models, by head key, and by model with `/backbone` or `/extract_parts`.

@@ -1,7 +1,7 @@
 //! What the tables hold, encoded with postcard: each record from the format that it last changed with. A record is never
 //! changed here, but in the next format (`formats.rs`).
 
-pub use crate::formats::four::{ItemRecord, Outcome};
+pub use crate::formats::four::{ItemRecord, Outcome, StoredImage};
 pub use crate::formats::three::ProfileRecord;
 pub use crate::formats::two::{HeadRecord, ModelRecord, ProfileVersion, StoredState};
 use crate::values::ContentId;

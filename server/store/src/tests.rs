@@ -1,6 +1,7 @@
 mod damage;
 mod fixture;
 mod formats;
+mod pictures;
 mod profiles;
 mod reopening;
 mod revising;
@@ -50,6 +51,7 @@ fn record() -> ItemRecord {
         parts_case: None,
         updated_ms: 5,
         fields: stock(7),
+        more_images: Vec::new(),
     }
 }
 
@@ -62,9 +64,10 @@ fn put(id: &str, signature: f32) -> ItemChange {
     ItemChange::Put {
         id: id.into(),
         record: record(),
-        image: Some(vec![1, 2, 3]),
+        images: vec![vec![1, 2, 3]],
         signatures: vec![("h".into(), vec![signature, 0.0])],
-        replaces: true,
+        pictures: Vec::new(),
+        replaces: Some(1),
     }
 }
 
@@ -84,7 +87,7 @@ fn changes_survive_reopening_and_deletes_leave_nothing() {
     {
         let store = Store::open(store_in(folder.path())).expect("opens");
         apply(&store, &[put("a", 1.0), put("b", 2.0)]);
-        apply(&store, &[ItemChange::Delete { id: "a".into() }, put("b", 3.0)]);
+        apply(&store, &[ItemChange::Delete { id: "a".into(), pictures: 1 }, put("b", 3.0)]);
         let refused = store.prepare(&[put("c", 1.0)], &["h".to_owned()], &[]).commit(|| false);
         assert!(!refused.expect("no fault"), "what is not agreed to is not written");
         assert!(
@@ -161,7 +164,7 @@ fn a_backup_is_the_catalogue_and_a_damaged_one_is_refused() {
     });
     let summary = written.expect("backed up");
     assert_eq!(summary.items, 50);
-    apply(&store, &[ItemChange::Delete { id: "i7".into() }]);
+    apply(&store, &[ItemChange::Delete { id: "i7".into(), pictures: 1 }]);
     let restored = folder.path().join("b");
     assert_eq!(restore(backup.as_slice(), &restored, &Disk::default()).expect("restored"), summary);
     {
@@ -251,9 +254,10 @@ fn flipped_bits_are_found_and_the_rest_is_read() {
         let put = |i: usize| ItemChange::Put {
             id: format!("item{i:04}"),
             record: wanted(i),
-            image: Some(image(i)),
+            images: vec![image(i)],
             signatures: vec![("h".into(), vec![i as f32, 1.0])],
-            replaces: false,
+            pictures: Vec::new(),
+            replaces: None,
         };
         apply(&store, &(0..count).map(put).collect::<Vec<_>>());
     }

@@ -19,6 +19,8 @@ pub struct ItemFacts<'a> {
     pub labels: &'a Labels,
     /// Its values by field.
     pub fields: &'a Fields,
+    /// How many pictures it has.
+    pub pictures: u32,
 }
 
 /// A number that is neither infinite nor NaN. The two zeros are one.

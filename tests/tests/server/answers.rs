@@ -215,7 +215,7 @@ async fn images_in_pieces_that_nobody_reads_are_bounded() {
     let silent = Channel::from_shared(server.address.clone()).expect("an address");
     let silent = silent.initial_stream_window_size(0).connect().await.expect("connects");
     let mut catalog = CatalogServiceClient::new(silent);
-    let ask = || v1::StreamItemImageRequest { id: "large".into() };
+    let ask = || v1::StreamItemImageRequest { id: "large".into(), picture: 0 };
     let mut unread = Vec::new();
     for _ in 0..2 {
         unread.push(catalog.stream_item_image(ask()).await.expect("there is room"));

@@ -31,7 +31,7 @@ async fn everything_survives_a_restart() {
     let after = client.search.search(by_item("g7", 24)).await.expect("answers").into_inner();
     assert_eq!(before.results, after.results);
     assert_eq!(before.generation, after.generation);
-    let image = v1::GetItemImageRequest { id: "g9".into() };
+    let image = v1::GetItemImageRequest { id: "g9".into(), picture: 0 };
     let image = client.catalog.get_item_image(image).await.expect("there").into_inner();
     assert_eq!((image.image, image.content_type.as_str()), (to_jpeg(&garments[9].photo), "image/jpeg"));
     let undo = v1::UndoProfileRequest { name: "ann".into(), version: 2, ..Default::default() };

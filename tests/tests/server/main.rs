@@ -19,6 +19,7 @@ mod heads;
 mod health;
 mod pages;
 mod picks;
+mod pictures;
 mod predicted;
 mod profiles;
 mod reach;

@@ -159,7 +159,7 @@ async fn labels_are_changed_alone() {
     assert_eq!(results[2].error.as_ref().expect("refused").reason, "INVALID_FIELD");
     for _ in 0..2 {
         assert_eq!(labels(&mut client, "g3").await["color"], "ultraviolet");
-        let image = v1::GetItemImageRequest { id: "g3".into() };
+        let image = v1::GetItemImageRequest { id: "g3".into(), picture: 0 };
         assert!(!client.catalog.get_item_image(image).await.expect("there").into_inner().image.is_empty());
         let after = client.search.search(by_item("g3", 5)).await.expect("answers").into_inner();
         let ids = |a: &v1::SearchResponse| a.results.iter().map(|r| r.item_id.clone()).collect::<Vec<_>>();
@@ -219,7 +219,7 @@ async fn damaged_records_are_told_and_the_rest_is_served() {
         without.extend(one.image_error.map(|error| (item.id, error.reason)));
     }
     assert_eq!((exported, without), (11, vec![("g7".to_owned(), "DAMAGED_RECORD".to_owned())]));
-    let picture = v1::GetItemImageRequest { id: "g7".into() };
+    let picture = v1::GetItemImageRequest { id: "g7".into(), picture: 0 };
     assert_eq!(client.catalog.get_item_image(picture).await.expect_err("damaged").code(), Code::DataLoss);
     let answer = client.search.search(by_item("g7", 12)).await.expect("the rest is served").into_inner();
     assert_eq!(answer.results.len(), 11);

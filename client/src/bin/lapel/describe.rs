@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// Fetch the signatures too (shown with --json).
     #[arg(long)]
     signatures: bool,
+    /// One of the item's images, from 0 on. Default: the item as it is found, the mean of several.
+    #[arg(long, value_name = "NUMBER")]
+    picture: Option<u32>,
 }
 
 pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> anyhow::Result<()> {
@@ -26,6 +29,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         source: Some(source),
         include_signatures: options.signatures,
         labels_max: options.labels,
+        picture: options.picture,
     };
     let answer = client.search.describe(request).await;
     let answer = answer.map_err(|status| refused(&options.subject, status))?.into_inner();

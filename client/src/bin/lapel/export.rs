@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use tonic::Streaming;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -26,20 +27,38 @@ pub(crate) async fn run(client: &mut Client, options: &Options) -> anyhow::Resul
     let stats = client.stats().await?;
     let style = ProgressStyle::with_template("exporting {bar:32} {pos}/{len} {elapsed} (left {eta})")?;
     let bar = ProgressBar::new(stats.items).with_style(style);
-    let request = v1::ExportItemsRequest { in_pieces: true, ..v1::ExportItemsRequest::default() };
+    let request =
+        v1::ExportItemsRequest { in_pieces: true, all_images: true, ..v1::ExportItemsRequest::default() };
     let mut items = client.catalog.export_items(request).await?.into_inner();
     let mut writing = Writing::begin(folder)?;
-    while let Some(mut exported) = items.message().await? {
-        while (exported.image.len() as u64) < exported.image_bytes {
-            let piece = items.message().await?.context("an image ends before its end")?;
-            ensure!(piece.item.is_none(), "an image ends before its end");
-            exported.image.extend(piece.image);
+    let mut next = items.message().await?;
+    while let Some(begun) = next.take() {
+        let exported = whole(&mut items, begun).await?;
+        let mut more = Vec::new();
+        next = items.message().await?;
+        while let Some(begun) = next.take_if(|message| message.item.is_none()) {
+            more.push(whole(&mut items, begun).await?);
+            next = items.message().await?;
         }
-        writing.item(exported)?;
+        writing.item(exported, more)?;
         bar.set_position(writing.rows);
     }
     bar.finish();
     writing.finish()
+}
+
+/// A message with all of its image.
+async fn whole(
+    items: &mut Streaming<v1::ExportItemsResponse>,
+    begun: v1::ExportItemsResponse,
+) -> anyhow::Result<v1::ExportItemsResponse> {
+    let mut whole = begun;
+    while (whole.image.len() as u64) < whole.image_bytes {
+        let piece = items.message().await?.context("an image ends before its end")?;
+        ensure!(piece.item.is_none() && piece.picture == whole.picture, "an image ends before its end");
+        whole.image.extend(piece.image);
+    }
+    Ok(whole)
 }
 
 /// Refuses a folder that holds anything but hidden files.
@@ -75,7 +94,7 @@ struct Writing<'a> {
     lines: BufWriter<fs_err::File>,
     columns: BTreeMap<String, Npy>,
     rows: u64,
-    /// Items whose stored image is damaged.
+    /// Stored images that are damaged.
     damaged: u64,
 }
 
@@ -89,22 +108,28 @@ impl<'a> Writing<'a> {
         Ok(Self { folder, lines, columns: BTreeMap::new(), rows: 0, damaged: 0 })
     }
 
-    fn item(&mut self, exported: v1::ExportItemsResponse) -> anyhow::Result<()> {
-        let item = exported.item.context("the server sent no item")?;
-        if let Some(error) = exported.image_error {
-            output::note(format!("{} is exported without its image: {}", item.id, error.message));
-            self.damaged += 1;
+    fn item(
+        &mut self,
+        mut exported: v1::ExportItemsResponse,
+        more: Vec<v1::ExportItemsResponse>,
+    ) -> anyhow::Result<()> {
+        let item = exported.item.take().context("the server sent no item")?;
+        let signatures = std::mem::take(&mut exported.signatures);
+        let mut names = Vec::new();
+        for image in std::iter::once(exported).chain(more) {
+            names.extend(self.image(&item.id, image)?);
         }
-        let mut image = Value::Null;
-        if !exported.image.is_empty() {
-            let name = format!("images/{}.{}", file_name(&item.id), ending(&exported.content_type));
-            fs_err::write(self.folder.join(&name), &exported.image)?;
-            image = Value::String(name);
-        }
+        // Where the first one is damaged, the next one takes its place.
+        let mut names = names.into_iter();
+        let image = names.next().map_or(Value::Null, Value::String);
         let fields = field_json::write(&item.fields);
-        let line = json!({ "id": item.id, "labels": item.labels, "fields": fields, "image": image });
+        let mut line = json!({ "id": item.id, "labels": item.labels, "fields": fields, "image": image });
+        let more: Vec<String> = names.collect();
+        if !more.is_empty() {
+            line["more_images"] = json!(more);
+        }
         writeln!(self.lines, "{line}")?;
-        for v1::Signature { head, values } in exported.signatures {
+        for v1::Signature { head, values } in signatures {
             let file = self.folder.join(format!("signatures/{}.npy", file_name(&head)));
             let column = match self.columns.entry(head) {
                 Entry::Occupied(there) => there.into_mut(),
@@ -114,6 +139,24 @@ impl<'a> Writing<'a> {
         }
         self.rows += 1;
         Ok(())
+    }
+
+    /// Writes an image and gives its file's name; nothing where there is none, or it is damaged.
+    fn image(&mut self, id: &str, image: v1::ExportItemsResponse) -> anyhow::Result<Option<String>> {
+        let v1::ExportItemsResponse { image, content_type, image_error, picture, .. } = image;
+        if let Some(error) = image_error {
+            let which = if picture == 0 { "its image".to_owned() } else { format!("its picture {picture}") };
+            output::note(format!("{id} is exported without {which}: {}", error.message));
+            self.damaged += 1;
+        }
+        if image.is_empty() {
+            return Ok(None);
+        }
+        // No file's name of another id has this mark.
+        let number = if picture == 0 { String::new() } else { format!("~{picture}") };
+        let name = format!("images/{}{number}.{}", file_name(id), ending(&content_type));
+        fs_err::write(self.folder.join(&name), &image)?;
+        Ok(Some(name))
     }
 
     /// Ends the files. An error where an image is missing: whoever keeps the export as a backup should hear of it.
@@ -126,7 +169,7 @@ impl<'a> Writing<'a> {
             "exported {rows} items with signatures of {heads} heads to {}",
             folder.display()
         ))?;
-        ensure!(self.damaged == 0, "{} of {rows} items have an image that is damaged", self.damaged);
+        ensure!(self.damaged == 0, "{} images of {rows} items are damaged", self.damaged);
         Ok(())
     }
 }

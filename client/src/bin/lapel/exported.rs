@@ -1,6 +1,7 @@
 //! The folder that `lapel items export` writes, and its import.
 //!
-//! `items.jsonl` has one line an item: its id, its labels, its fields (see [`field_json`]) and its image's file. `signatures/HEAD.npy` has one row a line,
+//! `items.jsonl` has one line an item: its id, its labels, its fields (see [`field_json`]), its image's file and those of
+//! further images. `signatures/HEAD.npy` has one row a line,
 //! in the same order; a row of NaN where the item has no signature of that head.
 
 use crate::npy::NpyRows;
@@ -125,7 +126,7 @@ async fn send(upload: &mut Upload<'_>, folder: &Path, columns: &mut Columns) -> 
         if upload.skip(&line.id) {
             continue;
         }
-        let Line { id, labels, fields, image } = line;
+        let Line { id, labels, fields, image, more_images } = line;
         if let (None, Some(file)) = (&image, &columns.left_out) {
             upload.refuse(id, format!("{place}: it has no image, and {file} cannot be read"))?;
             continue;
@@ -134,7 +135,8 @@ async fn send(upload: &mut Upload<'_>, folder: &Path, columns: &mut Columns) -> 
         let signatures = signatures.into_iter().map(|(_, signature)| signature).collect();
         let item =
             v1::UpsertItemsRequest { id, labels, fields, signatures, ..v1::UpsertItemsRequest::default() };
-        upload.add(Draft { item, image: image.map(|name| folder.join(name)) }).await?;
+        let images = image.into_iter().chain(more_images).map(|name| folder.join(name)).collect();
+        upload.add(Draft { item, images }).await?;
     }
     upload.flush().await
 }
@@ -145,6 +147,7 @@ struct Line {
     labels: BTreeMap<String, String>,
     fields: BTreeMap<String, v1::FieldValue>,
     image: Option<String>,
+    more_images: Vec<String>,
 }
 
 impl Line {
@@ -156,9 +159,20 @@ impl Line {
             Value::String(name) => Some(below(name)?.to_owned()),
             other => bail!("\"image\" is {other} where the name of a file belongs"),
         };
+        let more_images = match &value["more_images"] {
+            Value::Null => Vec::new(),
+            Value::Array(names) => names.iter().map(more_image).collect::<anyhow::Result<_>>()?,
+            other => bail!("\"more_images\" is {other} where names of files belong"),
+        };
+        ensure!(image.is_some() || more_images.is_empty(), "there are \"more_images\" without an \"image\"");
         let fields = field_json::read(&value["fields"])?;
-        Ok(Self { id, labels: labels(&value["labels"])?, fields, image })
+        Ok(Self { id, labels: labels(&value["labels"])?, fields, image, more_images })
     }
+}
+
+fn more_image(name: &Value) -> anyhow::Result<String> {
+    let name = name.as_str().with_context(|| format!("{name} in \"more_images\" is no name of a file"))?;
+    Ok(below(name)?.to_owned())
 }
 
 /// The labels of a line; none where it says nothing of them.
@@ -217,6 +231,10 @@ mod tests {
             parse(r#"{"id": "a", "labels": {"color": "red"}, "image": "images/a.jpg"}"#).expect("sound");
         assert_eq!((line.labels["color"].as_str(), line.image.as_deref()), ("red", Some("images/a.jpg")));
         assert!(line.fields.is_empty(), "an export of a version without fields");
+        assert!(line.more_images.is_empty(), "and without several pictures");
+        let line =
+            parse(r#"{"id": "a", "image": "a.jpg", "more_images": ["b.jpg", "c.jpg"]}"#).expect("sound");
+        assert_eq!(line.more_images, ["b.jpg", "c.jpg"]);
         let line = parse(r#"{"id": "a", "labels": {}, "fields": {"price": {"number": 5}}, "image": null}"#);
         let line = line.expect("sound");
         assert!(line.labels.is_empty() && line.image.is_none() && line.fields.len() == 1);
@@ -229,6 +247,10 @@ mod tests {
             (r#"{"id": "a", "image": "../a.jpg"}"#, "not in the export's folder"),
             (r#"{"id": "a", "image": "/etc/hosts"}"#, "not in the export's folder"),
             (r#"{"id": "a", "image": ""}"#, "not in the export's folder"),
+            (r#"{"id": "a", "image": "a.jpg", "more_images": "b.jpg"}"#, "\"more_images\" is \"b.jpg\""),
+            (r#"{"id": "a", "image": "a.jpg", "more_images": [5]}"#, "5 in \"more_images\" is no name"),
+            (r#"{"id": "a", "image": "a.jpg", "more_images": ["../b.jpg"]}"#, "not in the export's folder"),
+            (r#"{"id": "a", "more_images": ["b.jpg"]}"#, "without an \"image\""),
             (r#"["a"]"#, "there is no \"id\""),
         ] {
             let refused = parse(text).err().expect("refused").to_string();

@@ -61,7 +61,8 @@ impl Page<'_> {
         let terms = self.explanations().flat_map(|e| &e.terms).map(|t| t.contribution);
         let most = terms.fold(1e-9, f64::max);
         for ranked in self.ranked {
-            let picture = item_picture(client, &ranked.result.item_id).await;
+            let nearest = ranked.result;
+            let picture = item_picture(client, &nearest.item_id, nearest.picture).await;
             write_card(&mut html, ranked, picture, most)?;
         }
         writeln!(html, "</div></html>")?;
@@ -76,7 +77,7 @@ impl Page<'_> {
     async fn write_query(&self, client: &mut Client, html: &mut String) -> anyhow::Result<()> {
         let picture = match self.query.and_then(|q| q.source.as_ref()) {
             Some(v1::query::Source::Image(bytes)) => Some(data_url("image/*", bytes)),
-            Some(v1::query::Source::ItemId(id)) => item_picture(client, id).await,
+            Some(v1::query::Source::ItemId(id)) => item_picture(client, id, 0).await,
             Some(v1::query::Source::Signatures(_)) | None => None,
         };
         writeln!(html, "<div class=\"query\">")?;
@@ -184,9 +185,9 @@ fn write_counts(html: &mut String, counts: &[(&str, &[Counts])]) -> std::fmt::Re
     Ok(())
 }
 
-async fn item_picture(client: &mut Client, id: &str) -> Option<String> {
+async fn item_picture(client: &mut Client, id: &str, picture: u32) -> Option<String> {
     // An item without a picture is shown without one.
-    let answer = client.image(id).await.ok()?;
+    let answer = client.image(id, picture).await.ok()?;
     Some(data_url(&answer.content_type, &answer.image))
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     if is_export {
         return exported::import(client, folder, report, json).await;
     }
-    let Photos { photos, refused, notes } = Photos::find(&options.source)?;
+    let Photos { photos, refused, notes, spoiled: _ } = Photos::find(&options.source)?;
     notes.iter().for_each(output::note);
     if photos.is_empty() && refused.is_empty() {
         bail!("there are no JPEG, PNG or WebP files in {}", folder.display());
@@ -79,9 +79,10 @@ async fn send(upload: &mut Upload<'_>, photos: Vec<Photo>) -> anyhow::Result<()>
         if upload.skip(&photo.id) {
             continue;
         }
-        let Photo { id, labels, fields, path, .. } = photo;
+        let Photo { id, labels, fields, path, more, .. } = photo;
         let item = v1::UpsertItemsRequest { id, labels, fields, ..v1::UpsertItemsRequest::default() };
-        upload.add(Draft { item, image: Some(path) }).await?;
+        let images = std::iter::once(path).chain(more).collect();
+        upload.add(Draft { item, images }).await?;
     }
     upload.flush().await
 }

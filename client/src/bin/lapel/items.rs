@@ -29,12 +29,15 @@ pub(crate) enum Verb {
         /// The item's id.
         id: String,
     },
-    /// Save an item's image to a file.
+    /// Save one of an item's images to a file.
     Image {
         /// The item's id.
         id: String,
         /// Where to.
         file: PathBuf,
+        /// Which of the item's images, from 0 on.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        picture: u32,
     },
     /// Count the items that pass a filter, and how many have which labels and values.
     Count(count::Options),
@@ -68,8 +71,8 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             let answer = client.catalog.get_item(v1::GetItemRequest { id }).await?.into_inner();
             if json { output::json("GetItemResponse", &answer) } else { show(answer.item.as_slice()) }
         }
-        Verb::Image { id, file } => {
-            let answer = client.image(&id).await?;
+        Verb::Image { id, file, picture } => {
+            let answer = client.image(&id, picture).await?;
             fs_err::write(&file, answer.image)?;
             output::say(format!("wrote {} ({})", file.display(), answer.content_type))
         }
@@ -83,12 +86,12 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
 }
 
 fn show(items: &[v1::Item]) -> anyhow::Result<()> {
-    let mut table = output::table(&["item", "image", "signatures", "labels", "fields"]);
+    let mut table = output::table(&["item", "images", "signatures", "labels", "fields"]);
     for item in items {
-        let image = if item.has_image { "yes" } else { "no" };
         table.add_row([
             item.id.clone(),
-            image.into(),
+            // A server from before items had several tells only that there is one.
+            item.images.max(u32::from(item.has_image)).to_string(),
             item.heads.join(", "),
             output::labels(&item.labels),
             output::fields(&item.fields),

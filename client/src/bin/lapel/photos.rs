@@ -5,7 +5,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use lapel_client::v1;
 use lapel_wardrobe::{Listing, PassedOver, TABLE, composed, photo_folder, photo_id, read_rows};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -27,9 +27,13 @@ pub(crate) struct Source {
     #[arg(long)]
     split: Option<String>,
     /// Put before each id. Ids are file names without their ending; of photos whose name another one has, they are the
-    /// paths below the folder. An export has its ids and labels, and takes none of these three options.
+    /// paths below the folder. An export has its ids and labels, and takes none of these options.
     #[arg(long, default_value = "")]
     prefix: String,
+    /// Rows of the table with the same `id` are pictures of one item, the first row its first picture: up to 8. Labels and
+    /// fields are those of its rows together; two that differ are refused. Without, such rows are a mistake.
+    #[arg(long)]
+    pictures: bool,
 }
 
 impl Source {
@@ -39,6 +43,7 @@ impl Source {
             (self.labels.is_some(), "--labels"),
             (self.split.is_some(), "--split"),
             (!self.prefix.is_empty(), "--prefix"),
+            (self.pictures, "--pictures"),
         ];
         given.into_iter().filter_map(|(is_given, option)| is_given.then_some(option)).collect()
     }
@@ -82,6 +87,8 @@ pub(crate) struct Photo {
     /// The same in the Unicode form in which it is written.
     spelled: String,
     pub(crate) path: PathBuf,
+    /// Further pictures of the item.
+    pub(crate) more: Vec<PathBuf>,
     /// The item's id.
     pub(crate) id: String,
     /// What the id is made of; nothing where the table gives it.
@@ -99,6 +106,8 @@ pub(crate) struct Photos {
     pub(crate) refused: Vec<(String, String)>,
     /// What is left out or done otherwise than might be expected.
     pub(crate) notes: Vec<String>,
+    /// Ids of items of which a row is refused.
+    pub(crate) spoiled: HashSet<String>,
 }
 
 impl Photos {
@@ -112,6 +121,14 @@ impl Photos {
             Some(table) => Self::of_table(&table, &folder, &listing)?,
             None => Self::of_folder(&folder, listing),
         };
+        if source.pictures {
+            let has_ids = found.photos.iter().any(|photo| photo.form.is_none()) || !found.refused.is_empty();
+            ensure!(
+                has_ids,
+                "nothing was sent, since --pictures joins rows of one \"id\", and no table gives ids"
+            );
+            found.join_pictures();
+        }
         // Before rows are left out: a row's id must not depend on the others that are imported with it.
         found.notes.extend(name_items(&mut found.photos)?);
         if let Some(split) = &source.split {
@@ -138,13 +155,19 @@ impl Photos {
                         spelled: row.name.clone(),
                         name: row.name,
                         path: row.path,
+                        more: Vec::new(),
                         id: row.id,
                         form: (!row.has_own_id).then_some(Form::Name),
                         labels: row.labels,
                         fields,
                         split: row.split,
                     }),
-                    Err(error) => found.refused.push((row.name, format!("{error:#}"))),
+                    Err(error) => {
+                        if row.has_own_id {
+                            found.spoiled.insert(row.id);
+                        }
+                        found.refused.push((row.name, format!("{error:#}")));
+                    }
                 },
                 Err(fault) => found.refused.push((table.display().to_string(), fault.to_string())),
             }
@@ -170,12 +193,50 @@ impl Photos {
         Ok(found)
     }
 
+    /// Joins photos whose table gives them one id to one item.
+    fn join_pictures(&mut self) {
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut items: Vec<Photo> = Vec::with_capacity(self.photos.len());
+        for photo in self.photos.drain(..) {
+            let place = if photo.form.is_none() { places.get(&photo.id).copied() } else { None };
+            let Some(item) = place.and_then(|at| items.get_mut(at)) else {
+                if photo.form.is_none() {
+                    places.insert(photo.id.clone(), items.len());
+                }
+                items.push(photo);
+                continue;
+            };
+            match differing(item, &photo) {
+                Some(name) => {
+                    let why = format!(
+                        "{name:?} of item {:?} is another than in a row before; all rows of an item say the same or nothing",
+                        item.id
+                    );
+                    self.spoiled.insert(item.id.clone());
+                    self.refused.push((photo.name, why));
+                }
+                None => {
+                    item.labels.extend(photo.labels);
+                    item.fields.extend(photo.fields);
+                    item.more.push(photo.path);
+                }
+            }
+        }
+        // An item is stored with all its pictures or not at all: it would replace one that has them.
+        let (whole, spoiled): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| item.form.is_some() || !self.spoiled.contains(&item.id));
+        let why = "another row of this item is refused, and it is not sent without it";
+        self.refused.extend(spoiled.into_iter().map(|item| (item.id, why.to_owned())));
+        self.photos = whole;
+    }
+
     fn of_folder(folder: &Path, listing: Listing) -> Self {
         let photo = |listed: lapel_wardrobe::ListedPhoto| Photo {
             id: String::new(),
             name: listed.name,
             spelled: below(folder, &listed.path),
             path: listed.path,
+            more: Vec::new(),
             form: Some(Form::Name),
             labels: BTreeMap::new(),
             fields: BTreeMap::new(),
@@ -189,8 +250,17 @@ impl Photos {
             photos: listing.photos.into_iter().map(photo).collect(),
             refused: unusable.iter().map(|(path, why)| (below(folder, path), why.to_string())).collect(),
             notes: notes(folder, &rest),
+            spoiled: HashSet::new(),
         }
     }
+}
+
+/// The first label or field that two rows of one item have both, and not alike.
+fn differing(a: &Photo, b: &Photo) -> Option<String> {
+    let labels = b.labels.iter().filter(|(name, label)| a.labels.get(*name).is_some_and(|had| had != *label));
+    let fields = b.fields.iter().filter(|(name, value)| a.fields.get(*name).is_some_and(|had| had != *value));
+    let split = (a.split != b.split).then(|| "split".to_owned());
+    labels.map(|(name, _)| name.clone()).chain(fields.map(|(name, _)| name.clone())).chain(split).next()
 }
 
 /// Gives photos without an id of their own one that no other has: the file's name, or for those that clash the path below
@@ -207,7 +277,7 @@ fn name_items(photos: &mut [Photo]) -> anyhow::Result<Option<String>> {
     if let Some(clashes) = clashes(photos) {
         bail!(
             "nothing was sent, since several photos would become one item: {clashes}; name each photo once, with an \"id\" of \
-             its own"
+             its own, or give --pictures where rows of one \"id\" are pictures of one item"
         );
     }
     let is_other = |photo: &&Photo| photo.form.is_some() && photo.id != Form::Name.id(&photo.name);

@@ -52,6 +52,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         unwanted_ids: options.unwanted.clone(),
         as_before: options.as_before,
         show_fields: options.results.show.clone(),
+        pictures: options.results.picture_mode().into(),
         filter: asked::filter_of(client, options.results.expression.as_deref()).await?,
     };
     let answer = client.feedback.personalise(request).await?.into_inner();

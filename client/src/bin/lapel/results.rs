@@ -53,7 +53,10 @@ pub(crate) struct Look<'a> {
 pub(crate) fn print(ranked: &[Ranked<'_>], look: &Look<'_>) -> anyhow::Result<()> {
     let mut header = vec![""];
     header.extend(look.group_by);
+    // Only where an item's picture that is not its first was nearest: most catalogues have one an item.
+    let has_pictures = ranked.iter().any(|ranked| ranked.result.picture > 0);
     header.extend(["item", "distance", "match"]);
+    header.extend(has_pictures.then_some("picture"));
     header.extend(look.columns.iter().map(String::as_str));
     header.push(if look.explain { "why" } else { "labels" });
     let mut table = output::table(&header);
@@ -71,6 +74,7 @@ pub(crate) fn print(ranked: &[Ranked<'_>], look: &Look<'_>) -> anyhow::Result<()
         row.extend(look.group_by.map(|_| group.clone()));
         row.push(format!("{}{}", if rank.is_empty() { "  " } else { "" }, result.item_id));
         row.extend([format!("{:.4}", result.distance), matches.to_owned()]);
+        row.extend(has_pictures.then(|| result.picture.to_string()));
         row.extend(look.columns.iter().map(|name| cell(result, name)));
         row.push(last);
         table.add_row(row);
@@ -103,7 +107,7 @@ pub(crate) fn summary(weights: &str, plan: Option<&v1::SearchPlan>, generation: 
         let missing = if p.missing > 0 { format!(", {} lack a signature", p.missing) } else { String::new() };
         let rescored =
             if p.rescored > 0 { format!(", {} scored exactly", p.rescored) } else { String::new() };
-        format!("; plan: {kind} of {} items{rescored}{missing}", p.scanned)
+        format!("; plan: {kind} of {}{rescored}{missing}", p.scanned)
     });
     output::say(format!("weights: {weights}{plan}; generation {generation}"))
 }

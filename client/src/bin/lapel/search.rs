@@ -97,6 +97,9 @@ pub(crate) struct Results {
     /// Show fields or labels as columns: `--show price,brand`.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub(crate) show: Vec<String>,
+    /// What of an item with several images is compared: the nearest of them, or their mean. Default: the nearest.
+    #[arg(long, value_name = "WHAT", value_parser = ["nearest", "mean"])]
+    pub(crate) pictures: Option<String>,
     /// Leave an item out; may be repeated.
     #[arg(long = "exclude", value_name = "ID")]
     pub(crate) exclude: Vec<String>,
@@ -115,6 +118,15 @@ impl Results {
 
     pub(crate) fn is_filtered(&self) -> bool {
         self.expression.is_some() || !self.filter.is_empty()
+    }
+
+    /// What of an item with several images is compared.
+    pub(crate) fn picture_mode(&self) -> v1::PictureMode {
+        match self.pictures.as_deref() {
+            Some("mean") => v1::PictureMode::Mean,
+            Some(_) => v1::PictureMode::Nearest,
+            None => v1::PictureMode::Unspecified,
+        }
     }
 
     /// A page always explains.
@@ -212,6 +224,7 @@ impl Options {
             paged: page.is_some() || pages.is_some(),
             facets: facets(&self.counts.facet)?,
             result_facets: facets(&self.counts.result_facet)?,
+            pictures: self.results.picture_mode().into(),
         })
     }
 }

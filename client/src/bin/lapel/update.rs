@@ -70,7 +70,7 @@ async fn all_that_pass(
     let mut upload = Upload::new(client, Purpose::Update, None, ids.len())?;
     let drafts = ids.into_iter().map(|id| {
         let item = v1::UpsertItemsRequest { id, ..item.clone() };
-        Draft { item, image: None }
+        Draft { item, images: Vec::new() }
     });
     let sent = send(&mut upload, drafts).await;
     upload.finish(sent, json)
@@ -129,7 +129,7 @@ async fn from_table(client: &mut Client, file: &Path, clear_empty: bool, json: b
         match row {
             Err(fault) => unsound.push((told(), fault.to_string())),
             Ok(row) => match request(&row, cleared.as_ref()) {
-                Ok(item) => drafts.push(Draft { item, image: None }),
+                Ok(item) => drafts.push(Draft { item, images: Vec::new() }),
                 Err(error) => unsound.push((row.id, format!("{error:#}"))),
             },
         }

@@ -22,22 +22,29 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Refusals that are shown; a report has them all.
 const SHOWN_MAX: usize = 50;
 
-/// An item to send. Its image is read when its turn comes, and again where its stream was cut off.
+/// An item to send. Its images are read when its turn comes, and again where its stream was cut off.
 pub(crate) struct Draft {
-    /// All of it but its image.
+    /// All of it but its images.
     pub(crate) item: v1::UpsertItemsRequest,
-    pub(crate) image: Option<PathBuf>,
+    /// The first one first.
+    pub(crate) images: Vec<PathBuf>,
 }
 
 impl Draft {
     fn message(&self) -> anyhow::Result<v1::UpsertItemsStreamRequest> {
         let mut item = self.item.clone();
-        if let Some(path) = &self.image {
+        let mut images = Vec::with_capacity(self.images.len());
+        for path in &self.images {
             // To read a named pipe would wait for whoever writes to it.
             ensure!(fs_err::metadata(path)?.is_file(), "{} is no regular file", path.display());
-            item.image = fs_err::read(path)?;
+            let image = fs_err::read(path)?;
             // A message without a picture would mean an item without one.
-            ensure!(!item.image.is_empty(), "the file {} is empty", path.display());
+            ensure!(!image.is_empty(), "the file {} is empty", path.display());
+            images.push(image);
+        }
+        let mut images = images.into_iter();
+        if let Some(first) = images.next() {
+            (item.image, item.more_images) = (first, images.collect());
         }
         Ok(v1::UpsertItemsStreamRequest { item: Some(item) })
     }
@@ -322,14 +329,30 @@ mod tests {
     use super::*;
 
     fn draft(id: &str) -> Draft {
-        Draft { item: v1::UpsertItemsRequest { id: id.into(), ..Default::default() }, image: None }
+        Draft { item: v1::UpsertItemsRequest { id: id.into(), ..Default::default() }, images: Vec::new() }
     }
 
     #[test]
     fn what_is_no_regular_file_is_not_read() {
         let folder = tempfile::tempdir().expect("folder");
-        let refused = Draft { image: Some(folder.path().to_owned()), ..draft("a") }.message();
+        let refused = Draft { images: vec![folder.path().to_owned()], ..draft("a") }.message();
         assert!(refused.expect_err("refused").to_string().contains("is no regular file"));
+    }
+
+    #[test]
+    fn the_first_image_is_the_items_and_the_others_follow() {
+        let folder = tempfile::tempdir().expect("folder");
+        let images = ["front", "back", "worn"].map(|name| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, name).expect("written");
+            path
+        });
+        let message = Draft { images: images.to_vec(), ..draft("a") }.message().expect("read");
+        let item = message.item.expect("an item");
+        assert_eq!(
+            (item.image, item.more_images),
+            (b"front".to_vec(), vec![b"back".to_vec(), b"worn".to_vec()])
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ proptest! {
 fn filters_without_conditions_pass_all_or_nothing() {
     let mut index = ItemIndex::default();
     let (labels, fields) = (Labels::new(), Fields::new());
-    index.put(&"a".into(), None, ItemFacts { labels: &labels, fields: &fields });
+    index.put(&"a".into(), None, ItemFacts { labels: &labels, fields: &fields, pictures: 1 });
     let nothing = || Filter::Any(Vec::new());
     for (filter, is_structural, count) in [
         (Filter::default(), true, 1),
@@ -91,7 +91,7 @@ fn filters_without_conditions_pass_all_or_nothing() {
 #[test]
 fn a_value_of_another_kind_is_not_indexed_and_a_field_takes_the_kind_of_its_first_value() {
     let labels = Labels::new();
-    let facts = |fields| ItemFacts { labels: &labels, fields };
+    let facts = |fields| ItemFacts { labels: &labels, fields, pictures: 1 };
     let (whole, word, later) = (
         field("size", FieldValue::Integer(7)),
         field("size", FieldValue::Keyword("7".to_owned())),

@@ -1,4 +1,5 @@
 mod distance;
+mod pictures;
 
 use super::*;
 use crate::{Filter, PlanKind, Precision, SearchTerm, Tuning};
@@ -34,7 +35,7 @@ fn labels(item: u64) -> Labels {
 
 fn facts(labels: &Labels) -> ItemFacts<'_> {
     static NONE: Fields = Fields::new();
-    ItemFacts { labels, fields: &NONE }
+    ItemFacts { labels, fields: &NONE, pictures: 1 }
 }
 
 fn id(item: u64) -> Arc<str> {
@@ -66,7 +67,7 @@ fn put(
 ) -> Vec<Replaced> {
     let (id, after) = (id(item), labels(item));
     let (before, after) = (before.map(facts), Some(facts(&after)));
-    let change = Change { id: &id, before, after, signatures: NewSignatures::Only(given) };
+    let change = Change { id: &id, before, after, signatures: NewSignatures::Only(given), pictures: &[] };
     local.apply(&[change]).expect("memory does not fail")
 }
 
@@ -233,14 +234,16 @@ fn an_abandoned_search_ends_soon() {
 fn changes_tell_what_they_replace_and_leave_clones_alone() {
     let mut local = catalogue(3, |item, h| item != 1 || h != 2);
     let old = local.clone();
+    let all = signatures(1, |_, _| true);
     let (id, labels) = (id(1), labels(1));
     let before = Some(facts(&labels));
     let given = [("color".to_owned(), unit(vec![1.0; DIM])), ("gone".to_owned(), vec![1.0])];
-    let also = Change { id: &id, before, after: before, signatures: NewSignatures::Also(&given) };
-    let goes = Change { id: &id, before, after: None, signatures: NewSignatures::Only(&[]) };
+    let signatures = NewSignatures::Also(&given);
+    let also = Change { id: &id, before, after: before, signatures, pictures: &[] };
+    let goes = Change { after: None, signatures: NewSignatures::Only(&[]), ..also };
     let replaced = local.apply(&[also, goes]).expect("memory does not fail");
     let of = |key: &str| replaced.iter().find(|r| *r.column == *key).expect("there").signatures.clone();
-    let had = |h: usize| Some(signatures(1, |_, _| true)[h].1.clone());
+    let had = |h: usize| Some(all[h].1.clone());
     assert_eq!(of("color"), [had(0), Some(given[0].1.clone())]);
     assert_eq!(of("pattern"), [None, had(1)]);
     assert_eq!(of("shape"), [None, None]);

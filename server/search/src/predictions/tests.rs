@@ -25,7 +25,7 @@ struct Both {
 impl Both {
     fn take(&mut self, step: Step) {
         let (labels, fields) = (Labels::new(), Fields::new());
-        let facts = ItemFacts { labels: &labels, fields: &fields };
+        let facts = ItemFacts { labels: &labels, fields: &fields, pictures: 1 };
         match step {
             Step::Put(item, seen) => {
                 let id = format!("i{item}");

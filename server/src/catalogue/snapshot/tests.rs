@@ -1,3 +1,5 @@
+mod pictures;
+
 use super::*;
 use crate::catalogue::{BLOCK, Precision};
 use crate::store::ItemRecord;
@@ -15,16 +17,30 @@ fn labels(label: u8) -> Labels {
 /// An item whose only field is the number of its label.
 fn record(label: u8) -> ItemRecord {
     let fields = Fields::from([("label".to_owned(), FieldValue::Integer(label.into()))]);
-    ItemRecord { labels: labels(label), fields, image: None, parts_case: None, updated_ms: 0 }
+    ItemRecord {
+        labels: labels(label),
+        fields,
+        image: None,
+        parts_case: None,
+        updated_ms: 0,
+        more_images: Vec::new(),
+    }
 }
 
 fn put(id: &str, label: u8, signatures: Vec<(String, Vec<f32>)>) -> ItemChange {
     let record = record(label);
-    ItemChange::Put { id: id.into(), record, image: None, signatures, replaces: true }
+    ItemChange::Put {
+        id: id.into(),
+        record,
+        images: Vec::new(),
+        signatures,
+        pictures: Vec::new(),
+        replaces: Some(1),
+    }
 }
 
 fn delete(id: &str) -> ItemChange {
-    ItemChange::Delete { id: id.into() }
+    ItemChange::Delete { id: id.into(), pictures: 1 }
 }
 
 fn vector(angle: f32) -> Vec<f32> {
@@ -50,7 +66,7 @@ proptest! {
                 continue;
             }
             if label == 4 {
-                snapshot.compact(3);
+                snapshot.compact((true, true), 3);
                 continue;
             }
             if label == 5 {
@@ -107,7 +123,7 @@ fn compaction_gives_back_what_deleted_items_took() {
         snapshot.apply(&[delete(&format!("{i:05}"))]);
     }
     let before = snapshot.clone();
-    while snapshot.compact(64) == 64 {}
+    while snapshot.compact((true, true), 64) == 64 {}
     assert_eq!((before.items().blocks(), snapshot.items().blocks()), (4, 1));
     assert_eq!(snapshot.signatures().columns()[0].block_count(), 1);
     assert_eq!(snapshot.items().free(), 0);

@@ -14,10 +14,24 @@ fn snapshot(items: &[(&str, &[(&str, FieldValue)])]) -> Snapshot {
     snapshot.activate("mood");
     for (id, fields) in items {
         let labels = Labels::from([("color".to_owned(), "red".to_owned())]);
-        let record = ItemRecord { labels, fields: of(fields), image: None, parts_case: None, updated_ms: 7 };
+        let record = ItemRecord {
+            labels,
+            fields: of(fields),
+            image: None,
+            parts_case: None,
+            updated_ms: 7,
+            more_images: Vec::new(),
+        };
         let signatures = vec![("mood".to_owned(), vec![1.0, 0.0])];
         let id = (*id).to_owned();
-        snapshot.apply(&[ItemChange::Put { id, record, image: None, signatures, replaces: false }]);
+        snapshot.apply(&[ItemChange::Put {
+            id,
+            record,
+            images: Vec::new(),
+            signatures,
+            pictures: Vec::new(),
+            replaces: None,
+        }]);
     }
     snapshot
 }
@@ -41,6 +55,40 @@ fn set(id: &str, field: &str, value: Option<FieldValue>) -> NewItem {
 
 fn upsert(batch: &mut Batch<'_>, item: NewItem) -> Result<Upserted, Error> {
     batch.upsert_one(item, Ok(Embedded::default()), Ok(None))
+}
+
+#[test]
+fn an_item_with_several_pictures_is_stored_with_each_and_found_by_their_mean() {
+    let (snapshot, config) = (snapshot(&[("a", &[])]), Config::default());
+    let mut batch = Batch::new(&snapshot, &config);
+    let head = snapshot.columns()[0].head().clone();
+    let picture = |image: u8, values: Option<[f32; 2]>| EmbeddedPicture {
+        content: ContentId::of(&[image]),
+        computed: vec![(head.clone(), values.map(|values| values.to_vec()))],
+        parts_case: None,
+    };
+    let pictures = vec![picture(1, Some([1.0, 0.0])), picture(2, None), picture(3, Some([0.0, 1.0]))];
+    let more_images = vec![vec![2], vec![3]];
+    let item = NewItem { image: Some(vec![1]), more_images, ..NewItem::new("a".into()) };
+    let embedded = Embedded { pictures, features: Vec::new() };
+    assert!(batch.upsert_one(item, Ok(embedded), Ok(None)).expect("put").replaced);
+    let Some(ItemChange::Put { record, images, signatures, pictures, replaces, .. }) = batch.changes.last()
+    else {
+        panic!("{:?}", batch.changes)
+    };
+    let contents: Vec<ContentId> = record.images().map(|image| image.content).collect();
+    assert_eq!(contents, [[1], [2], [3]].map(|image| ContentId::of(&image)));
+    assert_eq!(*images, [vec![1], vec![2], vec![3]]);
+    assert_eq!(pictures.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 1]);
+    let half = 0.5f32.sqrt();
+    assert!(signatures[0].1.iter().all(|value| (value - half).abs() < 1e-6), "{signatures:?}");
+    assert_eq!((*replaces, batch.pictures("a"), batch.pictures("b")), (Some(0), Some(3), None));
+    // One of them alone has no row beside the item's own.
+    let item = NewItem { image: Some(vec![1]), ..NewItem::new("a".into()) };
+    let embedded = Embedded { pictures: vec![picture(1, Some([1.0, 0.0]))], features: Vec::new() };
+    batch.upsert_one(item, Ok(embedded), Ok(None)).expect("put");
+    let last = batch.changes.last();
+    assert!(matches!(last, Some(ItemChange::Put { pictures, replaces: Some(3), .. }) if pictures.is_empty()));
 }
 
 /// What is wrong, in words, with its field.

@@ -20,8 +20,16 @@ fn shop() -> (Snapshot, Config) {
         image: None,
         parts_case: None,
         updated_ms: 0,
+        more_images: Vec::new(),
     };
-    let put = ItemChange::Put { id: "a".into(), record, image: None, signatures: Vec::new(), replaces: true };
+    let put = ItemChange::Put {
+        id: "a".into(),
+        record,
+        images: Vec::new(),
+        signatures: Vec::new(),
+        pictures: Vec::new(),
+        replaces: Some(1),
+    };
     snapshot.apply(&[put]);
     let mut config = Config::default();
     config.catalog.fields.insert("stock".into(), FieldKind::Boolean);

@@ -16,6 +16,7 @@ fn coded_in_order(ids: impl Iterator<Item = u64>, signature: impl Fn(u64, usize)
         image: None,
         parts_case: None,
         updated_ms: 0,
+        more_images: Vec::new(),
     };
     let change = |i| {
         let signatures = HEADS.iter().enumerate().map(|(h, head)| ((*head).to_owned(), signature(i, h)));
@@ -161,6 +162,7 @@ fn equal_distances_come_in_the_order_of_their_ids_in_every_plan() {
         image: None,
         parts_case: None,
         updated_ms: 0,
+        more_images: Vec::new(),
     };
     let again = |i: u64| {
         let signatures = HEADS.iter().enumerate().map(|(h, head)| ((*head).to_owned(), signature(i, h)));

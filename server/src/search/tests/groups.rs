@@ -1,7 +1,6 @@
 //! Groups against plain loops over everything that passes.
 
 use super::*;
-use crate::store::ContentId;
 
 /// Items of random products, one in `missing` without one; items are labelled a or b by their numbers.
 fn products(rng: &mut ChaCha8Rng, count: u64, different: u32, missing: u32) -> Snapshot {
@@ -17,8 +16,12 @@ fn products(rng: &mut ChaCha8Rng, count: u64, different: u32, missing: u32) -> S
             image: None,
             parts_case: None,
             updated_ms: 0,
+            more_images: Vec::new(),
         };
-        s.apply(&[put(&format!("i{i}"), record, signatures.collect())]);
+        // One in four has a second picture, of which the nearest counts.
+        let second = HEADS.iter().enumerate().map(|(h, head)| ((*head).to_owned(), vector(i * 5 + h as u64)));
+        let more = if rng.random_ratio(1, 4) { vec![second.collect()] } else { Vec::new() };
+        s.apply(&[with_pictures(put(&format!("i{i}"), record, signatures.collect()), more)]);
     }
     s
 }

@@ -1,11 +1,17 @@
 //! Pages beside writes: what was there all along comes exactly once.
 
 use super::*;
-use crate::store::ContentId;
 use std::collections::BTreeSet;
 
 fn record() -> ItemRecord {
-    ItemRecord { labels: Labels::new(), fields: Fields::new(), image: None, parts_case: None, updated_ms: 0 }
+    ItemRecord {
+        labels: Labels::new(),
+        fields: Fields::new(),
+        image: None,
+        parts_case: None,
+        updated_ms: 0,
+        more_images: Vec::new(),
+    }
 }
 
 /// Few different signatures, so that many distances are equal.
@@ -16,6 +22,14 @@ fn signatures(rng: &mut ChaCha8Rng) -> Vec<(String, Vec<f32>)> {
         all.remove(rng.random_range(0..HEADS.len()));
     }
     all
+}
+
+/// An item, one in three with several pictures, of which the nearest counts.
+fn some(rng: &mut ChaCha8Rng, id: &str) -> ItemChange {
+    let first = signatures(rng);
+    let more = if rng.random_ratio(1, 3) { rng.random_range(1..3) } else { 0 };
+    let more = (0..more).map(|_| signatures(rng)).collect();
+    with_pictures(put(id, record(), first), more)
 }
 
 fn paged(spec: &SearchSpec, before: Option<Cursor>) -> SearchSpec {
@@ -35,11 +49,10 @@ fn write(rng: &mut ChaCha8Rng, s: &mut Snapshot, touched: &mut BTreeSet<String>)
         if rng.random_ratio(1, 3) {
             s.apply(&[delete(&id)]);
         } else {
-            let signatures = signatures(rng);
-            s.apply(&[put(&id, record(), signatures)]);
+            s.apply(&[some(rng, &id)]);
         }
     }
-    s.compact(rng.random_range(0..5));
+    s.compact((true, true), rng.random_range(0..5));
 }
 
 proptest! {
@@ -50,8 +63,7 @@ proptest! {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut s = snapshot(0, |_, _| false);
         for i in 0..rng.random_range(1..300) {
-            let signatures = signatures(&mut rng);
-            s.apply(&[put(&format!("i{i:03}"), record(), signatures)]);
+            s.apply(&[some(&mut rng, &format!("i{i:03}"))]);
         }
         let exclude = vec!["i001".to_owned(), "i005".to_owned()];
         let whole = SearchSpec { exclude, distance_max: far, ..spec(Weighting::Own, 300) };

@@ -78,6 +78,7 @@ pub(super) fn wardrobe(rng: &mut ChaCha8Rng, count: usize) -> (Snapshot, Vec<Gar
             image: None,
             parts_case: None,
             updated_ms: 0,
+            more_images: Vec::new(),
         };
         put(&garment.id, record, garment.signatures.clone().into_iter().collect())
     };

@@ -124,6 +124,7 @@ fn a_head_without_weight_suggests_nothing() {
             image: None,
             parts_case: None,
             updated_ms: 0,
+            more_images: Vec::new(),
         };
         snapshot.apply(&[put("stocked", record, vec![(STOCK.to_owned(), vector(1))])]);
         let view = QueryView { labels: Labels::new(), ..random_view(&mut rng) };

@@ -1,4 +1,4 @@
-//! Format 4, today's: items with fields, receipts of deletions by filter.
+//! Format 4, today's: items with fields and with several pictures, receipts of deletions by filter.
 
 use super::three::ProfileRecord;
 use crate::values::{ContentId, Fields, Labels, StoredPartsCase};
@@ -6,20 +6,31 @@ use serde::{Deserialize, Serialize};
 
 /// An item, without its image and signatures.
 ///
-/// The fields come last, behind what a record of format 3 holds: a record of that format is too short for one of this,
-/// so the two are never taken for each other (`three::upgrade`).
+/// Fields and further images come last, behind what a record of format 3 holds: a record of that format is too short for
+/// one of this, so the two are never taken for each other (`three::upgrade`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemRecord {
     /// Labels by attribute.
     pub labels: Labels,
-    /// The stored image; `None` where there is none.
+    /// The stored image, the first of several; `None` where there is none.
     pub image: Option<ContentId>,
-    /// The case of "Extract Parts?" seen in its image.
+    /// The case of "Extract Parts?" seen in that image.
     pub parts_case: Option<StoredPartsCase>,
     /// When it was written, milliseconds since 1970.
     pub updated_ms: u64,
     /// Values by field.
     pub fields: Fields,
+    /// The images behind the first, in their order.
+    pub more_images: Vec<StoredImage>,
+}
+
+/// An image of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredImage {
+    /// The image.
+    pub content: ContentId,
+    /// The case of "Extract Parts?" seen in it.
+    pub parts_case: Option<StoredPartsCase>,
 }
 
 impl ItemRecord {
@@ -27,6 +38,18 @@ impl ItemRecord {
     #[must_use]
     pub fn has_image(&self) -> bool {
         self.image.is_some()
+    }
+
+    /// How many images are stored.
+    #[must_use]
+    pub fn pictures(&self) -> u32 {
+        self.images().count() as u32
+    }
+
+    /// The stored images, in their order.
+    pub fn images(&self) -> impl Iterator<Item = StoredImage> {
+        let first = self.image.map(|content| StoredImage { content, parts_case: self.parts_case });
+        first.into_iter().chain(self.more_images.iter().copied())
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Kept {
     pub outcome: Outcome,
 }
 
-/// To format 4: items have fields. Receipts stay as they are: format 4 adds an outcome behind the others.
+/// To format 4: items have fields and may have several pictures. Receipts stay as they are: format 4 adds an outcome behind the others.
 ///
 /// Items that are of format 4 already are left as they are. So nothing is lost where the format's number is damaged and
 /// a catalogue of format 4 is taken for one of format 3.
@@ -70,7 +70,8 @@ fn with_fields(id: &str, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
         return Ok(sealed.to_vec());
     }
     let two::ItemRecord { labels, image, parts_case, updated_ms } = record;
-    let record = four::ItemRecord { labels, image, parts_case, updated_ms, fields: Fields::new() };
+    let (fields, more_images) = (Fields::new(), Vec::new());
+    let record = four::ItemRecord { labels, image, parts_case, updated_ms, fields, more_images };
     Ok(encode("items", id, &record))
 }
 
@@ -96,9 +97,11 @@ mod tests {
             let new = with_fields("a", &old).expect("of format 3");
             let read: four::ItemRecord = decode("items", "a", &new).expect("of format 4");
             prop_assert_eq!((&read.labels, read.image, read.updated_ms), (&labels, image, updated_ms));
-            prop_assert!(read.fields.is_empty());
+            prop_assert!(read.fields.is_empty() && read.more_images.is_empty());
             let fields: Fields = stock.into_iter().map(|(f, n)| (f, FieldValue::Integer(n))).collect();
-            for record in [four::ItemRecord { fields, ..read.clone() }, read] {
+            let more = four::StoredImage { content: ContentId([7; 16]), parts_case: None };
+            let several = four::ItemRecord { more_images: vec![more; 2], ..read.clone() };
+            for record in [four::ItemRecord { fields, ..read.clone() }, several, read] {
                 let new = encode("items", "a", &record);
                 prop_assert_eq!(with_fields("a", &new).expect("of format 4"), new);
             }

@@ -39,9 +39,17 @@ fn put(id: &str, label: Option<&str>, image: Option<&[u8]>, case: Option<StoredP
         parts_case: case,
         updated_ms: 1_700_000_000_000,
         fields: if image.is_some() { fields() } else { Fields::new() },
+        more_images: Vec::new(),
     };
     let signatures = vec![("style-1".to_owned(), vec![0.0, 1.0, 0.0])];
-    ItemChange::Put { id: id.into(), record, image: image.map(<[u8]>::to_vec), signatures, replaces: true }
+    ItemChange::Put {
+        id: id.into(),
+        record,
+        images: image.into_iter().map(<[u8]>::to_vec).collect(),
+        signatures,
+        pictures: Vec::new(),
+        replaces: Some(1),
+    }
 }
 
 fn head(version: u32, state: StoredState) -> HeadRecord {
@@ -58,7 +66,7 @@ fn head(version: u32, state: StoredState) -> HeadRecord {
     }
 }
 
-/// Three items, two of them with fields of every kind, two versions of a head, a model, two profiles with earlier versions, a receipt of every kind.
+/// Three items, two of them with fields of every kind, one of these with two images, two versions of a head, a model, two profiles with earlier versions, a receipt of every kind.
 pub fn fill(store: &Store) {
     let model = ModelRecord {
         state: StoredState::Active,
@@ -80,11 +88,22 @@ pub fn fill(store: &Store) {
             receipt: Some(receipt("head", Outcome::Head("style".into(), 1))),
         })
         .expect("written");
-    let items = [
+    let mut items = [
         put("bare", None, None, None),
         put("blue", Some("plain"), Some(&[3; 60]), Some(StoredPartsCase::Sleeved)),
         put("red", Some("striped"), Some(&[4; 70]), Some(StoredPartsCase::LowerBody)),
     ];
+    if let ItemChange::Put { record, images, pictures, .. } = &mut items[2] {
+        let more = [6; 80].to_vec();
+        let parts_case = Some(StoredPartsCase::Sleeveless);
+        record.more_images = vec![StoredImage { content: ContentId::of(&more), parts_case }];
+        images.push(more);
+        let of_picture = |at: usize| {
+            let values = (0..3).map(|i| f32::from(u8::from(i == at))).collect();
+            vec![("style-1".to_owned(), values)]
+        };
+        *pictures = vec![of_picture(0), of_picture(2)];
+    }
     let receipts = [
         receipt("upsert", Outcome::Upserted(true)),
         receipt("delete", Outcome::Deleted(vec!["gone".into()])),

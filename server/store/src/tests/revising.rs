@@ -44,9 +44,10 @@ fn only_tables_that_change_are_opened() {
     let bare = ItemChange::Put {
         id: "a".into(),
         record: ItemRecord { image: None, ..record() },
-        image: None,
+        images: Vec::new(),
         signatures: Vec::new(),
-        replaces: false,
+        pictures: Vec::new(),
+        replaces: None,
     };
     let write = |changes: &[ItemChange]| {
         assert!(store.prepare(changes, &heads, &[]).commit(|| true).expect("written"));
@@ -54,7 +55,7 @@ fn only_tables_that_change_are_opened() {
     };
     assert!(write(&[bare, revise("a", stock(1), &[])]).is_empty(), "none has a signature");
     assert_eq!(write(&[revise("a", stock(1), &[]), revise("a", stock(2), &[("h", 1.0)])]), ["h"]);
-    write(&[ItemChange::Delete { id: "a".into() }]);
+    write(&[ItemChange::Delete { id: "a".into(), pictures: 1 }]);
     assert!(of_head(&store, "h").is_empty());
 }
 
@@ -65,5 +66,5 @@ fn what_a_change_does_to_signatures() {
     assert_eq!(revised.signature("h"), Becomes(Some(&[1.0, 0.0])));
     assert_eq!((revised.signature("other"), revised.id()), (Stays, "a"));
     assert_eq!(put("a", 1.0).signature("other"), Becomes(None));
-    assert_eq!(ItemChange::Delete { id: "a".into() }.signature("h"), Becomes(None));
+    assert_eq!(ItemChange::Delete { id: "a".into(), pictures: 1 }.signature("h"), Becomes(None));
 }

@@ -159,7 +159,7 @@ impl Material {
     async fn photos_of_items(&self, client: &mut Client) -> anyhow::Result<Vec<Vec<u8>>> {
         let mut photos = Vec::new();
         for id in self.items.iter().take(PHOTOS_MAX) {
-            match client.image(id).await {
+            match client.image(id, 0).await {
                 Ok(answer) => photos.push(answer.image),
                 Err(status) if status.code() == tonic::Code::NotFound => {}
                 Err(status) => return Err(status.into()),

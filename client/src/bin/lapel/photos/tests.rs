@@ -18,7 +18,7 @@ fn folder(names: &[&str], table: &str) -> TempDir {
 }
 
 fn source(folder: &Path) -> Source {
-    Source { folder: folder.to_owned(), labels: None, split: None, prefix: String::new() }
+    Source { folder: folder.to_owned(), labels: None, split: None, prefix: String::new(), pictures: false }
 }
 
 fn find(folder: &TempDir) -> anyhow::Result<Photos> {
@@ -177,4 +177,20 @@ fn columns_of_fields_become_values_and_a_cell_that_is_none_refuses_its_row() {
     let shop = folder(&["a.jpg"], "image,field:price:money\na.jpg,5\n");
     let refused = format!("{:#}", find(&shop).expect_err("refused"));
     assert!(refused.contains("\"field:price:money\" cannot be read"), "{refused}");
+}
+
+#[test]
+fn rows_of_one_id_are_pictures_of_one_item_where_that_is_asked_for() {
+    let table = "image,id,color,fit\nfront.jpg,coat,red,\nback.jpg,coat,,slim\nworn.jpg,coat,blue,\nskirt.jpg,,red,\n";
+    let shop = folder(&["front.jpg", "back.jpg", "worn.jpg", "skirt.jpg"], table);
+    let refused = find(&shop).expect_err("refused").to_string();
+    assert!(refused.contains("would become one item") && refused.contains("--pictures"), "{refused}");
+    let found = Photos::find(&Source { pictures: true, ..source(shop.path()) }).expect("found");
+    assert_eq!(ids(&found), ["coat", "skirt"]);
+    let coat = &found.photos[0];
+    assert_eq!(coat.path, shop.path().join("front.jpg"));
+    assert_eq!(coat.more, [shop.path().join("back.jpg")]);
+    assert_eq!((coat.labels["color"].as_str(), coat.labels["fit"].as_str()), ("red", "slim"));
+    let [(row, why)] = found.refused.as_slice() else { panic!("{:?}", found.refused) };
+    assert!(row == "worn.jpg" && why.contains("\"color\" of item \"coat\""), "{row}: {why}");
 }

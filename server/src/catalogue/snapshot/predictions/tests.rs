@@ -53,6 +53,7 @@ fn record(label: Option<&str>, lower: bool) -> ItemRecord {
         image: None,
         parts_case: lower.then_some(StoredPartsCase::LowerBody),
         updated_ms: 0,
+        more_images: Vec::new(),
     }
 }
 
@@ -70,9 +71,10 @@ fn take(snapshot: &mut Snapshot, step: Step) {
             snapshot.apply(&[ItemChange::Put {
                 id: id(item),
                 record,
-                image: None,
+                images: Vec::new(),
                 signatures,
-                replaces: true,
+                pictures: Vec::new(),
+                replaces: Some(1),
             }]);
         }
         Step::Sign(item, version, signature, is_backfill) => {
@@ -91,9 +93,9 @@ fn take(snapshot: &mut Snapshot, step: Step) {
             let record = record(Some("wild"), there.record.parts_case.is_some());
             snapshot.apply(&[ItemChange::Revise { id: id(item), record, signatures: Vec::new() }]);
         }
-        Step::Delete(item) => snapshot.apply(&[ItemChange::Delete { id: id(item) }]),
+        Step::Delete(item) => snapshot.apply(&[ItemChange::Delete { id: id(item), pictures: 1 }]),
         Step::Compact => {
-            snapshot.compact(3);
+            snapshot.compact((true, true), 3);
         }
         Step::Promote(version) => {
             snapshot.activate(KEYS[version]);
