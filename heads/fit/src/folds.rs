@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// Parts that examples are divided into; each is predicted by a classifier that saw the others.
 const FOLDS: usize = 5;
 /// Examples that a label needs to be told from others.
-pub(crate) const LABEL_MIN: usize = 2;
+const LABEL_MIN: usize = 2;
 /// Rows between two questions whether anybody still waits.
 const ROWS: usize = 256;
 

@@ -112,7 +112,7 @@ fn descend(problem: &Problem<'_>, at: &mut Vec<f32>) -> Result<(), TeachError> {
         }
         let Some((moved, lower, there)) = next else { break };
         let difference = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
-        let (step, change) = (difference(&moved, at), difference(&there, &gradient));
+        let (step, change) = (difference(&moved, at.as_slice()), difference(&there, &gradient));
         if dot(&step, &change) > 1e-12 {
             history.push_back((step, change));
             if history.len() > HISTORY {
