@@ -149,8 +149,14 @@ fn mislabelled_examples_are_found() {
 #[test]
 fn no_signal_is_told() {
     for inputs in [30, 300] {
-        let worth = taught(&examples(2, 30, inputs, 0.0), 2).worth;
-        assert!(!worth.has_signal && worth.accuracy.low <= worth.majority, "{worth:?}");
+        // An interval of 95 % is missed now and then: of these by the first drawing of few inputs.
+        let signals = (0..6).filter(|seed| {
+            let worth = taught(&drawn((2, 30, inputs), 0.0, *seed), 2).worth;
+            assert_eq!(worth.has_signal, worth.accuracy.low > worth.majority, "{worth:?}");
+            worth.has_signal
+        });
+        let signals = signals.count();
+        assert!(signals <= 1, "{signals} of 6");
     }
 }
 
@@ -195,11 +201,14 @@ fn examples_that_are_all_alike_teach_nothing() {
 
 #[test]
 fn copies_of_an_example_do_not_make_a_head_look_better() {
-    let once = examples(2, 10, 30, 0.0);
-    let vectors = Tensor::cat(&[&once.vectors, &once.vectors, &once.vectors], 0).expect("tensor");
-    let thrice = Examples { vectors, labels: once.labels.repeat(3) };
-    let worth = taught(&thrice, 2).worth;
-    assert!(worth.accuracy.value < 0.8, "copies are never told by one another: {worth:?}");
+    let accuracy = |seed: u64| {
+        let once = drawn((2, 10, 30), 0.0, seed);
+        let vectors = Tensor::cat(&[&once.vectors, &once.vectors, &once.vectors], 0).expect("tensor");
+        let thrice = Examples { vectors, labels: once.labels.repeat(3) };
+        taught(&thrice, 2).worth.accuracy.value
+    };
+    let mean = (0..4).map(accuracy).sum::<f64>() / 4.0;
+    assert!(mean < 0.75, "copies are never told by one another: {mean}");
 }
 
 #[test]
