@@ -21,7 +21,7 @@ pub(crate) fn row_keys(
 ) -> Result<Vec<u64>, TeachError> {
     let mut keys = Vec::with_capacity(data.len() / inputs.max(1));
     for (at, row) in data.chunks_exact(inputs.max(1)).enumerate() {
-        if at % ROWS == 0 && is_abandoned() {
+        if at.is_multiple_of(ROWS) && is_abandoned() {
             return Err(TeachError::Abandoned);
         }
         if row.iter().any(|value| !value.is_finite()) {

@@ -89,7 +89,7 @@ pub fn to_label_next(
 fn pool(candidates: &[Candidate<'_>], size: usize, is_abandoned: &dyn Fn() -> bool) -> Option<Vec<Pooled>> {
     let mut pool = Vec::with_capacity(candidates.len());
     for (place, candidate) in candidates.iter().enumerate() {
-        if place % CANDIDATES == 0 && is_abandoned() {
+        if place.is_multiple_of(CANDIDATES) && is_abandoned() {
             return None;
         }
         pool.push(Pooled { place, doubt: candidate.doubt(), apart: 2.0 });
