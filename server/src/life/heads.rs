@@ -238,7 +238,7 @@ impl Life {
         let alive: Vec<&HeadStatus> = self.heads().filter(|s| s.is_alive()).collect();
         let (same_name, others): (Vec<&HeadStatus>, Vec<_>) =
             alive.iter().copied().partition(|s| s.name == *name);
-        if let (Some(there), false) = (same_name.last(), update) {
+        if let (Some(there), false) = (same_name.last(), *update) {
             return Err(Refusal::NameTaken {
                 name: there.name.clone(),
                 version: there.version,
@@ -250,7 +250,7 @@ impl Life {
         }
         let serving = self.serving()?.fingerprint.as_str();
         // An external head serves with every backbone, so that it meets the heads of all of them.
-        for other in others.iter().filter(|s| !has_network || s.is_on(serving)) {
+        for other in others.iter().filter(|s| !*has_network || s.is_on(serving)) {
             if let Some(taken) = other.attributes().find(|taken| attributes.contains(taken)) {
                 return Err(Refusal::AttributeTaken {
                     attribute: taken.to_owned(),
