@@ -25,6 +25,7 @@ mod search;
 mod stats;
 mod status;
 mod suggest;
+mod teach;
 mod upload;
 
 pub(crate) use framed::Framed;

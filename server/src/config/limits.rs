@@ -58,7 +58,7 @@ pub struct Limits {
     /// Examples of one label that a head is taught from, at least 2; of more, which of them are left out follows from their
     /// ids.
     pub teach_examples_max: usize,
-    /// Most labels that a head is taught to tell apart, at least 2.
+    /// Most labels that a head is taught to tell apart, 2 to 1,000.
     pub teach_labels_max: usize,
     /// Bytes of the vectors of all examples that a head is taught from; one head is taught at a time, and takes a few times
     /// as much memory.
@@ -103,6 +103,8 @@ pub struct Limits {
 
 /// What a message may have beside its image.
 const MESSAGE_MARGIN: usize = 1 << 20;
+/// Labels of an attribute that a bundle may have.
+const HEAD_LABELS_MAX: usize = 1000;
 
 impl Limits {
     /// Bytes of one message.
@@ -148,6 +150,12 @@ impl Limits {
             if value < 2 {
                 faults.push(format!("limits.{limit} is {value}; nothing can be taught by fewer than 2"));
             }
+        }
+        if self.teach_labels_max > HEAD_LABELS_MAX {
+            faults.push(format!(
+                "limits.teach_labels_max is {}; a head tells at most {HEAD_LABELS_MAX} labels",
+                self.teach_labels_max
+            ));
         }
         let message = self.message_bytes_max();
         if self.request_bytes_max.0 < message {
@@ -272,6 +280,8 @@ mod tests {
         let [examples, labels] = refused.as_slice() else { panic!("{refused:?}") };
         assert!(examples.starts_with("limits.teach_examples_max is 1; "), "{examples}");
         assert!(labels.starts_with("limits.teach_labels_max is 0; "), "{labels}");
+        assert_eq!(taught(2, 1000), Vec::<String>::new());
+        assert_eq!(taught(2, 1001), ["limits.teach_labels_max is 1001; a head tells at most 1000 labels"]);
     }
 
     #[test]

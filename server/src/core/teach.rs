@@ -8,10 +8,12 @@ mod compare;
 mod examples;
 mod suggest;
 mod vectors;
+mod worth;
 
-pub(crate) use compare::{ComparedAttribute, Examined, compare};
-pub(crate) use examples::{Example, ExampleOf, Found, LeftOut, Shown, Sought, Source, find};
+pub(crate) use compare::{ComparedAttribute, compare};
+pub(crate) use examples::{Found, LeftOut, Shown, ShownOf, Sought, Source, find};
 pub(crate) use suggest::{Suggested, Wanted, suggest};
+pub(crate) use worth::{Doubted, Examined, Told};
 
 use super::{Core, Registration};
 use crate::catalogue::Column;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
+use examples::ExampleOf;
 use vectors::Seen;
 
 /// What is to be taught, once its examples are found.
@@ -71,10 +74,7 @@ pub(crate) struct TeachOutcome {
     /// The version; `None` where nothing was registered.
     pub(crate) head: Option<HeadStatus>,
     /// What it is worth; `None` of a repeated request.
-    pub(crate) worth: Option<Worth>,
-    /// The labels that it tells, and the examples that taught it.
-    pub(crate) labels: Vec<String>,
-    pub(crate) examples: Vec<ExampleOf>,
+    pub(crate) worth: Option<Examined>,
     /// Why it waits to be promoted although that was not asked for.
     pub(crate) held_because: String,
     pub(crate) left_out: LeftOut,
@@ -125,8 +125,6 @@ impl Core {
                 Ok(Some(TeachOutcome {
                     head: Some(head),
                     worth: None,
-                    labels: Vec::new(),
-                    examples: Vec::new(),
                     held_because: String::new(),
                     left_out: LeftOut::new(),
                 }))
@@ -191,7 +189,7 @@ impl Core {
         }
         progress.send_modify(|now| now.step = TeachStep::Fitting);
         let weights = weights_beside(self.snapshot().columns());
-        let fit = Fit { name: name.clone(), description, weights, labels: labels.clone(), told, vectors, model };
+        let fit = Fit { name: name.clone(), description, weights, labels: labels.clone(), told: told.clone(), vectors, model };
         let (bundle, worth) = self.fit(fit, place).await?;
         tracing::info!(
             head = name,
@@ -210,18 +208,26 @@ impl Core {
             let hold = hold || !held_because.is_empty();
             head = Some(self.register_head(bundle, Registration { update, hold, request }).await?);
         }
-        Ok(TeachOutcome { head, worth: Some(worth), labels, examples, held_because, left_out })
+        let told = |at: usize| {
+            let label = labels.get(usize::from(*told.get(at)?))?.clone();
+            Some(match examples.get(at)? {
+                ExampleOf::Item(item) => Told { item_id: item.id.to_string(), place: 0, label },
+                ExampleOf::Photo { place, image: _ } => Told { item_id: String::new(), place: *place, label },
+            })
+        };
+        let worth = Some(Examined::new(worth, labels.clone(), told));
+        Ok(TeachOutcome { head, worth, held_because, left_out })
     }
 
     /// Fits on the threads of bulk work; dropped, the fit ends soon, and keeps its place until then.
     async fn fit(&self, fit: Fit, place: TeachPlace) -> Result<(Vec<u8>, Worth), Error> {
         let abandoned = CancellationToken::new();
         let _present = abandoned.clone().drop_guard();
-        let fitted = self.engine.in_bulk(move || {
+        let done = self.engine.in_bulk(move || {
             let _held = place;
             fitted(fit, &|| abandoned.is_cancelled())
         });
-        fitted.await?
+        done.await?
     }
 }
 

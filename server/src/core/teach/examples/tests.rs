@@ -105,7 +105,7 @@ fn named_examples_count_once_and_contradict_each_other_otherwise() {
     assert_eq!(ids(&all), numbered(&[(0, "i000"), (0, "photo 0"), (1, "i001")]));
     let shown = vec![photo("x", 1), item("y", "i001"), photo("y", 1), item("x", "i001"), item(" ", "i002")];
     let refused = found(&snapshot, sought(Source::Examples(shown), &[]), &limits).err().expect("refused");
-    let Error::Invalid(violations) = refused else { panic!("{refused}") };
+    let Error::Invalid(violations) = &refused else { panic!("{refused}") };
     let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
     let at = |at: usize| format!("examples.examples[{at}].label");
     assert_eq!(fields, [at(2), at(3), at(4)]);
@@ -128,7 +128,7 @@ fn what_cannot_teach_is_refused_before_anything_is_looked_at() {
         ("nobody's", &snapshot, sought(attribute(), &["a", "z"]), "no example with an image is \"z\""),
         ("no label", &snapshot, sought(attribute(), &["a", " z"]), "a label has 1 to 64"),
         ("no attribute", &snapshot, sought(Source::Attribute("stile".into()), &[]), "did you mean \"style\"?"),
-        ("no field", &snapshot, sought(Source::Field("shoppe".into()), &[]), "did you mean \"shop\"?"),
+        ("no field", &snapshot, sought(Source::Field("shap".into()), &[]), "did you mean \"shop\"?"),
         ("a number", &snapshot, sought(Source::Field("price".into()), &[]), "of the kind integer"),
         ("no name", &long, sought(Source::Field("shop".into()), &[]), "cannot be a label"),
         ("too many", &many, sought(attribute(), &[]), "more than 2 labels"),
