@@ -143,10 +143,9 @@ impl Limits {
                 self.item_pictures_max
             ));
         }
-        for (limit, value) in [
-            ("teach_examples_max", self.teach_examples_max),
-            ("teach_labels_max", self.teach_labels_max),
-        ] {
+        for (limit, value) in
+            [("teach_examples_max", self.teach_examples_max), ("teach_labels_max", self.teach_labels_max)]
+        {
             if value < 2 {
                 faults.push(format!("limits.{limit} is {value}; nothing can be taught by fewer than 2"));
             }

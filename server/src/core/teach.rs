@@ -23,12 +23,12 @@ use crate::model::Model;
 use crate::request::RequestId;
 use crate::store::Outcome;
 use candle_core::{Device, Tensor};
+use examples::ExampleOf;
 use lapel_fit::{Examples, HeadWeights, Lesson, TeachError, Worth};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
-use examples::ExampleOf;
 use vectors::Seen;
 
 /// What is to be taught, once its examples are found.
@@ -189,7 +189,15 @@ impl Core {
         }
         progress.send_modify(|now| now.step = TeachStep::Fitting);
         let weights = weights_beside(self.snapshot().columns());
-        let fit = Fit { name: name.clone(), description, weights, labels: labels.clone(), told: told.clone(), vectors, model };
+        let fit = Fit {
+            name: name.clone(),
+            description,
+            weights,
+            labels: labels.clone(),
+            told: told.clone(),
+            vectors,
+            model,
+        };
         let (bundle, worth) = self.fit(fit, place).await?;
         tracing::info!(
             head = name,
@@ -266,8 +274,7 @@ fn no_vectors() -> Error {
 }
 
 fn too_few(left_out: &LeftOut) -> Error {
-    let reasons: Vec<String> =
-        left_out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let reasons: Vec<String> = left_out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let reasons = if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") };
     let message = format!(
         "there are not two labels with two examples each that can be looked at (left out: {reasons}); give more"
@@ -294,7 +301,8 @@ fn doubt(worth: &Worth) -> String {
 /// The medians of the weights of the network heads that serve: nothing is known yet of how much the taught one should
 /// count, so that it counts as much as a usual one beside it. Where there is none, what a bundle has that says nothing.
 fn weights_beside(columns: &[Column]) -> HeadWeights {
-    let manifests = || columns.iter().map(Column::head).filter(|head| head.has_network()).map(|head| head.manifest());
+    let manifests =
+        || columns.iter().map(Column::head).filter(|head| head.has_network()).map(|head| head.manifest());
     HeadWeights {
         weight: median(manifests().map(|m| m.weight).collect(), 1.0),
         changed_weight: median(manifests().map(|m| m.changed_weight).collect(), 1.0),
@@ -305,7 +313,8 @@ fn weights_beside(columns: &[Column]) -> HeadWeights {
 
 fn median(mut values: Vec<f32>, of_none: f32) -> f32 {
     values.sort_by(f32::total_cmp);
-    let (Some(low), Some(high)) = (values.get(values.len().saturating_sub(1) / 2), values.get(values.len() / 2))
+    let (Some(low), Some(high)) =
+        (values.get(values.len().saturating_sub(1) / 2), values.get(values.len() / 2))
     else {
         return of_none;
     };

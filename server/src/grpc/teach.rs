@@ -6,8 +6,8 @@ use super::{Services, convert, filters, predicted};
 use crate::admission::Admitted;
 use crate::catalogue::{Column, Item, Snapshot};
 use crate::core::teach::{
-    ComparedAttribute, Doubted, Examined, Shown, ShownOf, Sought, Source, Suggested, TeachOutcome, TeachPlace,
-    TeachProgress, TeachStep, Teaching, Told, Wanted, compare, find, suggest,
+    ComparedAttribute, Doubted, Examined, Shown, ShownOf, Sought, Source, Suggested, TeachOutcome,
+    TeachPlace, TeachProgress, TeachStep, Teaching, Told, Wanted, compare, find, suggest,
 };
 use crate::core::{Core, RequestId};
 use crate::engine::EngineError;
@@ -48,10 +48,13 @@ impl Services {
         &self,
         request: Request<v1::TeachRequest>,
     ) -> Result<Answers<v1::TeachResponse>, Error> {
-        let (outgoing, answers) = Outgoing::new(&request);
-        let asked = asked(request.into_inner())?;
+        let (metadata, extensions, message) = request.into_parts();
+        // An answer that is begun must be ended: nothing is refused any more then.
+        let request = Request::from_parts(metadata, extensions, ());
+        let asked = asked(message)?;
         // Its examples may have gone since.
         if let Some(before) = self.core.taught_before(&asked.request).await? {
+            let (outgoing, answers) = Outgoing::new(&request);
             outgoing.send(response(Event::Taught(taught(before)))).await?;
             outgoing.end(Ok(()));
             return Ok(answers);
@@ -60,6 +63,7 @@ impl Services {
         let place = self.core.teach_place()?;
         let teaching = self.teaching(asked).await?;
         self.core.check_examples(teaching.found.examples.len())?;
+        let (outgoing, answers) = Outgoing::new(&request);
         let core = self.core.clone();
         // A stop waits for its end, which comes soon.
         self.core.tasks.spawn(carried(async move {
@@ -75,7 +79,8 @@ impl Services {
 
     /// Finds the examples, in one state of the catalogue.
     async fn teaching(&self, asked: Asked) -> Result<Teaching, Error> {
-        let Asked { name, source, filter, labels, update, hold, insist, dry_run, description, request } = asked;
+        let Asked { name, source, filter, labels, update, hold, insist, dry_run, description, request } =
+            asked;
         let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
         let core = self.core.clone();
         let found = self.core.in_turn(move |is_abandoned| {
@@ -100,7 +105,8 @@ impl Services {
         let found = self.core.in_turn(move |is_abandoned| {
             let mut faults = Faults::default();
             if count > SUGGESTED_MAX {
-                faults.refuse("count", format!("{count} items are asked for; up to {SUGGESTED_MAX} are given"));
+                faults
+                    .refuse("count", format!("{count} items are asked for; up to {SUGGESTED_MAX} are given"));
             }
             let most = core.config.limits.stream_items_max;
             if exclude_ids.len() > most {
@@ -114,14 +120,13 @@ impl Services {
             suggest(&snapshot, column(&snapshot, &status)?, &wanted, is_abandoned)
         });
         let Suggested { items, considered } = found.await??;
-        let example = |(item, first, next): (Arc<Item>, LabelScore, Option<LabelScore>)| {
-            v1::SuggestedExample {
+        let example =
+            |(item, first, next): (Arc<Item>, LabelScore, Option<LabelScore>)| v1::SuggestedExample {
                 item_id: item.id.to_string(),
                 label: first.label,
                 probability: first.probability.into(),
                 other: next.map(|next| next.label).unwrap_or_default(),
-            }
-        };
+            };
         let examples = items.into_iter().map(example).collect();
         Ok(v1::SuggestExamplesResponse { examples, items_considered: considered })
     }

@@ -199,7 +199,9 @@ impl Scope<'_> {
         };
         let passing = items.passing(self.filter);
         for (label, slots) in by_label.iter().filter(|(label, _)| (self.is_wanted)(label)) {
-            self.each(slots.iter(), passing.as_ref(), |item| gathered.take(label, ExampleOf::Item(item.clone())))?;
+            self.each(slots.iter(), passing.as_ref(), |item| {
+                gathered.take(label, ExampleOf::Item(item.clone()))
+            })?;
         }
         Ok(gathered)
     }
@@ -302,7 +304,9 @@ fn chosen(
         faults.refuse(path, format!("{label:?} cannot be a label: {NAME}"));
     }
     if faults.all().is_empty() && labels.len() < 2 {
-        let all = labels.first().map_or_else(|| "there is none with an image".to_owned(), |one| format!("all are {one:?}"));
+        let all = labels
+            .first()
+            .map_or_else(|| "there is none with an image".to_owned(), |one| format!("all are {one:?}"));
         faults.refuse(path, format!("examples of two labels at least are wanted; {all}"));
     }
     faults.end()?;

@@ -52,7 +52,8 @@ impl Core {
             left_out,
         };
         for batch in examples.chunks(BATCH) {
-            let looked = join_all(batch.iter().map(|example| self.vectors_of(example.of.clone(), on.clone()))).await;
+            let looked =
+                join_all(batch.iter().map(|example| self.vectors_of(example.of.clone(), on.clone()))).await;
             let mut from_cache = 0;
             for (example, vectors) in batch.iter().zip(looked) {
                 match vectors? {

@@ -18,7 +18,10 @@ fn catalogue(labels: &[&str]) -> Snapshot {
             parts_case: None,
             updated_ms: 0,
             fields: if has_label {
-                Fields::from([("shop".into(), FieldValue::Keyword(text)), ("price".into(), FieldValue::Integer(3))])
+                Fields::from([
+                    ("shop".into(), FieldValue::Keyword(text)),
+                    ("price".into(), FieldValue::Integer(3)),
+                ])
             } else {
                 Fields::new()
             },
@@ -127,7 +130,12 @@ fn what_cannot_teach_is_refused_before_anything_is_looked_at() {
         ("one twice", &snapshot, sought(attribute(), &["a", "a"]), "is given twice"),
         ("nobody's", &snapshot, sought(attribute(), &["a", "z"]), "no example with an image is \"z\""),
         ("no label", &snapshot, sought(attribute(), &["a", " z"]), "a label has 1 to 64"),
-        ("no attribute", &snapshot, sought(Source::Attribute("stile".into()), &[]), "did you mean \"style\"?"),
+        (
+            "no attribute",
+            &snapshot,
+            sought(Source::Attribute("stile".into()), &[]),
+            "did you mean \"style\"?",
+        ),
         ("no field", &snapshot, sought(Source::Field("shap".into()), &[]), "did you mean \"shop\"?"),
         ("a number", &snapshot, sought(Source::Field("price".into()), &[]), "of the kind integer"),
         ("no name", &long, sought(Source::Field("shop".into()), &[]), "cannot be a label"),
