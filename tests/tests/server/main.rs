@@ -30,6 +30,7 @@ mod security;
 mod shares;
 mod shop;
 mod strangers;
+mod teach;
 mod traces;
 mod transformers;
 mod versions;
