@@ -30,6 +30,7 @@ mod security;
 mod shares;
 mod shop;
 mod strangers;
+mod taught;
 mod teach;
 mod traces;
 mod transformers;
