@@ -188,8 +188,8 @@ impl Engine {
         self.queue(Input::Features(features), on, Priority::Bulk, place).await
     }
 
-    /// Runs work that is no picture's on the threads of bulk work, at the lowest priority. It runs to its end whether or not
-    /// the caller waits for it.
+    /// Runs work on the threads of bulk work, at the lowest priority. It runs to its end whether or not the caller waits for
+    /// it.
     ///
     /// # Errors
     /// [`EngineError::Failed`] when it panics.

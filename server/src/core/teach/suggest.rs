@@ -61,7 +61,7 @@ pub(crate) fn suggest(
     }
     let candidates: Vec<Candidate<'_>> = seen
         .iter()
-        .map(|(_, signature, scores)| Candidate { probabilities: scores, signature: &**signature })
+        .map(|(_, signature, scores)| Candidate { probabilities: scores, signature: signature.as_ref() })
         .collect();
     let first = to_label_next(&candidates, wanted.count, &|| is_abandoned());
     if is_abandoned() {
