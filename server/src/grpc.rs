@@ -4,6 +4,7 @@ mod admin;
 mod asked;
 mod catalog;
 mod convert;
+mod download;
 mod export;
 mod facets;
 mod feedback;

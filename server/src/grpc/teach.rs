@@ -1,9 +1,7 @@
-//! What `HeadService` is asked about teaching: a head is taught, compared with another version, downloaded, and says what to
-//! label next.
+//! What `HeadService` is asked about teaching: a head is taught, compared with another version, and says what to label next.
 
-use super::outgoing::{Answers, Outgoing, PIECE_BYTES, readable};
+use super::outgoing::{Answers, Outgoing, readable};
 use super::{Services, convert, filters, predicted};
-use crate::admission::Admitted;
 use crate::catalogue::{Column, Item, Snapshot};
 use crate::core::teach::{
     ComparedAttribute, Doubted, Examined, Shown, ShownOf, Sought, Source, Suggested, TeachOutcome,
@@ -169,26 +167,6 @@ impl Services {
             | HeadState::Failed(_) => Refusal::NoneOnStandby { name },
         };
         Ok(found.cloned().ok_or_else(none)?)
-    }
-
-    /// Begins to send a version's bundle.
-    pub(super) async fn begin_download(
-        &self,
-        request: Request<v1::DownloadHeadRequest>,
-    ) -> Result<Answers<v1::DownloadHeadResponse>, Error> {
-        let v1::DownloadHeadRequest { name, version } = request.get_ref();
-        let status = self.core.registry.get(name, *version)?;
-        let bundle = self.core.bundle(&status).await?;
-        let gone = || Error::not_found("bundle", format!("{} (version {})", status.name, status.version));
-        let bundle = bundle.ok_or_else(gone)?;
-        let room = Admitted::of(&request)?.answer(bundle.len())?;
-        let (outgoing, answers) = Outgoing::new(&request);
-        let head = convert::head(&status);
-        tokio::spawn(async move {
-            let sent = send_bundle(head, bundle, &outgoing).await;
-            outgoing.end(sent);
-        });
-        Ok(answers.holding(room))
     }
 }
 
@@ -384,19 +362,4 @@ fn column<'a>(snapshot: &'a Snapshot, status: &HeadStatus) -> Result<&'a Column,
         let message = format!("version {version} of {name:?} is {state}, and has no signatures");
         Error::Precondition { reason: "NO_SIGNATURES", message }
     })
-}
-
-/// Sends a bundle in pieces, the first with the head. No byte of it is in memory twice while it waits to be read.
-async fn send_bundle(
-    head: v1::Head,
-    bundle: Vec<u8>,
-    outgoing: &Outgoing<v1::DownloadHeadResponse>,
-) -> Result<(), Error> {
-    let mut told = Some(head);
-    let pieces: Vec<Vec<u8>> = bundle.chunks(PIECE_BYTES).map(<[u8]>::to_vec).collect();
-    drop(bundle);
-    for chunk in pieces {
-        outgoing.send(v1::DownloadHeadResponse { head: told.take(), chunk }).await?;
-    }
-    Ok(())
 }
