@@ -173,11 +173,7 @@ impl Engine {
             Priority::Bulk => {
                 // The pool has as many threads as there may be decoders.
                 let decoding = decoding(None, acquire(&self.bulk_pixels, wanted).await?);
-                let (send, decoded) = oneshot::channel();
-                let run = move || drop(send.send(catch_unwind(AssertUnwindSafe(|| decoding.run()))));
-                self.bulk_pool.spawn(run);
-                let decoded = decoded.await.map_err(|_| EngineError::Stopped)?;
-                decoded.map_err(|_| EngineError::Failed("decoding panicked".into()))??
+                self.in_bulk(move || decoding.run()).await??
             }
         };
         Ok(timed(Stage::Model, self.queue(Input::Canvas(canvas), on, priority, place)).await?)
@@ -190,6 +186,21 @@ impl Engine {
     pub async fn embed_features(&self, features: Features, on: Computing) -> Result<Embedding, EngineError> {
         let place = self.place(Priority::Bulk).await?;
         self.queue(Input::Features(features), on, Priority::Bulk, place).await
+    }
+
+    /// Runs work on the threads of bulk work, at the lowest priority. It runs to its end whether or not the caller waits for
+    /// it.
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`] when it panics.
+    pub async fn in_bulk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let (send, done) = oneshot::channel();
+        self.bulk_pool.spawn(move || drop(send.send(catch_unwind(AssertUnwindSafe(work)))));
+        let done = done.await.map_err(|_| EngineError::Stopped)?;
+        done.map_err(|_| EngineError::Failed("bulk work panicked".into()))
     }
 
     async fn place(&self, priority: Priority) -> Result<Place, EngineError> {

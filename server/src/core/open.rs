@@ -67,6 +67,7 @@ impl Core {
             snapshot: ArcSwap::from_pointee(loaded.snapshot),
             writer: Mutex::new(()),
             predictor: Arc::default(),
+            teaching: Arc::default(),
             waiting: Default::default(),
             backfills: Default::default(),
             changed: watch::Sender::new(()),
