@@ -168,7 +168,7 @@ mod tests {
         }
 
         fn input_side(&self) -> usize {
-            16
+            64
         }
 
         fn layout(&self) -> FeatureLayout {
