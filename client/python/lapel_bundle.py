@@ -1,4 +1,4 @@
-"""Writes bundles of heads, the files that `lapel heads register` takes; docs/bundle.md has the format. Needs numpy alone."""
+"""Writes bundles of heads, the files that `lapel heads register` takes; docs/bundle.md has their format."""
 
 import hashlib
 import json
@@ -28,10 +28,10 @@ def write_probabilities_head(
 ) -> str:
     """A head that gives softmax((weight @ features + bias) / temperature) as the probabilities of `labels`.
 
-    `weight` is [labels, numbers] and `bias` [labels], on the vectors `inputs` of the backbone with the fingerprint `backbone`,
-    one vector after the other. `prototypes`: for each label the mean of the square roots of the probabilities of its
-    examples, [labels, labels], and the number of examples behind each. The head and its one attribute are both called
-    `name`. Gives the file's SHA-256.
+    `weight` is [labels, numbers] and `bias` [labels], on the vectors `inputs` of the backbone with the fingerprint
+    `backbone`, one vector after the other. `prototypes`: for each label the mean of the square roots of its examples'
+    probabilities, [labels, labels], and the number of examples behind each. The head and its one attribute are both
+    called `name`. Gives the file's SHA-256.
     """
     count = len(labels)
     weight, bias = np.asarray(weight, "<f4"), np.asarray(bias, "<f4")
@@ -50,14 +50,14 @@ def write_probabilities_head(
 def write_external_head(
     path: str | Path, *, name: str, dim: int, attributes: Mapping[str, Sequence[str]], description: str = ""
 ) -> str:
-    """A head whose signatures, of `dim` numbers, come with the items. `attributes`: names with labels. Gives the SHA-256."""
+    """A head whose signatures, of `dim` numbers, come with the items; `attributes`: labels by name. Gives the SHA-256."""
     told = [{"name": attribute, "labels": list(labels)} for attribute, labels in attributes.items()]
     manifest = {"format": 1, "name": name, "kind": "external", "dim": dim}
     return write_bundle(path, {**manifest, "attributes": told, "description": description}, {})
 
 
 def write_bundle(path: str | Path, manifest: Mapping[str, Any], tensors: Mapping[str, ArrayLike]) -> str:
-    """A bundle of any manifest and tensors, which are written as float32 unless they are float16. Gives the file's SHA-256."""
+    """A bundle of any manifest and tensors, as float32 unless they are float16. Gives the file's SHA-256."""
     text = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
     digest, header, data = hashlib.sha256(text.encode()), {}, b""
     for name, tensor in sorted(tensors.items()):
