@@ -50,7 +50,7 @@ def write_probabilities_head(
 def write_external_head(
     path: str | Path, *, name: str, dim: int, attributes: Mapping[str, Sequence[str]], description: str = ""
 ) -> str:
-    """A head whose signatures, of `dim` numbers, come with the items; `attributes`: labels by name. Gives the SHA-256."""
+    """A head whose `dim` numbers come with the items. `attributes`: labels by name. Gives the SHA-256."""
     told = [{"name": attribute, "labels": list(labels)} for attribute, labels in attributes.items()]
     manifest = {"format": 1, "name": name, "kind": "external", "dim": dim}
     return write_bundle(path, {**manifest, "attributes": told, "description": description}, {})

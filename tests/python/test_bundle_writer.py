@@ -1,4 +1,4 @@
-"""client/python/lapel_bundle.py: heads trained outside of Rust serve like any other, and compute what NumPy computes."""
+"""client/python/lapel_bundle.py: heads trained with NumPy serve like any other, and compute what NumPy computes."""
 
 import csv
 import re
