@@ -14,7 +14,7 @@ test:
 
 # Test the built server by a Python client with default options, made from proto/ (about a minute); ARGS go to pytest.
 python *ARGS:
-    cargo build --release --bin lapel-server
+    cargo build --release --bin lapel-server --bin lapel-train
     tests/python/run {{ARGS}}
 
 # Everything the gate runs.

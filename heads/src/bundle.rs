@@ -1,4 +1,5 @@
-//! One file that holds a head: safetensors, with the manifest and a content hash in its metadata.
+//! One file that holds a head: safetensors, with the manifest and a content hash in its metadata; docs/bundle.md has the
+//! format for those who write bundles without this code.
 //!
 //! | metadata key | value |
 //! |---|---|
@@ -29,7 +30,7 @@ pub enum BundleError {
         reason: String,
     },
     /// A metadata entry is missing.
-    #[error("the bundle's metadata lacks {key}; write bundles with lapel-train")]
+    #[error("the bundle's metadata lacks {key}; docs/bundle.md has the format")]
     NoMetadata {
         /// The key.
         key: &'static str,

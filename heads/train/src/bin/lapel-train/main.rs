@@ -8,6 +8,7 @@ mod data;
 mod evaluate;
 mod export;
 mod external;
+mod features;
 mod mask;
 mod measure;
 mod picks;
@@ -61,6 +62,8 @@ enum Verb {
     Key(sign::KeyOptions),
     /// Sign bundles and backbones for servers that take signed ones only (`access.bundle_key`).
     Sign(sign::Options),
+    /// Write what a backbone gives for a folder of photos, the numbers that heads on it are trained on, as a .npy file.
+    Features(features::Options),
     /// Write the bundle of an external head, whose signatures are computed elsewhere and come with the items.
     External(external::Options),
 }
@@ -79,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Evaluate(options) => evaluate::run(&options),
         Verb::Picks(options) => picks::run(&options),
         Verb::External(options) => external::run(&options),
+        Verb::Features(options) => features::run(&options),
         Verb::Key(options) => sign::key(&options),
         Verb::Sign(options) => sign::run(&options),
     }
