@@ -136,8 +136,8 @@ impl Services {
     ) -> Result<v1::CompareHeadsResponse, Error> {
         let v1::CompareHeadsRequest { name, version, other_version, filter } = request;
         let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
-        let status = self.version(&name, version, HeadState::Standby)?;
-        let other = self.version(&name, other_version, HeadState::Active)?;
+        let status = self.version(&name, version, &HeadState::Standby)?;
+        let other = self.version(&name, other_version, &HeadState::Active)?;
         let core = self.core.clone();
         let found = self.core.in_turn(move |is_abandoned| {
             let mut faults = Faults::default();
@@ -151,12 +151,12 @@ impl Services {
     }
 
     /// A version of a head; 0: the newest in a state.
-    fn version(&self, name: &str, version: u32, state: HeadState) -> Result<HeadStatus, Error> {
+    fn version(&self, name: &str, version: u32, state: &HeadState) -> Result<HeadStatus, Error> {
         if version > 0 {
             return self.core.registry.get(name, version);
         }
         let life = self.core.registry.life();
-        let found = life.versions(name)?.into_iter().rfind(|status| status.state == state);
+        let found = life.versions(name)?.into_iter().rfind(|status| status.state == *state);
         let name = name.to_owned();
         let none = || match state {
             HeadState::Active => Refusal::NoHeadInService { name },

@@ -34,7 +34,7 @@ pub(crate) fn labels(worth: &v1::HeadWorth) -> Table {
     for label in &worth.labels {
         let mut others: Vec<(&String, u64)> = label.told.iter().map(|(told, count)| (told, *count)).collect();
         others.retain(|(told, count)| **told != label.label && *count > 0);
-        others.sort_by(|a, b| b.1.cmp(&a.1));
+        others.sort_by_key(|other| std::cmp::Reverse(other.1));
         let others: Vec<String> = others.iter().map(|(told, count)| format!("{told} {count}")).collect();
         table.add_row([
             label.label.clone(),

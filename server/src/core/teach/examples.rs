@@ -200,7 +200,7 @@ impl Scope<'_> {
         let passing = items.passing(self.filter);
         for (label, slots) in by_label.iter().filter(|(label, _)| (self.is_wanted)(label)) {
             self.each(slots.iter(), passing.as_ref(), |item| {
-                gathered.take(label, ExampleOf::Item(item.clone()))
+                gathered.take(label, ExampleOf::Item(item.clone()));
             })?;
         }
         Ok(gathered)

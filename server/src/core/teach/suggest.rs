@@ -6,7 +6,6 @@ use crate::error::Error;
 use lapel_fit::{Candidate, to_label_next};
 use lapel_heads::{Attribute, LabelScore};
 use lapel_search::{Filter, IsAbandoned, LabelSlots, SignatureColumn};
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -49,7 +48,7 @@ pub(crate) fn suggest(
         Error::Precondition { reason: "NO_SIGNATURES", message }
     })?;
     let slots = candidates(snapshot, signatures, (attribute, wanted), is_abandoned)?;
-    let mut seen: Vec<(&Arc<Item>, Cow<'_, [f32]>, Vec<f32>)> = Vec::with_capacity(slots.len());
+    let mut seen = Vec::with_capacity(slots.len());
     for (at, slot) in slots.into_iter().enumerate() {
         if at.is_multiple_of(ASKED_EVERY) && is_abandoned() {
             return Err(Error::Left);
@@ -57,7 +56,8 @@ pub(crate) fn suggest(
         let item = snapshot.items().get(slot);
         let (Some(item), Some(signature)) = (item, signatures.get(slot)) else { continue };
         let Some(scores) = head.classify(attribute, &signature) else { continue };
-        seen.push((item, signature, scores.iter().map(|score| score.probability).collect()));
+        let probabilities: Vec<f32> = scores.iter().map(|score| score.probability).collect();
+        seen.push((item, signature, probabilities));
     }
     let candidates: Vec<Candidate<'_>> = seen
         .iter()
