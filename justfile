@@ -71,6 +71,11 @@ evaluate WARDROBE:
 picks WARDROBE:
     cargo run --release --bin lapel-train -- picks --wardrobe {{WARDROBE}} --out target/picks.json
 
+# What heads are worth that a server teaches, beside lapel-train's on the same examples, and what its suggestions save; ARGS:
+# --set-aside teaches from photos alone that the backbone was not tuned on.
+taught WARDROBE *ARGS:
+    cargo run --release --bin lapel-train -- taught --wardrobe {{WARDROBE}} --out target/taught.json {{ARGS}}
+
 # How fast photos become signatures, stage by stage (2 minutes).
 bench-embed *ARGS:
     cargo run --release --bin lapel-train -- bench-embed {{ARGS}}

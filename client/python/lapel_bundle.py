@@ -37,6 +37,10 @@ def write_probabilities_head(
     weight, bias = np.asarray(weight, "<f4"), np.asarray(bias, "<f4")
     if weight.ndim != 2 or len(weight) != count or bias.shape != (count,):
         raise ValueError(f"weight {weight.shape} and bias {bias.shape} do not fit {count} labels")
+    if not 0 < float(temperature) < float("inf"):
+        raise ValueError(f"temperature {temperature} is not a positive number")
+    if prototypes is not None and (np.shape(prototypes[0]) != (count, count) or len(prototypes[1]) != count):
+        raise ValueError(f"prototypes do not fit {count} labels")
     manifest = {"format": 1, "name": name, "kind": "network", "backbone": backbone, "inputs": list(inputs)}
     manifest |= {"signature": "probabilities", "dim": count, "scale": 1.0 / float(temperature)}
     manifest |= {"attributes": [{"name": name, "labels": list(labels)}], "description": description}

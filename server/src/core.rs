@@ -93,6 +93,8 @@ pub struct Core {
     predictor: Arc<Mutex<()>>,
     /// Held while a head is taught: one at a time.
     teaching: Arc<Mutex<()>>,
+    /// Held while a bundle is read that is to be sent.
+    pub(crate) reading_bundle: Mutex<()>,
     /// Writes that wait for a commit.
     waiting: StdMutex<Vec<write::Waiting>>,
     /// Backfills that run.

@@ -11,13 +11,16 @@ use crate::thresholds::thresholds;
 use crate::worth::Worth;
 use candle_core::Tensor;
 use lapel_heads::{Attribute, Bundle, FeatureLayout, Region, SignatureSum, store_prototypes};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// Decays that are tried beside the usual ones: a few examples of thousands of inputs need more than photos by the thousand.
 const DECAYS_OF_FEW: [f64; 3] = [3e-4, 1e-3, 3e-3];
 /// Rows are fitted in coordinates of their own where there are so many times more inputs: below that, finding the
 /// coordinates costs what they save.
 const ROTATED: usize = 2;
+/// Multiplications of one look at all examples beyond which decays are compared on one fold alone.
+const COMPARED_MAX: usize = 1 << 27;
 
 /// What a head is taught from.
 pub struct Examples {
@@ -65,10 +68,8 @@ pub fn teach(lesson: &Lesson<'_>, is_abandoned: &dyn Fn() -> bool) -> Result<Tau
     let count = lesson.labels.len();
     check(lesson)?;
     let fold_count = fold_count(labels, count)?;
-    let fold = {
-        let keys = row_keys(&vectors.flatten_all()?.to_vec1::<f32>()?, vectors.dim(1)?, is_abandoned)?;
-        folds(labels, &keys, fold_count)
-    };
+    let keys = row_keys(&vectors.flatten_all()?.to_vec1::<f32>()?, vectors.dim(1)?, is_abandoned)?;
+    let fold = folds(labels, &keys, fold_count);
     let scaling = Scaling::of(vectors)?;
     let inputs = Inputs::new(scaling.apply(vectors)?, is_abandoned)?;
     let problem = Problem { inputs: &inputs.fitted, labels, count, is_abandoned };
@@ -95,7 +96,12 @@ pub fn teach(lesson: &Lesson<'_>, is_abandoned: &dyn Fn() -> bool) -> Result<Tau
     let mut sums = vec![SignatureSum::new(count); count];
     add_signatures(&mut sums, &bundle.manifest, (&examined.probabilities, &known), &|_| true);
     store_prototypes(&mut bundle, &HashMap::from([(attribute.name, sums)]));
-    Ok(Taught { bundle, worth: Worth::of(labels, &examined.probabilities, count) })
+    // A copy is no further evidence.
+    let mut met = HashSet::new();
+    let once = examined.apart.into_iter().zip(keys.iter().zip(labels));
+    let once: Vec<Vec<f32>> =
+        once.map(|(row, of)| if met.insert(of) { row } else { Vec::new() }).collect();
+    Ok(Taught { bundle, worth: Worth::of(labels, &once, count) })
 }
 
 /// Shapes that do not fit together are a mistake of the caller.
@@ -159,6 +165,15 @@ struct Examined {
     temperature: f32,
     /// Of each example, by the classifier that did not see it.
     probabilities: Vec<Vec<f32>>,
+    /// The same, calibrated by the other folds, so that nothing of it was learnt from the example.
+    apart: Vec<Vec<f32>>,
+}
+
+/// Held-out logits by one decay.
+struct HeldOut {
+    decay: f64,
+    temperature: f32,
+    logits: Vec<Vec<f32>>,
 }
 
 impl Problem<'_> {
@@ -169,36 +184,71 @@ impl Problem<'_> {
         fit(&rows, self.count, decay, self.is_abandoned)
     }
 
-    /// The decay whose held-out predictions, once calibrated, have the least cross entropy, with those predictions.
+    /// The held-out predictions by the decay that is best for them.
     fn examined(&self, fold: &[usize], fold_count: usize) -> Result<Examined, TeachError> {
-        let decays: Vec<f64> = DECAYS.into_iter().chain(DECAYS_OF_FEW).collect();
-        let held_out = self.held_out(fold, fold_count, &decays)?;
-        let known: Vec<Option<u16>> = self.labels.iter().copied().map(Some).collect();
-        let mut best: Option<(f64, Examined)> = None;
-        for (decay, logits) in decays.into_iter().zip(held_out) {
+        let mut decays: Vec<f64> = DECAYS.into_iter().chain(DECAYS_OF_FEW).collect();
+        let (rows, inputs) = self.inputs.dims2()?;
+        if rows.saturating_mul(inputs).saturating_mul(self.count) > COMPARED_MAX {
+            // So many examples tell the decays apart in one fold, and each fold takes minutes.
+            decays = vec![self.best(fold, 0..1, &decays)?.decay];
+        }
+        let HeldOut { decay, temperature, logits } = self.best(fold, 0..fold_count, &decays)?;
+        let probabilities = logits.iter().map(|row| probabilities(row, temperature)).collect();
+        let apart = self.apart(&logits, fold, fold_count);
+        if (self.is_abandoned)() {
+            return Err(TeachError::Abandoned);
+        }
+        Ok(Examined { decay, temperature, probabilities, apart })
+    }
+
+    /// The decay whose held-out predictions in some folds, once calibrated, have the least cross entropy, with those.
+    fn best(&self, fold: &[usize], folds: Range<usize>, decays: &[f64]) -> Result<HeldOut, TeachError> {
+        let held_out = self.held_out(fold, folds.clone(), decays)?;
+        let known = self.known(fold, |number| folds.contains(&number));
+        let mut best: Option<(f64, HeldOut)> = None;
+        for (decay, logits) in decays.iter().copied().zip(held_out) {
             let temperature = temperature(&logits, &known, self.is_abandoned);
             if (self.is_abandoned)() {
                 return Err(TeachError::Abandoned);
             }
             let entropy = cross_entropy(&logits, &known, temperature);
             if best.as_ref().is_none_or(|(least, _)| entropy < *least) {
-                let probabilities = logits.iter().map(|row| probabilities(row, temperature)).collect();
-                best = Some((entropy, Examined { decay, temperature, probabilities }));
+                best = Some((entropy, HeldOut { decay, temperature, logits }));
             }
         }
-        best.map(|(_, examined)| examined).ok_or(TeachError::TooFew)
+        best.map(|(_, held_out)| held_out).ok_or(TeachError::TooFew)
+    }
+
+    /// Labels of the examples in the folds that are wanted.
+    fn known(&self, fold: &[usize], is_wanted: impl Fn(usize) -> bool) -> Vec<Option<u16>> {
+        self.labels.iter().zip(fold).map(|(label, number)| is_wanted(*number).then_some(*label)).collect()
+    }
+
+    /// Held-out probabilities of each fold by the temperature of the others.
+    fn apart(&self, logits: &[Vec<f32>], fold: &[usize], fold_count: usize) -> Vec<Vec<f32>> {
+        let mut found = vec![Vec::new(); logits.len()];
+        for number in 0..fold_count {
+            let others = self.known(fold, |of| of != number);
+            let temperature = temperature(logits, &others, self.is_abandoned);
+            for ((row, of), found) in logits.iter().zip(fold).zip(&mut found) {
+                if *of == number {
+                    *found = probabilities(row, temperature);
+                }
+            }
+        }
+        found
     }
 
     /// By decay: the logits of each example, by the classifier that was fitted to the other folds.
     fn held_out(
         &self,
         fold: &[usize],
-        fold_count: usize,
+        folds: Range<usize>,
         decays: &[f64],
     ) -> Result<Vec<Vec<Vec<f32>>>, TeachError> {
         // Where all examples lie in one fold, nothing can be learnt for it, and all labels are alike.
         let mut held_out = vec![vec![vec![0.0; self.count]; self.labels.len()]; decays.len()];
-        for number in 0..fold_count {
+        for number in folds {
             let (told, learnt): (Vec<usize>, Vec<usize>) =
                 (0..self.labels.len()).partition(|at| fold.get(*at) == Some(&number));
             if told.is_empty() || learnt.is_empty() {

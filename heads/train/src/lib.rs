@@ -30,6 +30,7 @@ pub mod report;
 mod saliency;
 mod sgd;
 pub mod systems;
+pub mod taught;
 mod triplets;
 mod vocabulary;
 mod whole_file;

@@ -63,6 +63,8 @@ pub struct Limits {
     /// Bytes of the vectors of all examples that a head is taught from; one head is taught at a time, and takes a few times
     /// as much memory.
     pub teach_bytes_max: ByteSize,
+    /// Longest that the fit of a head may take, seconds.
+    pub teach_seconds_max: u64,
     /// Most profiles, of all subjects together.
     pub profiles_max: usize,
     /// Earlier versions of a profile kept for undo.
@@ -211,6 +213,7 @@ impl Default for Limits {
             teach_examples_max: 2000,
             teach_labels_max: 100,
             teach_bytes_max: ByteSize(256 << 20),
+            teach_seconds_max: 300,
             profiles_max: 1_000_000,
             profile_undo_max: 20,
             connections_max: 1024,

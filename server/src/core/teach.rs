@@ -18,7 +18,7 @@ pub(crate) use worth::{Doubted, Examined, Told};
 use super::{Core, Registration};
 use crate::catalogue::Column;
 use crate::error::Error;
-use crate::life::{Claim, HeadStatus};
+use crate::life::{Claim, HeadState, HeadStatus};
 use crate::model::Model;
 use crate::request::RequestId;
 use crate::store::Outcome;
@@ -26,7 +26,7 @@ use candle_core::{Device, Tensor};
 use examples::ExampleOf;
 use lapel_fit::{Examples, HeadWeights, Lesson, TeachError, Worth};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 use vectors::Seen;
@@ -198,7 +198,7 @@ impl Core {
             vectors,
             model,
         };
-        let (bundle, worth) = self.fit(fit, place).await?;
+        let (bundle, worth) = self.fit(fit, place.clone()).await?;
         tracing::info!(
             head = name,
             labels = labels.len(),
@@ -209,13 +209,19 @@ impl Core {
             fitted_s = (started.elapsed() - looked).as_secs_f64(),
             "a head was taught"
         );
-        let held_because = if hold || insist || dry_run { String::new() } else { doubt(&worth) };
+        let mut held_because = if hold || insist || dry_run { String::new() } else { doubt(&worth) };
         let mut head = None;
         if !dry_run {
             progress.send_modify(|now| now.step = TeachStep::Registering);
             let hold = hold || !held_because.is_empty();
-            head = Some(self.register_head(bundle, Registration { update, hold, request }).await?);
+            let status = self.register_head(bundle, Registration { update, hold, request }).await?;
+            if status.state == HeadState::Active {
+                // The same bundle serves already, whatever its examples show.
+                held_because.clear();
+            }
+            head = Some(status);
         }
+        drop(place);
         let told = |at: usize| {
             let label = labels.get(usize::from(*told.get(at)?))?.clone();
             Some(match examples.get(at)? {
@@ -227,15 +233,21 @@ impl Core {
         Ok(TeachOutcome { head, worth, held_because, left_out })
     }
 
-    /// Fits on the threads of bulk work; dropped, the fit ends soon, and keeps its place until then.
+    /// Fits behind all other work; dropped, the fit ends soon, and keeps its place until then.
     async fn fit(&self, fit: Fit, place: TeachPlace) -> Result<(Vec<u8>, Worth), Error> {
         let abandoned = CancellationToken::new();
         let _present = abandoned.clone().drop_guard();
-        let done = self.engine.in_bulk(move || {
+        let most = Duration::from_secs(self.config.limits.teach_seconds_max);
+        let until = Instant::now() + most;
+        let done = self.engine.fit(move || {
             let _held = place;
-            fitted(fit, &|| abandoned.is_cancelled())
+            fitted(fit, &|| abandoned.is_cancelled() || Instant::now() >= until)
         });
-        done.await?
+        match done.await? {
+            // Whoever reads this still waits: it was the time.
+            Err(Error::Left) => Err(too_long(most)),
+            done => done,
+        }
     }
 }
 
@@ -273,6 +285,14 @@ fn no_vectors() -> Error {
     Error::Precondition { reason: "CANNOT_TEACH", message: message.into() }
 }
 
+fn too_long(most: Duration) -> Error {
+    let message = format!(
+        "the fit took more than {} s (limits.teach_seconds_max); give fewer labels or examples, or a filter",
+        most.as_secs()
+    );
+    Error::Precondition { reason: "TEACHING_TOO_LONG", message }
+}
+
 fn too_few(left_out: &LeftOut) -> Error {
     let reasons: Vec<String> = left_out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let reasons = if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") };
@@ -290,7 +310,7 @@ fn doubt(worth: &Worth) -> String {
     let percent = |share: f64| 100.0 * share;
     format!(
         "it tells {:.0} % of its examples right ({:.0} to {:.0} %), and whoever always guesses the most frequent label {:.0} %: \
-         they do not show that it tells anything. Give more examples, or insist",
+         they do not show that it tells anything. Give more examples, or promote it",
         percent(worth.accuracy.value),
         percent(worth.accuracy.low),
         percent(worth.accuracy.high),

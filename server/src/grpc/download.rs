@@ -15,10 +15,13 @@ impl Services {
     ) -> Result<Answers<v1::DownloadHeadResponse>, Error> {
         let v1::DownloadHeadRequest { name, version } = request.get_ref();
         let status = self.core.registry.get(name, *version)?;
+        // One at a time is in memory that nobody is known to have room for.
+        let reading = self.core.reading_bundle.lock().await;
         let bundle = self.core.bundle(&status).await?;
         let gone = || Error::not_found("bundle", format!("{} (version {})", status.name, status.version));
         let bundle = bundle.ok_or_else(gone)?;
         let room = Admitted::of(&request)?.answer(bundle.len())?;
+        drop(reading);
         let (outgoing, answers) = Outgoing::new(&request);
         let head = convert::head(&status);
         tokio::spawn(async move {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::Request;
 
-/// Bytes of a description that a caller gives: a bundle's has room for what the fit adds.
+/// Bytes of a description that a caller gives: fewer than a bundle's, as the protocol has it.
 const DESCRIPTION_BYTES_MAX: usize = 900;
 /// Items that are suggested at a time, and as many as are where it is left open.
 const SUGGESTED_MAX: u32 = 200;
@@ -271,7 +271,17 @@ async fn teach(
             changed = changes.changed() => {
                 changed.map_err(|e| Error::Internal(e.to_string()))?;
                 let now = *changes.borrow_and_update();
-                outgoing.send(response(Event::Progress(progress_of(now)))).await?;
+                let mut sent = std::pin::pin!(outgoing.send(response(Event::Progress(progress_of(now)))));
+                // Whoever reads slowly does not keep the place for teaching from others.
+                tokio::select! {
+                    biased;
+                    sent = &mut sent => sent?,
+                    outcome = &mut outcome => {
+                        let taught = taught(outcome?);
+                        sent.await?;
+                        return outgoing.send(response(Event::Taught(taught))).await;
+                    }
+                }
             }
         }
     }

@@ -110,8 +110,11 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     };
     examples::ensure_fits(&request)?;
     let mut taught = taught(client, request).await?;
-    if let Some(head) = taught.head.take_if(|_| !options.no_wait) {
-        taught.head = Some(heads::followed(client, head.name, head.version).await?);
+    if let Some(head) = taught.head.as_mut().filter(|_| !options.no_wait) {
+        match heads::followed(client, head.name.clone(), head.version).await {
+            Ok(now) => *head = now,
+            Err(error) => output::note(format!("its backfill goes on, but cannot be followed: {error:#}")),
+        }
     }
     if json {
         output::json("TaughtHead", &taught)?;
@@ -120,7 +123,6 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     }
     match &taught.head {
         Some(head) if head.state() == v1::HeadState::Failed => bail!("the head failed: {}", head.failure),
-        None if !options.dry_run => bail!("nothing was registered: fewer than two labels have examples left"),
         Some(_) | None => Ok(()),
     }
 }
@@ -210,7 +212,11 @@ fn tell(options: &Options, taught: &v1::TaughtHead, photos: &[String]) -> anyhow
     if !left_out.is_empty() {
         output::say(format!("left out: {}", counted(left_out)))?;
     }
-    if !held_because.is_empty() {
+    let state = head.as_ref().map(v1::Head::state);
+    if options.update && options.hold && state == Some(v1::HeadState::Active) {
+        output::say("its examples are those that it was taught from: it is the same head, and no version was added")?;
+    }
+    if !held_because.is_empty() && state != Some(v1::HeadState::Active) {
         output::say(format!("it does not serve: {held_because}"))?;
     }
     let first =
@@ -229,10 +235,11 @@ fn next(name: &str, head: Option<&v1::Head>, label: &str) -> Vec<String> {
         return vec!["nothing was registered; without --dry-run it is".to_owned()];
     };
     let version = head.version;
+    let (set, name) = (word(&format!("{name}={label}")), word(name));
     let suggest = format!("lapel teach {name} --suggest 20 --html {name}.html --csv-out {name}-next.csv");
     match head.state() {
         v1::HeadState::Active => {
-            vec![format!("next: lapel search PHOTO --set {name}={label}"), format!("      {suggest}")]
+            vec![format!("next: lapel search PHOTO --set {set}"), format!("      {suggest}")]
         }
         v1::HeadState::Standby => {
             let promote = format!("lapel heads promote {name} --of {version}");
@@ -259,6 +266,15 @@ fn next(name: &str, head: Option<&v1::Head>, label: &str) -> Vec<String> {
     }
 }
 
+/// A word of a command that a shell reads as it is.
+pub(super) fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-./=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,5 +291,7 @@ mod tests {
         assert_eq!(told(v1::HeadState::Backfilling, 3), "next: lapel heads watch layer --of 3");
         assert!(told(v1::HeadState::Failed, 1).is_empty());
         assert!(next("layer", None, "over").join("").contains("--dry-run"));
+        assert_eq!(word("layer=light blue"), "'layer=light blue'");
+        assert_eq!(word("$(it's)"), "'$(it'\\''s)'");
     }
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// Items that two versions are compared on, at most: of more, a sample that is the same every time.
 const COMPARED_MAX: usize = 200_000;
+/// Probabilities of those items that are in memory together, at most.
+const NUMBERS_MAX: usize = 20_000_000;
 /// Items that are looked at before it is asked whether anybody waits.
 const ASKED_EVERY: usize = 1024;
 
@@ -55,7 +57,7 @@ pub(crate) fn compare(
                 return Err(no_classifier(head.name()));
             }
         }
-        let items = labelled(snapshot, (column, other), (known, other_known), filter);
+        let items = labelled(snapshot, (column, other), (known, other_known), filter, is_abandoned)?;
         let (worth, right) = examined(snapshot, (column, known), &items, is_abandoned)?;
         let (other_worth, other_right) = examined(snapshot, (other, other_known), &items, is_abandoned)?;
         let alone = |of: &[bool], others: &[bool]| {
@@ -80,11 +82,15 @@ fn labelled<'a>(
     (column, other): (&Column, &Column),
     (known, other_known): (&'a Attribute, &Attribute),
     filter: &Filter,
-) -> Vec<Labelled<'a>> {
+    is_abandoned: IsAbandoned<'_>,
+) -> Result<Vec<Labelled<'a>>, Error> {
     let items = snapshot.items();
     let passing = items.passing(filter);
     let mut found = Vec::new();
     for label in known.labels.iter().filter(|label| other_known.labels.contains(label)) {
+        if is_abandoned() {
+            return Err(Error::Left);
+        }
         for slot in items.with_label(&known.name, label).into_iter().flatten() {
             let passes = passing.as_ref().is_none_or(|passing| passing.contains(slot));
             let is_signed = snapshot.has_signature(column, slot) && snapshot.has_signature(other, slot);
@@ -93,12 +99,13 @@ fn labelled<'a>(
             }
         }
     }
-    if found.len() > COMPARED_MAX {
+    let most = COMPARED_MAX.min(NUMBERS_MAX / known.labels.len().max(1));
+    if found.len() > most {
         found.sort_by_cached_key(|item| lot(item.id.as_bytes()));
-        found.truncate(COMPARED_MAX);
+        found.truncate(most);
     }
     found.sort_unstable_by(|a, b| a.id.cmp(b.id));
-    found
+    Ok(found)
 }
 
 /// What a version is worth on some items, and which of them it tells right.

@@ -149,13 +149,17 @@ fn named(
             faults.refuse(format!("examples.examples[{at}].label"), NAME);
             continue;
         }
+        let who = match &of {
+            ShownOf::Item(id) => format!("item {id:?}"),
+            ShownOf::Photo(_) => "the photo".to_owned(),
+        };
         let key = match &of {
             ShownOf::Item(id) => Key::Item(id.clone()),
             ShownOf::Photo(image) => Key::Photo(ContentId::of(image)),
         };
         if let Some((first, other)) = before.get(&key) {
             if *other != label {
-                let wanted = format!("it is {label:?} here and {other:?} in examples.examples[{first}]");
+                let wanted = format!("{who} is {label:?} here and {other:?} in examples.examples[{first}]");
                 faults.refuse(format!("examples.examples[{at}].label"), wanted);
             }
             continue;

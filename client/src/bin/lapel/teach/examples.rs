@@ -36,14 +36,15 @@ impl Examples {
     pub(super) fn of_table(file: &Path, name: &str) -> anyhow::Result<Self> {
         let table = read_items(file)?;
         let ItemTable { attributes, fields: _, rows } = table;
-        let column = [name, LABEL].into_iter().find(|column| attributes.iter().any(|other| other == column));
+        let named = attributes.iter().find(|other| *other == name);
+        let column = named.or_else(|| attributes.iter().find(|other| other.eq_ignore_ascii_case(LABEL)));
         let told = file.display();
         let column = column
             .with_context(|| format!("{told} has no column of labels: name one \"{LABEL}\" or {name:?}"))?;
         let (mut examples, mut empty) = (Vec::with_capacity(rows.len()), 0);
         for row in rows {
             let mut row = row.with_context(|| told.to_string())?;
-            match row.labels.remove(column) {
+            match row.labels.remove(column.as_str()) {
                 Some(label) => examples.push(v1::TaughtExample { label, of: Some(Of::ItemId(row.id)) }),
                 None => empty += 1,
             }
@@ -106,8 +107,8 @@ fn ensure_small(bytes: u64, name: &str) -> anyhow::Result<()> {
     }
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     bail!(
-        "nothing was sent: the examples are {:.1} MiB, and one message may have {:.0}. Give smaller photos (400 pixels are \
-         enough) or fewer; or store them as items, with `lapel items import FOLDER` and a labels.csv in it with the columns \
+        "nothing was sent: the examples are {:.1} MiB, and one message may have {:.0} as servers are shipped. Give smaller \
+         photos (400 pixels are enough) or fewer; or store them as items, with `lapel items import FOLDER` and a labels.csv in it with the columns \
          image,{name}, and teach from those: `lapel teach {name} --from-labels {name}`",
         mib(bytes),
         mib(MESSAGE_BYTES_MAX)

@@ -1,6 +1,7 @@
 //! Items to label next: in a table, in a file to fill in, and on a page with their pictures.
 
 use crate::html::{STYLE, escape, item_picture};
+use super::word;
 use crate::output;
 use anyhow::ensure;
 use base64::Engine;
@@ -25,13 +26,17 @@ pub(super) async fn run(
     if let Some(file) = sheets.csv {
         // Labels that somebody wrote are not to be lost.
         ensure!(!file.exists(), "{} is there, perhaps with labels in it; name another file", file.display());
+        ensure!(sheets.html != sheets.csv, "the page and the table cannot be one file: {}", file.display());
+        let is_no_attribute = |no: &&str| no.eq_ignore_ascii_case(&name);
+        let is_read = !lapel_wardrobe::NO_ATTRIBUTES.iter().any(is_no_attribute);
+        ensure!(is_read, "a table cannot have a column {name:?} of labels, which means something else in tables");
     }
     let answer = client.heads.suggest_examples(request).await?.into_inner();
-    if let Some(file) = sheets.csv {
-        fs_err::write(file, rows(&name, &answer.examples))?;
-    }
     if let Some(file) = sheets.html {
         fs_err::write(file, page(client, &name, &answer.examples).await?)?;
+    }
+    if let Some(file) = sheets.csv {
+        fs_err::write(file, rows(&name, &answer.examples))?;
     }
     if json {
         return output::json("SuggestExamplesResponse", &answer);
@@ -45,7 +50,8 @@ pub(super) async fn run(
     for file in [sheets.html, sheets.csv].into_iter().flatten() {
         output::say(format!("wrote {}", file.display()))?;
     }
-    let file = sheets.csv.map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
+    let file = sheets.csv.map_or_else(|| "FILE".to_owned(), |file| word(&file.display().to_string()));
+    let name = word(&name);
     output::say(format!(
         "next: fill in the column {name} of {file} (id,{name}), then\n      lapel items update {file} --merge\n      \
          lapel teach {name} --from-labels {name} --update"

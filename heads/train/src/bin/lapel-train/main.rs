@@ -14,6 +14,8 @@ mod measure;
 mod picks;
 mod report;
 mod sign;
+mod taught;
+mod taught_report;
 mod train;
 mod train_paper;
 mod train_report;
@@ -52,6 +54,8 @@ enum Verb {
     Train(train::Options),
     /// Measure the shipped or given probes on labelled photos, as they are and recomposed.
     Measure(measure::Options),
+    /// Measure what heads are worth that a server teaches (Teach), and what its suggestions save (SuggestExamples).
+    Taught(taught::Options),
     /// Fine-tune AlexNet, train the heads of the paper's kind on it, and write their bundles.
     TrainPaper(train_paper::Options),
     /// Measure shipped or given bundles on labelled photos and rendered garments.
@@ -78,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Tune(options) => tune::run(&options),
         Verb::Train(options) => train::run(&options),
         Verb::Measure(options) => measure::run(&options),
+        Verb::Taught(options) => taught::run(&options),
         Verb::TrainPaper(options) => train_paper::run(&options),
         Verb::Evaluate(options) => evaluate::run(&options),
         Verb::Picks(options) => picks::run(&options),
