@@ -99,8 +99,7 @@ pub fn teach(lesson: &Lesson<'_>, is_abandoned: &dyn Fn() -> bool) -> Result<Tau
     // A copy is no further evidence.
     let mut met = HashSet::new();
     let once = examined.apart.into_iter().zip(keys.iter().zip(labels));
-    let once: Vec<Vec<f32>> =
-        once.map(|(row, of)| if met.insert(of) { row } else { Vec::new() }).collect();
+    let once: Vec<Vec<f32>> = once.map(|(row, of)| if met.insert(of) { row } else { Vec::new() }).collect();
     Ok(Taught { bundle, worth: Worth::of(labels, &once, count) })
 }
 

@@ -167,10 +167,13 @@ impl Trial<'_> {
     }
 }
 
+/// A signature and the probabilities of the labels.
+type Looked = (Signature, Vec<f32>);
+
 impl TaughtHead {
     /// Signatures of rows and the probabilities of the labels that the head tells, as a server has both; nothing where a
     /// signature is not finite.
-    fn looked(&self, rows: &Tensor) -> anyhow::Result<Vec<Option<(Signature, Vec<f32>)>>> {
+    fn looked(&self, rows: &Tensor) -> anyhow::Result<Vec<Option<Looked>>> {
         let attribute = self.head.manifest().attributes.first().context("a taught head has an attribute")?;
         let look = |signature: Option<Signature>| {
             let signature = signature?;

@@ -68,6 +68,7 @@ impl Core {
             writer: Mutex::new(()),
             predictor: Arc::default(),
             teaching: Arc::default(),
+            reading_bundle: Mutex::default(),
             waiting: Default::default(),
             backfills: Default::default(),
             changed: watch::Sender::new(()),

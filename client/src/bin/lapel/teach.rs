@@ -214,7 +214,9 @@ fn tell(options: &Options, taught: &v1::TaughtHead, photos: &[String]) -> anyhow
     }
     let state = head.as_ref().map(v1::Head::state);
     if options.update && options.hold && state == Some(v1::HeadState::Active) {
-        output::say("its examples are those that it was taught from: it is the same head, and no version was added")?;
+        output::say(
+            "its examples are those that it was taught from: it is the same head, and no version was added",
+        )?;
     }
     if !held_because.is_empty() && state != Some(v1::HeadState::Active) {
         output::say(format!("it does not serve: {held_because}"))?;

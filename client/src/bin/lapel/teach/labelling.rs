@@ -1,7 +1,7 @@
 //! Items to label next: in a table, in a file to fill in, and on a page with their pictures.
 
-use crate::html::{STYLE, escape, item_picture};
 use super::word;
+use crate::html::{STYLE, escape, item_picture};
 use crate::output;
 use anyhow::ensure;
 use base64::Engine;
@@ -29,7 +29,10 @@ pub(super) async fn run(
         ensure!(sheets.html != sheets.csv, "the page and the table cannot be one file: {}", file.display());
         let is_no_attribute = |no: &&str| no.eq_ignore_ascii_case(&name);
         let is_read = !lapel_wardrobe::NO_ATTRIBUTES.iter().any(is_no_attribute);
-        ensure!(is_read, "a table cannot have a column {name:?} of labels, which means something else in tables");
+        ensure!(
+            is_read,
+            "a table cannot have a column {name:?} of labels, which means something else in tables"
+        );
     }
     let answer = client.heads.suggest_examples(request).await?.into_inner();
     if let Some(file) = sheets.html {
