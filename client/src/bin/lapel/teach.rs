@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+/// What a head is taught from. Suggestions are not; clap does not ask for an argument that another one rules out.
+const TAUGHT: [&str; 4] = ["from_labels", "from_field", "csv", "photos"];
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// The head's name, and that of its attribute.
@@ -51,16 +54,16 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "suggest")]
     no_wait: bool,
     /// Suggest by this version of the head. Default: the one that serves, or else the newest.
-    #[arg(long = "of", value_name = "VERSION", requires = "suggest")]
+    #[arg(long = "of", value_name = "VERSION", conflicts_with_all = TAUGHT)]
     version: Option<u32>,
     /// Leave an item out of what is suggested; may be repeated.
-    #[arg(long = "exclude", value_name = "ID", requires = "suggest")]
+    #[arg(long = "exclude", value_name = "ID", conflicts_with_all = TAUGHT)]
     exclude: Vec<String>,
     /// Write what is suggested with its pictures to a web page, with what the head sees and a table to fill in.
-    #[arg(long, value_name = "FILE", requires = "suggest")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = TAUGHT)]
     html: Option<PathBuf>,
     /// Write what is suggested to a table with empty labels: to fill in, and for `lapel items update FILE --merge`.
-    #[arg(long, value_name = "FILE", requires = "suggest")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = TAUGHT)]
     csv_out: Option<PathBuf>,
 }
 
