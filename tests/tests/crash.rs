@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::task::JoinError;
 
 /// Points at which the server is killed.
-const POINTS: u64 = 200;
+const POINTS: u64 = 100;
 /// Clients that change items, each its own.
 const WRITERS: usize = 3;
 
