@@ -189,6 +189,11 @@ impl Numbers {
         present - gathered(below.chain(above), present)
     }
 
+    /// How many entries have keys from one up to and with another.
+    pub(crate) fn range_len(&self, from: u64, to: u64) -> u64 {
+        if from > to { 0 } else { self.slices(from, to).map(|slots| slots.len() as u64).sum() }
+    }
+
     /// Slots of these keys; `present` are those of all entries.
     pub(crate) fn any_of(&self, keys: impl Iterator<Item = u64>, present: &RoaringBitmap) -> RoaringBitmap {
         // Each key once: a request may name one many times, and each may have all slots.
