@@ -14,7 +14,7 @@ test:
 
 # Test the built server by a Python client with default options, made from proto/ (about a minute); ARGS go to pytest.
 python *ARGS:
-    cargo build --release --bin lapel-server
+    cargo build --release --bin lapel-server --bin lapel-train
     tests/python/run {{ARGS}}
 
 # Everything the gate runs.
@@ -70,6 +70,11 @@ evaluate WARDROBE:
 # Searches after wanted and unwanted picks beside Eq. 5 alone, by simulated shoppers, on photos and rendered garments.
 picks WARDROBE:
     cargo run --release --bin lapel-train -- picks --wardrobe {{WARDROBE}} --out target/picks.json
+
+# What heads are worth that a server teaches, beside lapel-train's on the same examples, and what its suggestions save; ARGS:
+# --set-aside teaches from photos alone that the backbone was not tuned on.
+taught WARDROBE *ARGS:
+    cargo run --release --bin lapel-train -- taught --wardrobe {{WARDROBE}} --out target/taught.json {{ARGS}}
 
 # How fast photos become signatures, stage by stage (2 minutes).
 bench-embed *ARGS:

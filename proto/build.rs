@@ -3,12 +3,14 @@
 use prost::Message;
 
 fn main() -> anyhow::Result<()> {
-    const FILES: [&str; 7] = [
+    const FILES: [&str; 9] = [
         "query",
         "search_service",
         "catalog_service",
         "feedback_service",
+        "head",
         "head_service",
+        "teaching",
         "generation_service",
         "admin_service",
     ];

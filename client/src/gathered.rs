@@ -1,6 +1,6 @@
 //! Answers that come in several messages, put together.
 
-use crate::{Client, v1};
+use crate::{Client, sha256, v1};
 use tonic::Status;
 
 impl Client {
@@ -22,6 +22,29 @@ impl Client {
             return Err(Status::data_loss(format!("{} of {size} bytes of an image came", whole.image.len())));
         }
         Ok(whole)
+    }
+
+    /// A version of a head and its bundle, as it was registered; of version 0, the one that serves, or else the newest.
+    ///
+    /// # Errors
+    /// The server's status; DATA_LOSS where other bytes came than the head was made of.
+    pub async fn bundle(&mut self, name: &str, version: u32) -> Result<(v1::Head, Vec<u8>), Status> {
+        let request = v1::DownloadHeadRequest { name: name.to_owned(), version };
+        let mut pieces = self.heads.download_head(request).await?.into_inner();
+        let (mut head, mut bundle) = (None, Vec::new());
+        while let Some(piece) = pieces.message().await? {
+            let v1::DownloadHeadResponse { head: told, chunk } = piece;
+            head = head.or(told);
+            bundle.extend_from_slice(&chunk);
+        }
+        let head: v1::Head = head.ok_or_else(|| Status::internal("the answer has no head"))?;
+        if sha256(&bundle) != head.bundle_sha256.to_lowercase() {
+            return Err(Status::data_loss(format!(
+                "the {} bytes that came are not the bundle",
+                bundle.len()
+            )));
+        }
+        Ok((head, bundle))
     }
 
     /// The statistics of the catalogue, from all pages.

@@ -1,4 +1,5 @@
-//! One file that holds a head: safetensors, with the manifest and a content hash in its metadata.
+//! One file that holds a head: safetensors, with the manifest and a content hash in its metadata; docs/bundle.md has the
+//! format for those who write bundles without this code.
 //!
 //! | metadata key | value |
 //! |---|---|
@@ -16,6 +17,8 @@ use std::collections::{BTreeMap, HashMap};
 
 const MANIFEST_KEY: &str = "lapel.manifest";
 const HASH_KEY: &str = "lapel.content_sha256";
+/// Where the metadata's JSON object lies in a file: behind the header's length and the name of its first entry.
+const METADATA_AT: usize = size_of::<u64>() + r#"{"__metadata__":"#.len();
 
 /// Why bytes are no sound bundle.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +30,7 @@ pub enum BundleError {
         reason: String,
     },
     /// A metadata entry is missing.
-    #[error("the bundle's metadata lacks {key}; write bundles with lapel-train")]
+    #[error("the bundle's metadata lacks {key}; docs/bundle.md has the format")]
     NoMetadata {
         /// The key.
         key: &'static str,
@@ -170,7 +173,7 @@ impl Bundle {
         Ok(Self { manifest, tensors: tensors.collect::<Result<_, _>>()? })
     }
 
-    /// The bundle as a file: fc6 in f16, everything else in f32.
+    /// The bundle as a file: fc6 in f16, everything else in f32. The same bundle gives the same bytes.
     ///
     /// # Errors
     /// [`BundleError::Damaged`] when the tensor library refuses a tensor.
@@ -183,8 +186,16 @@ impl Bundle {
             &json,
             stored.iter().map(|(n, s)| (*n, s.dtype, s.shape.as_slice(), s.bytes.as_slice())),
         );
-        let metadata = HashMap::from([(MANIFEST_KEY.to_owned(), json), (HASH_KEY.to_owned(), hash)]);
-        safetensors::serialize(stored, Some(metadata)).map_err(|e| damaged(e.to_string()))
+        let metadata = BTreeMap::from([(MANIFEST_KEY.to_owned(), json), (HASH_KEY.to_owned(), hash)]);
+        let in_order = serde_json::to_string(&metadata).map_err(|e| damaged(e.to_string()))?;
+        let unordered: HashMap<String, String> = metadata.into_iter().collect();
+        let mut bytes =
+            safetensors::serialize(stored, Some(unordered)).map_err(|e| damaged(e.to_string()))?;
+        // The library writes the entries in the order of a hash map, another one each time.
+        if let Some(metadata) = bytes.get_mut(METADATA_AT..).and_then(|rest| rest.get_mut(..in_order.len())) {
+            metadata.copy_from_slice(in_order.as_bytes());
+        }
+        Ok(bytes)
     }
 
     /// The identity of a bundle file: the SHA-256 of all its bytes.
@@ -282,6 +293,12 @@ mod tests {
     fn a_bundle_survives_the_round_trip() {
         let bytes = external().to_bytes().expect("written");
         assert_eq!(Bundle::parse(&bytes).expect("read"), external());
+    }
+
+    #[test]
+    fn the_same_bundle_gives_the_same_bytes() {
+        let bytes = external().to_bytes().expect("written");
+        assert!((0..20).all(|_| external().to_bytes().expect("written") == bytes));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod index;
 mod item;
 mod kinds;
 mod load;
+mod looked;
 mod means;
 mod mend;
 mod models;
@@ -18,6 +19,7 @@ mod open;
 mod open_error;
 mod predict;
 mod stored;
+pub(crate) mod teach;
 mod turns;
 mod warm;
 mod write;
@@ -89,6 +91,10 @@ pub struct Core {
     writer: Mutex<()>,
     /// Held while heads look at the items for a filter: no two requests have that done twice.
     predictor: Arc<Mutex<()>>,
+    /// Held while a head is taught: one at a time.
+    teaching: Arc<Mutex<()>>,
+    /// Held while a bundle is read that is to be sent.
+    pub(crate) reading_bundle: Mutex<()>,
     /// Writes that wait for a commit.
     waiting: StdMutex<Vec<write::Waiting>>,
     /// Backfills that run.

@@ -70,6 +70,8 @@ pub struct Engine {
     bulk: Arc<Lane>,
     /// Bulk work runs here, at the lowest priority.
     bulk_pool: Arc<ThreadPool>,
+    /// Heads are fitted here, at the same priority.
+    fit_pool: ThreadPool,
     query_permits: Arc<Semaphore>,
     bulk_permits: Arc<Semaphore>,
     /// For photos of queries, one a core.
@@ -104,12 +106,16 @@ impl Engine {
         let (failures, failed) = mpsc::channel(FAILURES_MAX);
         let failed_in_a_row = Arc::new(AtomicU32::new(0));
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let bulk_pool = ThreadPoolBuilder::new()
-            .num_threads(cores)
-            .thread_name(|at| format!("bulk-{at}"))
-            .start_handler(|_| give_way())
-            .build()
-            .map_err(std::io::Error::other)?;
+        let pool = |name: &'static str| {
+            ThreadPoolBuilder::new()
+                .num_threads(cores)
+                .thread_name(move |at| format!("{name}-{at}"))
+                .start_handler(|_| give_way())
+                .build()
+                .map_err(std::io::Error::other)
+        };
+        // Of its own: a batch that waits for its helpers takes up whatever else its pool has to do, and would end after it.
+        let (bulk_pool, fit_pool) = (pool("bulk")?, pool("fit")?);
         let bulk_pool = Arc::new(bulk_pool);
         let lane = || Arc::new(Lane::new(failed_in_a_row.clone(), failures.clone()));
         let (query, bulk) = (lane(), lane());
@@ -124,6 +130,7 @@ impl Engine {
             query,
             bulk,
             bulk_pool,
+            fit_pool,
             query_permits: Arc::new(Semaphore::new(config.query_max)),
             bulk_permits: Arc::new(Semaphore::new(config.bulk_max)),
             decoders: Arc::new(Semaphore::new(cores)),
@@ -173,11 +180,7 @@ impl Engine {
             Priority::Bulk => {
                 // The pool has as many threads as there may be decoders.
                 let decoding = decoding(None, acquire(&self.bulk_pixels, wanted).await?);
-                let (send, decoded) = oneshot::channel();
-                let run = move || drop(send.send(catch_unwind(AssertUnwindSafe(|| decoding.run()))));
-                self.bulk_pool.spawn(run);
-                let decoded = decoded.await.map_err(|_| EngineError::Stopped)?;
-                decoded.map_err(|_| EngineError::Failed("decoding panicked".into()))??
+                on_pool(&self.bulk_pool, move || decoding.run()).await??
             }
         };
         Ok(timed(Stage::Model, self.queue(Input::Canvas(canvas), on, priority, place)).await?)
@@ -190,6 +193,17 @@ impl Engine {
     pub async fn embed_features(&self, features: Features, on: Computing) -> Result<Embedding, EngineError> {
         let place = self.place(Priority::Bulk).await?;
         self.queue(Input::Features(features), on, Priority::Bulk, place).await
+    }
+
+    /// Fits a head, at the lowest priority. The work runs to its end whether or not the caller waits for it.
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`] when it panics.
+    pub async fn fit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, EngineError> {
+        on_pool(&self.fit_pool, work).await
     }
 
     async fn place(&self, priority: Priority) -> Result<Place, EngineError> {
@@ -257,6 +271,17 @@ impl Drop for Engine {
 
 fn thousands(pixels: u64) -> u32 {
     u32::try_from(pixels.div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+/// Runs work on a pool's threads; it ends there although nobody waits for it any more.
+async fn on_pool<T: Send + 'static>(
+    pool: &ThreadPool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, EngineError> {
+    let (send, done) = oneshot::channel();
+    pool.spawn(move || drop(send.send(catch_unwind(AssertUnwindSafe(work)))));
+    let done = done.await.map_err(|_| EngineError::Stopped)?;
+    done.map_err(|_| EngineError::Failed("bulk work panicked".into()))
 }
 
 /// Places of a semaphore, to be kept by whatever takes them up.

@@ -4,6 +4,7 @@ mod admin;
 mod asked;
 mod catalog;
 mod convert;
+mod download;
 mod export;
 mod facets;
 mod feedback;
@@ -25,6 +26,7 @@ mod search;
 mod stats;
 mod status;
 mod suggest;
+mod teach;
 mod upload;
 
 pub(crate) use framed::Framed;

@@ -15,6 +15,7 @@ mod tests;
 
 pub use change::{Change, NewHead, NewModel};
 pub use effects::Effects;
+pub use heads::Claim;
 pub use records::file_keys;
 pub use refusal::Refusal;
 pub use registry::Registry;

@@ -1,4 +1,4 @@
-"""Bundles of heads: read from the project's files, changed, or made anew. heads/src/bundle.rs has their format."""
+"""Bundles of heads: read from the project's files, changed, or made anew. docs/bundle.md has their format."""
 
 import hashlib
 import json

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Items changed and answers compared.
-const OPERATIONS: u64 = 100_000;
+const OPERATIONS: u64 = 50_000;
 
 /// What the server should keep beside the items.
 #[derive(Default)]

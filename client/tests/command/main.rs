@@ -9,6 +9,7 @@ mod import;
 mod pictures;
 mod shop;
 mod subject;
+mod teach;
 mod tls;
 
 use std::path::PathBuf;

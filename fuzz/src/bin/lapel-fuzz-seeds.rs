@@ -254,7 +254,32 @@ fn heads() -> Vec<Named> {
     let retired = v1::RetireHeadRequest { name: name(), version: 1, request_id: "q".into() };
     let listed = v1::ListHeadsRequest { page_size: 2, state: 5, ..v1::ListHeadsRequest::default() };
     let labels = v1::ListLabelsRequest { attribute: "color".into(), page_size: 1, page_token: String::new() };
+    let shown = |label: &str, of| v1::TaughtExample { label: label.into(), of: Some(of) };
+    let examples = vec![
+        shown("boho", v1::taught_example::Of::ItemId("g0".into())),
+        shown("plain", v1::taught_example::Of::Image(vec![7; 8])),
+    ];
+    let taught = v1::TeachRequest {
+        name: "mood".into(),
+        source: Some(v1::teach_request::Source::Examples(v1::TaughtExamples { examples })),
+        labels: vec!["boho".into(), "plain".into()],
+        dry_run: true,
+        ..v1::TeachRequest::default()
+    };
+    let suggested = v1::SuggestExamplesRequest {
+        name: "color".into(),
+        version: 1,
+        filter: Some(tree()),
+        count: 3,
+        exclude_ids: vec!["g1".into()],
+    };
+    let compared =
+        v1::CompareHeadsRequest { name: name(), version: 1, other_version: 1, filter: Some(tree()) };
     vec![
+        ("HeadService/Teach", one(&taught)),
+        ("HeadService/SuggestExamples", one(&suggested)),
+        ("HeadService/CompareHeads", one(&compared)),
+        ("HeadService/DownloadHead", one(&v1::DownloadHeadRequest { name: name(), version: 1 })),
         ("HeadService/RegisterHead", streamed(&parts)),
         ("HeadService/RegisterHeadFromBundle", one(&whole)),
         ("HeadService/PromoteHead", one(&promoted)),

@@ -216,3 +216,43 @@ fn a_probe_gives_powers_of_its_probabilities() {
         "a map has no vectors"
     );
 }
+
+/// Written by client/python/lapel_bundle.py; tests/python/test_bundle_writer.py has what, and holds them together.
+const FROM_PYTHON: &[u8] = include_bytes!("../../testdata/from-python.safetensors");
+
+#[test]
+fn what_python_writes_is_what_is_written_here() {
+    let wanted = Bundle {
+        manifest: Manifest {
+            kind: HeadKind::Network,
+            backbone: Some("tiny/1".into()),
+            inputs: vec!["garment".into(), "colour".into()],
+            signature: SignatureKind::Probabilities,
+            scale: 0.5,
+            prototype_counts: BTreeMap::from([("mood".into(), vec![3, 5])]),
+            description: "written by Python".into(),
+            ..Manifest::external(
+                "mood",
+                2,
+                vec![Attribute { name: "mood".into(), labels: vec!["calm".into(), "s\u{fc}\u{df}".into()] }],
+            )
+        },
+        tensors: BTreeMap::from([
+            ("classifier.mood.weight".into(), weights(&[2, 4], &[1.0, 0.0, -0.5, 2.0, 0.0, 1.0, 0.25, -1.0])),
+            ("classifier.mood.bias".into(), weights(&[2], &[0.5, -0.5])),
+            ("prototypes.mood".into(), weights(&[2, 2], &[1.0, 0.0, 0.25, 0.75])),
+        ]),
+    };
+    let read = Bundle::parse(FROM_PYTHON).expect("sound");
+    assert_eq!(read, wanted);
+    assert_eq!(Bundle::parse(&wanted.to_bytes().expect("written")).expect("sound"), read);
+
+    let head = Head::reading(&read, Bundle::id(FROM_PYTHON), 4).expect("a head");
+    let row = Tensor::new(&[[1.0f32, 0.0, 0.0, 1.0]], &Device::Cpu).expect("tensor");
+    let found = head.signatures(&row).expect("computed");
+    let scores = head.classify(&read.manifest.attributes[0], found[0].as_ref().expect("finite").values());
+    // Logits of 3.5 and -1.5, divided by the temperature 2.
+    let calm = 1.0 / (1.0 + (-2.5f32).exp());
+    assert!((scores.expect("probabilities")[0].probability - calm).abs() < 1e-5);
+    assert_eq!(head.prototype("mood", "calm").map(|prototype| prototype.count), Some(3));
+}

@@ -10,9 +10,7 @@ mod fit;
 mod measure;
 mod model;
 mod recomposed;
-mod softmax;
 mod table;
-mod thresholds;
 mod tune;
 mod vectors;
 
@@ -20,13 +18,11 @@ pub use draws::Draw;
 pub use edits::{
     Choice, Edit, EditTable, EditWeights, EditedHead, Shares, choose_weights, draw_edits, edit_table,
 };
-pub use fit::{
-    FOLDS, LABEL_MIN, Pictures, Probe, Scaling, accuracy, argmax, calibration_error, fit_probe, signature,
-};
+pub use fit::{FOLDS, LABEL_MIN, Pictures, Probe, fit_probe};
+pub use lapel_fit::{Scaling, accuracy, argmax, calibration_error, signature, thresholds};
 pub use measure::{Confusion, LabelMeasurement, Measurement, WrongPhoto};
 pub use model::{ProbeModel, numbers, probe_bundles};
 pub use recomposed::Recomposed;
 pub use table::{Fault, Table, TablePhoto, is_set_aside};
-pub use thresholds::thresholds;
 pub use tune::{Epoch, TuneSettings, tune};
 pub use vectors::{Picture, VectorCache};

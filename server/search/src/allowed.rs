@@ -6,9 +6,6 @@ use crate::places::Places;
 use crate::{BLOCK, ItemIndex, Slot};
 use roaring::RoaringBitmap;
 
-/// Items with several pictures up to which their own slots are left out one by one.
-const FEW_MAX: u64 = 64;
-
 /// The slots that a search may return.
 pub(crate) struct Allowed<'a> {
     places: Places<'a>,
@@ -25,32 +22,6 @@ impl<'a> Allowed<'a> {
         let count = passing.map_or(items.len() as u64, RoaringBitmap::len) - excluded.len() as u64;
         let passing = passing.map(|passing| bits(passing, items.blocks()));
         Self { places: Places::Items(items), passing, excluded, count }
-    }
-
-    /// The own slots of the passing items that have at most one picture.
-    pub(crate) fn single(items: &'a ItemIndex, passing: Option<&RoaringBitmap>, exclude: &[String]) -> Self {
-        let several = items.pictures().several();
-        if passing.is_none() && several.len() <= FEW_MAX {
-            // As if they were left out by name, which keeps an index in play.
-            let mut excluded = excluded(items, None, exclude);
-            excluded.extend(several);
-            excluded.sort_unstable();
-            excluded.dedup();
-            let count = items.len() as u64 - excluded.len() as u64;
-            return Self { places: Places::Items(items), passing: None, excluded, count };
-        }
-        let Some(passing) = passing else {
-            // By what is left out, which is less than what is there.
-            let mut single = bits(several, items.blocks());
-            for (number, bits) in single.iter_mut().enumerate() {
-                bits.iter_mut().zip(items.live_bits(number)).for_each(|(bits, live)| *bits = live & !*bits);
-            }
-            let mut excluded = excluded(items, None, exclude);
-            excluded.retain(|slot| !several.contains(*slot));
-            let count = items.len() as u64 - several.len() - excluded.len() as u64;
-            return Self { places: Places::Items(items), passing: Some(single), excluded, count };
-        };
-        Self::items(items, Some(&(passing - several)), exclude)
     }
 
     /// The slots of the pictures of the passing items that have several.

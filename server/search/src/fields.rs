@@ -160,6 +160,17 @@ impl FieldSlots {
 
     /// Slots whose value lies within.
     pub(crate) fn range(&self, from: &Bound<FieldValue>, to: &Bound<FieldValue>) -> RoaringBitmap {
+        let within = self.within(from, to);
+        within.map_or_else(RoaringBitmap::new, |(numbers, from, to)| numbers.range(from, to, &self.present))
+    }
+
+    /// How many slots that is; it costs a look at each leaf of their values.
+    pub(crate) fn range_len(&self, from: &Bound<FieldValue>, to: &Bound<FieldValue>) -> u64 {
+        self.within(from, to).map_or(0, |(numbers, from, to)| numbers.range_len(from, to))
+    }
+
+    /// The index of a kind that has an order, and the first and the last key within bounds.
+    fn within(&self, from: &Bound<FieldValue>, to: &Bound<FieldValue>) -> Option<(&Numbers, u64, u64)> {
         let from = match from {
             Bound::Included(value) => self.key(value),
             Bound::Excluded(value) => self.key(value).and_then(|key| key.checked_add(1)),
@@ -170,9 +181,9 @@ impl FieldSlots {
             Bound::Excluded(value) => self.key(value).and_then(|key| key.checked_sub(1)),
             Bound::Unbounded => Some(u64::MAX),
         };
-        match (&self.values, from, to) {
-            (Values::Numbers(numbers), Some(from), Some(to)) => numbers.range(from, to, &self.present),
-            (Values::Numbers(_) | Values::Words(_), _, _) => RoaringBitmap::new(),
+        match &self.values {
+            Values::Numbers(numbers) => Some((numbers, from?, to?)),
+            Values::Words(_) => None,
         }
     }
 

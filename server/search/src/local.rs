@@ -14,6 +14,7 @@ use crate::{
 use lapel_values::ItemFacts;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Columns over items that share their slots. Cloning is cheap, and a clone never changes with the original.
@@ -143,8 +144,7 @@ impl LocalSignatures {
         blocks
     }
 
-    /// What runs for a query: one pass over items, or one over those with at most one picture and one over the pictures of
-    /// the others. Of a query that is abandoned the filter, which is work on the whole catalogue, too, is not looked at:
+    /// What runs for a query: one pass over items, and where pictures count one over those of items that have several. Of a query that is abandoned the filter, which is work on the whole catalogue, too, is not looked at:
     /// nothing passes.
     fn bind<'a>(
         &'a self,
@@ -171,9 +171,9 @@ impl LocalSignatures {
         match pictures {
             PictureMode::Nearest if !items.pictures().is_empty() => {
                 let of_pictures = terms.iter().map(BoundTerm::of_pictures).collect();
-                let single = Allowed::single(items, passing, exclude);
+                let own = Allowed::items(items, passing, exclude);
                 let several = Allowed::pictures(items, passing, exclude);
-                Ok(vec![of(terms, single), of(of_pictures, several)])
+                Ok(vec![of(terms, own), of(of_pictures, several)])
             }
             PictureMode::Nearest | PictureMode::Mean => {
                 Ok(vec![of(terms, Allowed::items(items, passing, exclude))])
@@ -275,12 +275,14 @@ fn write(
     }
 }
 
-/// The best of two answers about different items.
+/// The best of two answers; of an item that is in both, the nearer hit.
 fn merged(first: SignatureAnswer, second: SignatureAnswer, k: usize) -> SignatureAnswer {
     let (a, b) = (first.plan, second.plan);
     let mut hits = first.hits;
     hits.extend(second.hits);
     hits.sort_by(|a, b| a.distance.total_cmp(&b.distance).then_with(|| a.id.cmp(&b.id)));
+    let mut met = HashSet::new();
+    hits.retain(|hit| met.insert(Arc::clone(&hit.id)));
     hits.truncate(k);
     let plan = Plan {
         // That of the larger part; an index looks at few items of many.

@@ -189,6 +189,11 @@ impl Numbers {
         present - gathered(below.chain(above), present)
     }
 
+    /// How many entries have keys from one up to and with another.
+    pub(crate) fn range_len(&self, from: u64, to: u64) -> u64 {
+        if from > to { 0 } else { self.slices(from, to).map(|slots| slots.len() as u64).sum() }
+    }
+
     /// Slots of these keys; `present` are those of all entries.
     pub(crate) fn any_of(&self, keys: impl Iterator<Item = u64>, present: &RoaringBitmap) -> RoaringBitmap {
         // Each key once: a request may name one many times, and each may have all slots.
@@ -227,7 +232,8 @@ impl NumberCounts {
     fn add(&mut self, leaf: &Leaf, part: std::ops::Range<usize>, passing: Option<&[u64]>) {
         let (keys, slots) = (&leaf.keys[part.clone()], &leaf.slots[part.clone()]);
         let last = self.ends.map(|(_, last)| last);
-        let (mut count, mut values, mut ends) = (keys.len() as u64, 0, None);
+        let (mut count, mut values) = (keys.len() as u64, 0);
+        let ends;
         match passing {
             None => {
                 // The first key is not new where the part before ended with it.
@@ -237,15 +243,17 @@ impl NumberCounts {
             }
             Some(passing) => {
                 count = 0;
-                let mut last = last;
+                let (mut has_last, mut last, mut first) = (last.is_some(), last.unwrap_or_default(), 0);
+                // Without branches: which slots pass cannot be foreseen.
                 for (key, slot) in keys.iter().zip(slots) {
-                    if is_set(passing, *slot) {
-                        count += 1;
-                        values += u64::from(last != Some(*key));
-                        last = Some(*key);
-                        ends = Some((ends.map_or(*key, |(first, _)| first), *key));
-                    }
+                    let passes = is_set(passing, *slot);
+                    values += u64::from(passes & !(has_last & (last == *key)));
+                    first = if passes & (count == 0) { *key } else { first };
+                    last = if passes { *key } else { last };
+                    count += u64::from(passes);
+                    has_last |= passes;
                 }
+                ends = (count > 0).then_some((first, last));
             }
         }
         self.count += count;

@@ -46,7 +46,7 @@ pub struct SignatureQuery {
 /// What of an item with several pictures a search compares. An item with one is the same either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PictureMode {
-    /// Its picture that is nearest to the query, by the sum of all terms.
+    /// The picture that is nearest to the query, by the sum of all terms, or the mean of them, where that is nearer.
     #[default]
     Nearest,
     /// The mean of its pictures.

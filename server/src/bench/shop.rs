@@ -78,8 +78,6 @@ fn tree() -> Filter {
 /// Measures all of it and prints tables; the regimes' true answers are others afterwards.
 pub(super) fn run(snapshot: &Snapshot, planner: &Planner, regimes: &mut [Regime]) {
     let all = Narrow::default();
-    solve(snapshot, planner, regimes, &all);
-    let plain = p50(&measure(snapshot, planner, regimes, &all));
     let grouping = Some(Grouping { field: "product".into(), results_max: 1 });
     let narrowed = [
         ("a range that 50 % pass", Narrow::to(below(51.0))),
@@ -91,6 +89,8 @@ pub(super) fn run(snapshot: &Snapshot, planner: &Planner, regimes: &mut [Regime]
     ];
     for (title, narrow) in narrowed {
         solve(snapshot, planner, regimes, &narrow);
+        // Right beside it: what else the machine does changes from minute to minute.
+        let plain = p50(&measure(snapshot, planner, regimes, &all));
         let outcomes = measure(snapshot, planner, regimes, &narrow);
         let share = snapshot.items().count(&narrow.filter) as f64 / snapshot.items().len() as f64;
         report::table(&format!("{title} ({:.2} % pass)", share * 100.0), &outcomes);

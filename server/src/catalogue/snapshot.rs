@@ -111,6 +111,12 @@ impl Snapshot {
         self.signatures.column(column.key()).is_some_and(|column| column.has(slot))
     }
 
+    /// The signatures of the items under a column.
+    #[must_use]
+    pub fn signature_column(&self, column: &Column) -> Option<&SignatureColumn> {
+        self.signatures.column(column.key())
+    }
+
     /// The signature under a column of one picture, by its number, of the item in a slot that has several.
     #[must_use]
     pub fn picture_signature(&self, column: &Column, slot: Slot, number: u32) -> Option<Cow<'_, [f32]>> {

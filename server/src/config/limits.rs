@@ -55,6 +55,16 @@ pub struct Limits {
     pub heads_max: usize,
     /// Longest that a head may take for a picture, milliseconds, when it is tried before it is registered.
     pub head_ms_max: u64,
+    /// Examples of one label that a head is taught from, at least 2; of more, which of them are left out follows from their
+    /// ids.
+    pub teach_examples_max: usize,
+    /// Most labels that a head is taught to tell apart, 2 to 1,000.
+    pub teach_labels_max: usize,
+    /// Bytes of the vectors of all examples that a head is taught from; one head is taught at a time, and takes a few times
+    /// as much memory.
+    pub teach_bytes_max: ByteSize,
+    /// Longest that the fit of a head may take, seconds.
+    pub teach_seconds_max: u64,
     /// Most profiles, of all subjects together.
     pub profiles_max: usize,
     /// Earlier versions of a profile kept for undo.
@@ -95,6 +105,8 @@ pub struct Limits {
 
 /// What a message may have beside its image.
 const MESSAGE_MARGIN: usize = 1 << 20;
+/// Labels of an attribute that a bundle may have.
+const HEAD_LABELS_MAX: usize = 1000;
 
 impl Limits {
     /// Bytes of one message.
@@ -131,6 +143,19 @@ impl Limits {
             faults.push(format!(
                 "limits.item_pictures_max is {}; an item has at most {PICTURES_MAX} pictures",
                 self.item_pictures_max
+            ));
+        }
+        for (limit, value) in
+            [("teach_examples_max", self.teach_examples_max), ("teach_labels_max", self.teach_labels_max)]
+        {
+            if value < 2 {
+                faults.push(format!("limits.{limit} is {value}; nothing can be taught by fewer than 2"));
+            }
+        }
+        if self.teach_labels_max > HEAD_LABELS_MAX {
+            faults.push(format!(
+                "limits.teach_labels_max is {}; a head tells at most {HEAD_LABELS_MAX} labels",
+                self.teach_labels_max
             ));
         }
         let message = self.message_bytes_max();
@@ -185,6 +210,10 @@ impl Default for Limits {
             keywords_max: 100,
             heads_max: 64,
             head_ms_max: 100,
+            teach_examples_max: 2000,
+            teach_labels_max: 100,
+            teach_bytes_max: ByteSize(256 << 20),
+            teach_seconds_max: 300,
             profiles_max: 1_000_000,
             profile_undo_max: 20,
             connections_max: 1024,
@@ -241,6 +270,20 @@ mod tests {
         assert_eq!(several(8).contradictions(), Vec::<String>::new());
         let told = "limits.item_pictures_max is 9; an item has at most 8 pictures";
         assert_eq!(several(9).contradictions(), [told]);
+    }
+
+    #[test]
+    fn heads_can_be_taught() {
+        let taught = |teach_examples_max, teach_labels_max| {
+            Limits { teach_examples_max, teach_labels_max, ..Limits::default() }.contradictions()
+        };
+        assert_eq!(taught(2, 2), Vec::<String>::new());
+        let refused = taught(1, 0);
+        let [examples, labels] = refused.as_slice() else { panic!("{refused:?}") };
+        assert!(examples.starts_with("limits.teach_examples_max is 1; "), "{examples}");
+        assert!(labels.starts_with("limits.teach_labels_max is 0; "), "{labels}");
+        assert_eq!(taught(2, 1000), Vec::<String>::new());
+        assert_eq!(taught(2, 1001), ["limits.teach_labels_max is 1001; a head tells at most 1000 labels"]);
     }
 
     #[test]

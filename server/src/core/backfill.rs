@@ -1,14 +1,14 @@
 //! Backfill: signatures of new heads for the items that are there already.
 
 use super::Core;
+use super::looked::Looked;
 use super::means::means;
 use crate::catalogue::{Column, Computing, Item, Slot, Snapshot};
-use crate::engine::Priority;
 use crate::error::Error;
 use crate::life::{HeadState, HeadStatus, Progress, Purpose, Skip};
 use crate::store::{ContentId, StoreError};
 use futures_util::future::join_all;
-use lapel_heads::{Embedding, Head, Signature};
+use lapel_heads::{Head, Signature};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -256,14 +256,14 @@ impl Backfill<'_> {
         (on, keys): (&Computing, &[String]),
         had: Vec<(String, Vec<f32>)>,
     ) -> Result<Vec<(String, Vec<f32>)>, Error> {
-        let (embedding, from_cache) =
-            match self.embedding(&found.item.id, (number, content), on.clone()).await? {
-                Ok(embedded) => embedded,
-                Err(skip) => {
-                    found.skip = Some(skip);
-                    return Ok(had);
-                }
-            };
+        let looked = self.core.look_at_stored(&found.item.id, (number, content), on.clone()).await?;
+        let Looked { embedding, from_cache } = match looked {
+            Ok(looked) => looked,
+            Err(skip) => {
+                found.skip = Some(skip);
+                return Ok(had);
+            }
+        };
         found.from_cache |= from_cache;
         let is_one_of_several = found.item.record.pictures() > 1;
         let mut signatures = Vec::with_capacity(keys.len());
@@ -278,33 +278,6 @@ impl Backfill<'_> {
             signatures.push((key.clone(), values));
         }
         Ok(signatures)
-    }
-
-    /// From the feature cache where it has the photo, else from the photo.
-    async fn embedding(
-        &self,
-        id: &str,
-        (number, content): (u32, ContentId),
-        on: Computing,
-    ) -> Result<Result<(Embedding, bool), Skip>, Error> {
-        if let Some(features) = self.core.cached_features(&on.model, content).await {
-            return Ok(Ok((self.core.engine.embed_features(features, on).await?, true)));
-        }
-        let image = match self.core.image(id, number).await {
-            Ok(Some(image)) => image,
-            Ok(None) => return Ok(Err(Skip::NoImage)),
-            Err(Error::Store(error)) if error.is_damage() => return Ok(Err(Skip::DamagedImage)),
-            Err(error) => return Err(error),
-        };
-        let model = on.model.clone();
-        match self.core.engine.embed(image, on, Priority::Bulk).await {
-            Ok(embedding) => {
-                self.core.cache_features(&model, content, &embedding.features).await;
-                Ok(Ok((embedding, false)))
-            }
-            Err(Error::Photo(_)) => Ok(Err(Skip::BadImage)),
-            Err(error) => Err(error),
-        }
     }
 }
 

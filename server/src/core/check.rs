@@ -204,6 +204,9 @@ mod tests {
         };
         assert_eq!(with(Some(vec![1]), &[&[2_u8] as &[u8]; 7]), [""; 0]);
         assert_eq!(with(Some(vec![1]), &[&[2_u8] as &[u8]; 8]), ["more_images"]);
+        // Together no more than one may have.
+        let large = vec![0; Limits::default().image_bytes_max.0 / 2 + 1];
+        assert_eq!(with(Some(large.clone()), &[&large]), ["more_images"]);
         assert_eq!(with(None, &[&[2]]), ["image"]);
         assert_eq!(with(Some(vec![1]), &[&[2], &[]]), ["more_images[1]"]);
     }

@@ -112,6 +112,15 @@ impl Core {
         self.change_head(Order::new(Change::Retire { name, version }, request)).await
     }
 
+    /// The bundle of a version, as it was registered; `None` of one whose data is deleted.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn bundle(&self, status: &HeadStatus) -> Result<Option<Vec<u8>>, Error> {
+        let (store, key) = (self.store.clone(), status.key.clone());
+        Ok(tokio::task::spawn_blocking(move || store.bundle(&key)).await??)
+    }
+
     /// Turns a head that cannot go on into a failed one. Where the version before is still there, it serves again. Its
     /// bundle and its signatures are kept until it is retired: one fault must not delete what took hours to compute.
     pub(crate) async fn fail_head(&self, key: &str, reason: &str) {

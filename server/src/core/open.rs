@@ -67,6 +67,8 @@ impl Core {
             snapshot: ArcSwap::from_pointee(loaded.snapshot),
             writer: Mutex::new(()),
             predictor: Arc::default(),
+            teaching: Arc::default(),
+            reading_bundle: Mutex::default(),
             waiting: Default::default(),
             backfills: Default::default(),
             changed: watch::Sender::new(()),

@@ -57,8 +57,11 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
         ("lapel.v1.FeedbackService", "ListProfiles") => &[Search, Admin],
         // Whoever fills the catalogue or takes it away sees how much there is.
         ("lapel.v1.CatalogService", "CatalogStats") => &[Search, Write, Admin],
-        // Whoever changes heads sees what becomes of them.
-        ("lapel.v1.HeadService", "WatchHead" | "ListHeads" | "GetHead" | "ListLabels")
+        // Whoever changes heads sees what becomes of them, and what they are worth.
+        (
+            "lapel.v1.HeadService",
+            "WatchHead" | "ListHeads" | "GetHead" | "ListLabels" | "SuggestExamples" | "CompareHeads",
+        )
         | ("lapel.v1.GenerationService", "WatchGeneration" | "ListGenerations") => &[Search, Heads],
         (
             "lapel.v1.CatalogService",
@@ -72,7 +75,9 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
             | "PromoteHead"
             | "RollbackHead"
             | "CancelHead"
-            | "RetireHead",
+            | "RetireHead"
+            | "Teach"
+            | "DownloadHead",
         )
         | (
             "lapel.v1.GenerationService",
@@ -94,6 +99,8 @@ fn lasts(method: &str) -> bool {
             | "ExportItems"
             | "RegisterHead"
             | "WatchHead"
+            | "Teach"
+            | "DownloadHead"
             | "BuildGeneration"
             | "WatchGeneration"
             | "Backup"

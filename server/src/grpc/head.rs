@@ -178,6 +178,35 @@ impl HeadService for Services {
         let generation = snapshot.generation;
         Ok(Response::new(v1::ListLabelsResponse { attributes, generation, next_page_token }))
     }
+
+    type TeachStream = Answers<v1::TeachResponse>;
+
+    async fn teach(&self, request: Request<v1::TeachRequest>) -> Result<Response<Self::TeachStream>, Status> {
+        Ok(Response::new(self.begin_teaching(request).await?))
+    }
+
+    async fn suggest_examples(
+        &self,
+        request: Request<v1::SuggestExamplesRequest>,
+    ) -> Result<Response<v1::SuggestExamplesResponse>, Status> {
+        Ok(Response::new(self.suggest_to_label(request.into_inner()).await?))
+    }
+
+    async fn compare_heads(
+        &self,
+        request: Request<v1::CompareHeadsRequest>,
+    ) -> Result<Response<v1::CompareHeadsResponse>, Status> {
+        Ok(Response::new(self.compare_versions(request.into_inner()).await?))
+    }
+
+    type DownloadHeadStream = Answers<v1::DownloadHeadResponse>;
+
+    async fn download_head(
+        &self,
+        request: Request<v1::DownloadHeadRequest>,
+    ) -> Result<Response<Self::DownloadHeadStream>, Status> {
+        Ok(Response::new(self.begin_download(request).await?))
+    }
 }
 
 impl Services {

@@ -30,7 +30,7 @@ impl Transition {
             check_hold(there, new.hold)?;
             return Ok(outcome_of(there));
         }
-        check_free(&self.life, new)?;
+        self.life.check_free(&Claim::of(new))?;
         let status = self.insert(head, !new.hold);
         self.files = vec![status.key.clone()];
         Ok(outcome_of(&status))
@@ -201,31 +201,66 @@ fn check_hold(there: &HeadStatus, hold: bool) -> Result<(), Refusal> {
     Err(Refusal::OtherHold { what: format!("version {} of {:?}", there.version, there.name), how })
 }
 
-/// Whether there is a place for a head that is none of those that are there.
-fn check_free(life: &Life, new: &NewHead) -> Result<(), Refusal> {
-    let head = &new.head;
-    let alive: Vec<&HeadStatus> = life.heads().filter(|s| s.is_alive()).collect();
-    let (same_name, others): (Vec<&HeadStatus>, Vec<_>) =
-        alive.iter().copied().partition(|s| s.name == head.name());
-    if let (Some(there), false) = (same_name.last(), new.update) {
-        return Err(Refusal::NameTaken {
-            name: there.name.clone(),
-            version: there.version,
-            bundle: short(&there.bundle_sha256).to_owned(),
-        });
-    }
-    if let Some(busy) = same_name.iter().find(|s| s.state == HeadState::Backfilling) {
-        return Err(Refusal::BackfillRunning { name: busy.name.clone(), version: busy.version });
-    }
-    let serving = life.serving()?.fingerprint.as_str();
-    // An external head serves with every backbone, so that it meets the heads of all of them.
-    for other in others.iter().filter(|s| !head.has_network() || s.is_on(serving)) {
-        if let Some(taken) = other.attributes().find(|a| head.manifest().attribute(a).is_some()) {
-            return Err(Refusal::AttributeTaken { attribute: taken.to_owned(), head: other.name.clone() });
+/// What a head takes up that is none of those that are there.
+pub struct Claim<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its attributes.
+    pub attributes: Vec<&'a str>,
+    /// Whether it computes its signatures itself.
+    pub has_network: bool,
+    /// Whether it becomes the next version of a head of its name.
+    pub update: bool,
+    /// Versions of heads that there may be.
+    pub heads_max: usize,
+}
+
+impl<'a> Claim<'a> {
+    fn of(new: &'a NewHead) -> Self {
+        let NewHead { head, update, hold: _, heads_max } = new;
+        Self {
+            name: head.name(),
+            attributes: head.manifest().attributes.iter().map(|known| known.name.as_str()).collect(),
+            has_network: head.has_network(),
+            update: *update,
+            heads_max: *heads_max,
         }
     }
-    if alive.len() >= new.heads_max {
-        return Err(Refusal::TooManyHeads { count: alive.len() });
+}
+
+impl Life {
+    /// Whether there is a place for another head.
+    ///
+    /// # Errors
+    /// [`Refusal`], by what is taken.
+    pub fn check_free(&self, claim: &Claim<'_>) -> Result<(), Refusal> {
+        let Claim { name, attributes, has_network, update, heads_max } = claim;
+        let alive: Vec<&HeadStatus> = self.heads().filter(|s| s.is_alive()).collect();
+        let (same_name, others): (Vec<&HeadStatus>, Vec<_>) =
+            alive.iter().copied().partition(|s| s.name == *name);
+        if let (Some(there), false) = (same_name.last(), *update) {
+            return Err(Refusal::NameTaken {
+                name: there.name.clone(),
+                version: there.version,
+                bundle: short(&there.bundle_sha256).to_owned(),
+            });
+        }
+        if let Some(busy) = same_name.iter().find(|s| s.state == HeadState::Backfilling) {
+            return Err(Refusal::BackfillRunning { name: busy.name.clone(), version: busy.version });
+        }
+        let serving = self.serving()?.fingerprint.as_str();
+        // An external head serves with every backbone, so that it meets the heads of all of them.
+        for other in others.iter().filter(|s| !*has_network || s.is_on(serving)) {
+            if let Some(taken) = other.attributes().find(|taken| attributes.contains(taken)) {
+                return Err(Refusal::AttributeTaken {
+                    attribute: taken.to_owned(),
+                    head: other.name.clone(),
+                });
+            }
+        }
+        if alive.len() >= *heads_max {
+            return Err(Refusal::TooManyHeads { count: alive.len() });
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -30,6 +30,8 @@ mod security;
 mod shares;
 mod shop;
 mod strangers;
+mod taught;
+mod teach;
 mod traces;
 mod transformers;
 mod versions;

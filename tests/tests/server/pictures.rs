@@ -101,11 +101,11 @@ async fn an_item_is_found_by_any_of_its_pictures_or_by_their_mean() {
             assert!(distance(values, &mean) < 1e-4, "{head}");
         }
         // By its id it is like its mean.
-        let mode = v1::PictureMode::Mean.into();
-        let (rank, itself) =
-            found(&mut client, "several", v1::SearchRequest { pictures: mode, ..by_item("several", 5) })
-                .await;
-        assert!(rank == 0 && itself.distance < 1e-3, "{itself:?}");
+        for mode in [v1::PictureMode::Nearest, v1::PictureMode::Mean] {
+            let like_itself = v1::SearchRequest { pictures: mode.into(), ..by_item("several", 5) };
+            let (rank, itself) = found(&mut client, "several", like_itself).await;
+            assert!(rank == 0 && itself.distance < 1e-3, "{itself:?}");
+        }
         if round == 0 {
             server.restart().await;
             client = server.client().await;

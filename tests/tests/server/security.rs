@@ -61,7 +61,10 @@ fn wanted(service: &str, method: &str) -> &'static [Role] {
         ("FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => &[Role::Write],
         ("FeedbackService", "ListProfiles") => &[Role::Search, Role::Admin],
         ("CatalogService", "ExportItems") | ("AdminService", _) => &[Role::Admin],
-        ("HeadService", "GetHead" | "WatchHead" | "ListHeads" | "ListLabels") => &[Role::Search, Role::Heads],
+        (
+            "HeadService",
+            "GetHead" | "WatchHead" | "ListHeads" | "ListLabels" | "SuggestExamples" | "CompareHeads",
+        ) => &[Role::Search, Role::Heads],
         ("GenerationService", "WatchGeneration" | "ListGenerations") => &[Role::Search, Role::Heads],
         ("HeadService" | "GenerationService", _) => &[Role::Heads],
         _ => &[Role::Search],

@@ -1,6 +1,6 @@
 //! `lapel heads`.
 
-use crate::{input, output};
+use crate::{compare, download, input, output};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -64,6 +64,10 @@ pub(crate) enum Verb {
         #[arg(long = "of", value_name = "VERSION", default_value_t = 0)]
         version: u32,
     },
+    /// Compare two versions of a head on the items that carry labels.
+    Compare(compare::Options),
+    /// Save a version's bundle to a file, to register it elsewhere.
+    Download(download::Options),
     /// List attributes and labels with the items behind their prototypes.
     Labels {
         /// Only this attribute.
@@ -105,6 +109,8 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             let request = v1::RetireHeadRequest { name, version, ..Default::default() };
             one(client.heads.retire_head(request).await?.into_inner().head, json)
         }
+        Verb::Compare(options) => compare::run(client, &options, json).await,
+        Verb::Download(options) => download::run(client, &options, json).await,
         Verb::Labels { attribute } => labels(client, attribute.unwrap_or_default(), json).await,
     }
 }
@@ -138,7 +144,7 @@ pub(crate) fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
         "trained on",
     ]);
     for head in heads {
-        let state = head.state().as_str_name().trim_start_matches("HEAD_STATE_").to_lowercase();
+        let state = state(head);
         let state = if head.failure.is_empty() { state } else { format!("{state}: {}", head.failure) };
         table.add_row([
             head.name.clone(),
@@ -154,6 +160,11 @@ pub(crate) fn show(heads: &[v1::Head]) -> anyhow::Result<()> {
         ]);
     }
     output::say(table)
+}
+
+/// A head's state, in a word.
+pub(crate) fn state(head: &v1::Head) -> String {
+    head.state().as_str_name().trim_start_matches("HEAD_STATE_").to_lowercase()
 }
 
 /// A head's weight, with p for the confidence in the query's label where the weight follows it, and the weight of the
@@ -190,7 +201,8 @@ impl BackfillBar {
     }
 }
 
-async fn watch(client: &mut Client, name: String, version: u32, json: bool) -> anyhow::Result<()> {
+/// Follows a head until nothing more happens to it, and gives what has become of it.
+pub(crate) async fn followed(client: &mut Client, name: String, version: u32) -> anyhow::Result<v1::Head> {
     let request = v1::WatchHeadRequest { name, version };
     let mut changes = client.heads.watch_head(request).await?.into_inner();
     let bar = BackfillBar::new()?;
@@ -203,7 +215,11 @@ async fn watch(client: &mut Client, name: String, version: u32, json: bool) -> a
         last = Some(head);
     }
     bar.finish();
-    let Some(head) = last else { bail!("the server told nothing of the head") };
+    last.context("the server told nothing of the head")
+}
+
+async fn watch(client: &mut Client, name: String, version: u32, json: bool) -> anyhow::Result<()> {
+    let head = followed(client, name, version).await?;
     let failed = head.state() == v1::HeadState::Failed;
     if json {
         output::json("Head", &head)?;

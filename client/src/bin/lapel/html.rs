@@ -20,7 +20,8 @@ pub(crate) struct Page<'a> {
     pub(crate) counts: &'a [(&'a str, &'a [Counts])],
 }
 
-const STYLE: &str = "
+/// The look of every page.
+pub(crate) const STYLE: &str = "
 :root{color-scheme:light dark;--line:#8884;--soft:#8881;--good:#1a9c4a;--bad:#c0392b}
 body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1280px;padding:0 1rem}
 h1{font-size:1.25rem;margin:0 0 .5rem}
@@ -185,8 +186,8 @@ fn write_counts(html: &mut String, counts: &[(&str, &[Counts])]) -> std::fmt::Re
     Ok(())
 }
 
-async fn item_picture(client: &mut Client, id: &str, picture: u32) -> Option<String> {
-    // An item without a picture is shown without one.
+/// An item's picture, for a page to have in it; `None` where it has none.
+pub(crate) async fn item_picture(client: &mut Client, id: &str, picture: u32) -> Option<String> {
     let answer = client.image(id, picture).await.ok()?;
     Some(data_url(&answer.content_type, &answer.image))
 }
@@ -195,7 +196,8 @@ fn data_url(content_type: &str, bytes: &[u8]) -> String {
     format!("data:{content_type};base64,{}", STANDARD.encode(bytes))
 }
 
-fn escape(text: &str) -> String {
+/// A text for a page.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

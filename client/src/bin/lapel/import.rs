@@ -28,7 +28,7 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     if is_export {
         return exported::import(client, folder, report, json).await;
     }
-    let Photos { photos, refused, notes, spoiled: _ } = Photos::find(&options.source)?;
+    let Photos { photos, refused, notes, spoiled: _, unread: _ } = Photos::find(&options.source)?;
     notes.iter().for_each(output::note);
     if photos.is_empty() && refused.is_empty() {
         bail!("there are no JPEG, PNG or WebP files in {}", folder.display());

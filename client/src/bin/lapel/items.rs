@@ -44,6 +44,7 @@ pub(crate) enum Verb {
     /// Import a folder of photos, with labels from a CSV file where there is one, or a folder written by `export`.
     Import(import::Options),
     /// Write fields and labels of items that are there, from a CSV file, without their images.
+    #[command(visible_alias = "label")]
     Update(update::Options),
     /// Write the whole catalogue to a folder: items.jsonl with labels and fields, images as files, signatures as .npy.
     Export(export::Options),

@@ -3,9 +3,11 @@
 mod asked;
 mod backup;
 mod cells;
+mod compare;
 mod count;
 mod deletion;
 mod describe;
+mod download;
 mod export;
 mod exported;
 mod facets;
@@ -28,8 +30,10 @@ mod report;
 mod results;
 mod search;
 mod suggest;
+mod teach;
 mod update;
 mod upload;
+mod worth;
 
 use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
@@ -73,7 +77,9 @@ enum Verb {
     Suggest(suggest::Options),
     /// Turn picked items into weights and search with them.
     Pick(pick::Options),
-    /// List, register, update, promote, roll back and retire heads.
+    /// Teach a head from labelled items or photos, and say which items to label next.
+    Teach(Box<teach::Options>),
+    /// List, register, update, promote, compare, download, roll back and retire heads.
     #[command(subcommand)]
     Heads(heads::Verb),
     /// List, read, count, import, update, export and delete items.
@@ -119,6 +125,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Search(options) => search::run(&mut client, &options, json).await,
         Verb::Suggest(options) => suggest::run(&mut client, options, json).await,
         Verb::Pick(options) => pick::run(&mut client, options, json).await,
+        Verb::Teach(options) => teach::run(&mut client, &options, json).await,
         Verb::Heads(verb) => heads::run(&mut client, verb, json).await,
         Verb::Items(verb) => items::run(&mut client, verb, json).await,
         Verb::Profiles(verb) => profiles::run(&mut client, verb, json).await,

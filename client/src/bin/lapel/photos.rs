@@ -108,6 +108,8 @@ pub(crate) struct Photos {
     pub(crate) notes: Vec<String>,
     /// Ids of items of which a row is refused.
     pub(crate) spoiled: HashSet<String>,
+    /// The first row that cannot be read, and why.
+    pub(crate) unread: Option<String>,
 }
 
 impl Photos {
@@ -122,6 +124,10 @@ impl Photos {
             None => Self::of_folder(&folder, listing),
         };
         if source.pictures {
+            // Nobody knows of which item such a row is, and that would be stored without it.
+            if let Some(why) = &found.unread {
+                bail!("nothing was sent, since with --pictures every row must be readable: {why}");
+            }
             let has_ids = found.photos.iter().any(|photo| photo.form.is_none()) || !found.refused.is_empty();
             ensure!(
                 has_ids,
@@ -169,7 +175,11 @@ impl Photos {
                         found.refused.push((row.name, format!("{error:#}")));
                     }
                 },
-                Err(fault) => found.refused.push((table.display().to_string(), fault.to_string())),
+                Err(fault) => {
+                    let fault = fault.to_string();
+                    found.unread.get_or_insert_with(|| fault.clone());
+                    found.refused.push((table.display().to_string(), fault));
+                }
             }
         }
         if found.photos.is_empty() && found.refused.is_empty() {
@@ -216,6 +226,9 @@ impl Photos {
                     self.refused.push((photo.name, why));
                 }
                 None => {
+                    if item.split.is_empty() {
+                        item.split = photo.split;
+                    }
                     item.labels.extend(photo.labels);
                     item.fields.extend(photo.fields);
                     item.more.push(photo.path);
@@ -251,6 +264,7 @@ impl Photos {
             refused: unusable.iter().map(|(path, why)| (below(folder, path), why.to_string())).collect(),
             notes: notes(folder, &rest),
             spoiled: HashSet::new(),
+            unread: None,
         }
     }
 }
@@ -259,7 +273,8 @@ impl Photos {
 fn differing(a: &Photo, b: &Photo) -> Option<String> {
     let labels = b.labels.iter().filter(|(name, label)| a.labels.get(*name).is_some_and(|had| had != *label));
     let fields = b.fields.iter().filter(|(name, value)| a.fields.get(*name).is_some_and(|had| had != *value));
-    let split = (a.split != b.split).then(|| "split".to_owned());
+    let says_other = !a.split.is_empty() && !b.split.is_empty() && a.split != b.split;
+    let split = says_other.then(|| "split".to_owned());
     labels.map(|(name, _)| name.clone()).chain(fields.map(|(name, _)| name.clone())).chain(split).next()
 }
 

@@ -97,7 +97,7 @@ pub(crate) struct Results {
     /// Show fields or labels as columns: `--show price,brand`.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub(crate) show: Vec<String>,
-    /// What of an item with several images is compared: the nearest of them, or their mean. Default: the nearest.
+    /// What of an item with several images is compared: the nearest of them (or their mean, where that is nearer), or their mean alone. Default: nearest.
     #[arg(long, value_name = "WHAT", value_parser = ["nearest", "mean"])]
     pub(crate) pictures: Option<String>,
     /// Leave an item out; may be repeated.

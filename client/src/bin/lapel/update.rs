@@ -2,7 +2,7 @@
 //! images.
 
 use crate::upload::{Draft, Purpose, Upload};
-use crate::{asked, cells, import};
+use crate::{asked, cells, import, output};
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use lapel_client::fields::read_value;
@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// Remove the values of empty cells; otherwise they stay as they are.
     #[arg(long, requires = "file")]
     clear_empty: bool,
+    /// Pass over rows without any value, as of a table that is filled in bit by bit; otherwise they are refused.
+    #[arg(long, requires = "file", conflicts_with = "clear_empty")]
+    merge: bool,
     /// In place of a file: a field or attribute and its value for all items that pass --where, as in `--set in_stock=false`;
     /// nothing behind the = removes it. May be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", requires = "expression")]
@@ -35,7 +38,14 @@ const PAGE: u32 = 1000;
 
 pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
     match (&options.file, &options.expression) {
-        (Some(file), _) => from_table(client, file, options.clear_empty, json).await,
+        (Some(file), _) => {
+            let empty = match (options.clear_empty, options.merge) {
+                (true, _) => Empty::Removes,
+                (false, true) => Empty::Stays,
+                (false, false) => Empty::IsRefused,
+            };
+            from_table(client, file, empty, json).await
+        }
         (None, Some(expression)) => all_that_pass(client, expression, &options.set, json).await,
         (None, None) => bail!("give a file, or --set and --where"),
     }
@@ -108,7 +118,18 @@ fn setting(set: &[String], known: &Known) -> anyhow::Result<v1::UpsertItemsReque
     Ok(item)
 }
 
-async fn from_table(client: &mut Client, file: &Path, clear_empty: bool, json: bool) -> anyhow::Result<()> {
+/// What cells without a value mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    /// They remove the item's value.
+    Removes,
+    /// They leave it.
+    Stays,
+    /// They leave it, and a row of nothing else is a mistake.
+    IsRefused,
+}
+
+async fn from_table(client: &mut Client, file: &Path, empty: Empty, json: bool) -> anyhow::Result<()> {
     let table = read_items(file)?;
     let told = || file.display().to_string();
     ensure!(
@@ -119,8 +140,16 @@ async fn from_table(client: &mut Client, file: &Path, clear_empty: bool, json: b
     let fields = table.fields.iter();
     let fields = fields.map(|column| cells::column(column).map(|(name, _)| name.to_owned()));
     let fields = fields.collect::<anyhow::Result<Vec<String>>>().with_context(told)?;
-    let ItemTable { attributes, fields: _, rows } = table;
-    let cleared = clear_empty.then_some(Cleared { attributes, fields });
+    let ItemTable { attributes, fields: _, mut rows } = table;
+    if empty == Empty::Stays {
+        let before = rows.len();
+        rows.retain(|row| !matches!(row, Ok(row) if row.labels.is_empty() && row.fields.is_empty()));
+        let passed_over = before - rows.len();
+        if passed_over > 0 {
+            output::note(format!("passed over: {passed_over} rows without a value"));
+        }
+    }
+    let cleared = (empty == Empty::Removes).then_some(Cleared { attributes, fields });
     import::reach(client).await?;
     let mut upload = Upload::new(client, Purpose::Update, None, rows.len())?;
     let mut unsound = Vec::new();
@@ -166,7 +195,10 @@ fn request(row: &ItemRow, cleared: Option<&Cleared>) -> anyhow::Result<v1::Upser
         paths.extend(without.map(|attribute| format!("labels.{attribute}")));
     }
     // An empty mask would mean the whole item.
-    ensure!(!paths.is_empty(), "the row has no value; --clear-empty removes those of empty cells");
+    ensure!(
+        !paths.is_empty(),
+        "the row has no value; --clear-empty removes those of empty cells, --merge passes over it"
+    );
     Ok(v1::UpsertItemsRequest {
         id: row.id.clone(),
         labels: row.labels.clone(),

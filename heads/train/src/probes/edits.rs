@@ -4,8 +4,8 @@
 //! [`CARRIERS_MIN`] items carry, [`SAME_CATEGORY_MIN`] of them of the query's category, so that a perfect answer
 //! exists. Shares are of the first [`FIRST`] results whose label is known.
 
-use super::fit::signature;
 use crate::evaluate::CATEGORY;
+use lapel_fit::signature;
 use lapel_heads::{Attribute, Head, Signature};
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;

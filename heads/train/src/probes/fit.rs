@@ -2,20 +2,17 @@
 //! measured by cross-validation over photos.
 
 use super::draws::Draw;
-use super::softmax::{Linear, Rows, fit};
-use super::thresholds::thresholds;
 use anyhow::Context;
-use candle_core::{Device, Tensor};
-use lapel_heads::{
-    Attribute, Bundle, FORMAT, FeatureLayout, HeadKind, Manifest, Region, SignatureKind, SignatureSum,
-    Weights, store_prototypes,
+use candle_core::Tensor;
+use lapel_fit::{
+    DECAYS, HeadWeights, Linear, LinearHead, Rows, Scaling, TeachError, accuracy, add_signatures, argmax,
+    fit, probabilities, select_rows, temperature, thresholds,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use lapel_heads::{Attribute, Bundle, FeatureLayout, Manifest, Region, SignatureSum, store_prototypes};
+use std::collections::{BTreeSet, HashMap};
 
 /// Parts that photos are divided into; each is predicted by a probe that saw the others.
 pub const FOLDS: usize = 4;
-/// Weight decays that are tried, of inputs of unit variance divided by the root of their number.
-const DECAYS: [f64; 4] = [3e-6, 1e-5, 3e-5, 1e-4];
 /// How far rare labels are favoured: logits are lowered by this share of the logarithm of a label's frequency.
 const ADJUSTMENTS: [f32; 5] = [0.0, 0.2, 0.4, 0.6, 0.8];
 /// What balanced accuracy counts beside accuracy in these choices.
@@ -39,64 +36,6 @@ pub struct Pictures {
     pub inputs: Tensor,
     /// By which this came from the backbone's numbers.
     pub scaling: Scaling,
-}
-
-/// Mean and deviation of each input.
-#[derive(Clone, Debug)]
-pub struct Scaling {
-    mean: Vec<f32>,
-    /// By which an input is multiplied after its mean is taken away.
-    factor: Vec<f32>,
-}
-
-impl Scaling {
-    /// Of rows of a tensor `[rows, inputs]`.
-    ///
-    /// # Errors
-    /// When the tensor library fails.
-    pub fn of(rows: &Tensor) -> candle_core::Result<Self> {
-        let (count, inputs) = rows.dims2()?;
-        let data = rows.flatten_all()?.to_vec1::<f32>()?;
-        let (mut sums, mut squares) = (vec![0.0f64; inputs], vec![0.0f64; inputs]);
-        for row in data.chunks_exact(inputs) {
-            for ((sum, square), value) in sums.iter_mut().zip(&mut squares).zip(row) {
-                *sum += f64::from(*value);
-                *square += f64::from(*value).powi(2);
-            }
-        }
-        let count = count as f64;
-        let mean: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
-        let root = (inputs as f64).sqrt();
-        // An input that never changes tells nothing and is left out.
-        let factor = |(square, mean): (&f64, &f64)| {
-            let deviation = (square / count - mean * mean).max(0.0).sqrt();
-            if deviation < 1e-6 { 0.0 } else { (1.0 / deviation / root) as f32 }
-        };
-        let factor = squares.iter().zip(&mean).map(factor).collect();
-        Ok(Self { mean: mean.into_iter().map(|m| m as f32).collect(), factor })
-    }
-
-    /// The scaled rows.
-    ///
-    /// # Errors
-    /// When the tensor library fails.
-    pub fn apply(&self, rows: &Tensor) -> candle_core::Result<Tensor> {
-        let vector = |values: &[f32]| Tensor::from_slice(values, values.len(), &Device::Cpu);
-        rows.broadcast_sub(&vector(&self.mean)?)?.broadcast_mul(&vector(&self.factor)?)
-    }
-
-    /// A layer on scaled inputs as one on the backbone's own: weights `[labels * inputs]` and biases.
-    fn folded(&self, linear: &Linear) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
-        let mut weight = linear.weight.to_vec2::<f32>()?;
-        let mut bias = linear.bias.to_vec1::<f32>()?;
-        for (row, bias) in weight.iter_mut().zip(&mut bias) {
-            for ((value, factor), mean) in row.iter_mut().zip(&self.factor).zip(&self.mean) {
-                *value *= factor;
-                *bias -= *value * mean;
-            }
-        }
-        Ok((weight.concat(), bias))
-    }
 }
 
 /// A fitted probe with what cross-validation says of it.
@@ -156,7 +95,7 @@ pub fn fit_probe(
             let learnt: Vec<usize> = learnt.iter().copied().filter(|at| !is_in(at)).collect();
             let linear = fit_rows(pictures, &labels, &learnt, count, decay)?;
             let told: Vec<usize> = plain.iter().copied().filter(is_in).collect();
-            for (at, logits) in told.iter().zip(linear.logits(&select(&pictures.inputs, &told)?)?) {
+            for (at, logits) in told.iter().zip(linear.logits(&select_rows(&pictures.inputs, &told)?)?) {
                 held_out[pictures.photo[*at]] = logits;
             }
         }
@@ -174,7 +113,7 @@ pub fn fit_probe(
     for row in &mut held_out {
         row.iter_mut().zip(&adjustment).for_each(|(logit, lowered)| *logit -= lowered);
     }
-    let temperature = temperature(&held_out, &examined);
+    let temperature = temperature(&held_out, &examined, &|| false);
     let held_out = held_out.into_iter().map(|logits| probabilities(&logits, temperature)).collect();
     let learnt: Vec<usize> = known
         .into_iter()
@@ -188,7 +127,7 @@ pub fn fit_probe(
     let told: Vec<usize> =
         plain.into_iter().filter(|at| pictures.fold[pictures.photo[*at]].is_none()).collect();
     if !told.is_empty() {
-        let rows = probe.probabilities(&select(&pictures.inputs, &told)?)?;
+        let rows = probe.probabilities(&select_rows(&pictures.inputs, &told)?)?;
         told.iter().zip(rows).for_each(|(at, row)| probe.learnt[pictures.photo[*at]] = row);
     }
     Ok(probe)
@@ -212,17 +151,12 @@ fn fit_rows(
     rows: &[usize],
     count: usize,
     decay: f64,
-) -> candle_core::Result<Linear> {
+) -> Result<Linear, TeachError> {
     let own: Vec<u16> = rows.iter().filter_map(|at| labels[pictures.photo[*at]]).collect();
     let weights: Vec<f32> =
         rows.iter().map(|at| if pictures.draw[*at] == Draw::Plain { 1.0 } else { 0.5 }).collect();
-    let inputs = select(&pictures.inputs, rows)?;
-    fit(&Rows { inputs: &inputs, labels: &own, weights: &weights }, count, decay)
-}
-
-fn select(inputs: &Tensor, rows: &[usize]) -> candle_core::Result<Tensor> {
-    let rows: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
-    inputs.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)
+    let inputs = select_rows(&pictures.inputs, rows)?;
+    fit(&Rows { inputs: &inputs, labels: &own, weights: &weights }, count, decay, &|| false)
 }
 
 impl Probe {
@@ -253,34 +187,21 @@ impl Probe {
         };
         let (weight, mut bias) = scaling.folded(&self.linear)?;
         bias.iter_mut().zip(&self.adjustment).for_each(|(bias, lowered)| *bias -= lowered);
-        let (name, count) = (&self.attribute.name, self.attribute.labels.len());
-        let manifest = Manifest {
-            format: FORMAT,
-            name: name.clone(),
-            kind: HeadKind::Network,
-            backbone: Some(fingerprint.to_owned()),
+        let name = self.attribute.name.clone();
+        let mut bundle = LinearHead {
+            attribute: &self.attribute,
+            fingerprint,
+            sources,
             region,
-            signature: SignatureKind::Probabilities,
-            exponent,
-            inputs: sources.iter().map(|source| source.name.clone()).collect(),
-            dim: count,
-            scale: 1.0 / self.temperature,
-            attributes: vec![self.attribute.clone()],
-            thresholds: thresholds(&self.held_out, &self.labels, count)
-                .map(|thresholds| (name.clone(), thresholds))
-                .into_iter()
-                .collect(),
-            description: description.to_owned(),
-            ..Manifest::external(name, count, Vec::new())
-        };
-        let inputs = weight.len() / count.max(1);
-        let tensors = BTreeMap::from([
-            (format!("classifier.{name}.weight"), Weights { shape: vec![count, inputs], data: weight }),
-            (format!("classifier.{name}.bias"), Weights { shape: vec![count], data: bias }),
-        ]);
-        let mut bundle = Bundle { manifest, tensors };
+            weights: HeadWeights { weight: 1.0, changed_weight: 1.0, confidence: 0.0, exponent },
+            layer: (weight, bias),
+            temperature: self.temperature,
+            thresholds: thresholds(&self.held_out, &self.labels, self.attribute.labels.len()),
+            description,
+        }
+        .into_bundle();
         let sums = self.prototype_sums(&bundle.manifest);
-        store_prototypes(&mut bundle, &HashMap::from([(name.clone(), sums)]));
+        store_prototypes(&mut bundle, &HashMap::from([(name, sums)]));
         Ok(bundle)
     }
 
@@ -288,20 +209,9 @@ impl Probe {
     fn prototype_sums(&self, manifest: &Manifest) -> Vec<SignatureSum> {
         let count = self.attribute.labels.len();
         let mut sums = vec![SignatureSum::new(count); count];
-        let mut add = |rows: &[Vec<f32>], wanted: &dyn Fn(usize) -> bool| {
-            let mut added = vec![0; count];
-            for (row, label) in rows.iter().zip(&self.labels) {
-                let label = label.map(usize::from).filter(|label| !row.is_empty() && wanted(*label));
-                if let (Some(label), Ok(signature)) = (label, signature(row, manifest.exponent)) {
-                    let weight = manifest.prototype_weight(label, signature.values());
-                    sums[label].add_weighted(signature.values(), weight);
-                    added[label] += 1;
-                }
-            }
-            added
-        };
-        let held_out = add(&self.held_out, &|_| true);
-        add(&self.learnt, &|label| held_out[label] < PROTOTYPE_MIN);
+        let held_out = add_signatures(&mut sums, manifest, (&self.held_out, &self.labels), &|_| true);
+        let is_rare = |label: usize| held_out.get(label).is_some_and(|held_out| *held_out < PROTOTYPE_MIN);
+        add_signatures(&mut sums, manifest, (&self.learnt, &self.labels), &is_rare);
         sums
     }
 
@@ -316,78 +226,6 @@ impl Probe {
         let told = |photo: usize| argmax(self.held_out[photo].iter().copied());
         accuracy(&self.examined(), told, self.attribute.labels.len())
     }
-}
-
-/// The signature of probabilities: each to a power, of unit length.
-///
-/// # Errors
-/// When they are not finite.
-pub fn signature(
-    probabilities: &[f32],
-    exponent: f32,
-) -> Result<lapel_heads::Signature, lapel_heads::SignatureError> {
-    lapel_heads::Signature::new(probabilities.iter().map(|p| p.powf(exponent)).collect())
-}
-
-/// The place of the largest number.
-pub fn argmax(values: impl Iterator<Item = f32>) -> usize {
-    values.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(at, _)| at)
-}
-
-/// Share told right of what has a label, and its mean over the labels.
-pub fn accuracy(labels: &[Option<u16>], told: impl Fn(usize) -> usize, count: usize) -> (f64, f64) {
-    let mut right = vec![(0.0f64, 0.0f64); count];
-    for (photo, label) in labels.iter().enumerate() {
-        if let Some(label) = label {
-            let (hits, all) = &mut right[usize::from(*label)];
-            *hits += f64::from(u8::from(told(photo) == usize::from(*label)));
-            *all += 1.0;
-        }
-    }
-    let sum = |part: fn(&(f64, f64)) -> f64| right.iter().map(part).sum::<f64>();
-    let known: Vec<f64> = right.iter().filter(|(_, all)| *all > 0.0).map(|(hits, all)| hits / all).collect();
-    (sum(|r| r.0) / sum(|r| r.1).max(1.0), known.iter().sum::<f64>() / known.len().max(1) as f64)
-}
-
-fn probabilities(logits: &[f32], temperature: f32) -> Vec<f32> {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f32> = logits.iter().map(|l| ((l - most) / temperature).exp()).collect();
-    let total: f32 = powers.iter().sum();
-    powers.into_iter().map(|p| p / total).collect()
-}
-
-/// The temperature of the least cross entropy (Guo et al., 2017), by golden section on its logarithm.
-fn temperature(logits: &[Vec<f32>], labels: &[Option<u16>]) -> f32 {
-    let entropy = |log: f64| -> f64 {
-        let temperature = log.exp() as f32;
-        let of = |(row, label): (&Vec<f32>, &Option<u16>)| {
-            let own = label.and_then(|l| probabilities(row, temperature).get(usize::from(l)).copied())?;
-            Some(-f64::from(own.max(1e-12)).ln())
-        };
-        logits.iter().zip(labels).filter_map(of).sum()
-    };
-    let ratio = (5f64.sqrt() - 1.0) / 2.0;
-    let (mut low, mut high) = ((0.2f64).ln(), (8.0f64).ln());
-    for _ in 0..30 {
-        let (a, b) = (high - ratio * (high - low), low + ratio * (high - low));
-        if entropy(a) < entropy(b) { high = b } else { low = a }
-    }
-    f64::midpoint(low, high).exp() as f32
-}
-
-/// Expected calibration error over ten bins of the likeliest label's probability.
-pub fn calibration_error(rows: &[Vec<f32>], labels: &[Option<u16>]) -> f64 {
-    let mut bins = [(0.0f64, 0.0f64, 0.0f64); 10];
-    for (row, label) in rows.iter().zip(labels) {
-        let Some(label) = label else { continue };
-        let told = argmax(row.iter().copied());
-        let Some(sure) = row.get(told) else { continue };
-        let bin = &mut bins[((sure * 10.0) as usize).min(9)];
-        *bin =
-            (bin.0 + 1.0, bin.1 + f64::from(*sure), bin.2 + f64::from(u8::from(told == usize::from(*label))));
-    }
-    let all: f64 = bins.iter().map(|bin| bin.0).sum();
-    bins.iter().map(|(_, sure, right)| (sure - right).abs()).sum::<f64>() / all.max(1.0)
 }
 
 #[cfg(test)]

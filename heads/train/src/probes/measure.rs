@@ -1,6 +1,6 @@
 //! What heads tell of labelled photos: accuracy, calibration, confusions, the worst pictures, what to label next.
 
-use super::fit::{accuracy, argmax, calibration_error};
+use lapel_fit::{accuracy, argmax, calibration_error};
 use lapel_heads::Attribute;
 use serde::Serialize;
 

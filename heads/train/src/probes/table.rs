@@ -1,6 +1,6 @@
 //! A table of labelled photos, and whether it is fit to learn from.
 
-use super::fit::LABEL_MIN;
+use super::fit::{FOLDS, LABEL_MIN};
 use anyhow::Context;
 use lapel_heads::{Attribute, Labels, Photo, PhotoLimits, is_name, sha256};
 use lapel_wardrobe::{WardrobeError, letters_apart};
@@ -37,6 +37,16 @@ impl TablePhoto {
     #[must_use]
     pub fn is_set_aside(&self) -> bool {
         self.content.is_some_and(|content| is_set_aside(&content))
+    }
+
+    /// The fold that probes hold it out in. Of a tuned backbone the photos that it was not taught by are held out alone.
+    #[must_use]
+    pub fn fold(&self, tuned: bool) -> Option<usize> {
+        match tuned {
+            true => self.is_set_aside().then_some(0),
+            // By content, so that a photo that is there twice lies in one fold.
+            false => Some(self.content.map_or(0, |content| usize::from(content[1]) % FOLDS)),
+        }
     }
 
     /// The photo itself.

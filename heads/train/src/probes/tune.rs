@@ -8,12 +8,11 @@
 mod lessons;
 
 use super::draws::Draw;
-use super::fit::Scaling;
-use super::softmax::{Linear, Rows, fit};
 use super::table::TablePhoto;
 use crate::{Adam, Tape, TrainableInverted};
 use anyhow::Context;
 use candle_core::{Device, Tensor, Var};
+use lapel_fit::{Linear, Rows, Scaling, TeachError, fit};
 use lapel_heads::{
     Attribute, Backbone, BackboneManifest, Canvas, InvertedResidual, Map, NetworkKind, Square, Tap, Views,
     Weights, cloth_colours,
@@ -87,9 +86,9 @@ impl Lights {
             let own: Vec<u16> = labels.iter().flatten().copied().collect();
             let known = inputs.index_select(&Tensor::new(known, &Device::Cpu)?, 0)?;
             let rows = Rows { inputs: &known, labels: &own, weights: &vec![1.0; own.len()] };
-            fit(&rows, attribute.labels.len(), START_DECAY)
+            fit(&rows, attribute.labels.len(), START_DECAY, &|| false)
         });
-        let layers: Vec<Linear> = layers.collect::<candle_core::Result<_>>()?;
+        let layers: Vec<Linear> = layers.collect::<Result<_, TeachError>>()?;
         let weights: Vec<Tensor> =
             layers.iter().map(|layer| &layer.weight / root).collect::<candle_core::Result<_>>()?;
         let biases: Vec<&Tensor> = layers.iter().map(|layer| &layer.bias).collect();

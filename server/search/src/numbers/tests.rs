@@ -43,6 +43,7 @@ impl Both {
         let inside = |(key, _): &&Entry| (from..=to).contains(key);
         let wanted: RoaringBitmap = self.entries.iter().filter(inside).map(|(_, slot)| *slot).collect();
         prop_assert!(self.numbers.range(from, to, &self.present) == wanted, "{from} to {to}");
+        prop_assert_eq!(self.numbers.range_len(from, to), wanted.len());
         Ok(())
     }
 

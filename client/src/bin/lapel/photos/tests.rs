@@ -181,8 +181,9 @@ fn columns_of_fields_become_values_and_a_cell_that_is_none_refuses_its_row() {
 
 #[test]
 fn rows_of_one_id_are_pictures_of_one_item_where_that_is_asked_for() {
-    let table = "image,id,color,fit\nfront.jpg,coat,red,\nback.jpg,coat,,slim\nworn.jpg,coat,blue,\nskirt.jpg,,red,\n";
-    let shop = folder(&["front.jpg", "back.jpg", "worn.jpg", "skirt.jpg"], table);
+    let files = ["front.jpg", "back.jpg", "worn.jpg", "skirt.jpg"];
+    let table = "image,id,color,fit\nfront.jpg,coat,red,\nback.jpg,coat,,slim\nskirt.jpg,,red,\n";
+    let shop = folder(&files, table);
     let refused = find(&shop).expect_err("refused").to_string();
     assert!(refused.contains("would become one item") && refused.contains("--pictures"), "{refused}");
     let found = Photos::find(&Source { pictures: true, ..source(shop.path()) }).expect("found");
@@ -191,6 +192,17 @@ fn rows_of_one_id_are_pictures_of_one_item_where_that_is_asked_for() {
     assert_eq!(coat.path, shop.path().join("front.jpg"));
     assert_eq!(coat.more, [shop.path().join("back.jpg")]);
     assert_eq!((coat.labels["color"].as_str(), coat.labels["fit"].as_str()), ("red", "slim"));
-    let [(row, why)] = found.refused.as_slice() else { panic!("{:?}", found.refused) };
-    assert!(row == "worn.jpg" && why.contains("\"color\" of item \"coat\""), "{row}: {why}");
+    assert_eq!(found.refused, []);
+    // A row that contradicts refuses its item, which would otherwise replace one with all pictures.
+    for bad in ["worn.jpg,coat,blue,", "worn.jpg,coat,,loose"] {
+        let shop = folder(&files, &format!("{table}{bad}\n"));
+        let found = Photos::find(&Source { pictures: true, ..source(shop.path()) }).expect("found");
+        assert_eq!(ids(&found), ["skirt"]);
+        let [(row, why), (item, other)] = found.refused.as_slice() else { panic!("{:?}", found.refused) };
+        assert!(row == "worn.jpg" && why.contains("of item \"coat\""), "{row}: {why}");
+        assert!(item == "coat" && other.contains("another row"), "{item}: {other}");
+    }
+    let shop = folder(&files, "image,color\nfront.jpg,red\n");
+    let refused = Photos::find(&Source { pictures: true, ..source(shop.path()) }).expect_err("refused");
+    assert!(refused.to_string().contains("no table gives ids"), "{refused}");
 }

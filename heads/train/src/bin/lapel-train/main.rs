@@ -8,11 +8,14 @@ mod data;
 mod evaluate;
 mod export;
 mod external;
+mod features;
 mod mask;
 mod measure;
 mod picks;
 mod report;
 mod sign;
+mod taught;
+mod taught_report;
 mod train;
 mod train_paper;
 mod train_report;
@@ -51,6 +54,8 @@ enum Verb {
     Train(train::Options),
     /// Measure the shipped or given probes on labelled photos, as they are and recomposed.
     Measure(measure::Options),
+    /// Measure what heads are worth that a server teaches (Teach), and what its suggestions save (SuggestExamples).
+    Taught(taught::Options),
     /// Fine-tune AlexNet, train the heads of the paper's kind on it, and write their bundles.
     TrainPaper(train_paper::Options),
     /// Measure shipped or given bundles on labelled photos and rendered garments.
@@ -61,6 +66,8 @@ enum Verb {
     Key(sign::KeyOptions),
     /// Sign bundles and backbones for servers that take signed ones only (`access.bundle_key`).
     Sign(sign::Options),
+    /// Write what a backbone gives for a folder of photos, the numbers that heads on it are trained on, as a .npy file.
+    Features(features::Options),
     /// Write the bundle of an external head, whose signatures are computed elsewhere and come with the items.
     External(external::Options),
 }
@@ -75,10 +82,12 @@ fn main() -> anyhow::Result<()> {
         Verb::Tune(options) => tune::run(&options),
         Verb::Train(options) => train::run(&options),
         Verb::Measure(options) => measure::run(&options),
+        Verb::Taught(options) => taught::run(&options),
         Verb::TrainPaper(options) => train_paper::run(&options),
         Verb::Evaluate(options) => evaluate::run(&options),
         Verb::Picks(options) => picks::run(&options),
         Verb::External(options) => external::run(&options),
+        Verb::Features(options) => features::run(&options),
         Verb::Key(options) => sign::key(&options),
         Verb::Sign(options) => sign::run(&options),
     }

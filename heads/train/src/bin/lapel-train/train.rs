@@ -11,8 +11,8 @@ use lapel_heads::{
     load_backbone, shipped_folder,
 };
 use lapel_train::probes::{
-    Choice, Draw, Edit, EditWeights, EditedHead, FOLDS, Picture, Pictures, Probe, ProbeModel, Scaling,
-    Shares, Table, TablePhoto, VectorCache, choose_weights, draw_edits, fit_probe, numbers, probe_bundles,
+    Choice, Draw, Edit, EditWeights, EditedHead, Picture, Pictures, Probe, ProbeModel, Scaling, Shares,
+    Table, TablePhoto, VectorCache, choose_weights, draw_edits, fit_probe, numbers, probe_bundles,
 };
 use lapel_train::{parts_case, write_whole};
 use std::path::{Path, PathBuf};
@@ -197,7 +197,7 @@ pub(crate) fn features(
     features
 }
 
-/// Pictures of photos; of a tuned backbone the photos that it was not taught by are held out alone.
+/// Pictures of photos.
 fn pictures(
     cache: &VectorCache<'_>,
     photos: &[TablePhoto],
@@ -206,15 +206,10 @@ fn pictures(
     let drawn: Vec<Picture> = draws.iter().copied().map(Picture::Drawn).collect();
     let rows = features(cache, "training", photos, &drawn)?;
     let scaling = Scaling::of(&rows)?;
-    // By content, so that a photo that is there twice lies in one fold.
-    let fold = |p: &TablePhoto| match tuned {
-        true => p.is_set_aside().then_some(0),
-        false => Some(p.content.map_or(0, |content| usize::from(content[1]) % FOLDS)),
-    };
     Ok(Pictures {
         photo: (0..photos.len()).flat_map(|at| draws.iter().map(move |_| at)).collect(),
         draw: photos.iter().flat_map(|_| draws.iter().copied()).collect(),
-        fold: photos.iter().map(fold).collect(),
+        fold: photos.iter().map(|photo| photo.fold(tuned)).collect(),
         refit: true,
         inputs: scaling.apply(&rows)?,
         scaling,

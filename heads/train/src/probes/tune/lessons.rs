@@ -1,10 +1,10 @@
 //! What the network ought to say of photos, and how far it is from that.
 
 use crate::probes::draws::Draw;
-use crate::probes::fit::{accuracy, argmax};
 use crate::probes::model::numbers;
 use crate::probes::table::TablePhoto;
 use candle_core::{D, Device, Tensor};
+use lapel_fit::{accuracy, argmax};
 use lapel_heads::Attribute;
 
 /// Share of a label's certainty that is spread over all of the attribute's: photos are sometimes labelled wrongly.

@@ -9,7 +9,7 @@ type Signed = Vec<(String, Vec<f32>)>;
 
 /// Signatures of a picture; heads see nothing in some.
 fn picture(item: u64, number: u64, seed: u64) -> Signed {
-    signatures(item * 1000 + number * 10 + seed * 100_000, |seen, h| !(seen / 10 + h).is_multiple_of(7))
+    signatures(item * 1001 + number * 10 + seed * 100_000, |seen, h| !(seen / 10 + h).is_multiple_of(7))
 }
 
 /// The mean of those that have a signature.
@@ -92,8 +92,9 @@ impl Shop {
         let one = |(item, pictures): (&u64, &Vec<Signed>)| {
             let mean = mean(pictures);
             let several = pictures.len() > 1 && query.pictures == PictureMode::Nearest;
-            let all = if several { pictures.clone() } else { vec![mean.clone()] };
-            let scored = (0u32..).zip(&all).map(|(number, own)| (distance(own, &mean), number));
+            let of_pictures = (0u32..).zip(pictures).filter(|_| several);
+            let all = std::iter::once((0, &mean)).chain(of_pictures);
+            let scored = all.map(|(number, own)| (distance(own, &mean), number));
             let nearest = scored.min_by(|a, b| a.0.total_cmp(&b.0)).expect("an item has a picture");
             (nearest.0, id(*item).to_string(), nearest.1)
         };
@@ -196,10 +197,10 @@ fn what_a_picture_lacks_is_its_items() {
 }
 
 #[test]
-fn an_index_serves_beside_few_items_with_several_pictures() {
+fn an_index_serves_beside_items_with_several_pictures() {
     let mut shop = Shop::new();
     for item in 0..3000 {
-        shop.put(item, if item.is_multiple_of(500) { 3 } else { 1 }, item % 3);
+        shop.put(item, if item.is_multiple_of(5) { 3 } else { 1 }, item % 3);
     }
     shop.local.column("color").expect("there").follow_index(&|| false).expect("built");
     let (mut found, mut wanted) = (0, 0);
@@ -219,13 +220,4 @@ fn an_index_serves_beside_few_items_with_several_pictures() {
         }
     }
     assert!(found * 100 >= wanted * 95, "{found} of {wanted}");
-    // With many, it does not.
-    for item in (0..3000).step_by(40) {
-        shop.put(item, 2, 0);
-    }
-    shop.local.column("color").expect("there").follow_index(&|| false).expect("built");
-    let asked = SignatureQuery { plan: Some(PlanKind::Hnsw), ..query(77, &[1.0], 20) };
-    let answer = search(&shop.local, std::slice::from_ref(&asked), 1, &|| false).remove(0).expect("answers");
-    assert_ne!(answer.plan.kind, PlanKind::Hnsw);
-    assert_eq!(answer.hits, by_plan(&shop.local, &asked, PlanKind::ExactScan).hits);
 }

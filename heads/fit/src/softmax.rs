@@ -1,7 +1,11 @@
 //! Multinomial logistic regression, a convex fit by L-BFGS: the same data give the same weights.
 
+use crate::error::TeachError;
 use candle_core::{Device, Tensor};
 use std::collections::VecDeque;
+
+/// Weight decays that are tried, of inputs of unit variance divided by the root of their number.
+pub const DECAYS: [f64; 4] = [3e-6, 1e-5, 3e-5, 1e-4];
 
 /// Pairs of steps and changes of the gradient that are remembered.
 const HISTORY: usize = 10;
@@ -10,6 +14,8 @@ const STEPS_MAX: usize = 80;
 const TOLERANCE: f64 = 2e-3;
 /// Halvings of a step that does not descend.
 const HALVINGS_MAX: usize = 12;
+/// Multiplications of a product of matrices that nothing interrupts, some tens of milliseconds.
+const BLOCK: usize = 1 << 28;
 
 /// What is learnt from: rows of numbers, with a label and a weight each.
 pub struct Rows<'a> {
@@ -40,15 +46,49 @@ impl Linear {
     }
 }
 
-/// Minimises the mean cross entropy of the rows, with `decay / 2` times the squared weights (not the biases).
+/// Minimises the mean cross entropy of the rows, with `decay / 2` times the squared weights (not the biases). Rows that
+/// all weigh nothing teach nothing: the layer is nought then.
+///
+/// # Errors
+/// [`TeachError::Abandoned`], and [`TeachError::Tensor`] also where a label is none of `labels`, or not every row has one.
+pub fn fit(
+    rows: &Rows<'_>,
+    labels: usize,
+    decay: f64,
+    is_abandoned: &dyn Fn() -> bool,
+) -> Result<Linear, TeachError> {
+    let problem = Problem::new(rows, labels, decay, is_abandoned)?;
+    let (_, inputs, _) = problem.shape;
+    let mut at = vec![0.0f32; labels * (inputs + 1)];
+    if problem.total > 0.0 {
+        descend(&problem, &mut at)?;
+    }
+    let (weight, bias) = at.split_at(labels * inputs);
+    Ok(Linear {
+        weight: Tensor::from_slice(weight, (labels, inputs), &Device::Cpu)?,
+        bias: Tensor::from_slice(bias, labels, &Device::Cpu)?,
+    })
+}
+
+/// Rows of a tensor `[rows, inputs]`, in the order that is asked for.
 ///
 /// # Errors
 /// When the tensor library fails.
-pub fn fit(rows: &Rows<'_>, labels: usize, decay: f64) -> candle_core::Result<Linear> {
-    let (count, inputs) = rows.inputs.dims2()?;
-    let problem = Problem::new(rows, (count, inputs, labels), decay)?;
-    let mut at = vec![0.0f32; labels * (inputs + 1)];
-    let (mut loss, mut gradient) = problem.evaluate(&at)?;
+pub fn select_rows(inputs: &Tensor, rows: &[usize]) -> candle_core::Result<Tensor> {
+    let rows: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
+    inputs.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)
+}
+
+/// Parts of `count` things that cost so many multiplications each: where one begins and how many it has. Between two of
+/// them whoever waits may say that they do not any more.
+pub(crate) fn blocks(count: usize, cost: usize) -> impl Iterator<Item = (usize, usize)> {
+    let len = (BLOCK / cost.max(1)).max(1);
+    (0..count).step_by(len).map(move |from| (from, len.min(count - from)))
+}
+
+/// L-BFGS from `at` on.
+fn descend(problem: &Problem<'_>, at: &mut Vec<f32>) -> Result<(), TeachError> {
+    let (mut loss, mut gradient) = problem.evaluate(at)?;
     let target = TOLERANCE * norm(&gradient);
     let mut history: VecDeque<(Vec<f32>, Vec<f32>)> = VecDeque::new();
     for step in 0..STEPS_MAX {
@@ -72,48 +112,79 @@ pub fn fit(rows: &Rows<'_>, labels: usize, decay: f64) -> candle_core::Result<Li
         }
         let Some((moved, lower, there)) = next else { break };
         let difference = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
-        let (step, change) = (difference(&moved, &at), difference(&there, &gradient));
+        let (step, change) = (difference(&moved, at.as_slice()), difference(&there, &gradient));
         if dot(&step, &change) > 1e-12 {
             history.push_back((step, change));
             if history.len() > HISTORY {
                 history.pop_front();
             }
         }
-        (at, loss, gradient) = (moved, lower, there);
+        (*at, loss, gradient) = (moved, lower, there);
     }
-    let (weight, bias) = at.split_at(labels * inputs);
-    Ok(Linear {
-        weight: Tensor::from_slice(weight, (labels, inputs), &Device::Cpu)?,
-        bias: Tensor::from_slice(bias, labels, &Device::Cpu)?,
-    })
+    Ok(())
 }
 
 struct Problem<'a> {
     rows: &'a Rows<'a>,
-    /// `[inputs, rows]`, so that the gradient is a plain product.
-    transposed: Tensor,
+    /// Rows, inputs and labels.
     shape: (usize, usize, usize),
     decay: f64,
     total: f32,
+    is_abandoned: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Problem<'a> {
-    fn new(rows: &'a Rows<'a>, shape: (usize, usize, usize), decay: f64) -> candle_core::Result<Self> {
+    fn new(
+        rows: &'a Rows<'a>,
+        labels: usize,
+        decay: f64,
+        is_abandoned: &'a dyn Fn() -> bool,
+    ) -> Result<Self, TeachError> {
+        let (count, inputs) = rows.inputs.dims2()?;
+        let is_known = rows.labels.iter().all(|label| usize::from(*label) < labels);
+        if !is_known || rows.labels.len() != count || rows.weights.len() != count {
+            let fault = format!("{count} rows need a weight and one of {labels} labels each");
+            return Err(candle_core::Error::Msg(fault).into());
+        }
         let total = rows.weights.iter().sum();
-        Ok(Self { rows, transposed: rows.inputs.t()?, shape, decay, total })
+        Ok(Self { rows, shape: (count, inputs, labels), decay, total, is_abandoned })
     }
 
     /// Loss and gradient at weights `[labels, inputs]` followed by biases.
-    fn evaluate(&self, at: &[f32]) -> candle_core::Result<(f64, Vec<f32>)> {
+    fn evaluate(&self, at: &[f32]) -> Result<(f64, Vec<f32>), TeachError> {
         let (count, inputs, labels) = self.shape;
         let (weight, bias) = at.split_at(labels * inputs);
-        let weights = Tensor::from_slice(weight, (labels, inputs), &Device::Cpu)?;
-        let mut logits = self.rows.inputs.matmul(&weights.t()?)?.flatten_all()?.to_vec1::<f32>()?;
-        let mut loss = 0.0f64;
+        let weights = Tensor::from_slice(weight, (labels, inputs), &Device::Cpu)?.t()?;
+        let mut loss = 0.0;
+        let mut gradient = vec![0.0f32; weight.len()];
         let mut bias_gradient = vec![0.0f32; labels];
-        for ((row, label), share) in
-            logits.chunks_exact_mut(labels).zip(self.rows.labels).zip(self.rows.weights)
-        {
+        for (from, len) in blocks(count, inputs * labels) {
+            if (self.is_abandoned)() {
+                return Err(TeachError::Abandoned);
+            }
+            let rows = self.rows.inputs.narrow(0, from, len)?;
+            let mut errors = rows.matmul(&weights)?.flatten_all()?.to_vec1::<f32>()?;
+            loss += self.errors(&mut errors, from, bias);
+            for row in errors.chunks_exact(labels) {
+                bias_gradient.iter_mut().zip(row).for_each(|(sum, error)| *sum += error);
+            }
+            let errors = Tensor::from_vec(errors, (len, labels), &Device::Cpu)?;
+            let part = rows.t()?.matmul(&errors)?.t()?.flatten_all()?.to_vec1::<f32>()?;
+            gradient.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        let decay = self.decay as f32;
+        gradient.iter_mut().zip(weight).for_each(|(gradient, weight)| *gradient += decay * weight);
+        loss += 0.5 * self.decay * dot(weight, weight);
+        gradient.extend(bias_gradient);
+        Ok((loss, gradient))
+    }
+
+    /// Turns logits without their biases, of the rows from `from` on, into what the loss changes by with each; gives the
+    /// rows' part of the loss.
+    fn errors(&self, logits: &mut [f32], from: usize, bias: &[f32]) -> f64 {
+        let mut loss = 0.0f64;
+        let own = self.rows.labels.iter().zip(self.rows.weights).skip(from);
+        for (row, (label, share)) in logits.chunks_exact_mut(bias.len()).zip(own) {
             row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
             let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let own = row[usize::from(*label)];
@@ -126,16 +197,9 @@ impl<'a> Problem<'a> {
             loss += f64::from(share) * f64::from(sum.ln() + most - own);
             for (at, value) in row.iter_mut().enumerate() {
                 *value = share * (*value / sum - f32::from(u8::from(at == usize::from(*label))));
-                bias_gradient[at] += *value;
             }
         }
-        let errors = Tensor::from_vec(logits, (count, labels), &Device::Cpu)?;
-        let gradient = self.transposed.matmul(&errors)?.t()?.flatten_all()?.to_vec1::<f32>()?;
-        let decay = self.decay as f32;
-        let mut gradient: Vec<f32> = gradient.iter().zip(weight).map(|(g, w)| g + decay * w).collect();
-        loss += 0.5 * self.decay * dot(weight, weight);
-        gradient.extend(bias_gradient);
-        Ok((loss, gradient))
+        loss
     }
 }
 
@@ -183,7 +247,7 @@ mod tests {
     fn the_gradient_is_that_of_central_differences() {
         let inputs = tensor(&[[0.3, -1.0], [1.2, 0.4], [-0.7, 0.9], [0.1, 0.2]]);
         let rows = Rows { inputs: &inputs, labels: &[0, 1, 2, 1], weights: &[1.0, 0.5, 2.0, 1.0] };
-        let problem = Problem::new(&rows, (4, 2, 3), 0.1).expect("problem");
+        let problem = Problem::new(&rows, 3, 0.1, &|| false).expect("problem");
         let at: Vec<f32> = (0..9).map(|i| (i as f32 * 0.37).sin()).collect();
         let (_, gradient) = problem.evaluate(&at).expect("evaluated");
         for (i, analytic) in gradient.iter().enumerate() {
@@ -205,8 +269,8 @@ mod tests {
         let labels: Vec<u16> = (0..60).map(|i| i % 3).collect();
         let inputs = tensor(&rows);
         let weights = vec![1.0; 60];
-        let linear =
-            fit(&Rows { inputs: &inputs, labels: &labels, weights: &weights }, 3, 1e-4).expect("fitted");
+        let linear = fit(&Rows { inputs: &inputs, labels: &labels, weights: &weights }, 3, 1e-4, &|| false)
+            .expect("fitted");
         for (logits, label) in linear.logits(&inputs).expect("logits").iter().zip(&labels) {
             let told = (0..3).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).expect("three");
             assert_eq!(told, usize::from(*label));
@@ -217,8 +281,38 @@ mod tests {
     fn decay_alone_leaves_nothing_but_the_shares_of_labels() {
         let inputs = tensor(&[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.5, 0.5]]);
         let rows = Rows { inputs: &inputs, labels: &[0, 0, 0, 1], weights: &[1.0; 4] };
-        let linear = fit(&rows, 2, 1e3).expect("fitted");
+        let linear = fit(&rows, 2, 1e3, &|| false).expect("fitted");
         let bias = linear.bias.to_vec1::<f32>().expect("bias");
         assert!((bias[0] - bias[1] - 3f32.ln()).abs() < 0.05, "{bias:?}");
+    }
+
+    #[test]
+    fn what_is_abandoned_or_does_not_fit_together_ends_with_an_error() {
+        let inputs = tensor(&[[1.0, 0.0], [0.0, 1.0]]);
+        let rows = Rows { inputs: &inputs, labels: &[0, 1], weights: &[1.0; 2] };
+        assert!(matches!(fit(&rows, 2, 0.1, &|| true), Err(TeachError::Abandoned)));
+        assert!(matches!(fit(&rows, 1, 0.1, &|| false), Err(TeachError::Tensor(_))), "a label that is none");
+        let rows = Rows { inputs: &inputs, labels: &[0], weights: &[1.0; 2] };
+        assert!(matches!(fit(&rows, 2, 0.1, &|| false), Err(TeachError::Tensor(_))), "a row without a label");
+    }
+
+    #[test]
+    fn rows_that_weigh_nothing_teach_nothing() {
+        let inputs = tensor(&[[1.0, 0.0], [0.0, 1.0]]);
+        let rows = Rows { inputs: &inputs, labels: &[0, 1], weights: &[0.0; 2] };
+        let linear = fit(&rows, 2, 0.1, &|| false).expect("fitted");
+        assert_eq!(linear.logits(&inputs).expect("logits").concat(), [0.0; 4]);
+    }
+
+    #[test]
+    fn blocks_are_everything_once() {
+        for (count, cost) in [(0, 5), (1, 0), (7, BLOCK), (7, BLOCK / 3), (7, BLOCK * 2), (7, 1)] {
+            let mut next = 0;
+            for (from, len) in blocks(count, cost) {
+                assert!(from == next && len > 0, "{count} {cost}");
+                next += len;
+            }
+            assert_eq!(next, count, "{count} {cost}");
+        }
     }
 }

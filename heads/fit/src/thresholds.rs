@@ -4,7 +4,7 @@
 //! threshold of a label is one that all labels share plus how far the head overstates itself when it tells that label,
 //! and the shared one leaves a tenth of the held-out predictions unsure, those least likely to be right.
 
-use super::fit::argmax;
+use crate::calibration::argmax;
 
 /// One held-out prediction in so many is left unsure.
 const UNSURE: usize = 10;
