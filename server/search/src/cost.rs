@@ -18,6 +18,8 @@ pub struct Costs {
     pub residual_code: f64,
     /// The look-up tables of one head.
     pub tables: f64,
+    /// The estimate of one slot in a scan of codes, whether or not its item may be returned: it is emptied, and looked at.
+    pub slot: f64,
 }
 
 /// What a plan has to read.
@@ -27,6 +29,8 @@ pub(crate) struct Work {
     pub(crate) allowed: u64,
     /// Groups of 64 slots that hold at least one of them, at most.
     pub(crate) groups: u64,
+    /// Slots of the blocks that there are.
+    pub(crate) slots: u64,
     /// Heads in play.
     pub(crate) heads: u64,
     /// Sum of their dimensions.
@@ -95,6 +99,14 @@ impl Costs {
             }
             black_box(&sums);
         });
+        let mut estimates: Vec<Sums> = vec![[0.0; BLOCK]; ROWS / BLOCK];
+        let slot = fastest(|| {
+            for sums in &mut estimates {
+                sums.fill(0.0);
+                kernels::finish(level, &all, sums, &mut [0.0; GROUPS]);
+            }
+            black_box(&estimates);
+        });
         let prepared = fastest(|| {
             black_box(codec.tables(black_box(query), 1.0, 0.0));
         });
@@ -103,6 +115,7 @@ impl Costs {
             random_row: random / (ROWS / RANDOM_SHARE) as f64,
             residual_code: coded / (CODED * DIM / 4) as f64,
             tables: prepared,
+            slot: slot / ROWS as f64,
         }
     }
 
@@ -118,6 +131,7 @@ impl Costs {
         let residual_codes = work.groups as f64 * GROUP as f64 * work.numbers as f64 / 4.0;
         let candidates = candidates(work.k).min(work.allowed) * work.heads;
         residual_codes * self.residual_code
+            + work.slots as f64 * self.slot
             + candidates as f64 * self.random_row
             + work.heads as f64 * self.tables
     }

@@ -97,7 +97,10 @@ pub fn add_estimates(
     let codes = codes.chunks_exact(bytes);
     let groups = codes.zip(sums.as_chunks_mut::<GROUP>().0);
     for (at, ((codes, sums), (present, wanted))) in groups.zip(present.iter().zip(wanted)).enumerate() {
-        if let Some(next) = next.get(at * bytes..(at + 1) * bytes) {
+        // What few items of a filter lie in is not fetched for the others.
+        if *wanted != 0
+            && let Some(next) = next.get(at * bytes..(at + 1) * bytes)
+        {
             #[cfg(target_arch = "x86_64")]
             avx2::prefetch(next);
         }

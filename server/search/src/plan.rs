@@ -2,7 +2,7 @@
 
 use crate::best::{Best, Hit};
 use crate::cost::Work;
-use crate::kernels::{GROUPS, Tables};
+use crate::kernels::{BLOCK, GROUPS, Tables};
 use crate::rescore::{heavy, rescore};
 use crate::scan::{self, BlockEstimates, Estimates};
 use crate::terms::{BoundTerm, Query};
@@ -25,6 +25,7 @@ impl<'a> Query<'a> {
         Work {
             allowed: self.allowed.count(),
             groups: self.allowed.count().min((self.allowed.blocks() * GROUPS) as u64),
+            slots: (self.allowed.blocks() * BLOCK) as u64,
             heads: self.terms.len() as u64,
             numbers: self.terms.iter().map(|t| t.vector.len() as u64).sum(),
             k: self.k as u64,
