@@ -35,6 +35,13 @@ async fn lapel(address: &str, arguments: &[&str]) -> Run {
     Run { code: status.code(), out: text(stdout), err: text(stderr) }
 }
 
+/// A run that ends well.
+async fn sound(server: &lapel_tests::TestServer, arguments: &[&str]) -> Run {
+    let run = lapel(&server.address, arguments).await;
+    assert_eq!(run.code, Some(0), "{arguments:?}: {}{}", run.out, run.err);
+    run
+}
+
 /// A real photo.
 fn photo() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/queries/dress.jpg")

@@ -1,6 +1,6 @@
 //! What a shop asks: fields from a table and back, filters, counts, groups, pages, deletion by filter.
 
-use crate::{Run, lapel, photo};
+use crate::{lapel, photo, sound};
 use lapel_client::v1;
 use lapel_client::v1::field_value::Kind;
 use lapel_tests::TestServer;
@@ -24,12 +24,6 @@ async fn shop(folder: &Path) -> TestServer {
     std::fs::write(folder.join("labels.csv"), TABLE).expect("written");
     sound(&server, &["items", "import", folder.to_str().expect("UTF-8")]).await;
     server
-}
-
-async fn sound(server: &TestServer, arguments: &[&str]) -> Run {
-    let run = lapel(&server.address, arguments).await;
-    assert_eq!(run.code, Some(0), "{arguments:?}: {}{}", run.out, run.err);
-    run
 }
 
 async fn item(server: &TestServer, id: &str) -> v1::Item {

@@ -1,6 +1,6 @@
 //! Heads that are taught: from labels, fields, a table and photos, with what to label next, and their versions beside each other.
 
-use crate::{Run, lapel};
+use crate::{lapel, sound};
 use lapel_tests::{TestServer, by_default};
 use std::path::{Path, PathBuf};
 
@@ -39,12 +39,6 @@ async fn shop(folder: &Path) -> TestServer {
     std::fs::write(folder.join("labels.csv"), table).expect("written");
     sound(&server, &["items", "import", folder.to_str().expect("UTF-8")]).await;
     server
-}
-
-async fn sound(server: &TestServer, arguments: &[&str]) -> Run {
-    let run = lapel(&server.address, arguments).await;
-    assert_eq!(run.code, Some(0), "{arguments:?}: {}{}", run.out, run.err);
-    run
 }
 
 async fn refused(server: &TestServer, arguments: &[&str], code: i32) -> String {

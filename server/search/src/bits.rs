@@ -4,6 +4,7 @@
 //! takes for them. Their portable serialisation ("Roaring bitmap serialization format", version of 2016) copies the bits as
 //! they are, in a hundredth of the time, and is read here.
 
+use crate::Slot;
 use crate::kernels::{Bits, GROUP, GROUPS};
 use roaring::RoaringBitmap;
 
@@ -30,6 +31,11 @@ pub(crate) fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
         slots.iter().for_each(|slot| mark(bits.as_flattened_mut(), slot as usize));
     }
     bits
+}
+
+/// Whether the bit of a slot is set.
+pub(crate) fn is_set(words: &[u64], slot: Slot) -> bool {
+    words.get(slot as usize / GROUP).is_some_and(|word| word >> (slot as usize % GROUP) & 1 == 1)
 }
 
 fn mark(words: &mut [u64], slot: usize) {

@@ -1,11 +1,11 @@
 //! How many items have which labels and values.
 
 use crate::ItemIndex;
-use crate::bits::bits;
+use crate::bits::{bits, is_set};
 use crate::fields::{FieldSlots, Values};
 use crate::kernels::Bits;
 use crate::labels::LabelSlots;
-use crate::numbers::{self, Numbers, is_set};
+use crate::numbers::{self, Numbers};
 use crate::slots::SlotSet;
 use crate::words::Words;
 use lapel_values::FieldValue;

@@ -4,6 +4,7 @@
 //! leaves, ascending; a write copies one leaf, and a range reads the leaves that it meets.
 
 use crate::Slot;
+use crate::bits::is_set;
 use imbl::OrdMap;
 use lapel_values::{FieldKind, FieldValue, Finite};
 use roaring::RoaringBitmap;
@@ -272,11 +273,6 @@ impl NumberCounts {
 fn different(keys: &[u64]) -> u64 {
     let changes = keys.iter().zip(keys.iter().skip(1)).filter(|(key, next)| key != next).count();
     changes as u64 + u64::from(!keys.is_empty())
-}
-
-/// Whether the bit of a slot is set.
-pub(crate) fn is_set(bits: &[u64], slot: Slot) -> bool {
-    bits.get(slot as usize / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
 }
 
 /// The set of these slots, each once; `present` has them all.

@@ -6,7 +6,7 @@
 //! are evaluated by items.
 
 use crate::Slot;
-use crate::bits::bits;
+use crate::bits::{bits, is_set};
 use crate::kernels::{BLOCK, Bits, GROUP, GROUPS};
 use imbl::OrdMap;
 use roaring::RoaringBitmap;
@@ -116,13 +116,9 @@ impl PictureIndex {
             return (found.bits, found.count);
         }
         let items = bits(passing, item_blocks);
-        let passes = |item: Slot| {
-            let at = item as usize % BLOCK;
-            items.get(item as usize / BLOCK).is_some_and(|block| block[at / GROUP] >> (at % GROUP) & 1 == 1)
-        };
         for (number, block) in self.blocks.iter().enumerate() {
             for (at, place) in block.places.iter().enumerate() {
-                if place.is_some_and(|place| passes(place.item)) {
+                if place.is_some_and(|place| is_set(items.as_flattened(), place.item)) {
                     found.add((number * BLOCK + at) as Slot);
                 }
             }
