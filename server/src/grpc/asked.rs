@@ -140,6 +140,8 @@ impl Services {
             result_facets,
             show_fields,
             pictures,
+            // Those that the snapshot has.
+            head_versions: _,
         } = request;
         let (mut faults, config) = (Faults::default(), &self.core.config);
         let (has_query, goes_on) = (query.is_some(), pages.goes_on());
@@ -302,7 +304,7 @@ fn lenient(asked: Vec<v1::FacetRequest>, goes_on: bool) -> Vec<v1::FacetRequest>
 }
 
 /// What the first page named was there. Heads have gone since, or labels with their last items.
-fn check_page(faults: &Faults) -> Result<(), Error> {
+pub(super) fn check_page(faults: &Faults) -> Result<(), Error> {
     if !faults.all().iter().any(|fault| matches!(fault, Fault::Unmet { .. })) {
         return Ok(());
     }

@@ -29,7 +29,7 @@ async fn describe(
     picture: Option<u32>,
 ) -> Result<v1::DescribeResponse, tonic::Status> {
     let request =
-        v1::DescribeRequest { source: Some(source), include_signatures: true, labels_max: 1, picture };
+        v1::DescribeRequest { source: Some(source), include_signatures: true, labels_max: 1, picture, ..Default::default() };
     Ok(client.search.describe(request).await?.into_inner())
 }
 

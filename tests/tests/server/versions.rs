@@ -317,7 +317,7 @@ async fn two_moods() -> (TestServer, Client) {
 async fn a_request_that_changed_nothing_is_not_carried_out_by_a_late_repetition() {
     use v1::HeadState::{Active, Standby};
     let (mut server, mut client) = two_moods().await;
-    let promote = v1::PromoteHeadRequest { name: "mood".into(), version: 2, request_id: "promote".into() };
+    let promote = v1::PromoteHeadRequest { request_id: "promote".into(), name: "mood".into(), ..promote(2) };
     let second = external_bundle("mood", 3, &["calm"]);
     let again = v1::RegisterHeadHeader { request_id: "again".into(), ..update(false) };
     client.heads.promote_head(promote.clone()).await.expect("it serves already");
