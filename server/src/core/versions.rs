@@ -60,7 +60,10 @@ fn key_of_version(
     field: &str,
 ) -> Result<String, Error> {
     if version == 0 {
-        return Err(Error::invalid(field, "versions count from 1; leave the head out for the one that serves"));
+        return Err(Error::invalid(
+            field,
+            "versions count from 1; leave the head out for the one that serves",
+        ));
     }
     let status = life.get(name, version)?;
     if !matches!(status.state, HeadState::Active | HeadState::Standby) {

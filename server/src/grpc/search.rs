@@ -64,8 +64,7 @@ impl SearchService for Services {
         let found = self.found(prepared).await?;
         let mut room = BatchRoom::new(found.len());
         let results = found.into_iter().map(|found| {
-            let answer =
-                found.and_then(|(snapshot, answer)| room.fit(convert::answer(&snapshot, answer)?));
+            let answer = found.and_then(|(snapshot, answer)| room.fit(convert::answer(&snapshot, answer)?));
             let outcome = match answer {
                 Ok(answer) => search_batch_result::Outcome::Response(answer),
                 Err(error) => search_batch_result::Outcome::Error(convert::item_error(error)),

@@ -47,9 +47,8 @@ pub(crate) async fn before_promotion(client: &mut Client, name: &str, version: u
             return Ok(());
         }
     };
-    let has_items = |compared: &&v1::ComparedAttribute| {
-        compared.worth.as_ref().is_some_and(|worth| worth.examples > 0)
-    };
+    let has_items =
+        |compared: &&v1::ComparedAttribute| compared.worth.as_ref().is_some_and(|worth| worth.examples > 0);
     let compared: Vec<&v1::ComparedAttribute> = answer.attributes.iter().filter(has_items).collect();
     if compared.is_empty() {
         output::note(

@@ -59,7 +59,8 @@ pub(crate) fn weight(text: &str) -> anyhow::Result<(String, f64)> {
 /// `head=version`.
 pub(crate) fn head_version(text: &str) -> anyhow::Result<(String, u32)> {
     let (head, number) = pair(text)?;
-    let version = number.parse().with_context(|| format!("{number:?} in {text:?} is no version of a head"))?;
+    let version =
+        number.parse().with_context(|| format!("{number:?} in {text:?} is no version of a head"))?;
     Ok((head, version))
 }
 
