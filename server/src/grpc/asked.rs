@@ -171,10 +171,7 @@ impl Services {
         if !has_query && !goes_on {
             faults.gather("query", Err::<(), _>(no_query()))?;
         }
-        if goes_on {
-            check_page(&faults)?;
-        }
-        faults.end()?;
+        ended(faults, goes_on)?;
         let view = match likeness {
             Some(likeness) => self.embedded(snapshot, likeness).await?,
             None if goes_on => QueryView::default(),
@@ -301,6 +298,14 @@ fn lenient(asked: Vec<v1::FacetRequest>, goes_on: bool) -> Vec<v1::FacetRequest>
     let one =
         |asked: v1::FacetRequest| v1::FacetRequest { allow_unknown: asked.allow_unknown || goes_on, ..asked };
     asked.into_iter().map(one).collect()
+}
+
+/// Ends the checks of a request.
+fn ended(faults: Faults, goes_on: bool) -> Result<(), Error> {
+    if goes_on {
+        check_page(&faults)?;
+    }
+    faults.end()
 }
 
 /// What the first page named was there. Heads have gone since, or labels with their last items.
