@@ -21,6 +21,7 @@ mod predict;
 mod stored;
 pub(crate) mod teach;
 mod turns;
+mod versions;
 mod warm;
 mod write;
 

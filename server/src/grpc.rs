@@ -28,6 +28,7 @@ mod status;
 mod suggest;
 mod teach;
 mod upload;
+mod versions;
 
 pub(crate) use framed::Framed;
 

@@ -119,6 +119,18 @@ async fn versions_are_compared_and_downloaded() {
     }
     let run = sound(&server, &["heads", "compare", "layer", "2", "1", "--where", "kind = over"]).await;
     assert!(run.out.contains("version 2") && run.out.contains("version 1"), "{}", run.out);
+    // The one on standby answers where it is asked for, and is shown beside the other before it serves.
+    let run = sound(&server, &["search", "item:coat-12", "--head-version", "layer=2", "--explain"]).await;
+    assert!(run.out.contains("layer") && run.out.contains("coat-"), "{}", run.out);
+    sound(&server, &["describe", "item:coat-12", "--head-version", "layer=2"]).await;
+    refused(&server, &["describe", "item:coat-12", "--head-version", "layer=9"], 1).await;
+    refused(&server, &["search", "item:coat-12", "--head-version", "layer=two"], 1).await;
+    let run = sound(&server, &["heads", "promote", "layer", "--of", "2", "--allow-missing"]).await;
+    for told in ["layer:", "version 2", "the one that serves", "accuracy", "told right by", "active"] {
+        assert!(run.out.contains(told), "{told}: {}", run.out);
+    }
+    let run = sound(&server, &["heads", "promote", "layer", "--json"]).await;
+    assert!(serde_json::from_str::<serde_json::Value>(&run.out).is_ok(), "{}", run.out);
     let file = path("layer.safetensors");
     sound(&server, &["heads", "download", "layer", &file, "--of", "2"]).await;
     let (head, bundle) = server.client().await.bundle("layer", 2).await.expect("sent");
@@ -177,6 +189,7 @@ async fn what_tells_nothing_waits_until_it_is_promoted() {
     assert!(run.err.contains("1 rows of"), "{}", run.err);
     let run = sound(&server, &["heads", "promote", "odd"]).await;
     assert!(run.out.contains("active"), "{}", run.out);
+    assert!(run.err.contains("not compared with the version that serves"), "{}", run.err);
     server.finish().await;
 }
 

@@ -248,7 +248,8 @@ fn heads() -> Vec<Named> {
         ..v1::RegisterHeadFromBundleRequest::default()
     };
     let name = || "style".to_owned();
-    let promoted = v1::PromoteHeadRequest { name: name(), version: 1, request_id: "r8".into() };
+    let promoted =
+        v1::PromoteHeadRequest { name: name(), version: 1, request_id: "r8".into(), allow_missing: true };
     let rolled_back = v1::RollbackHeadRequest { name: name(), request_id: "r9".into() };
     let cancelled = v1::CancelHeadRequest { name: name(), request_id: "r".into() };
     let retired = v1::RetireHeadRequest { name: name(), version: 1, request_id: "q".into() };
@@ -307,6 +308,7 @@ fn searches() -> Vec<Named> {
         result_facets: facets(),
         show_fields: vec!["price".into()],
         pictures: v1::PictureMode::Mean.into(),
+        head_versions: [("color".to_owned(), 1)].into(),
         ..by_item("g0", 3)
     };
     let grouped = v1::SearchRequest {
@@ -336,6 +338,7 @@ fn searches() -> Vec<Named> {
         include_signatures: true,
         labels_max: 2,
         picture: Some(1),
+        head_versions: [("style".to_owned(), 1)].into(),
     };
     vec![
         ("SearchService/Describe", one(&described)),

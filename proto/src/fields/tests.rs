@@ -27,6 +27,7 @@ fn fields(search: &v1::SearchRequest) -> usize {
         result_facets: _,
         show_fields: _,
         pictures: _,
+        head_versions: _,
     } = search;
     let text = |text: &String| usize::from(!text.is_empty());
     let query = query.as_ref().map_or(0, |query| {

@@ -140,6 +140,8 @@ impl Services {
             result_facets,
             show_fields,
             pictures,
+            // Those that the snapshot has.
+            head_versions: _,
         } = request;
         let (mut faults, config) = (Faults::default(), &self.core.config);
         let (has_query, goes_on) = (query.is_some(), pages.goes_on());
@@ -169,10 +171,7 @@ impl Services {
         if !has_query && !goes_on {
             faults.gather("query", Err::<(), _>(no_query()))?;
         }
-        if goes_on {
-            check_page(&faults)?;
-        }
-        faults.end()?;
+        ended(faults, goes_on)?;
         let view = match likeness {
             Some(likeness) => self.embedded(snapshot, likeness).await?,
             None if goes_on => QueryView::default(),
@@ -301,8 +300,16 @@ fn lenient(asked: Vec<v1::FacetRequest>, goes_on: bool) -> Vec<v1::FacetRequest>
     asked.into_iter().map(one).collect()
 }
 
+/// Ends the checks of a request.
+fn ended(faults: Faults, goes_on: bool) -> Result<(), Error> {
+    if goes_on {
+        check_page(&faults)?;
+    }
+    faults.end()
+}
+
 /// What the first page named was there. Heads have gone since, or labels with their last items.
-fn check_page(faults: &Faults) -> Result<(), Error> {
+pub(super) fn check_page(faults: &Faults) -> Result<(), Error> {
     if !faults.all().iter().any(|fault| matches!(fault, Fault::Unmet { .. })) {
         return Ok(());
     }

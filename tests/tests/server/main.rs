@@ -29,6 +29,7 @@ mod search;
 mod security;
 mod shares;
 mod shop;
+mod standby;
 mod strangers;
 mod taught;
 mod teach;

@@ -38,13 +38,17 @@ pub(crate) enum Verb {
         #[arg(long = "of", value_name = "VERSION", default_value_t = 0)]
         version: u32,
     },
-    /// Put a version on standby in service; the one that serves goes on standby.
+    /// Put a version on standby in service; the one that serves goes on standby. Before, both are shown on the items that
+    /// carry labels, where there are any.
     Promote {
         /// The head's name.
         name: String,
         /// The version; the newest on standby where none is given.
         #[arg(long = "of", value_name = "VERSION", default_value_t = 0)]
         version: u32,
+        /// Also where fewer items have a signature of it than of the one that serves.
+        #[arg(long)]
+        allow_missing: bool,
     },
     /// Put the version that served before back in service.
     Rollback {
@@ -93,8 +97,12 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             watch(client, head.name, head.version, json).await
         }
         Verb::Watch { name, version } => watch(client, name, version, json).await,
-        Verb::Promote { name, version } => {
-            let request = v1::PromoteHeadRequest { name, version, ..Default::default() };
+        Verb::Promote { name, version, allow_missing } => {
+            // What is printed as JSON is the answer and nothing else.
+            if !json {
+                compare::before_promotion(client, &name, version).await?;
+            }
+            let request = v1::PromoteHeadRequest { name, version, allow_missing, ..Default::default() };
             one(client.heads.promote_head(request).await?.into_inner().head, json)
         }
         Verb::Rollback { name } => {

@@ -56,6 +56,14 @@ pub(crate) fn weight(text: &str) -> anyhow::Result<(String, f64)> {
     Ok((head, weight))
 }
 
+/// `head=version`.
+pub(crate) fn head_version(text: &str) -> anyhow::Result<(String, u32)> {
+    let (head, number) = pair(text)?;
+    let version =
+        number.parse().with_context(|| format!("{number:?} in {text:?} is no version of a head"))?;
+    Ok((head, version))
+}
+
 /// `attribute=label,label`.
 pub(crate) fn filter(text: &str) -> anyhow::Result<v1::LabelFilter> {
     let (attribute, labels) = pair(text)?;
