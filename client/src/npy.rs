@@ -235,10 +235,10 @@ impl Header {
     fn parse(text: &str) -> Result<Self, NpyError> {
         let mut rest = Rest(text);
         let (mut descr, mut fortran_order, mut shape) = (None, None, None);
-        rest.expect('{', "it is no dictionary")?;
+        rest.require('{', "it is no dictionary")?;
         while !rest.take('}') {
             let key = rest.text()?;
-            rest.expect(':', "a key has no value")?;
+            rest.require(':', "a key has no value")?;
             match key {
                 "descr" => descr = Some(rest.descr()?),
                 "fortran_order" => fortran_order = Some(rest.boolean()?),
@@ -250,7 +250,7 @@ impl Header {
                 }
             }
             if !rest.take(',') {
-                rest.expect('}', "it does not end with }")?;
+                rest.require('}', "it does not end with }")?;
                 break;
             }
         }
@@ -273,7 +273,7 @@ impl<'a> Rest<'a> {
         rest.is_some()
     }
 
-    fn expect(&mut self, wanted: char, otherwise: &'static str) -> Result<(), NpyError> {
+    fn require(&mut self, wanted: char, otherwise: &'static str) -> Result<(), NpyError> {
         if self.take(wanted) { Ok(()) } else { Err(NpyError::Header(otherwise)) }
     }
 
@@ -311,7 +311,7 @@ impl<'a> Rest<'a> {
 
     fn shape(&mut self) -> Result<Vec<u64>, NpyError> {
         const NUMBERS: &str = "its shape has something other than whole numbers";
-        self.expect('(', "its shape is no tuple")?;
+        self.require('(', "its shape is no tuple")?;
         let (numbers, rest) = self.0.split_once(')').ok_or(NpyError::Header("its shape has no end"))?;
         self.0 = rest;
         let mut shape = Vec::new();

@@ -106,7 +106,10 @@ mod tests {
         assert!(faults.all().is_empty());
         let (labels, _) = read(&["labels"], false, false);
         assert_eq!(keeping_others(labels.clone(), &mut faults), labels);
-        assert_eq!(faults.all().iter().map(|fault| fault.field()).collect::<Vec<_>>(), ["keep_others"]);
+        assert_eq!(
+            faults.all().iter().map(|fault| fault.field().to_owned()).collect::<Vec<_>>(),
+            ["keep_others"]
+        );
     }
 
     #[test]
