@@ -27,6 +27,7 @@ mod stats;
 mod status;
 mod suggest;
 mod teach;
+mod unknown_labels;
 mod upload;
 mod versions;
 

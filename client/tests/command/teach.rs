@@ -141,7 +141,7 @@ async fn versions_are_compared_and_downloaded() {
     assert!(std::fs::read(&file).expect("a file") != bundle, "replaced");
     assert!(refused(&server, &["heads", "download", "layer", &path("")], 1).await.contains("is a folder"));
     sound(&server, &["heads", "download", "layer", &file, "--of", "2"]).await;
-    sound(&server, &["heads", "retire", "layer"]).await;
+    sound(&server, &["heads", "retire", "layer", "--all-versions"]).await;
     let run = sound(&server, &["heads", "register", &file]).await;
     assert!(run.out.contains("by kind"), "{}", run.out);
     server.finish().await;

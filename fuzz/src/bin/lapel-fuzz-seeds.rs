@@ -142,6 +142,7 @@ fn catalog() -> Vec<Named> {
     let more_images = vec![image.clone(), Vec::new()];
     let picture = v1::UpsertItemsRequest { image, more_images, ..item("x") };
     let only = v1::UpsertItemsRequest { labels_only: true, signatures: Vec::new(), ..item("g0") };
+    let kept = v1::UpsertItemsRequest { keep_others: true, ..item("g0") };
     let upload = v1::UpsertItemsStreamRequest { item: Some(item("x")) };
     let deleted = v1::DeleteItemsRequest { ids: vec!["x".into(), "y".into()], request_id: "r2".into() };
     let listed = v1::ListItemsRequest {
@@ -164,7 +165,7 @@ fn catalog() -> Vec<Named> {
         ("CatalogService/UpsertItems", streamed(&[one(&item("x")), one(&only), one(&update())])),
         ("CatalogService/CountItems", one(&counted)),
         ("CatalogService/DeleteItemsByFilter", one(&dropped)),
-        ("CatalogService/UpsertItems", streamed(&[one(&picture)])),
+        ("CatalogService/UpsertItems", streamed(&[one(&picture), one(&kept)])),
         ("CatalogService/UpsertItemsStream", streamed(&[one(&upload)])),
         ("CatalogService/GetItem", one(&v1::GetItemRequest { id: "g0".into() })),
         ("CatalogService/GetItemImage", one(&v1::GetItemImageRequest { id: "g0".into(), picture: 0 })),

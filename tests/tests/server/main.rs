@@ -17,6 +17,7 @@ mod generations;
 mod groups;
 mod heads;
 mod health;
+mod labels;
 mod pages;
 mod picks;
 mod pictures;
