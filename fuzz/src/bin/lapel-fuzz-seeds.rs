@@ -326,7 +326,10 @@ fn searches() -> Vec<Named> {
     };
     let signatures = v1::SignatureSet { signatures: vec![signature()] };
     let by_signature = v1::SearchRequest {
-        query: Some(v1::Query { source: Some(v1::query::Source::Signatures(signatures)) }),
+        query: Some(v1::Query {
+            source: Some(v1::query::Source::Signatures(signatures)),
+            also_signatures: vec![signature()],
+        }),
         weighting: Some(Weighting::Profile("p".into())),
         plan: v1::PlanKind::Hnsw.into(),
         ..by_item("", 2)
