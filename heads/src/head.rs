@@ -214,8 +214,8 @@ impl Head {
     /// Computes a made-up picture's signature, or takes a made-up one where none is computed, and classifies it.
     fn probe(&self, inputs: usize) -> Result<(), BundleError> {
         let signature = if self.has_network() {
-            let wave = (0..inputs).map(wave).collect();
-            let pooled = Tensor::from_vec(wave, (1, inputs), &Device::Cpu);
+            let read: Vec<f32> = (0..inputs).map(wave).collect();
+            let pooled = Tensor::from_vec(read, (1, inputs), &Device::Cpu);
             let computed = pooled.and_then(|pooled| self.signatures(&pooled));
             computed.ok().and_then(|rows| rows.into_iter().next().flatten())
         } else {

@@ -30,8 +30,7 @@ fn fields(search: &v1::SearchRequest) -> usize {
     } = search;
     let text = |text: &String| usize::from(!text.is_empty());
     let query = query.as_ref().map_or(0, |v1::Query { source, also_signatures }| {
-        let signatures =
-            |all: &[v1::Signature]| all.iter().map(|one| 1 + text(&one.head)).sum::<usize>();
+        let signatures = |all: &[v1::Signature]| all.iter().map(|one| 1 + text(&one.head)).sum::<usize>();
         let source = match source {
             Some(v1::query::Source::Image(_) | v1::query::Source::ItemId(_)) => 1,
             Some(v1::query::Source::Signatures(set)) => 1 + signatures(&set.signatures),

@@ -84,9 +84,9 @@ async fn indexed(client: &mut Client, head: &str, dim: usize) {
     let set = v1::SignatureSet { signatures: vec![signature] };
     let request = v1::SearchRequest {
         query: Some(v1::Query {
-                source: Some(v1::query::Source::Signatures(set)),
-                also_signatures: Vec::new(),
-            }),
+            source: Some(v1::query::Source::Signatures(set)),
+            also_signatures: Vec::new(),
+        }),
         k: 1,
         plan: v1::PlanKind::Hnsw.into(),
         ..Default::default()
