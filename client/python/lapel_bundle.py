@@ -62,12 +62,12 @@ def write_external_head(
 ) -> str:
     """A head whose `dim` numbers come with the items. `attributes`: labels by name. Gives the SHA-256.
 
-    `classifiers`: of an attribute the weight, [labels, dim], and the bias, [labels]; softmax(weight @ signature + bias) are
-    the probabilities of its labels, where the signature is scaled to unit length. An attribute without one is not predicted.
+    `classifiers`: of an attribute the weight, [labels, dim], and the bias, [labels]. Its labels have the probabilities
+    softmax(weight @ signature + bias), the signature being of unit length. An attribute without one is not predicted.
     """
     told = [{"name": attribute, "labels": list(labels)} for attribute, labels in attributes.items()]
     manifest = {"format": 1, "name": name, "kind": "external", "dim": dim}
-    tensors = {}
+    tensors: dict[str, ArrayLike] = {}
     for attribute, (weight, bias) in (classifiers or {}).items():
         weight, bias = np.asarray(weight, "<f4"), np.asarray(bias, "<f4")
         count = len(attributes.get(attribute, ()))

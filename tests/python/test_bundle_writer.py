@@ -143,7 +143,8 @@ def test_an_external_head_is_written(client, tmp_path):
 
 def test_an_external_head_brings_a_classifier(client, tmp_path):
     file = tmp_path / "sound.safetensors"
-    labels, weight, bias = ["loud", "süß"], np.array([[2.0, 0.0, 0.5], [0.0, 3.0, -1.0]]), np.array([0.25, -0.25])
+    labels = ["loud", "süß"]
+    weight, bias = np.array([[2.0, 0.0, 0.5], [0.0, 3.0, -1.0]]), np.array([0.25, -0.25])
     lapel_bundle.write_external_head(
         file, name="sound", dim=3, attributes={"sound": labels}, classifiers={"sound": (weight, bias)}
     )

@@ -54,7 +54,7 @@ async fn started() -> (TestServer, Client) {
 
 /// A search by the photo that all items have and a mood, by that alone.
 fn photo_and(also_signatures: Vec<v1::Signature>) -> v1::SearchRequest {
-    let source = Some(v1::query::Source::Image(to_jpeg(&render(7, 0).image, 90)));
+    let source = Some(v1::query::Source::Image(to_jpeg(&render(7, 0).photo)));
     v1::SearchRequest {
         query: Some(v1::Query { source, also_signatures }),
         weighting: weights(&[("mood", 1.0)], true),
@@ -71,7 +71,7 @@ async fn search(client: &mut Client, request: v1::SearchRequest) -> v1::SearchRe
 fn first(answer: &v1::SearchResponse) -> (&str, &v1::AttributeMatch) {
     let result = answer.results.first().expect("a result");
     let attributes = &result.explanation.as_ref().expect("asked for").attributes;
-    (&result.item_id, attributes.iter().find(|of| of.attribute == "mood").expect("explained"))
+    (result.item_id.as_str(), attributes.iter().find(|of| of.attribute == "mood").expect("explained"))
 }
 
 #[tokio::test]
@@ -146,9 +146,17 @@ async fn a_photo_is_searched_for_together_with_a_signature_and_edited() {
     let moods = answer.suggestions.into_iter().filter_map(|suggestion| suggestion.manipulation);
     let moods: Vec<String> = moods.filter(|edit| edit.attribute == "mood").map(|edit| edit.label).collect();
     assert!(!moods.contains(&"loud".to_owned()), "{moods:?}");
-    let request = v1::PersonaliseRequest { query, k: 4, ..v1::PersonaliseRequest::default() };
+    // Two picks give weights; the query stays what it is.
+    let request = v1::PersonaliseRequest {
+        picked_ids: ["calm", "between"].map(str::to_owned).to_vec(),
+        query,
+        k: 4,
+        as_before: true,
+        ..v1::PersonaliseRequest::default()
+    };
     let answer = client.feedback.personalise(request).await.expect("answers").into_inner();
-    assert_eq!(answer.results[0].item_id, "loud");
+    let loud = answer.results.iter().find(|result| result.item_id == "loud").expect("shown");
+    assert!(loud.distance < 1e-3, "{loud:?}");
     server.finish().await;
 }
 
