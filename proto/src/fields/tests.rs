@@ -105,11 +105,13 @@ fn name() -> impl Strategy<Value = String> {
 
 fn search() -> impl Strategy<Value = v1::SearchRequest> {
     let names = || proptest::collection::vec(name(), 0..4);
-    let signature =
-        (name(), 0usize..3).prop_map(|(head, dim)| v1::Signature { head, values: vec![1.0; dim] });
-    let also = proptest::collection::vec(signature.clone(), 0..3);
-    let signatures = proptest::collection::vec(signature, 0..3)
-        .prop_map(|signatures| v1::query::Source::Signatures(v1::SignatureSet { signatures }));
+    let signatures = || {
+        let one = (name(), 0usize..3).prop_map(|(head, dim)| v1::Signature { head, values: vec![1.0; dim] });
+        proptest::collection::vec(one, 0..3)
+    };
+    let also = signatures();
+    let signatures =
+        signatures().prop_map(|signatures| v1::query::Source::Signatures(v1::SignatureSet { signatures }));
     let source = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..30).prop_map(v1::query::Source::Image),
         name().prop_map(v1::query::Source::ItemId),
