@@ -30,7 +30,7 @@ const THRESHOLD: f32 = 0.5;
 pub enum HeadKind {
     /// Computed by the bundle's layers from the backbone's feature map.
     Network,
-    /// Computed elsewhere; they come with the items.
+    /// Computed elsewhere; they come with the items. Bundles may bring classifiers of them.
     External,
 }
 
@@ -79,7 +79,8 @@ pub struct Manifest {
     /// Fingerprint of the backbone it was trained on; a network head must name one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbone: Option<String>,
-    /// The region its signature is pooled from; ignored for an external head.
+    /// The region its signature is pooled from; of an external head, the one that a garment must have for its classifiers
+    /// to be asked.
     #[serde(default = "whole")]
     pub region: Region,
     /// Whether the head reads the whole map beside its region.
@@ -111,7 +112,7 @@ pub struct Manifest {
     pub hidden: usize,
     /// Dimension of the signature (outputs of fc7).
     pub dim: usize,
-    /// What the unit signature is multiplied by before the classifiers.
+    /// What the unit signature is multiplied by before the classifiers, also those of an external head.
     #[serde(default = "one")]
     pub scale: f32,
     /// The attributes it tells apart: one for a special head, several for the general one.
@@ -230,7 +231,7 @@ impl Manifest {
         );
         check(
             self.kind == HeadKind::Network || self.signature == SignatureKind::Layer,
-            "signature is probabilities; an external head has no classifier, so that its signature is layer"
+            "signature is probabilities; an external head's signatures come with the items, so that it is layer"
                 .into(),
         );
         if self.kind == HeadKind::Network {

@@ -329,9 +329,17 @@ fn searches() -> Vec<Named> {
     };
     let signatures = v1::SignatureSet { signatures: vec![signature()] };
     let by_signature = v1::SearchRequest {
-        query: Some(v1::Query { source: Some(v1::query::Source::Signatures(signatures)) }),
+        query: Some(v1::Query {
+            source: Some(v1::query::Source::Signatures(signatures)),
+            also_signatures: Vec::new(),
+        }),
         weighting: Some(Weighting::Profile("p".into())),
         plan: v1::PlanKind::Hnsw.into(),
+        ..by_item("", 2)
+    };
+    let source = Some(v1::query::Source::ItemId("g0".into()));
+    let beside = v1::SearchRequest {
+        query: Some(v1::Query { source, also_signatures: vec![signature()] }),
         ..by_item("", 2)
     };
     let described = v1::DescribeRequest {
@@ -345,6 +353,7 @@ fn searches() -> Vec<Named> {
         ("SearchService/Describe", one(&described)),
         ("SearchService/Search", one(&rich)),
         ("SearchService/Search", one(&by_signature)),
+        ("SearchService/Search", one(&beside)),
         ("SearchService/Search", one(&grouped)),
         ("SearchService/Search", one(&diverse)),
         ("SearchService/Search", one(&paged)),

@@ -9,6 +9,7 @@ mod describe;
 mod distance;
 mod durability;
 mod edits;
+mod external;
 mod fault;
 mod faults;
 mod fields;

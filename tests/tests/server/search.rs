@@ -238,7 +238,8 @@ async fn an_item_finds_itself_and_exclusion_leaves_it_out() {
     };
     let signatures = client.search.describe(request).await.expect("described").into_inner().signatures;
     let source = Some(v1::query::Source::Signatures(v1::SignatureSet { signatures }));
-    let raw = v1::SearchRequest { query: Some(v1::Query { source }), k: 3, ..v1::SearchRequest::default() };
+    let query = Some(v1::Query { source, also_signatures: Vec::new() });
+    let raw = v1::SearchRequest { query, k: 3, ..v1::SearchRequest::default() };
     let raw = search(&mut client, raw).await;
     for (a, b) in raw.results.iter().zip(&itself.results) {
         assert!(a.item_id == b.item_id && (a.distance - b.distance).abs() < 1e-4);

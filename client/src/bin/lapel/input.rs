@@ -39,7 +39,7 @@ impl Subject {
             Self::Photo(bytes) => v1::query::Source::Image(bytes),
             Self::Item(id) => v1::query::Source::ItemId(id),
         };
-        v1::Query { source: Some(source) }
+        v1::Query { source: Some(source), also_signatures: Vec::new() }
     }
 }
 
