@@ -258,11 +258,12 @@ fn wanted_tensors(manifest: &Manifest, inputs: usize) -> Vec<(String, Vec<usize>
         wanted.push(("fc7.weight".into(), vec![dim, hidden], true));
         wanted.push(("fc7.bias".into(), vec![dim], true));
     }
-    for Attribute { name, labels } in &manifest.attributes {
+    for attribute in &manifest.attributes {
+        let Attribute { name, labels } = attribute;
         if network {
-            let read = if of_labels { inputs } else { dim };
-            wanted.push((format!("classifier.{name}.weight"), vec![labels.len(), read], true));
-            wanted.push((format!("classifier.{name}.bias"), vec![labels.len()], true));
+            let (read, outputs) = (if of_labels { inputs } else { dim }, manifest.outputs_of(attribute));
+            wanted.push((format!("classifier.{name}.weight"), vec![outputs, read], true));
+            wanted.push((format!("classifier.{name}.bias"), vec![outputs], true));
         }
         wanted.push((format!("prototypes.{name}"), vec![labels.len(), dim], false));
     }
