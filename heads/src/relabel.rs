@@ -127,7 +127,8 @@ impl Plan {
         };
         let places: Vec<Option<usize>> = names.into_iter().map(|name| name.map(&mut place)).collect();
         if faults.is_empty() && new.len() < labels.len().min(2) {
-            let description = "fewer than two labels would be left; retire the head in place of them".to_owned();
+            let description =
+                "fewer than two labels would be left; retire the head in place of them".to_owned();
             faults.push(LabelFault { change: None, field: String::new(), description });
         }
         if faults.is_empty() { Ok(Self { labels: new, places }) } else { Err(faults) }
@@ -216,9 +217,9 @@ impl<'a> Draft<'a> {
 /// Drops the outputs of retired labels, and has the others count for the new ones.
 fn regroup(bundle: &mut Bundle, attribute: &str, plan: &Plan) -> Option<()> {
     let groups = &bundle.manifest.groups;
-    let old: Vec<usize> =
-        if groups.is_empty() { (0..plan.places.len()).collect() } else { groups.clone() };
-    let new: Vec<Option<usize>> = old.iter().map(|label| plan.places.get(*label).copied().flatten()).collect();
+    let old: Vec<usize> = if groups.is_empty() { (0..plan.places.len()).collect() } else { groups.clone() };
+    let new: Vec<Option<usize>> =
+        old.iter().map(|label| plan.places.get(*label).copied().flatten()).collect();
     for part in ["weight", "bias"] {
         let Weights { shape, data } = bundle.tensors.get_mut(&format!("classifier.{attribute}.{part}"))?;
         let outputs = shape.first_mut().filter(|outputs| **outputs == new.len() && !data.is_empty())?;
@@ -278,7 +279,8 @@ fn moved(row: &[f32], manifest: &Manifest, plan: &Plan) -> Option<Signature> {
         SignatureKind::Layer => Some(old),
         SignatureKind::Probabilities => {
             let mut sums = vec![0.0f32; plan.labels.len()];
-            for (probability, place) in probabilities(old.values(), manifest.exponent).iter().zip(&plan.places)
+            for (probability, place) in
+                probabilities(old.values(), manifest.exponent).iter().zip(&plan.places)
             {
                 if let Some(sum) = place.and_then(|place| sums.get_mut(place)) {
                     *sum += probability;

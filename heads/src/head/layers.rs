@@ -84,7 +84,8 @@ impl Layers {
                         rows.iter_mut().for_each(|row| *row = groups.powers(row, bias, (*scale, *exponent)));
                     }
                     None => {
-                        rows.iter_mut().for_each(|row| powers_of_probabilities(row, bias, *scale * *exponent));
+                        rows.iter_mut()
+                            .for_each(|row| powers_of_probabilities(row, bias, *scale * *exponent));
                     }
                 }
                 rows

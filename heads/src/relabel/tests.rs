@@ -14,7 +14,8 @@ fn names(labels: &[&str]) -> Vec<String> {
 /// A probe of four labels with everything that a bundle may say of them.
 fn probe(weights: Vec<f32>, bias: Vec<f32>, exponent: f32) -> Bundle {
     let labels = names(&["red", "blue", "navy", "other"]);
-    let prototypes = (0..4).flat_map(|row| (0..4).map(move |at| if row == at { 0.9 } else { 0.25 })).collect();
+    let prototypes =
+        (0..4).flat_map(|row| (0..4).map(move |at| if row == at { 0.9 } else { 0.25 })).collect();
     Bundle {
         manifest: Manifest {
             kind: HeadKind::Network,
