@@ -153,11 +153,11 @@ async fn carriers(client: &mut Client, attribute: &str, label: &str) -> anyhow::
 /// The labels that a change is of, each with the one in its place.
 fn new_labels(change: &Change) -> Vec<(&str, Option<&str>)> {
     match change {
-        Change::Rename(v1::LabelRename { from, to }) => vec![(from, Some(to))],
+        Change::Rename(v1::LabelRename { from, to }) => vec![(from.as_str(), Some(to.as_str()))],
         Change::Merge(v1::LabelMerge { from, into }) => {
             from.iter().map(|from| (from.as_str(), Some(into.as_str()))).collect()
         }
-        Change::Retire(label) => vec![(label, None)],
+        Change::Retire(label) => vec![(label.as_str(), None)],
         Change::Split(v1::LabelSplit { from: _, into: _ }) => Vec::new(),
     }
 }
@@ -216,7 +216,8 @@ mod tests {
         {
             assert!(!is_made(there), "{there:?}");
         }
-        for (rename, merge) in [(&["navy"][..], &[][..]), (&[], &["red=blue"]), (&[], &["red,blue"])] {
+        let unsound: [(&[&str], &[&str]); 3] = [(&["navy"], &[]), (&[], &["red=blue"]), (&[], &["red,blue"])];
+        for (rename, merge) in unsound {
             assert!(parsed(rename, merge, &[]).is_err(), "{rename:?} {merge:?}");
         }
     }
