@@ -95,7 +95,8 @@ fn merged_and_retired_labels_leave_what_belongs_to_the_others() {
     assert_eq!(last.manifest.attributes[0].labels, ["scarlet", "other"]);
     assert!(last.manifest.groups.is_empty(), "one each again");
     assert_eq!(last.tensors["classifier.color.weight"].shape, [2, INPUTS]);
-    let before = &some_probe().tensors["classifier.color.weight"].data;
+    let probe = some_probe();
+    let before = &probe.tensors["classifier.color.weight"].data;
     let kept = [&before[..INPUTS], &before[3 * INPUTS..]].concat();
     assert_eq!(last.tensors["classifier.color.weight"].data, kept);
     assert_eq!(last.tensors["classifier.color.bias"].data, [0.5, 1.0]);

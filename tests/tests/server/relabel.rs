@@ -39,7 +39,7 @@ async fn seen(client: &mut Client, id: &str) -> BTreeMap<String, f32> {
 }
 
 fn near(found: f32, wanted: f32) -> bool {
-    (found - wanted).abs() < 1e-4
+    (found - wanted).abs() < 1e-3
 }
 
 #[tokio::test(flavor = "multi_thread")]
