@@ -272,12 +272,13 @@ fn wanted_tensors(bundle: &Bundle, inputs: usize) -> Vec<(String, Vec<usize>, bo
         wanted.push(("fc7.weight".into(), vec![dim, hidden], true));
         wanted.push(("fc7.bias".into(), vec![dim], true));
     }
-    for Attribute { name, labels } in &manifest.attributes {
-        let read = if of_labels { inputs } else { dim };
+    for attribute in &manifest.attributes {
+        let Attribute { name, labels } = attribute;
+        let (read, outputs) = (if of_labels { inputs } else { dim }, manifest.outputs_of(attribute));
         let (weight, bias) = (format!("classifier.{name}.weight"), format!("classifier.{name}.bias"));
         let is_brought = [&weight, &bias].into_iter().any(|tensor| bundle.tensors.contains_key(tensor));
-        wanted.push((weight, vec![labels.len(), read], network || is_brought));
-        wanted.push((bias, vec![labels.len()], network || is_brought));
+        wanted.push((weight, vec![outputs, read], network || is_brought));
+        wanted.push((bias, vec![outputs], network || is_brought));
         wanted.push((format!("prototypes.{name}"), vec![labels.len(), dim], false));
     }
     wanted

@@ -18,6 +18,7 @@ mod moment;
 mod open;
 mod open_error;
 mod predict;
+pub(crate) mod relabel;
 mod stored;
 pub(crate) mod teach;
 mod turns;

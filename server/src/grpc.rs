@@ -22,6 +22,7 @@ mod paging;
 mod passing;
 mod predicted;
 mod ranking;
+mod relabel;
 mod search;
 mod stats;
 mod status;

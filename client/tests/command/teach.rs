@@ -1,6 +1,7 @@
 //! Heads that are taught: from labels, fields, a table and photos, with what to label next, and their versions beside each other.
 
 use crate::{Run, lapel};
+use lapel_client::v1;
 use lapel_tests::{TestServer, by_default};
 use std::path::{Path, PathBuf};
 
@@ -144,6 +145,46 @@ async fn versions_are_compared_and_downloaded() {
     sound(&server, &["heads", "retire", "layer", "--all-versions"]).await;
     let run = sound(&server, &["heads", "register", &file]).await;
     assert!(run.out.contains("by kind"), "{}", run.out);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn labels_of_a_head_and_of_items_are_changed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = shop(folder.path()).await;
+    sound(&server, &["teach", "layer", "--from-labels", "layer"]).await;
+    let change = ["labels", "change", "layer", "--rename", "over=outer"];
+    let run = sound(&server, &change).await;
+    for told in ["over", "outer", " 8 ", "layer version 2 is active"] {
+        assert!(run.out.contains(told), "{told}: {}", run.out);
+    }
+    let why = refused(&server, &change, 1).await;
+    assert!(why.contains("changes[0].rename.from") || why.contains("there is no label"), "{why}");
+    let labels = ["heads", "labels", "layer", "--json"];
+    assert!(sound(&server, &labels).await.out.contains("outer"));
+    // The head has its labels, the items follow, now or when the command is repeated.
+    let with_items = [&change[..], &["--items"]].concat();
+    let run = sound(&server, &with_items).await;
+    assert!(run.err.contains("has these labels already"), "{}", run.err);
+    let mut client = server.client().await;
+    for (label, carriers) in [("outer", 8), ("over", 0), ("bottom", 8)] {
+        let filter = v1::LabelFilter {
+            attribute: "layer".into(),
+            labels: vec![label.into()],
+            allow_unknown: true,
+            ..Default::default()
+        };
+        let request = v1::ListItemsRequest { filters: vec![filter], ..Default::default() };
+        let items = client.catalog.list_items(request).await.expect("listed").into_inner().items;
+        assert_eq!(items.len(), carriers, "{label}");
+    }
+    sound(&server, &with_items).await;
+    let why = refused(&server, &["labels", "change", "layer", "--retire", "outer"], 1).await;
+    assert!(why.contains("fewer than two"), "{why}");
+    refused(&server, &["labels", "change", "layer"], 2).await;
+    refused(&server, &["labels", "change", "layer", "--rename", "over"], 1).await;
+    sound(&server, &["heads", "rollback", "layer"]).await;
+    assert!(sound(&server, &labels).await.out.contains("over"));
     server.finish().await;
 }
 

@@ -30,6 +30,7 @@ fn bundle() -> Bundle {
             dim: 2,
             scale: 2.0,
             attributes: vec![attribute],
+            groups: Vec::new(),
             prototype_counts: BTreeMap::new(),
             thresholds: BTreeMap::new(),
             description: String::new(),

@@ -200,6 +200,13 @@ impl HeadService for Services {
         Ok(Response::new(self.compare_versions(request.into_inner()).await?))
     }
 
+    async fn change_labels(
+        &self,
+        request: Request<v1::ChangeLabelsRequest>,
+    ) -> Result<Response<v1::ChangeLabelsResponse>, Status> {
+        Ok(Response::new(self.relabel(request.into_inner()).await?))
+    }
+
     type DownloadHeadStream = Answers<v1::DownloadHeadResponse>;
 
     async fn download_head(

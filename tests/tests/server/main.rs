@@ -27,6 +27,7 @@ mod profiles;
 mod reach;
 mod real_clothes;
 mod recovery;
+mod relabel;
 mod search;
 mod security;
 mod shares;
