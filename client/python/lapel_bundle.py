@@ -52,12 +52,29 @@ def write_probabilities_head(
 
 
 def write_external_head(
-    path: str | Path, *, name: str, dim: int, attributes: Mapping[str, Sequence[str]], description: str = ""
+    path: str | Path,
+    *,
+    name: str,
+    dim: int,
+    attributes: Mapping[str, Sequence[str]],
+    description: str = "",
+    classifiers: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
 ) -> str:
-    """A head whose `dim` numbers come with the items. `attributes`: labels by name. Gives the SHA-256."""
+    """A head whose `dim` numbers come with the items. `attributes`: labels by name. Gives the SHA-256.
+
+    `classifiers`: of an attribute the weight, [labels, dim], and the bias, [labels]. Its labels have the probabilities
+    softmax(weight @ signature + bias), the signature being of unit length. An attribute without one is not predicted.
+    """
     told = [{"name": attribute, "labels": list(labels)} for attribute, labels in attributes.items()]
     manifest = {"format": 1, "name": name, "kind": "external", "dim": dim}
-    return write_bundle(path, {**manifest, "attributes": told, "description": description}, {})
+    tensors: dict[str, ArrayLike] = {}
+    for attribute, (weight, bias) in (classifiers or {}).items():
+        weight, bias = np.asarray(weight, "<f4"), np.asarray(bias, "<f4")
+        count = len(attributes.get(attribute, ()))
+        if not count or weight.shape != (count, dim) or bias.shape != (count,):
+            raise ValueError(f"classifier of {attribute} does not fit {count} labels of {dim} numbers")
+        tensors |= {f"classifier.{attribute}.weight": weight, f"classifier.{attribute}.bias": bias}
+    return write_bundle(path, {**manifest, "attributes": told, "description": description}, tensors)
 
 
 def write_bundle(path: str | Path, manifest: Mapping[str, Any], tensors: Mapping[str, ArrayLike]) -> str:

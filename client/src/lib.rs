@@ -3,6 +3,7 @@
 pub mod fields;
 pub mod filter_text;
 mod gathered;
+pub mod npy;
 mod tls_mistake;
 
 pub use tls_mistake::TlsMistake;

@@ -113,8 +113,8 @@ pub enum BundleError {
         /// Its name.
         name: String,
     },
-    /// A probe image gave no signature.
-    #[error("the head gives no finite signature for a probe image")]
+    /// A probe image gave no signature, or a probe signature no probabilities.
+    #[error("the head gives no finite signature for a probe image, or no finite probabilities")]
     Probe,
 }
 

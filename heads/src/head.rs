@@ -31,7 +31,8 @@ pub struct Prototype {
     pub count: u64,
 }
 
-/// A head ready to compute signatures and label scores.
+/// A head ready to compute signatures and label scores; an external one computes label scores alone, where it brings
+/// classifiers.
 #[derive(Clone)]
 pub struct Head {
     id: String,
@@ -210,17 +211,23 @@ impl Head {
         self.prototypes.get(attribute)?.get(at)?.as_ref()
     }
 
+    /// Computes a made-up picture's signature, or takes a made-up one where none is computed, and classifies it.
     fn probe(&self, inputs: usize) -> Result<(), BundleError> {
-        if self.layers.is_none() {
-            return Ok(());
-        }
-        let wave: Vec<f32> = (0..inputs).map(|i| (i * 37 % 101) as f32 / 50.0).collect();
-        let signatures = Tensor::from_vec(wave, (1, inputs), &Device::Cpu).and_then(|t| self.signatures(&t));
-        let Ok([Some(signature)]) = signatures.as_deref() else { return Err(BundleError::Probe) };
-        let finite = |a: &Attribute| {
-            self.predict(a, signature.values()).is_some_and(|score| score.probability.is_finite())
+        let signature = if self.has_network() {
+            let read: Vec<f32> = (0..inputs).map(wave).collect();
+            let pooled = Tensor::from_vec(read, (1, inputs), &Device::Cpu);
+            let computed = pooled.and_then(|pooled| self.signatures(&pooled));
+            computed.ok().and_then(|rows| rows.into_iter().next().flatten())
+        } else {
+            Signature::new((0..self.dim()).map(|i| wave(i) - 1.0).collect()).ok()
         };
-        if self.manifest.attributes.iter().all(finite) { Ok(()) } else { Err(BundleError::Probe) }
+        let signature = signature.ok_or(BundleError::Probe)?;
+        let is_sound = |attribute: &Attribute| match self.predict(attribute, signature.values()) {
+            Some(score) => score.probability.is_finite(),
+            // An external head need not bring classifiers.
+            None => !self.has_network(),
+        };
+        if self.manifest.attributes.iter().all(is_sound) { Ok(()) } else { Err(BundleError::Probe) }
     }
 }
 
@@ -246,8 +253,15 @@ impl Classifier {
     }
 }
 
-/// The tensors a manifest asks for: name and shape; the prototypes are optional.
-fn wanted_tensors(manifest: &Manifest, inputs: usize) -> Vec<(String, Vec<usize>, bool)> {
+/// Number `i` of a made-up input, 0 to 2.
+fn wave(i: usize) -> f32 {
+    (i * 37 % 101) as f32 / 50.0
+}
+
+/// The tensors that a bundle may have: name, shape, and whether it must have it. The prototypes are optional, and so are
+/// the classifiers of an external head, each as a whole.
+fn wanted_tensors(bundle: &Bundle, inputs: usize) -> Vec<(String, Vec<usize>, bool)> {
+    let manifest = &bundle.manifest;
     let (hidden, dim) = (manifest.hidden, manifest.dim);
     let mut wanted = Vec::new();
     let network = manifest.kind == HeadKind::Network;
@@ -258,19 +272,20 @@ fn wanted_tensors(manifest: &Manifest, inputs: usize) -> Vec<(String, Vec<usize>
         wanted.push(("fc7.weight".into(), vec![dim, hidden], true));
         wanted.push(("fc7.bias".into(), vec![dim], true));
     }
-    for Attribute { name, labels } in &manifest.attributes {
-        if network {
-            let read = if of_labels { inputs } else { dim };
-            wanted.push((format!("classifier.{name}.weight"), vec![labels.len(), read], true));
-            wanted.push((format!("classifier.{name}.bias"), vec![labels.len()], true));
-        }
+    for attribute in &manifest.attributes {
+        let Attribute { name, labels } = attribute;
+        let (read, outputs) = (if of_labels { inputs } else { dim }, manifest.outputs_of(attribute));
+        let (weight, bias) = (format!("classifier.{name}.weight"), format!("classifier.{name}.bias"));
+        let is_brought = [&weight, &bias].into_iter().any(|tensor| bundle.tensors.contains_key(tensor));
+        wanted.push((weight, vec![outputs, read], network || is_brought));
+        wanted.push((bias, vec![outputs], network || is_brought));
         wanted.push((format!("prototypes.{name}"), vec![labels.len(), dim], false));
     }
     wanted
 }
 
 fn check_tensors(bundle: &Bundle, inputs: usize) -> Result<(), BundleError> {
-    let wanted = wanted_tensors(&bundle.manifest, inputs);
+    let wanted = wanted_tensors(bundle, inputs);
     for (name, shape, required) in &wanted {
         match bundle.tensors.get(name) {
             Some(found) if &found.shape != shape => {

@@ -30,7 +30,7 @@ const THRESHOLD: f32 = 0.5;
 pub enum HeadKind {
     /// Computed by the bundle's layers from the backbone's feature map.
     Network,
-    /// Computed elsewhere; they come with the items.
+    /// Computed elsewhere; they come with the items. Bundles may bring classifiers of them.
     External,
 }
 
@@ -79,7 +79,8 @@ pub struct Manifest {
     /// Fingerprint of the backbone it was trained on; a network head must name one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbone: Option<String>,
-    /// The region its signature is pooled from; ignored for an external head.
+    /// The region its signature is pooled from; of an external head, the one that a garment must have for its classifiers
+    /// to be asked.
     #[serde(default = "whole")]
     pub region: Region,
     /// Whether the head reads the whole map beside its region.
@@ -111,11 +112,15 @@ pub struct Manifest {
     pub hidden: usize,
     /// Dimension of the signature (outputs of fc7).
     pub dim: usize,
-    /// What the unit signature is multiplied by before the classifiers.
+    /// What the unit signature is multiplied by before the classifiers, also those of an external head.
     #[serde(default = "one")]
     pub scale: f32,
     /// The attributes it tells apart: one for a special head, several for the general one.
     pub attributes: Vec<Attribute>,
+    /// For each output of the classifier the number of the label that it counts for, from 0: a label's probability is the
+    /// sum of those of its outputs. Empty: one output for each label. Only where the signature is made of probabilities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<usize>,
     /// By attribute: how many training items each label's prototype is the mean of.
     #[serde(default)]
     pub prototype_counts: BTreeMap<String, Vec<u64>>,
@@ -177,6 +182,7 @@ impl Manifest {
             dim,
             scale: 1.0,
             attributes,
+            groups: Vec::new(),
             prototype_counts: BTreeMap::new(),
             thresholds: BTreeMap::new(),
             description: String::new(),
@@ -187,6 +193,12 @@ impl Manifest {
     #[must_use]
     pub fn parts(&self) -> usize {
         1 + usize::from(self.context)
+    }
+
+    /// Outputs of the classifier of an attribute.
+    #[must_use]
+    pub fn outputs_of(&self, attribute: &Attribute) -> usize {
+        if self.groups.is_empty() { attribute.labels.len() } else { self.groups.len() }
     }
 
     /// The attribute of that name.
@@ -230,7 +242,7 @@ impl Manifest {
         );
         check(
             self.kind == HeadKind::Network || self.signature == SignatureKind::Layer,
-            "signature is probabilities; an external head has no classifier, so that its signature is layer"
+            "signature is probabilities; an external head's signatures come with the items, so that it is layer"
                 .into(),
         );
         if self.kind == HeadKind::Network {
@@ -259,6 +271,7 @@ impl Manifest {
         let names: BTreeSet<_> = self.attributes.iter().map(|a| &a.name).collect();
         check(names.len() == self.attributes.len(), "an attribute is named twice".into());
         faults.extend(self.number_faults());
+        faults.extend(self.group_faults());
         for attribute in &self.attributes {
             faults.extend(self.attribute_faults(attribute));
         }
@@ -299,6 +312,26 @@ impl Manifest {
             ),
         );
         faults
+    }
+
+    /// What is wrong with groups: the first fault of them.
+    fn group_faults(&self) -> Option<String> {
+        if self.groups.is_empty() {
+            return None;
+        }
+        if self.signature != SignatureKind::Probabilities {
+            return Some("groups is given; only outputs of the signature probabilities are grouped".into());
+        }
+        let (outputs, labels) = (self.groups.len(), self.attributes.first().map_or(0, |a| a.labels.len()));
+        if outputs > LABELS_MAX {
+            return Some(format!("groups has {outputs} numbers; at most {LABELS_MAX} are accepted"));
+        }
+        if let Some(odd) = self.groups.iter().find(|label| **label >= labels) {
+            return Some(format!("groups has the number {odd}; the {labels} labels are counted from 0"));
+        }
+        let grouped: BTreeSet<_> = self.groups.iter().collect();
+        let without = (0..labels).find(|label| !grouped.contains(label));
+        without.map(|label| format!("groups has no output for label {label}, counted from 0"))
     }
 
     fn attribute_faults(&self, attribute: &Attribute) -> Vec<String> {

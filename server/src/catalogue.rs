@@ -15,4 +15,4 @@ pub use items::{Item, Items};
 pub use lapel_search::{BLOCK, Precision, Slot};
 pub use prototypes::LabelPrototype;
 pub use seen::{applies, seen};
-pub use snapshot::{Computing, NoItem, Snapshot};
+pub use snapshot::{Computing, NoItem, Snapshot, Unknown};

@@ -4,7 +4,7 @@ mod catalog;
 mod limits;
 mod paths;
 
-pub use catalog::CatalogConfig;
+pub use catalog::{CatalogConfig, UnknownLabels};
 pub use limits::Limits;
 
 use crate::catalogue::Precision;

@@ -18,9 +18,11 @@ mod moment;
 mod open;
 mod open_error;
 mod predict;
+pub(crate) mod relabel;
 mod stored;
 pub(crate) mod teach;
 mod turns;
+mod versions;
 mod warm;
 mod write;
 
@@ -70,7 +72,12 @@ pub enum QuerySource {
     /// An item's id.
     Item(String),
     /// Signatures by head.
-    Signatures(Vec<(String, Vec<f32>)>),
+    Signatures {
+        /// Those that make up the query, at least one.
+        given: Vec<(String, Vec<f32>)>,
+        /// Those that come beside them.
+        also: Vec<(String, Vec<f32>)>,
+    },
 }
 
 /// Everything behind the services.
@@ -298,7 +305,7 @@ impl Core {
                 Ok(view)
             }
             QuerySource::Item(id) => view_of_item(snapshot, &id),
-            QuerySource::Signatures(given) => view_of_signatures(snapshot, given),
+            QuerySource::Signatures { given, also } => view_of_signatures(snapshot, given, also),
         }
     }
 

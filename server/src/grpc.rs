@@ -22,12 +22,15 @@ mod paging;
 mod passing;
 mod predicted;
 mod ranking;
+mod relabel;
 mod search;
 mod stats;
 mod status;
 mod suggest;
 mod teach;
+mod unknown_labels;
 mod upload;
+mod versions;
 
 pub(crate) use framed::Framed;
 

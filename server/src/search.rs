@@ -20,7 +20,9 @@ pub use group::{Group, Grouping};
 pub use lapel_search::{Plan, PlanKind};
 pub use manipulate::{Edits, Manipulation, ManipulationEffect};
 pub use page::{Cursor, PageTerm, Paging};
-pub use query::{QueryView, view_of_embedding, view_of_item, view_of_signatures};
+pub use query::{
+    ALSO, GivenSignatures, QueryView, signatures_beside, view_of_embedding, view_of_item, view_of_signatures,
+};
 pub use reach::{Attainability, AttainableChange, Concession};
 pub use suggest::{SuggestSpec, Suggestion, Suggestions, kept_attributes, suggest};
 pub use weights::{HeadWeight, NAMED, WeightOrigin, Weighting, head_weights};

@@ -141,6 +141,30 @@ def test_an_external_head_is_written(client, tmp_path):
     assert (head.kind, head.state, head.dim) == (v1.HEAD_KIND_EXTERNAL, v1.HEAD_STATE_ACTIVE, 3)
 
 
+def test_an_external_head_brings_a_classifier(client, tmp_path):
+    file = tmp_path / "sound.safetensors"
+    labels = ["loud", "süß"]
+    weight, bias = np.array([[2.0, 0.0, 0.5], [0.0, 3.0, -1.0]]), np.array([0.25, -0.25])
+    lapel_bundle.write_external_head(
+        file, name="sound", dim=3, attributes={"sound": labels}, classifiers={"sound": (weight, bias)}
+    )
+    bundles.register(client, file.read_bytes())
+    try:
+        signature = v1.Signature(head="sound", values=[2, 4, 4])
+        item = v1.UpsertItemsRequest(id="heard", signatures=[signature])
+        (result,) = client.catalog.UpsertItems(iter([item]))
+        assert not result.HasField("error"), result
+        answer = client.search.Describe(v1.DescribeRequest(item_id="heard", labels_max=2))
+        (found,) = [one for one in answer.attributes if one.attribute == "sound"]
+        found = {one.label: one.probability for one in found.labels}
+        unit = np.array([2, 4, 4]) / 6
+        (wanted,) = softmax((weight @ unit + bias)[None])
+        assert [found[label] for label in labels] == pytest.approx(list(wanted), abs=1e-3)
+    finally:
+        client.catalog.DeleteItems(v1.DeleteItemsRequest(ids=["heard"]))
+        client.heads.RetireHead(v1.RetireHeadRequest(name="sound"))
+
+
 def test_what_no_server_would_take_is_not_written(tmp_path):
     file = tmp_path / "wrong.safetensors"
     sound = {"name": "a", "labels": ["b", "c"], "backbone": "d", "inputs": ["e"], "bias": [0, 0]}
@@ -148,6 +172,11 @@ def test_what_no_server_would_take_is_not_written(tmp_path):
         lapel_bundle.write_probabilities_head(file, weight=[[1.0]], **sound)
     with pytest.raises(ValueError, match="not finite"):
         lapel_bundle.write_probabilities_head(file, weight=[[1.0], [float("nan")]], **sound)
+    for classifiers in [{"x": ([[1.0]], [0.0])}, {"a": ([[1.0, 2.0]], [0.0])}, {"a": ([[1.0]], [0.0, 1.0])}]:
+        with pytest.raises(ValueError, match="does not fit"):
+            lapel_bundle.write_external_head(
+                file, name="a", dim=1, attributes={"a": ["b"]}, classifiers=classifiers
+            )
     assert not file.exists()
 
 

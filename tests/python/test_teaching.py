@@ -117,3 +117,23 @@ def test_what_cannot_be_taught_is_told(client, examples):
     refused(lambda: teach(client, [*examples, turned]), *INVALID)
     gone = v1.TaughtExample(label="over", item_id="nowhere")
     refused(lambda: teach(client, [*examples, gone]), *NOT_FOUND)
+
+
+def test_labels_are_changed_without_training(client, items, taught):
+    coat = next(item for item in items if item.labels["category"] == "coat")
+
+    def seen():
+        answer = client.search.Describe(v1.DescribeRequest(item_id=coat.id, labels_max=9))
+        (found,) = [one for one in answer.attributes if one.attribute == "layer"]
+        return {one.label: one.probability for one in found.labels}
+
+    before = seen()
+    rename = v1.LabelChange(rename=v1.LabelRename(**{"from": "over", "to": "outer"}))
+    changed = client.heads.ChangeLabels(v1.ChangeLabelsRequest(attribute="layer", changes=[rename]))
+    assert [(one.label, one.new_label) for one in changed.labels] == [("over", "outer")]
+    assert settled(client, changed.head.version).state == v1.HEAD_STATE_ACTIVE
+    assert seen() == pytest.approx({"outer": before["over"], "bottom": before["bottom"]}, abs=1e-3)
+    unknown = v1.ChangeLabelsRequest(attribute="layer", changes=[v1.LabelChange(retire="over")])
+    refused(lambda: client.heads.ChangeLabels(unknown), *INVALID)
+    client.heads.RollbackHead(v1.RollbackHeadRequest(name="layer"))
+    assert seen() == pytest.approx(before, abs=1e-3)

@@ -194,14 +194,15 @@ pub async fn ingest(client: &mut Client, seed: u64, count: u64) -> Vec<Rendered>
 /// A search by a photo's bytes.
 #[must_use]
 pub fn by_image(image: Vec<u8>, k: u32) -> v1::SearchRequest {
-    let query = v1::Query { source: Some(v1::query::Source::Image(image)) };
+    let query = v1::Query { source: Some(v1::query::Source::Image(image)), also_signatures: Vec::new() };
     v1::SearchRequest { query: Some(query), k, ..v1::SearchRequest::default() }
 }
 
 /// A search by an item's id.
 #[must_use]
 pub fn by_item(id: &str, k: u32) -> v1::SearchRequest {
-    let query = v1::Query { source: Some(v1::query::Source::ItemId(id.to_owned())) };
+    let source = Some(v1::query::Source::ItemId(id.to_owned()));
+    let query = v1::Query { source, also_signatures: Vec::new() };
     v1::SearchRequest { query: Some(query), k, ..v1::SearchRequest::default() }
 }
 

@@ -370,7 +370,10 @@ pub async fn check_answers(client: &mut Client, items: &ModelItems, random: &mut
         let set = v1::SignatureSet { signatures: signatures.collect() };
         let by_head = query.keys().map(|head| (head.clone(), random.random_range(0.1..3.0))).collect();
         let request = v1::SearchRequest {
-            query: Some(v1::Query { source: Some(v1::query::Source::Signatures(set)) }),
+            query: Some(v1::Query {
+                source: Some(v1::query::Source::Signatures(set)),
+                also_signatures: Vec::new(),
+            }),
             weighting: Some(v1::search_request::Weighting::Weights(v1::Weights {
                 by_head,
                 only_named: true,

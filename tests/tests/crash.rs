@@ -169,7 +169,12 @@ async fn operate(
             }
             1 if !standby.is_empty() => {
                 then.serves = standby[random.random_range(0..standby.len())];
-                let request = v1::PromoteHeadRequest { name, version: then.serves, ..Default::default() };
+                let request = v1::PromoteHeadRequest {
+                    name,
+                    version: then.serves,
+                    allow_missing: true,
+                    ..Default::default()
+                };
                 client.heads.promote_head(request).await.map(|_| ())
             }
             2 if !standby.is_empty() => {

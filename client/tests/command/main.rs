@@ -6,6 +6,7 @@ mod backup;
 mod connection;
 mod export;
 mod import;
+mod labels;
 mod pictures;
 mod shop;
 mod subject;

@@ -1,6 +1,7 @@
 //! Heads that are taught: from labels, fields, a table and photos, with what to label next, and their versions beside each other.
 
-use crate::{lapel, sound};
+use crate::{Run, lapel, sound};
+use lapel_client::v1;
 use lapel_tests::{TestServer, by_default};
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,18 @@ async fn versions_are_compared_and_downloaded() {
     }
     let run = sound(&server, &["heads", "compare", "layer", "2", "1", "--where", "kind = over"]).await;
     assert!(run.out.contains("version 2") && run.out.contains("version 1"), "{}", run.out);
+    // The one on standby answers where it is asked for, and is shown beside the other before it serves.
+    let run = sound(&server, &["search", "item:coat-12", "--head-version", "layer=2", "--explain"]).await;
+    assert!(run.out.contains("layer") && run.out.contains("coat-"), "{}", run.out);
+    sound(&server, &["describe", "item:coat-12", "--head-version", "layer=2"]).await;
+    refused(&server, &["describe", "item:coat-12", "--head-version", "layer=9"], 1).await;
+    refused(&server, &["search", "item:coat-12", "--head-version", "layer=two"], 1).await;
+    let run = sound(&server, &["heads", "promote", "layer", "--of", "2", "--allow-missing"]).await;
+    for told in ["layer:", "version 2", "the one that serves", "accuracy", "told right by", "active"] {
+        assert!(run.out.contains(told), "{told}: {}", run.out);
+    }
+    let run = sound(&server, &["heads", "promote", "layer", "--json"]).await;
+    assert!(serde_json::from_str::<serde_json::Value>(&run.out).is_ok(), "{}", run.out);
     let file = path("layer.safetensors");
     sound(&server, &["heads", "download", "layer", &file, "--of", "2"]).await;
     let (head, bundle) = server.client().await.bundle("layer", 2).await.expect("sent");
@@ -123,9 +136,49 @@ async fn versions_are_compared_and_downloaded() {
     assert!(std::fs::read(&file).expect("a file") != bundle, "replaced");
     assert!(refused(&server, &["heads", "download", "layer", &path("")], 1).await.contains("is a folder"));
     sound(&server, &["heads", "download", "layer", &file, "--of", "2"]).await;
-    sound(&server, &["heads", "retire", "layer"]).await;
+    sound(&server, &["heads", "retire", "layer", "--all-versions"]).await;
     let run = sound(&server, &["heads", "register", &file]).await;
     assert!(run.out.contains("by kind"), "{}", run.out);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn labels_of_a_head_and_of_items_are_changed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = shop(folder.path()).await;
+    sound(&server, &["teach", "layer", "--from-labels", "layer"]).await;
+    let change = ["labels", "change", "layer", "--rename", "over=outer"];
+    let run = sound(&server, &change).await;
+    for told in ["over", "outer", " 8 ", "layer version 2 is active"] {
+        assert!(run.out.contains(told), "{told}: {}", run.out);
+    }
+    let why = refused(&server, &change, 1).await;
+    assert!(why.contains("changes[0].rename.from") || why.contains("there is no label"), "{why}");
+    let labels = ["heads", "labels", "layer", "--json"];
+    assert!(sound(&server, &labels).await.out.contains("outer"));
+    // The head has its labels, the items follow, now or when the command is repeated.
+    let with_items = [&change[..], &["--items"]].concat();
+    let run = sound(&server, &with_items).await;
+    assert!(run.err.contains("has these labels already"), "{}", run.err);
+    let mut client = server.client().await;
+    for (label, carriers) in [("outer", 8), ("over", 0), ("bottom", 8)] {
+        let filter = v1::LabelFilter {
+            attribute: "layer".into(),
+            labels: vec![label.into()],
+            allow_unknown: true,
+            ..Default::default()
+        };
+        let request = v1::ListItemsRequest { filters: vec![filter], ..Default::default() };
+        let items = client.catalog.list_items(request).await.expect("listed").into_inner().items;
+        assert_eq!(items.len(), carriers, "{label}");
+    }
+    sound(&server, &with_items).await;
+    let why = refused(&server, &["labels", "change", "layer", "--retire", "outer"], 1).await;
+    assert!(why.contains("fewer than two"), "{why}");
+    refused(&server, &["labels", "change", "layer"], 2).await;
+    refused(&server, &["labels", "change", "layer", "--rename", "over"], 1).await;
+    sound(&server, &["heads", "rollback", "layer"]).await;
+    assert!(sound(&server, &labels).await.out.contains("over"));
     server.finish().await;
 }
 
@@ -171,6 +224,7 @@ async fn what_tells_nothing_waits_until_it_is_promoted() {
     assert!(run.err.contains("1 rows of"), "{}", run.err);
     let run = sound(&server, &["heads", "promote", "odd"]).await;
     assert!(run.out.contains("active"), "{}", run.out);
+    assert!(run.err.contains("not compared with the version that serves"), "{}", run.err);
     server.finish().await;
 }
 

@@ -142,6 +142,7 @@ fn catalog() -> Vec<Named> {
     let more_images = vec![image.clone(), Vec::new()];
     let picture = v1::UpsertItemsRequest { image, more_images, ..item("x") };
     let only = v1::UpsertItemsRequest { labels_only: true, signatures: Vec::new(), ..item("g0") };
+    let kept = v1::UpsertItemsRequest { keep_others: true, ..item("g0") };
     let upload = v1::UpsertItemsStreamRequest { item: Some(item("x")) };
     let deleted = v1::DeleteItemsRequest { ids: vec!["x".into(), "y".into()], request_id: "r2".into() };
     let listed = v1::ListItemsRequest {
@@ -164,7 +165,7 @@ fn catalog() -> Vec<Named> {
         ("CatalogService/UpsertItems", streamed(&[one(&item("x")), one(&only), one(&update())])),
         ("CatalogService/CountItems", one(&counted)),
         ("CatalogService/DeleteItemsByFilter", one(&dropped)),
-        ("CatalogService/UpsertItems", streamed(&[one(&picture)])),
+        ("CatalogService/UpsertItems", streamed(&[one(&picture), one(&kept)])),
         ("CatalogService/UpsertItemsStream", streamed(&[one(&upload)])),
         ("CatalogService/GetItem", one(&v1::GetItemRequest { id: "g0".into() })),
         ("CatalogService/GetItemImage", one(&v1::GetItemImageRequest { id: "g0".into(), picture: 0 })),
@@ -248,7 +249,8 @@ fn heads() -> Vec<Named> {
         ..v1::RegisterHeadFromBundleRequest::default()
     };
     let name = || "style".to_owned();
-    let promoted = v1::PromoteHeadRequest { name: name(), version: 1, request_id: "r8".into() };
+    let promoted =
+        v1::PromoteHeadRequest { name: name(), version: 1, request_id: "r8".into(), allow_missing: true };
     let rolled_back = v1::RollbackHeadRequest { name: name(), request_id: "r9".into() };
     let cancelled = v1::CancelHeadRequest { name: name(), request_id: "r".into() };
     let retired = v1::RetireHeadRequest { name: name(), version: 1, request_id: "q".into() };
@@ -307,6 +309,7 @@ fn searches() -> Vec<Named> {
         result_facets: facets(),
         show_fields: vec!["price".into()],
         pictures: v1::PictureMode::Mean.into(),
+        head_versions: [("color".to_owned(), 1)].into(),
         ..by_item("g0", 3)
     };
     let grouped = v1::SearchRequest {
@@ -326,9 +329,17 @@ fn searches() -> Vec<Named> {
     };
     let signatures = v1::SignatureSet { signatures: vec![signature()] };
     let by_signature = v1::SearchRequest {
-        query: Some(v1::Query { source: Some(v1::query::Source::Signatures(signatures)) }),
+        query: Some(v1::Query {
+            source: Some(v1::query::Source::Signatures(signatures)),
+            also_signatures: Vec::new(),
+        }),
         weighting: Some(Weighting::Profile("p".into())),
         plan: v1::PlanKind::Hnsw.into(),
+        ..by_item("", 2)
+    };
+    let source = Some(v1::query::Source::ItemId("g0".into()));
+    let beside = v1::SearchRequest {
+        query: Some(v1::Query { source, also_signatures: vec![signature()] }),
         ..by_item("", 2)
     };
     let described = v1::DescribeRequest {
@@ -336,11 +347,13 @@ fn searches() -> Vec<Named> {
         include_signatures: true,
         labels_max: 2,
         picture: Some(1),
+        head_versions: [("style".to_owned(), 1)].into(),
     };
     vec![
         ("SearchService/Describe", one(&described)),
         ("SearchService/Search", one(&rich)),
         ("SearchService/Search", one(&by_signature)),
+        ("SearchService/Search", one(&beside)),
         ("SearchService/Search", one(&grouped)),
         ("SearchService/Search", one(&diverse)),
         ("SearchService/Search", one(&paged)),

@@ -11,15 +11,25 @@ pub(super) enum Layers {
     Connected(Connected),
     /// The classifier itself, whose probabilities are the signature.
     Probabilities {
-        /// `[inputs, labels]`.
+        /// `[inputs, outputs]`.
         weight: Kept,
-        /// By label.
+        /// By output.
         bias: Vec<f32>,
         /// What logits are multiplied by: one over the temperature.
         scale: f32,
         /// The power of probabilities.
         exponent: f32,
+        /// Which outputs count for which label, where several count for one.
+        groups: Option<Groups>,
     },
+}
+
+/// Outputs of a classifier that count for labels.
+pub(super) struct Groups {
+    /// For each output the label's number.
+    of_output: Vec<usize>,
+    /// Labels.
+    labels: usize,
 }
 
 /// fc6, ReLU and fc7.
@@ -40,9 +50,12 @@ impl Layers {
         if bundle.manifest.signature == SignatureKind::Probabilities {
             let name = &bundle.manifest.attributes.first()?.name;
             let weight = tensor(&format!("classifier.{name}.weight"))?;
-            let packed = Packed::new(level, (inputs, dim), |input, output| weight[output * inputs + input]);
             let bias = tensor(&format!("classifier.{name}.bias"))?.to_vec();
-            return Some(Self::Probabilities { weight: Kept::new(packed), bias, scale, exponent });
+            let sides = (inputs, bias.len());
+            let packed = Packed::new(level, sides, |input, output| weight[output * inputs + input]);
+            let of_output = bundle.manifest.groups.clone();
+            let groups = (!of_output.is_empty()).then_some(Groups { of_output, labels: dim });
+            return Some(Self::Probabilities { weight: Kept::new(packed), bias, scale, exponent, groups });
         }
         let (fc6, fc7) = (tensor("fc6.weight")?, tensor("fc7.weight")?);
         let parts = bundle.manifest.parts();
@@ -63,10 +76,18 @@ impl Layers {
     pub(super) fn signatures(&self, parts: &[&Rows]) -> Vec<Vec<f32>> {
         match self {
             Self::Connected(layers) => layers.fc7(parts),
-            Self::Probabilities { weight, bias, scale, exponent } => {
+            Self::Probabilities { weight, bias, scale, exponent, groups } => {
                 let parts: Vec<_> = parts.iter().copied().zip([weight]).collect();
                 let mut rows = sum_of_products(&parts, bias.len());
-                rows.iter_mut().for_each(|row| powers_of_probabilities(row, bias, *scale * *exponent));
+                match groups {
+                    Some(groups) => {
+                        rows.iter_mut().for_each(|row| *row = groups.powers(row, bias, (*scale, *exponent)));
+                    }
+                    None => {
+                        rows.iter_mut()
+                            .for_each(|row| powers_of_probabilities(row, bias, *scale * *exponent));
+                    }
+                }
                 rows
             }
         }
@@ -79,6 +100,30 @@ fn powers_of_probabilities(row: &mut [f32], bias: &[f32], scale: f32) {
     row.iter_mut().zip(bias).for_each(|(value, bias)| *value = (*value + bias) * scale);
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|value| *value = (*value - most).exp());
+}
+
+impl Groups {
+    /// Powers of the labels' probabilities, but for one factor, from logits without their biases. The sums are made of
+    /// logarithms: before the power is taken, a small probability would be lost beside the largest.
+    fn powers(&self, row: &[f32], bias: &[f32], (scale, exponent): (f32, f32)) -> Vec<f32> {
+        let logits: Vec<f32> = row.iter().zip(bias).map(|(value, bias)| (value + bias) * scale).collect();
+        let mut most = vec![f32::NEG_INFINITY; self.labels];
+        for (logit, label) in logits.iter().zip(&self.of_output) {
+            if let Some(most) = most.get_mut(*label) {
+                *most = most.max(*logit);
+            }
+        }
+        let mut sums = vec![0.0f32; self.labels];
+        for (logit, label) in logits.iter().zip(&self.of_output) {
+            if let (Some(sum), Some(most)) = (sums.get_mut(*label), most.get(*label)) {
+                *sum += (logit - most).exp();
+            }
+        }
+        let mut logs: Vec<f32> = most.iter().zip(&sums).map(|(most, sum)| most + sum.ln()).collect();
+        let top = logs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        logs.iter_mut().for_each(|log| *log = ((*log - top) * exponent).exp());
+        logs
+    }
 }
 
 impl Connected {

@@ -30,6 +30,7 @@ fn bundle() -> Bundle {
             dim: 2,
             scale: 2.0,
             attributes: vec![attribute],
+            groups: Vec::new(),
             prototype_counts: BTreeMap::new(),
             thresholds: BTreeMap::new(),
             description: String::new(),
@@ -199,7 +200,7 @@ fn a_probe_gives_powers_of_its_probabilities() {
     assert!(unsound(|m| m.dim = 3)[0].contains("probabilities"));
     assert!(unsound(|m| m.hidden = 4)[0].contains("probabilities"));
     assert!(unsound(|m| m.context = true)[0].contains("context is true"));
-    assert!(unsound(|m| m.kind = HeadKind::External)[0].contains("external head has no classifier"));
+    assert!(unsound(|m| m.kind = HeadKind::External)[0].contains("come with the items"));
     // A signature that no probe gives, from a caller, tells nothing.
     assert_eq!(probabilities(&[-1.0, 0.0], 0.5), [0.5, 0.5]);
     let other = BundleError::Inputs { fault: String::new() };
@@ -215,6 +216,93 @@ fn a_probe_gives_powers_of_its_probabilities() {
         read.is_err_and(|e| std::mem::discriminant(&e) == std::mem::discriminant(&other)),
         "a map has no vectors"
     );
+}
+
+/// An external head of two numbers that brings a classifier of one of its two attributes.
+fn external_bundle() -> Bundle {
+    let attribute = |name: &str, labels: [&str; 2]| Attribute {
+        name: name.into(),
+        labels: labels.map(str::to_owned).to_vec(),
+    };
+    let attributes = vec![attribute("mood", ["calm", "loud"]), attribute("price", ["low", "high"])];
+    Bundle {
+        manifest: Manifest {
+            scale: 2.0,
+            thresholds: BTreeMap::from([("mood".into(), vec![0.9, 0.5])]),
+            ..Manifest::external("mood", 2, attributes)
+        },
+        tensors: BTreeMap::from([
+            ("classifier.mood.weight".into(), weights(&[2, 2], &[1.0, 0.0, 0.0, 1.0])),
+            ("classifier.mood.bias".into(), weights(&[2], &[0.0, 0.5])),
+        ]),
+    }
+}
+
+#[test]
+fn an_external_head_classifies_what_comes_with_the_items() {
+    let head = build(&external_bundle()).expect("sound");
+    let [mood, price] = head.manifest().attributes.as_slice() else { panic!("two attributes") };
+    assert!(!head.has_network() && head.inputs() == 0);
+    assert!(head.predicts("mood") && !head.predicts("price") && !head.predicts("color"));
+    // Logits 1.6 and 1.2 + 0.5.
+    let scores = head.classify(mood, &[0.8, 0.6]).expect("a classifier");
+    let loud = 1.0 / (1.0 + (-0.1f32).exp());
+    assert!((scores[1].probability - loud).abs() < 1e-6, "{scores:?}");
+    assert!(head.classify(price, &[0.8, 0.6]).is_none());
+    for (signature, label, unsure) in [([0.0, 1.0], "loud", false), ([1.0, 0.0], "calm", true)] {
+        let predicted = head.predict(mood, &signature).expect("a classifier");
+        assert_eq!((predicted.label.as_str(), head.is_unsure(mood, &predicted)), (label, unsure));
+    }
+    let without = Bundle { tensors: BTreeMap::new(), ..external_bundle() };
+    assert!(!build(&without).expect("classifiers are optional").predicts("mood"));
+}
+
+#[test]
+fn unsound_classifiers_of_an_external_head_are_refused_with_the_cause() {
+    let cases: [Case; 6] = [
+        (
+            |b| {
+                b.tensors.remove("classifier.mood.bias");
+            },
+            |e| matches!(e, BundleError::MissingTensor { name, .. } if name == "classifier.mood.bias"),
+        ),
+        (
+            |b| {
+                b.tensors.remove("classifier.mood.weight");
+            },
+            |e| matches!(e, BundleError::MissingTensor { name, .. } if name == "classifier.mood.weight"),
+        ),
+        (
+            |b| {
+                b.tensors.insert("classifier.mood.weight".into(), weights(&[2, 3], &[0.0; 6]));
+            },
+            |e| matches!(e, BundleError::Shape { .. }),
+        ),
+        (
+            |b| {
+                b.tensors.insert("classifier.color.bias".into(), weights(&[2], &[0.0; 2]));
+            },
+            |e| matches!(e, BundleError::UnknownTensor { .. }),
+        ),
+        (
+            |b| {
+                b.tensors.insert("fc7.bias".into(), weights(&[2], &[0.0; 2]));
+            },
+            |e| matches!(e, BundleError::UnknownTensor { .. }),
+        ),
+        (
+            |b| {
+                b.tensors.insert("classifier.mood.weight".into(), weights(&[2, 2], &[f32::MAX; 4]));
+            },
+            |e| matches!(e, BundleError::NotFinite { .. }),
+        ),
+    ];
+    for (at, (change, expected)) in cases.iter().enumerate() {
+        let mut changed = external_bundle();
+        change(&mut changed);
+        let error = build(&changed).err().expect("refused");
+        assert!(expected(&error), "case {at}: {error}");
+    }
 }
 
 /// Written by client/python/lapel_bundle.py; tests/python/test_bundle_writer.py has what, and holds them together.

@@ -18,6 +18,7 @@ pub(crate) fn sound() -> Manifest {
         dim: 4,
         scale: 8.0,
         attributes: vec![Attribute { name: "collar".into(), labels: vec!["polo".into(), "hood".into()] }],
+        groups: Vec::new(),
         prototype_counts: BTreeMap::new(),
         thresholds: BTreeMap::new(),
         description: String::new(),
@@ -83,6 +84,39 @@ fn thresholds_are_absent_unless_written_and_have_bounds() {
         (of("collar", &[-0.1, 0.5]), "a threshold of collar is -0.1; 0 to 1 is accepted"),
         (of("collar", &[f32::NAN, 0.5]), "a threshold of collar is NaN; 0 to 1 is accepted"),
         (of("collar", &[f32::INFINITY, 0.5]), "a threshold of collar is inf; 0 to 1 is accepted"),
+    ] {
+        assert_eq!(refused.faults(), [fault]);
+    }
+}
+
+#[test]
+fn groups_are_absent_unless_written_and_give_every_label_an_output() {
+    let json = serde_json::to_value(sound()).expect("json");
+    assert!(json.get("groups").is_none(), "none are not written, so that older servers read the bundle");
+    let probe = Manifest {
+        signature: SignatureKind::Probabilities,
+        hidden: 0,
+        dim: 2,
+        inputs: vec!["garment".into()],
+        ..sound()
+    };
+    let with = |groups: &[usize]| Manifest { groups: groups.to_vec(), ..probe.clone() };
+    for groups in [&[][..], &[0, 1], &[1, 0, 1]] {
+        let manifest = with(groups);
+        assert_eq!(manifest.faults(), Vec::<String>::new());
+        let json = serde_json::to_value(&manifest).expect("json");
+        assert_eq!(serde_json::from_value::<Manifest>(json).expect("read"), manifest);
+    }
+    assert_eq!(with(&[1, 0, 1]).outputs_of(&probe.attributes[0]), 3);
+    assert_eq!(probe.outputs_of(&probe.attributes[0]), 2);
+    for (refused, fault) in [
+        (with(&[0, 2]), "groups has the number 2; the 2 labels are counted from 0"),
+        (with(&[0, 0]), "groups has no output for label 1, counted from 0"),
+        (with(&[1; 1001]), "groups has 1001 numbers; at most 1000 are accepted"),
+        (
+            Manifest { groups: vec![0, 1], ..sound() },
+            "groups is given; only outputs of the signature probabilities are grouped",
+        ),
     ] {
         assert_eq!(refused.faults(), [fault]);
     }

@@ -345,6 +345,7 @@ impl<'a> Run<'a> {
                 dim: recipe.dim,
                 scale: SCALE as f32,
                 attributes: self.attributes.clone(),
+                groups: Vec::new(),
                 prototype_counts: BTreeMap::new(),
                 thresholds: BTreeMap::new(),
                 description: format!("trained on {real} photos and {rendered} rendered garments"),

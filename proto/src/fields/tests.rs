@@ -27,17 +27,17 @@ fn fields(search: &v1::SearchRequest) -> usize {
         result_facets: _,
         show_fields: _,
         pictures: _,
+        head_versions: _,
     } = search;
     let text = |text: &String| usize::from(!text.is_empty());
-    let query = query.as_ref().map_or(0, |query| {
-        1 + match &query.source {
+    let query = query.as_ref().map_or(0, |v1::Query { source, also_signatures }| {
+        let signatures = |all: &[v1::Signature]| all.iter().map(|one| 1 + text(&one.head)).sum::<usize>();
+        let source = match source {
             Some(v1::query::Source::Image(_) | v1::query::Source::ItemId(_)) => 1,
-            Some(v1::query::Source::Signatures(set)) => {
-                let one = |s: &v1::Signature| 1 + text(&s.head);
-                1 + set.signatures.iter().map(one).sum::<usize>()
-            }
+            Some(v1::query::Source::Signatures(set)) => 1 + signatures(&set.signatures),
             None => 0,
-        }
+        };
+        1 + source + signatures(also_signatures)
     });
     let edits = manipulations.iter().map(|m| 1 + text(&m.attribute) + text(&m.label)).sum::<usize>();
     let weighting = match weighting {
@@ -106,16 +106,21 @@ fn name() -> impl Strategy<Value = String> {
 
 fn search() -> impl Strategy<Value = v1::SearchRequest> {
     let names = || proptest::collection::vec(name(), 0..4);
-    let signature =
-        (name(), 0usize..3).prop_map(|(head, dim)| v1::Signature { head, values: vec![1.0; dim] });
-    let signatures = proptest::collection::vec(signature, 0..3)
-        .prop_map(|signatures| v1::query::Source::Signatures(v1::SignatureSet { signatures }));
+    let signatures = || {
+        let one = (name(), 0usize..3).prop_map(|(head, dim)| v1::Signature { head, values: vec![1.0; dim] });
+        proptest::collection::vec(one, 0..3)
+    };
+    let also = signatures();
+    let signatures =
+        signatures().prop_map(|signatures| v1::query::Source::Signatures(v1::SignatureSet { signatures }));
     let source = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..30).prop_map(v1::query::Source::Image),
         name().prop_map(v1::query::Source::ItemId),
         signatures,
     ];
-    let query = proptest::option::of(proptest::option::of(source).prop_map(|source| v1::Query { source }));
+    let query = (proptest::option::of(source), also)
+        .prop_map(|(source, also_signatures)| v1::Query { source, also_signatures });
+    let query = proptest::option::of(query);
     let edit = (name(), name()).prop_map(|(attribute, label)| v1::Manipulation { attribute, label });
     let filter = (name(), names(), any::<bool>()).prop_map(|(attribute, labels, allow_unknown)| {
         v1::LabelFilter { attribute, labels, allow_unknown, exists: None }

@@ -2,6 +2,9 @@
 
 mod predictions;
 mod service;
+mod vocabulary;
+
+pub use vocabulary::Unknown;
 
 use super::column::Column;
 use super::items::{Item, Items, Records, Write, placed};

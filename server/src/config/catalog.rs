@@ -12,6 +12,19 @@ use std::collections::BTreeMap;
 pub struct CatalogConfig {
     /// Kinds of fields. One that is not here gets the kind of the first item that has it.
     pub fields: BTreeMap<String, FieldKind>,
+    /// What becomes of labels that the head of their attribute does not know.
+    pub unknown_labels: UnknownLabels,
+}
+
+/// What becomes of a label that is written and that the serving head of its attribute, one with a network, does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownLabels {
+    /// It is stored like any other, and the statistics of the catalogue tell it.
+    #[default]
+    Accept,
+    /// The item is refused.
+    Refuse,
 }
 
 impl CatalogConfig {

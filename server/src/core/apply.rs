@@ -19,12 +19,14 @@ pub(super) struct Order {
     pub(super) files: Vec<Vec<u8>>,
     /// The model that the change adds.
     pub(super) model: Option<Arc<Model>>,
+    /// Whether a version may come into service of which fewer items have a signature than of the one that serves.
+    pub(super) allow_missing: bool,
 }
 
 impl Order {
     /// A change that brings no files.
     pub(super) fn new(change: Change, request: RequestId) -> Self {
-        Self { change, request, files: Vec::new(), model: None }
+        Self { change, request, files: Vec::new(), model: None, allow_missing: true }
     }
 }
 
@@ -116,10 +118,13 @@ impl Core {
     /// backfills to be started. What changes nothing is remembered, too, where it has an id: a late repetition would carry
     /// it out when it does change something. The caller holds the writer's lock.
     async fn apply(&self, order: Order) -> Result<(Option<Outcome>, Vec<Purpose>), Error> {
-        let Order { change, request, files, model } = order;
+        let Order { change, request, files, model, allow_missing } = order;
         let Step { life, effects, outcome, files: keys } = self.registry.life().step(&change, now_ms())?;
         if let Some(model) = &model {
             check_parts(&self.snapshot(), model)?;
+        }
+        if !allow_missing {
+            check_whole(&self.snapshot(), &effects.activate)?;
         }
         let receipt = outcome.clone().and_then(|outcome| request.receipt(outcome));
         if !effects.is_durable() {
@@ -176,6 +181,24 @@ fn check_parts(there: &Snapshot, new: &Model) -> Result<(), Refusal> {
     let same = there.models().iter().find(|m| m.fingerprint() == new.fingerprint());
     if same.is_some_and(|m| m.extract_parts_id() != new.extract_parts_id()) {
         return Err(Refusal::OtherParts { fingerprint: new.fingerprint().to_owned() });
+    }
+    Ok(())
+}
+
+/// Refuses columns that come into service with fewer signatures than those that they take the place of.
+fn check_whole(there: &Snapshot, activated: &[String]) -> Result<(), Refusal> {
+    for next in activated.iter().filter_map(|key| there.column_of_key(key)) {
+        if let Some(serving) = there.column(next.head().name())
+            && next.count() < serving.count()
+        {
+            return Err(Refusal::Incomplete {
+                name: next.head().name().to_owned(),
+                version: next.head_version(),
+                signed: next.count(),
+                serving: serving.head_version(),
+                serving_signed: serving.count(),
+            });
+        }
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What a group of writes comes to: each is worked out on the state that those before it lead to.
 
+mod merge;
+
 use super::check::check_counts;
 use super::delete::{DeletedWhere, FIRST_IDS, check_count, deleted_by_filter};
 use super::item::{NewItem, Parts, Scope};
@@ -7,13 +9,13 @@ use super::kinds::Kinds;
 use super::means::means;
 use super::write::{Embedded, EmbeddedPicture, Outcomes, Upserted};
 use crate::catalogue::{Column, Computing, Snapshot};
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, UnknownLabels};
 use crate::error::{Choices, Error, Faults};
 use crate::request::{RequestId, now_ms};
 use crate::store::{
     ContentId, ItemChange, ItemRecord, Outcome, PICTURES_MAX, Receipt, Store, StoreError, StoredImage,
 };
-use lapel_heads::{Features, Head, Signature};
+use lapel_heads::{Features, Head, Labels, Signature};
 use lapel_search::Filter;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,6 +25,7 @@ pub(super) struct Batch<'a> {
     before: &'a Snapshot,
     limits: &'a Limits,
     kinds: Kinds<'a>,
+    unknown_labels: UnknownLabels,
     /// Items that changes before this one wrote or deleted.
     records: HashMap<String, Option<ItemRecord>>,
     pub(super) changes: Vec<ItemChange>,
@@ -36,6 +39,7 @@ impl<'a> Batch<'a> {
             before,
             limits: &config.limits,
             kinds: Kinds::new(config, before.items().fields()),
+            unknown_labels: config.catalog.unknown_labels,
             records: HashMap::new(),
             changes: Vec::new(),
             receipts: Vec::new(),
@@ -177,10 +181,42 @@ impl<'a> Batch<'a> {
 
     /// What a write does to its item.
     fn resolve(&self, mut item: NewItem, pictures: &[EmbeddedPicture]) -> Result<ItemChange, Error> {
+        let mut faults = Faults::default();
+        self.kinds.check(&item.fields, &mut faults);
+        self.check_labels(&item.labels, &mut faults);
         match std::mem::take(&mut item.scope) {
-            Scope::Whole => self.put(item, pictures),
-            Scope::Part(parts) => self.revise(item, &parts),
+            Scope::Whole => {
+                faults.end()?;
+                self.put(item, pictures)
+            }
+            Scope::Merged => self.merge(item, pictures, faults),
+            Scope::Part(parts) => self.revise(item, &parts, faults),
         }
+    }
+
+    /// Notes labels that a serving head with a network does not know, where these are to be refused.
+    fn check_labels(&self, labels: &Labels, faults: &mut Faults) {
+        if self.unknown_labels == UnknownLabels::Accept {
+            return;
+        }
+        for (attribute, label) in labels {
+            let Some((_, known)) = self.before.vocabulary(attribute) else { continue };
+            if !known.labels.contains(label) {
+                let valid = Choices::of(label, known.labels.iter().map(String::as_str));
+                let (attribute, label) = (attribute.clone(), label.clone());
+                let field = format!("labels[{attribute}]");
+                // Not found would mean the item.
+                faults.refuse(field, Error::UnknownLabel { attribute, label, valid }.to_string());
+            }
+        }
+    }
+
+    /// Notes where an item has more labels or fields than it may. One from before a limit was lowered is still updated, as
+    /// long as it does not grow.
+    fn check_growth(&self, there: &ItemRecord, (labels, fields): (usize, usize), faults: &mut Faults) {
+        let grown = |now: usize, before: usize| if now > before { now } else { 0 };
+        let counts = (grown(labels, there.labels.len()), grown(fields, there.fields.len()));
+        check_counts(counts, self.limits, faults);
     }
 
     /// A whole item, with computed and given signatures under the heads' keys.
@@ -188,9 +224,6 @@ impl<'a> Batch<'a> {
         let replaces = self.pictures(&item.id);
         let NewItem { id, image, more_images, labels, fields, signatures: given, scope: _, request: _ } =
             item;
-        let mut faults = Faults::default();
-        self.kinds.check(&fields, &mut faults);
-        faults.end()?;
         let by_picture: Vec<Vec<(String, Vec<f32>)>> =
             pictures.iter().map(|picture| self.computed(picture)).collect();
         let mut signatures = means(&by_picture);
@@ -226,18 +259,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Some parts of the item as the changes before this one leave it.
-    fn revise(&self, item: NewItem, parts: &Parts) -> Result<ItemChange, Error> {
+    fn revise(&self, item: NewItem, parts: &Parts, mut faults: Faults) -> Result<ItemChange, Error> {
         let NewItem { id, image: _, more_images: _, labels, fields, signatures: given, scope: _, request: _ } =
             item;
         let there = self.record(&id).ok_or_else(|| Error::not_found("item", &id))?;
-        let mut faults = Faults::default();
-        self.kinds.check(&fields, &mut faults);
         let labels = parts.labels.merged(&there.labels, labels);
         let fields = parts.fields.merged(&there.fields, fields);
-        // An item from before a limit was lowered is still updated, as long as it does not grow.
-        let grown = |now: usize, before: usize| if now > before { now } else { 0 };
-        let counts = (grown(labels.len(), there.labels.len()), grown(fields.len(), there.fields.len()));
-        check_counts(counts, self.limits, &mut faults);
+        self.check_growth(there, (labels.len(), fields.len()), &mut faults);
         faults.end()?;
         let mut signatures = Vec::with_capacity(given.len());
         for (name, values) in given {

@@ -22,10 +22,10 @@ pub(super) fn check_item(item: &NewItem, limits: &Limits) -> Result<(), Error> {
         faults.refuse("id", format!("an id has 1 to {ID_LEN_MAX} bytes and no control characters"));
     }
     match &item.scope {
-        Scope::Whole if item.image.is_none() && item.signatures.is_empty() => {
+        Scope::Whole | Scope::Merged if item.image.is_none() && item.signatures.is_empty() => {
             faults.refuse("image", "an item needs an image, or signatures computed elsewhere");
         }
-        Scope::Whole => {}
+        Scope::Whole | Scope::Merged => {}
         Scope::Part(parts) => check_parts(item, parts, &mut faults),
     }
     let images = usize::from(item.image.is_some()) + item.more_images.len();
@@ -46,7 +46,7 @@ pub(super) fn check_item(item: &NewItem, limits: &Limits) -> Result<(), Error> {
     for (at, _) in item.more_images.iter().enumerate().filter(|(_, image)| image.is_empty()) {
         faults.refuse(format!("more_images[{at}]"), "it is empty");
     }
-    // Of a write of parts the outcome counts (`Batch::revise`).
+    // Of a write of parts, or beside what is there, the outcome counts (`Batch::check_growth`).
     if item.scope == Scope::Whole {
         check_counts((item.labels.len(), item.fields.len()), limits, &mut faults);
     }

@@ -62,16 +62,19 @@ impl Core {
     }
 
     /// Puts a version on standby in service; 0: the newest. One that is named and serves is returned unchanged.
+    /// `allow_missing`: also one of which fewer items have a signature than of the one that serves.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::Precondition`] when it is not on standby.
+    /// [`Error::NotFound`], or [`Error::Precondition`] when it is not on standby, or lacks signatures.
     pub async fn promote_head(
         self: &Arc<Self>,
         name: String,
         version: u32,
+        allow_missing: bool,
         request: RequestId,
     ) -> Result<HeadStatus, Error> {
-        self.change_head(Order::new(Change::Promote { name, version }, request)).await
+        let order = Order::new(Change::Promote { name, version }, request);
+        self.change_head(Order { allow_missing, ..order }).await
     }
 
     /// Puts the version that served before back in service.

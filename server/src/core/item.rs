@@ -11,6 +11,9 @@ pub enum Scope {
     /// All of it; what it had before is replaced.
     #[default]
     Whole,
+    /// All of it, together with what the item that is there has and the write does not name: labels, fields and given
+    /// signatures. Its images are replaced where the write has any.
+    Merged,
     /// Some parts of the item that is there; the others and its images stay.
     Part(Parts),
 }
@@ -53,6 +56,11 @@ pub enum Named {
 }
 
 impl Named {
+    /// The keys of these entries.
+    pub(super) fn keys<V>(entries: &BTreeMap<String, V>) -> Self {
+        Self::Some(entries.keys().cloned().collect())
+    }
+
     /// Names one more.
     pub(crate) fn add(&mut self, name: &str) {
         match self {

@@ -101,6 +101,7 @@ impl Core {
             request,
             files: bundles.into_iter().chain([backbone, extract_parts]).collect(),
             model: Some(model),
+            allow_missing: true,
         })
         .await
     }

@@ -70,7 +70,7 @@ impl Core {
 }
 
 /// How many items a head looks at under one hold.
-fn items_at_once(head: Option<(&Column, &Attribute)>) -> usize {
+pub(super) fn items_at_once(head: Option<(&Column, &Attribute)>) -> usize {
     let products = head.map_or(1, |(column, known)| column.head().dim() * known.labels.len());
     (PRODUCTS_AT_ONCE / products.max(1)).clamp(PREDICTED_MIN, PREDICTED_AT_ONCE)
 }

@@ -77,6 +77,7 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
             | "CancelHead"
             | "RetireHead"
             | "Teach"
+            | "ChangeLabels"
             | "DownloadHead",
         )
         | (

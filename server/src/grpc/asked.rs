@@ -10,7 +10,10 @@ use crate::config::Limits;
 use crate::core::QuerySource;
 use crate::error::{Error, Fault, Faults};
 use crate::front::Caller;
-use crate::search::{Edits, Manipulation, NAMED, PlanKind, QueryView, SearchSpec, Weighting, head_weights};
+use crate::search::{
+    ALSO, Edits, GivenSignatures, Manipulation, NAMED, PlanKind, QueryView, SearchSpec, Weighting,
+    head_weights, signatures_beside,
+};
 use lapel_proto::v1::{self, search_request};
 use lapel_search::PictureMode;
 
@@ -32,7 +35,11 @@ pub(super) struct Asked {
 
 /// A query before it costs anything: a photo is embedded only where nothing else is wrong.
 pub(super) enum Likeness {
-    Photo(Vec<u8>),
+    Photo {
+        image: Vec<u8>,
+        /// What the photo cannot give.
+        beside: GivenSignatures,
+    },
     View(QueryView),
 }
 
@@ -140,6 +147,8 @@ impl Services {
             result_facets,
             show_fields,
             pictures,
+            // Those that the snapshot has.
+            head_versions: _,
         } = request;
         let (mut faults, config) = (Faults::default(), &self.core.config);
         let (has_query, goes_on) = (query.is_some(), pages.goes_on());
@@ -169,10 +178,7 @@ impl Services {
         if !has_query && !goes_on {
             faults.gather("query", Err::<(), _>(no_query()))?;
         }
-        if goes_on {
-            check_page(&faults)?;
-        }
-        faults.end()?;
+        ended(faults, goes_on)?;
         let view = match likeness {
             Some(likeness) => self.embedded(snapshot, likeness).await?,
             None if goes_on => QueryView::default(),
@@ -210,12 +216,18 @@ impl Services {
         query: v1::Query,
         faults: &mut Faults,
     ) -> Result<Option<Likeness>, Error> {
-        let v1::Query { source } = query;
-        let (field, source) = match source {
-            Some(v1::query::Source::Image(image)) => return Ok(Some(Likeness::Photo(image))),
-            Some(v1::query::Source::ItemId(id)) => ("query.item_id", QuerySource::Item(id)),
+        let v1::Query { source, also_signatures } = query;
+        let also = convert::signatures(also_signatures);
+        let (field, source, also) = match source {
+            Some(v1::query::Source::Image(image)) => {
+                let beside = faults.gather(ALSO, signatures_beside(snapshot, also))?;
+                return Ok(beside.map(|beside| Likeness::Photo { image, beside }));
+            }
+            Some(v1::query::Source::ItemId(id)) => ("query.item_id", QuerySource::Item(id), also),
             Some(v1::query::Source::Signatures(v1::SignatureSet { signatures })) => {
-                ("query.signatures", QuerySource::Signatures(convert::signatures(signatures)))
+                let given = convert::signatures(signatures);
+                // Of any head, and of none that is given already: checked together.
+                ("query.signatures", QuerySource::Signatures { given, also }, Vec::new())
             }
             None => {
                 faults.gather("query", Err::<(), _>(no_query()))?;
@@ -223,7 +235,8 @@ impl Services {
             }
         };
         let view = faults.gather(field, self.core.view(snapshot, source).await)?;
-        Ok(view.map(Likeness::View))
+        let beside = faults.gather(ALSO, signatures_beside(snapshot, also))?;
+        Ok(view.zip(beside).map(|(view, beside)| Likeness::View(view.with(beside))))
     }
 
     /// The view of a query that has no fault; its photo is embedded now.
@@ -233,7 +246,9 @@ impl Services {
     pub(super) async fn embedded(&self, snapshot: &Snapshot, likeness: Likeness) -> Result<QueryView, Error> {
         match likeness {
             Likeness::View(view) => Ok(view),
-            Likeness::Photo(image) => self.core.view(snapshot, QuerySource::Image(image)).await,
+            Likeness::Photo { image, beside } => {
+                Ok(self.core.view(snapshot, QuerySource::Image(image)).await?.with(beside))
+            }
         }
     }
 
@@ -301,8 +316,16 @@ fn lenient(asked: Vec<v1::FacetRequest>, goes_on: bool) -> Vec<v1::FacetRequest>
     asked.into_iter().map(one).collect()
 }
 
+/// Ends the checks of a request.
+fn ended(faults: Faults, goes_on: bool) -> Result<(), Error> {
+    if goes_on {
+        check_page(&faults)?;
+    }
+    faults.end()
+}
+
 /// What the first page named was there. Heads have gone since, or labels with their last items.
-fn check_page(faults: &Faults) -> Result<(), Error> {
+pub(super) fn check_page(faults: &Faults) -> Result<(), Error> {
     if !faults.all().iter().any(|fault| matches!(fault, Fault::Unmet { .. })) {
         return Ok(());
     }

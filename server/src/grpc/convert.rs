@@ -248,11 +248,13 @@ pub(super) fn new_item(message: v1::UpsertItemsRequest, once: bool) -> Result<Ne
         fields,
         update_mask,
         more_images,
+        keep_others,
     } = message;
     if !once {
         faults.refuse("id", format!("{id:?} came before in this stream; send an id once"));
     }
     let scope = mask::scope(update_mask, signatures_only, labels_only, &mut faults);
+    let scope = if keep_others { mask::keeping_others(scope, &mut faults) } else { scope };
     let fields = fields::from_wire(fields, &mut faults);
     faults.end()?;
     let image = (!image.is_empty()).then_some(image);

@@ -63,7 +63,8 @@ impl HeadService for Services {
     ) -> Result<Response<v1::PromoteHeadResponse>, Status> {
         let request = request.into_inner();
         let id = convert::request_id("PromoteHead", &request.request_id, &request)?;
-        let status = self.core.promote_head(request.name, request.version, id).await?;
+        let v1::PromoteHeadRequest { name, version, request_id: _, allow_missing } = request;
+        let status = self.core.promote_head(name, version, allow_missing, id).await?;
         Ok(Response::new(v1::PromoteHeadResponse { head: Some(convert::head(&status)) }))
     }
 
@@ -197,6 +198,13 @@ impl HeadService for Services {
         request: Request<v1::CompareHeadsRequest>,
     ) -> Result<Response<v1::CompareHeadsResponse>, Status> {
         Ok(Response::new(self.compare_versions(request.into_inner()).await?))
+    }
+
+    async fn change_labels(
+        &self,
+        request: Request<v1::ChangeLabelsRequest>,
+    ) -> Result<Response<v1::ChangeLabelsResponse>, Status> {
+        Ok(Response::new(self.relabel(request.into_inner()).await?))
     }
 
     type DownloadHeadStream = Answers<v1::DownloadHeadResponse>;

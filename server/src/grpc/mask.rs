@@ -34,6 +34,19 @@ pub(super) fn scope(
     Scope::Part(parts(&paths, faults))
 }
 
+/// The scope of a write that keeps what it does not name, where `scope` is that of the same write without this wish.
+pub(super) fn keeping_others(scope: Scope, faults: &mut Faults) -> Scope {
+    match scope {
+        Scope::Whole | Scope::Merged => Scope::Merged,
+        Scope::Part(parts) => {
+            let wanted = "a write of parts keeps what it does not name; leave this out, or update_mask, signatures_only and \
+                          labels_only";
+            faults.refuse("keep_others", wanted);
+            Scope::Part(parts)
+        }
+    }
+}
+
 fn parts(paths: &[String], faults: &mut Faults) -> Parts {
     let mut parts = Parts::default();
     for (at, path) in paths.iter().enumerate() {
@@ -84,6 +97,19 @@ mod tests {
         let paths = [0, 1, 3, 4].map(|at| format!("update_mask.paths[{at}]"));
         assert_eq!(faults[..2], ["signatures_only", "labels_only"]);
         assert_eq!(faults[2..], paths);
+    }
+
+    #[test]
+    fn others_are_kept_of_whole_items_alone() {
+        let mut faults = Faults::default();
+        assert_eq!(keeping_others(Scope::Whole, &mut faults), Scope::Merged);
+        assert!(faults.all().is_empty());
+        let (labels, _) = read(&["labels"], false, false);
+        assert_eq!(keeping_others(labels.clone(), &mut faults), labels);
+        assert_eq!(
+            faults.all().iter().map(|fault| fault.field().to_owned()).collect::<Vec<_>>(),
+            ["keep_others"]
+        );
     }
 
     #[test]

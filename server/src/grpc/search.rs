@@ -35,8 +35,8 @@ impl SearchService for Services {
     ) -> Result<Response<v1::SearchResponse>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let snapshot = self.core.predicting(&predicted::attributes(request.filter.as_ref())).await?;
-        let (view, spec) = self.ready(&snapshot, request, &caller).await?;
+        let serving = self.core.predicting(&predicted::attributes(request.filter.as_ref())).await?;
+        let (snapshot, view, spec) = self.prepared(&serving, request, &caller).await?;
         let answer = self.core.search(&snapshot, view, spec).await?;
         Ok(Response::new(readable(convert::answer(&snapshot, answer)?, fewer)?))
     }
@@ -56,31 +56,15 @@ impl SearchService for Services {
             )
             .into());
         }
-        // One snapshot for all: a batch never mixes two states.
+        // One snapshot for all, whatever versions of it they ask for: a batch never mixes two states.
         let predicted = predicted::attributes(requests.iter().filter_map(|request| request.filter.as_ref()));
         let snapshot = &self.core.predicting(&predicted).await?;
-        let ready = |request| self.ready(snapshot, request, caller);
-        let ready: Vec<_> = stream::iter(requests).map(ready).buffered(BATCH_AT_ONCE).collect().await;
-        let (mut queries, mut faults) = (Vec::new(), Vec::new());
-        for outcome in ready {
-            match outcome {
-                Ok(query) => {
-                    queries.push(query);
-                    faults.push(None);
-                }
-                Err(error) => faults.push(Some(error)),
-            }
-        }
-        let mut answers = self.core.search_batch(snapshot, queries).await?.into_iter();
-        let mut room = BatchRoom::new(faults.len());
-        let results = faults.into_iter().map(|fault| {
-            let answer = match fault {
-                Some(error) => Err(error),
-                None => answers
-                    .next()
-                    .unwrap_or_else(|| Err(Error::Internal("a search without an answer".into()))),
-            };
-            let answer = answer.and_then(|answer| room.fit(convert::answer(snapshot, answer)?));
+        let prepare = |request| self.prepared(snapshot, request, caller);
+        let prepared: Vec<_> = stream::iter(requests).map(prepare).buffered(BATCH_AT_ONCE).collect().await;
+        let found = self.found(prepared).await?;
+        let mut room = BatchRoom::new(found.len());
+        let results = found.into_iter().map(|found| {
+            let answer = found.and_then(|(snapshot, answer)| room.fit(convert::answer(&snapshot, answer)?));
             let outcome = match answer {
                 Ok(answer) => search_batch_result::Outcome::Response(answer),
                 Err(error) => search_batch_result::Outcome::Error(convert::item_error(error)),
@@ -143,8 +127,8 @@ impl Services {
     }
 
     async fn describe_one(&self, request: v1::DescribeRequest) -> Result<v1::DescribeResponse, Error> {
-        let v1::DescribeRequest { source, include_signatures, labels_max, picture } = request;
-        let snapshot = self.core.snapshot();
+        let v1::DescribeRequest { source, include_signatures, labels_max, picture, head_versions } = request;
+        let snapshot = self.viewed(&self.core.snapshot(), &head_versions, None).await?;
         let mut labels = Labels::new();
         let (signatures, parts, case) = match source {
             Some(describe_request::Source::Image(_)) if picture.is_some() => {

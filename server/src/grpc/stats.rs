@@ -2,6 +2,7 @@
 
 use super::fields;
 use super::paging::{self, PAGE_BYTES};
+use super::unknown_labels::unknown_labels;
 use crate::catalogue::{Items, Snapshot};
 use crate::config::CatalogConfig;
 use crate::error::Error;
@@ -69,13 +70,15 @@ pub(super) fn page(
         signatures: c.count(),
         missing: items.len() as u64 - c.count(),
     });
+    let is_first = request.page_token.is_empty();
     let mut page = v1::CatalogStatsResponse {
         items: items.len() as u64,
         heads: coverage.collect(),
         generation: snapshot.generation,
         lost_records,
         cached_features,
-        fields: if request.page_token.is_empty() { coverage_of_fields(items, declared) } else { Vec::new() },
+        fields: if is_first { coverage_of_fields(items, declared) } else { Vec::new() },
+        unknown_labels: if is_first { unknown_labels(snapshot) } else { Vec::new() },
         ..v1::CatalogStatsResponse::default()
     };
     let labels = items.labels().flat_map(|(attribute, by_label)| {
@@ -213,7 +216,10 @@ mod tests {
         }]);
         let declared = [("price", FieldKind::Integer), ("a", FieldKind::Keywords)];
         let declared = declared.map(|(field, kind)| (field.to_owned(), kind)).into();
-        let told = coverage_of_fields(snapshot.items(), &CatalogConfig { fields: declared });
+        let told = coverage_of_fields(
+            snapshot.items(),
+            &CatalogConfig { fields: declared, ..CatalogConfig::default() },
+        );
         let of = |field: &str, kind: v1::FieldKind, declared, items| v1::FieldCoverage {
             field: field.to_owned(),
             kind: kind.into(),

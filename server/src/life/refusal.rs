@@ -93,6 +93,23 @@ pub enum Refusal {
         /// The version asked for.
         version: u32,
     },
+    /// Items would be without a signature that have one of the version that serves.
+    #[error(
+        "{signed} items have a signature of version {version} of {name:?}, and {serving_signed} one of version {serving}, \
+         which serves; send the others, or promote it with allow_missing"
+    )]
+    Incomplete {
+        /// The name.
+        name: String,
+        /// The version asked for.
+        version: u32,
+        /// Items with a signature of it.
+        signed: u64,
+        /// The version that serves.
+        serving: u32,
+        /// Items with a signature of that one.
+        serving_signed: u64,
+    },
     /// There is no version to go back to.
     #[error("no version of {name:?} that served before is still there")]
     NothingToRollBack {
@@ -228,6 +245,7 @@ impl From<Refusal> for Error {
             | Refusal::NotOnStandby { .. }
             | Refusal::OnOtherBackbone { .. }
             | Refusal::ModelNotOnStandby { .. } => "NOT_ON_STANDBY",
+            Refusal::Incomplete { .. } => "INCOMPLETE",
             Refusal::NothingToRollBack { .. } => "NOTHING_TO_ROLL_BACK",
             Refusal::NoBackfill { .. } => "NO_BACKFILL",
             Refusal::PartOfBuild { .. } => "PART_OF_A_BUILD",

@@ -75,7 +75,8 @@ const HEADS: [&str; 7] = ["collar", "color", "fastening", "general", "neckline",
 fn signatures(head: &str, values: Vec<f32>) -> v1::SearchRequest {
     let set = v1::SignatureSet { signatures: vec![v1::Signature { head: head.into(), values }] };
     let source = Some(v1::query::Source::Signatures(set));
-    v1::SearchRequest { query: Some(v1::Query { source }), k: 3, ..v1::SearchRequest::default() }
+    let query = Some(v1::Query { source, also_signatures: Vec::new() });
+    v1::SearchRequest { query, k: 3, ..v1::SearchRequest::default() }
 }
 
 #[tokio::test]

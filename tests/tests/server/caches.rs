@@ -83,7 +83,10 @@ async fn indexed(client: &mut Client, head: &str, dim: usize) {
     let signature = v1::Signature { head: head.to_owned(), values: vec![1.0; dim] };
     let set = v1::SignatureSet { signatures: vec![signature] };
     let request = v1::SearchRequest {
-        query: Some(v1::Query { source: Some(v1::query::Source::Signatures(set)) }),
+        query: Some(v1::Query {
+            source: Some(v1::query::Source::Signatures(set)),
+            also_signatures: Vec::new(),
+        }),
         k: 1,
         plan: v1::PlanKind::Hnsw.into(),
         ..Default::default()

@@ -8,7 +8,13 @@ use std::collections::BTreeMap;
 
 async fn describe(client: &mut Client, image: Vec<u8>) -> v1::DescribeResponse {
     let source = Some(v1::describe_request::Source::Image(image));
-    let request = v1::DescribeRequest { source, include_signatures: true, labels_max: 1, picture: None };
+    let request = v1::DescribeRequest {
+        source,
+        include_signatures: true,
+        labels_max: 1,
+        picture: None,
+        ..Default::default()
+    };
     client.search.describe(request).await.expect("described").into_inner()
 }
 
@@ -20,7 +26,13 @@ async fn an_item_is_described_like_its_photo() {
     for (i, garment) in garments.iter().enumerate() {
         let by_image = describe(&mut client, to_jpeg(&garment.photo)).await;
         let source = Some(v1::describe_request::Source::ItemId(format!("g{i}")));
-        let request = v1::DescribeRequest { source, include_signatures: true, labels_max: 1, picture: None };
+        let request = v1::DescribeRequest {
+            source,
+            include_signatures: true,
+            labels_max: 1,
+            picture: None,
+            ..Default::default()
+        };
         let by_item = client.search.describe(request).await.expect("described").into_inner();
         assert_eq!(by_item.stored_labels, garment.labels);
         assert_eq!(by_item.attributes.len(), by_image.attributes.len());

@@ -163,7 +163,7 @@ async fn scenario(client: &Client, failures: &mut u64) -> ModelItems {
             }
             4 => {
                 let (request_id, name) = head("promote");
-                let request = v1::PromoteHeadRequest { name, version: 2, request_id };
+                let request = v1::PromoteHeadRequest { name, version: 2, request_id, allow_missing: true };
                 persist(|| async { client.clone().heads.promote_head(request.clone()).await }, failures)
                     .await;
             }

@@ -231,7 +231,8 @@ async fn what_is_larger_than_it_may_ever_be_is_not_to_be_tried_again() {
 /// A search by a signature of the external head alone.
 fn by_mood(values: Vec<f32>) -> v1::Query {
     let signatures = vec![v1::Signature { head: "mood".into(), values }];
-    v1::Query { source: Some(v1::query::Source::Signatures(v1::SignatureSet { signatures })) }
+    let source = Some(v1::query::Source::Signatures(v1::SignatureSet { signatures }));
+    v1::Query { source, also_signatures: Vec::new() }
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ async fn check(client: &mut Client, pieces: &Pieces, filter: &v1::Filter, query:
         (v1::PlanKind::CodeScan, 5),
     ] {
         let search = v1::SearchRequest {
-            query: Some(v1::Query { source: source.clone() }),
+            query: Some(v1::Query { source: source.clone(), also_signatures: Vec::new() }),
             filter: filter.clone(),
             k,
             plan: plan.into(),

@@ -130,7 +130,7 @@ async fn an_external_head_takes_signatures_that_come_with_the_items() {
     let source = Some(v1::query::Source::Signatures(v1::SignatureSet {
         signatures: vec![signature(vec![1.0, 0.0, 0.0, 0.0])],
     }));
-    let query = Some(v1::Query { source });
+    let query = Some(v1::Query { source, also_signatures: Vec::new() });
     let request = v1::SearchRequest { query, k: 12, explain: true, ..v1::SearchRequest::default() };
     let answer = client.search.search(request).await.expect("answers").into_inner();
     assert_eq!((answer.results[0].item_id.as_str(), answer.results[0].distance), ("calm", 0.0));

@@ -82,7 +82,8 @@ async fn an_unwanted_item_raises_the_head_that_tells_it_apart() {
 async fn the_mean_of_the_picks_is_searched_for_beside_the_query() {
     let (server, mut client) = started().await;
     let signatures = v1::SignatureSet { signatures: at([0.0, 0.0]) };
-    let query = Some(v1::Query { source: Some(v1::query::Source::Signatures(signatures)) });
+    let source = Some(v1::query::Source::Signatures(signatures));
+    let query = Some(v1::Query { source, also_signatures: Vec::new() });
     let asked = v1::PersonaliseRequest { query, ..picks(&["b", "v"], &[]) };
     let distance = |answer: &v1::PersonaliseResponse, id: &str| {
         answer.results.iter().find(|result| result.item_id == id).expect("shown").distance

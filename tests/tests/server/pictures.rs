@@ -28,8 +28,13 @@ async fn describe(
     source: v1::describe_request::Source,
     picture: Option<u32>,
 ) -> Result<v1::DescribeResponse, tonic::Status> {
-    let request =
-        v1::DescribeRequest { source: Some(source), include_signatures: true, labels_max: 1, picture };
+    let request = v1::DescribeRequest {
+        source: Some(source),
+        include_signatures: true,
+        labels_max: 1,
+        picture,
+        ..Default::default()
+    };
     Ok(client.search.describe(request).await?.into_inner())
 }
 

@@ -29,7 +29,13 @@ async fn described(client: &mut Client) -> Seen {
     let mut seen = Seen::new();
     for item in items {
         let source = Some(v1::describe_request::Source::ItemId(item.id.clone()));
-        let request = v1::DescribeRequest { source, include_signatures: false, labels_max: 1, picture: None };
+        let request = v1::DescribeRequest {
+            source,
+            include_signatures: false,
+            labels_max: 1,
+            picture: None,
+            ..Default::default()
+        };
         let answer = client.search.describe(request).await.expect("described").into_inner();
         let of_item = answer.attributes.into_iter().map(|of| {
             let likeliest = of.labels.into_iter().next().expect("one label");

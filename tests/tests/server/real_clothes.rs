@@ -53,7 +53,13 @@ async fn a_photo_is_described_by_one_head_an_attribute() {
     let server = TestServer::start_with(by_default).await;
     let mut client = server.client().await;
     let source = Some(v1::describe_request::Source::Image(query("dress.jpg")));
-    let request = v1::DescribeRequest { source, include_signatures: true, labels_max: 30, picture: None };
+    let request = v1::DescribeRequest {
+        source,
+        include_signatures: true,
+        labels_max: 30,
+        picture: None,
+        ..Default::default()
+    };
     let seen = client.search.describe(request).await.expect("described").into_inner();
     let mut heads: Vec<&str> = seen.signatures.iter().map(|s| s.head.as_str()).collect();
     heads.sort_unstable();

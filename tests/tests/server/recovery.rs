@@ -86,7 +86,12 @@ async fn a_request_id_belongs_to_its_method() {
     let update = external_bundle("mood", 2, &["calm", "loud", "sad"]);
     client.register_bundle_as(&update, held).await.expect("registered");
     let (name, request_id) = ("mood".to_owned(), "one".to_owned());
-    let promote = v1::PromoteHeadRequest { name: name.clone(), version: 2, request_id: request_id.clone() };
+    let promote = v1::PromoteHeadRequest {
+        name: name.clone(),
+        version: 2,
+        request_id: request_id.clone(),
+        allow_missing: false,
+    };
     client.heads.promote_head(promote.clone()).await.expect("promoted");
     // The same fields in the same places, but it asks for something else.
     let retire = v1::RetireHeadRequest { name, version: 2, request_id };

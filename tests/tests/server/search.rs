@@ -229,10 +229,17 @@ async fn an_item_finds_itself_and_exclusion_leaves_it_out() {
     assert!(few.results.iter().all(|r| ["t-shirt", "shirt"].contains(&r.labels["category"].as_str())));
     // The signatures that Describe gives, sent back, are the same query.
     let source = Some(v1::describe_request::Source::ItemId("g4".into()));
-    let request = v1::DescribeRequest { source, include_signatures: true, labels_max: 1, picture: None };
+    let request = v1::DescribeRequest {
+        source,
+        include_signatures: true,
+        labels_max: 1,
+        picture: None,
+        ..Default::default()
+    };
     let signatures = client.search.describe(request).await.expect("described").into_inner().signatures;
     let source = Some(v1::query::Source::Signatures(v1::SignatureSet { signatures }));
-    let raw = v1::SearchRequest { query: Some(v1::Query { source }), k: 3, ..v1::SearchRequest::default() };
+    let query = Some(v1::Query { source, also_signatures: Vec::new() });
+    let raw = v1::SearchRequest { query, k: 3, ..v1::SearchRequest::default() };
     let raw = search(&mut client, raw).await;
     for (a, b) in raw.results.iter().zip(&itself.results) {
         assert!(a.item_id == b.item_id && (a.distance - b.distance).abs() < 1e-4);

@@ -12,7 +12,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 /// The sport head with another weight, by which answers tell it from the first.
-fn sport_of_weight(weight: f32) -> Vec<u8> {
+pub(crate) fn sport_of_weight(weight: f32) -> Vec<u8> {
     let mut bundle = Bundle::parse(&sport_bundle()).expect("sound");
     bundle.manifest.weight = weight;
     // Its signatures are others, too.
@@ -20,19 +20,19 @@ fn sport_of_weight(weight: f32) -> Vec<u8> {
     bundle.to_bytes().expect("written")
 }
 
-fn update(hold: bool) -> v1::RegisterHeadHeader {
+pub(crate) fn update(hold: bool) -> v1::RegisterHeadHeader {
     v1::RegisterHeadHeader { update: true, hold, ..Default::default() }
 }
 
-fn promote(version: u32) -> v1::PromoteHeadRequest {
+pub(crate) fn promote(version: u32) -> v1::PromoteHeadRequest {
     v1::PromoteHeadRequest { name: "sport".into(), version, ..Default::default() }
 }
 
-fn rollback() -> v1::RollbackHeadRequest {
+pub(crate) fn rollback() -> v1::RollbackHeadRequest {
     v1::RollbackHeadRequest { name: "sport".into(), ..Default::default() }
 }
 
-fn retire(version: u32) -> v1::RetireHeadRequest {
+pub(crate) fn retire(version: u32) -> v1::RetireHeadRequest {
     v1::RetireHeadRequest { name: "sport".into(), version, ..Default::default() }
 }
 
@@ -66,7 +66,7 @@ async fn stored(client: &mut Client) -> Vec<u8> {
     (1..=9).filter(is_stored).collect()
 }
 
-fn reason(status: &tonic::Status) -> String {
+pub(crate) fn reason(status: &tonic::Status) -> String {
     status.get_error_details().error_info().map(|i| i.reason.clone()).unwrap_or_default()
 }
 
@@ -317,7 +317,7 @@ async fn two_moods() -> (TestServer, Client) {
 async fn a_request_that_changed_nothing_is_not_carried_out_by_a_late_repetition() {
     use v1::HeadState::{Active, Standby};
     let (mut server, mut client) = two_moods().await;
-    let promote = v1::PromoteHeadRequest { name: "mood".into(), version: 2, request_id: "promote".into() };
+    let promote = v1::PromoteHeadRequest { request_id: "promote".into(), name: "mood".into(), ..promote(2) };
     let second = external_bundle("mood", 3, &["calm"]);
     let again = v1::RegisterHeadHeader { request_id: "again".into(), ..update(false) };
     client.heads.promote_head(promote.clone()).await.expect("it serves already");

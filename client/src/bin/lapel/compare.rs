@@ -31,12 +31,40 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     if json {
         return output::json("CompareHeadsResponse", &answer);
     }
-    let named = [(*version, "on standby"), (*other, "that serves")].map(|(number, which)| match number {
-        0 => format!("the one {which}"),
-        number => format!("version {number}"),
-    });
+    let named = names(*version, *other);
     answer.attributes.iter().try_for_each(|attribute| show(attribute, &named))?;
     output::say("items that taught one of them are told better by it than others would be")
+}
+
+/// Shows a version that is to serve beside the one that does, on the items that carry labels. Where they cannot be compared
+/// that is only noted: nothing forbids to promote the version.
+pub(crate) async fn before_promotion(client: &mut Client, name: &str, version: u32) -> anyhow::Result<()> {
+    let request = v1::CompareHeadsRequest { name: name.to_owned(), version, ..Default::default() };
+    let answer = match client.heads.compare_heads(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => {
+            output::note(format!("not compared with the version that serves: {}", status.message()));
+            return Ok(());
+        }
+    };
+    let has_items =
+        |compared: &&v1::ComparedAttribute| compared.worth.as_ref().is_some_and(|worth| worth.examples > 0);
+    let compared: Vec<&v1::ComparedAttribute> = answer.attributes.iter().filter(has_items).collect();
+    if compared.is_empty() {
+        output::note(
+            "not compared with the version that serves: no item with signatures of both carries a label that both know",
+        );
+    }
+    let named = names(version, 0);
+    compared.into_iter().try_for_each(|attribute| show(attribute, &named))
+}
+
+/// What two versions are called; 0 is the one on standby, and the one that serves.
+fn names(version: u32, other: u32) -> [String; 2] {
+    [(version, "on standby"), (other, "that serves")].map(|(number, which)| match number {
+        0 => format!("the one {which}"),
+        number => format!("version {number}"),
+    })
 }
 
 fn show(compared: &v1::ComparedAttribute, named: &[String; 2]) -> anyhow::Result<()> {

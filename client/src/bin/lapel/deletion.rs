@@ -1,10 +1,9 @@
 //! `lapel items delete`: by id, or all that pass a filter.
 
-use crate::{asked, output};
-use anyhow::{bail, ensure};
+use crate::{asked, consent, output};
+use anyhow::bail;
 use clap::Args;
 use lapel_client::{Client, v1};
-use std::io::{IsTerminal, Write};
 
 /// Ids that are shown before items are deleted.
 const SHOWN_MAX: usize = 10;
@@ -73,7 +72,7 @@ async fn by_filter(
             output::say(told(&found))
         };
     }
-    if !consent.yes && !agrees(&told(&found))? {
+    if !consent.yes && !consent::agrees(&told(&found), "Delete them?", "--yes to delete them")? {
         bail!("nothing was deleted");
     }
     let request =
@@ -95,18 +94,6 @@ fn told(found: &v1::DeleteItemsByFilterResponse) -> String {
         }
         (items, false) => format!("{items} items pass: {}", shown.join(", ")),
     }
-}
-
-/// Asks a person.
-fn agrees(what: &str) -> anyhow::Result<bool> {
-    let input = std::io::stdin();
-    ensure!(input.is_terminal(), "{what}; give --yes to delete them where nobody can be asked");
-    let mut err = std::io::stderr().lock();
-    write!(err, "{what}\nDelete them? [y/N] ")?;
-    err.flush()?;
-    let mut answer = String::new();
-    input.read_line(&mut answer)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
 #[cfg(test)]

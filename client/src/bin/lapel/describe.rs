@@ -1,6 +1,6 @@
 //! `lapel describe`.
 
-use crate::input::{Subject, refused, subject};
+use crate::input::{Subject, head_version, refused, subject};
 use crate::output;
 use clap::Args;
 use lapel_client::{Client, v1};
@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// One of the item's images, from 0 on. Default: the item as it is found, the mean of several.
     #[arg(long, value_name = "NUMBER")]
     picture: Option<u32>,
+    /// Describe by this version of a head, which serves or stands by: `--head-version season=2`; may be repeated.
+    #[arg(long = "head-version", value_name = "HEAD=VERSION")]
+    head_versions: Vec<String>,
 }
 
 pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> anyhow::Result<()> {
@@ -30,6 +33,11 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         include_signatures: options.signatures,
         labels_max: options.labels,
         picture: options.picture,
+        head_versions: options
+            .head_versions
+            .iter()
+            .map(|version| head_version(version))
+            .collect::<anyhow::Result<_>>()?,
     };
     let answer = client.search.describe(request).await;
     let answer = answer.map_err(|status| refused(&options.subject, status))?.into_inner();

@@ -1,6 +1,6 @@
 //! `lapel heads`.
 
-use crate::{compare, download, input, output};
+use crate::{compare, consent, download, input, output};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,13 +38,17 @@ pub(crate) enum Verb {
         #[arg(long = "of", value_name = "VERSION", default_value_t = 0)]
         version: u32,
     },
-    /// Put a version on standby in service; the one that serves goes on standby.
+    /// Put a version on standby in service; the one that serves goes on standby. Before, both are shown on the items that
+    /// carry labels, where there are any.
     Promote {
         /// The head's name.
         name: String,
         /// The version; the newest on standby where none is given.
         #[arg(long = "of", value_name = "VERSION", default_value_t = 0)]
         version: u32,
+        /// Also where fewer items have a signature of it than of the one that serves.
+        #[arg(long)]
+        allow_missing: bool,
     },
     /// Put the version that served before back in service.
     Rollback {
@@ -60,9 +64,12 @@ pub(crate) enum Verb {
     Retire {
         /// The head's name.
         name: String,
-        /// Only this version; all where none is given.
-        #[arg(long = "of", value_name = "VERSION", default_value_t = 0)]
-        version: u32,
+        /// Only this version.
+        #[arg(long = "of", alias = "version", value_name = "VERSION")]
+        version: Option<u32>,
+        /// All versions, without asking. Where neither this nor a version is given, a person at a terminal is asked.
+        #[arg(long, conflicts_with = "version")]
+        all_versions: bool,
     },
     /// Compare two versions of a head on the items that carry labels.
     Compare(compare::Options),
@@ -93,8 +100,12 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             watch(client, head.name, head.version, json).await
         }
         Verb::Watch { name, version } => watch(client, name, version, json).await,
-        Verb::Promote { name, version } => {
-            let request = v1::PromoteHeadRequest { name, version, ..Default::default() };
+        Verb::Promote { name, version, allow_missing } => {
+            // What is printed as JSON is the answer and nothing else.
+            if !json {
+                compare::before_promotion(client, &name, version).await?;
+            }
+            let request = v1::PromoteHeadRequest { name, version, allow_missing, ..Default::default() };
             one(client.heads.promote_head(request).await?.into_inner().head, json)
         }
         Verb::Rollback { name } => {
@@ -105,7 +116,14 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
             let request = v1::CancelHeadRequest { name, ..Default::default() };
             one(client.heads.cancel_head(request).await?.into_inner().head, json)
         }
-        Verb::Retire { name, version } => {
+        Verb::Retire { name, version, all_versions } => {
+            let version = match version {
+                // To the server it would mean all of them.
+                Some(0) => bail!("versions count from 1; give --all-versions for all of them"),
+                Some(version) => version,
+                None if all_versions => 0,
+                None => ask_for_all(&name)?,
+            };
             let request = v1::RetireHeadRequest { name, version, ..Default::default() };
             one(client.heads.retire_head(request).await?.into_inner().head, json)
         }
@@ -113,6 +131,17 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
         Verb::Download(options) => download::run(client, &options, json).await,
         Verb::Labels { attribute } => labels(client, attribute.unwrap_or_default(), json).await,
     }
+}
+
+/// Asks whether all versions of a head are to be retired; the number that stands for all of them where they are.
+fn ask_for_all(name: &str) -> anyhow::Result<u32> {
+    let what =
+        format!("all versions of {name} are dropped with their signatures, and its attributes with them");
+    let otherwise = "--of VERSION for one of them, or --all-versions";
+    if !consent::agrees(&what, "Retire them?", otherwise)? {
+        bail!("nothing was retired");
+    }
+    Ok(0)
 }
 
 fn one(head: Option<v1::Head>, json: bool) -> anyhow::Result<()> {

@@ -18,6 +18,10 @@ pub(crate) struct Options {
     /// again, so that the same command goes on where it was cut off; keep one file a catalogue and folder.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Replace items that are there as a whole. Otherwise they keep the labels, fields and signatures of external heads that
+    /// the folder does not speak of. An export replaces them in any case: it is of whole items.
+    #[arg(long)]
+    replace: bool,
 }
 
 pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
@@ -37,12 +41,12 @@ pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> a
     for (name, why) in refused {
         upload.refuse(name, why)?;
     }
-    let sent = send(&mut upload, photos).await;
+    let sent = send(&mut upload, photos, !options.replace).await;
     upload.finish(sent, json)
 }
 
 /// Whether an export is to be imported. One that was cut off is refused: its photos have the names of items, and would
-/// replace them by items without labels. So are options that an export does not heed.
+/// replace their images. So are options that an export does not heed.
 fn is_export(source: &Source) -> anyhow::Result<bool> {
     let folder = source.folder.display();
     if !source.folder.join(exported::ITEMS).is_file() {
@@ -74,13 +78,15 @@ pub(crate) async fn reach(client: &mut Client) -> anyhow::Result<()> {
     }
 }
 
-async fn send(upload: &mut Upload<'_>, photos: Vec<Photo>) -> anyhow::Result<()> {
+/// Sends items; `keep_others`: what they do not name stays.
+async fn send(upload: &mut Upload<'_>, photos: Vec<Photo>, keep_others: bool) -> anyhow::Result<()> {
     for photo in photos {
         if upload.skip(&photo.id) {
             continue;
         }
         let Photo { id, labels, fields, path, more, .. } = photo;
-        let item = v1::UpsertItemsRequest { id, labels, fields, ..v1::UpsertItemsRequest::default() };
+        let item =
+            v1::UpsertItemsRequest { id, labels, fields, keep_others, ..v1::UpsertItemsRequest::default() };
         let images = std::iter::once(path).chain(more).collect();
         upload.add(Draft { item, images }).await?;
     }

@@ -39,7 +39,7 @@ impl Subject {
             Self::Photo(bytes) => v1::query::Source::Image(bytes),
             Self::Item(id) => v1::query::Source::ItemId(id),
         };
-        v1::Query { source: Some(source) }
+        v1::Query { source: Some(source), also_signatures: Vec::new() }
     }
 }
 
@@ -54,6 +54,14 @@ pub(crate) fn weight(text: &str) -> anyhow::Result<(String, f64)> {
     let (head, number) = pair(text)?;
     let weight = number.parse().with_context(|| format!("{number:?} in {text:?} is no number"))?;
     Ok((head, weight))
+}
+
+/// `head=version`.
+pub(crate) fn head_version(text: &str) -> anyhow::Result<(String, u32)> {
+    let (head, number) = pair(text)?;
+    let version =
+        number.parse().with_context(|| format!("{number:?} in {text:?} is no version of a head"))?;
+    Ok((head, version))
 }
 
 /// `attribute=label,label`.

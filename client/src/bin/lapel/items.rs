@@ -1,7 +1,8 @@
 //! `lapel items`.
 
-use crate::{asked, count, deletion, export, import, input, output, update};
+use crate::{asked, count, deletion, export, import, input, output, signatures, update};
 use clap::Subcommand;
+use comfy_table::Table;
 use lapel_client::fields::kind_name;
 use lapel_client::{Client, v1};
 use std::path::PathBuf;
@@ -46,11 +47,13 @@ pub(crate) enum Verb {
     /// Write fields and labels of items that are there, from a CSV file, without their images.
     #[command(visible_alias = "label")]
     Update(update::Options),
+    /// Give items that are there their signatures of an external head, from a NumPy file (.npy) of one row an item.
+    Signatures(signatures::Options),
     /// Write the whole catalogue to a folder: items.jsonl with labels and fields, images as files, signatures as .npy.
     Export(export::Options),
     /// Delete items: those of the ids, or all that pass a filter.
     Delete(deletion::Options),
-    /// Count items, labels, fields and missing signatures.
+    /// Count items, labels, fields and missing signatures, and list labels that no head knows.
     Stats,
 }
 
@@ -80,6 +83,7 @@ pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::
         Verb::Import(options) => import::run(client, &options, json).await,
         Verb::Count(options) => count::run(client, &options, json).await,
         Verb::Update(options) => update::run(client, &options, json).await,
+        Verb::Signatures(options) => signatures::run(client, &options, json).await,
         Verb::Export(options) => export::run(client, &options).await,
         Verb::Delete(options) => deletion::run(client, options, json).await,
         Verb::Stats => stats(client, json).await,
@@ -130,6 +134,9 @@ async fn stats(client: &mut Client, json: bool) -> anyhow::Result<()> {
     }
     output::say(heads)?;
     output::say(labels)?;
+    if !answer.unknown_labels.is_empty() {
+        output::say(unknown_labels(&answer.unknown_labels))?;
+    }
     if answer.fields.is_empty() {
         return Ok(());
     }
@@ -140,4 +147,19 @@ async fn stats(client: &mut Client, json: bool) -> anyhow::Result<()> {
         fields.add_row([field.field.clone(), kind, field.items.to_string(), declared.into()]);
     }
     output::say(fields)
+}
+
+/// Labels that items carry and that the head of their attribute does not know.
+fn unknown_labels(unknown: &[v1::UnknownLabels]) -> Table {
+    let mut table = output::table(&["attribute", "head", "labels that the head does not know"]);
+    for v1::UnknownLabels { attribute, head, labels, labels_total } in unknown {
+        let mut list: Vec<String> =
+            labels.iter().map(|label| format!("{} {}", label.label, label.items)).collect();
+        let more = labels_total.saturating_sub(labels.len() as u64);
+        if more > 0 {
+            list.push(format!("and {more} more"));
+        }
+        table.add_row([attribute.clone(), head.clone(), list.join(", ")]);
+    }
+    table
 }

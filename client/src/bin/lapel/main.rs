@@ -4,6 +4,7 @@ mod asked;
 mod backup;
 mod cells;
 mod compare;
+mod consent;
 mod count;
 mod deletion;
 mod describe;
@@ -19,6 +20,7 @@ mod import;
 mod input;
 mod interruption;
 mod items;
+mod labels;
 mod load;
 mod npy;
 mod output;
@@ -29,6 +31,7 @@ mod reach;
 mod report;
 mod results;
 mod search;
+mod signatures;
 mod suggest;
 mod teach;
 mod update;
@@ -82,6 +85,9 @@ enum Verb {
     /// List, register, update, promote, compare, download, roll back and retire heads.
     #[command(subcommand)]
     Heads(heads::Verb),
+    /// Rename, merge and retire labels of an attribute.
+    #[command(subcommand)]
+    Labels(labels::Verb),
     /// List, read, count, import, update, export and delete items.
     #[command(subcommand)]
     Items(items::Verb),
@@ -127,6 +133,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Pick(options) => pick::run(&mut client, options, json).await,
         Verb::Teach(options) => teach::run(&mut client, &options, json).await,
         Verb::Heads(verb) => heads::run(&mut client, verb, json).await,
+        Verb::Labels(verb) => labels::run(&mut client, verb, json).await,
         Verb::Items(verb) => items::run(&mut client, verb, json).await,
         Verb::Profiles(verb) => profiles::run(&mut client, verb, json).await,
         Verb::Generations(verb) => generations::run(&mut client, verb, json).await,

@@ -33,6 +33,9 @@ pub(crate) struct Options {
     pages: Pages,
     #[command(flatten)]
     counts: Counted,
+    /// Search by this version of a head, which serves or stands by: `--head-version season=2`; may be repeated.
+    #[arg(long = "head-version", value_name = "HEAD=VERSION")]
+    head_versions: Vec<String>,
     /// Force the exact scan.
     #[arg(long)]
     exact: bool,
@@ -225,6 +228,11 @@ impl Options {
             facets: facets(&self.counts.facet)?,
             result_facets: facets(&self.counts.result_facet)?,
             pictures: self.results.picture_mode().into(),
+            head_versions: self
+                .head_versions
+                .iter()
+                .map(|version| input::head_version(version))
+                .collect::<anyhow::Result<_>>()?,
         })
     }
 }

@@ -85,6 +85,19 @@ impl Snapshot {
         true
     }
 
+    /// The same state as one request sees it that wants the columns with these keys in the place of those of the same heads
+    /// that serve, or beside them where none of a head does. All that reads the active columns then reads these.
+    #[must_use]
+    pub fn with_versions(&self, keys: &[String]) -> Self {
+        let mut view = self.clone();
+        for key in keys {
+            // One that serves already stays where it is.
+            view.activate(key);
+        }
+        view.generation = self.generation;
+        view
+    }
+
     /// Drops a column, active (the next generation) or reserve.
     pub fn drop_column(&mut self, key: &str) {
         let before = self.active.len();

@@ -172,6 +172,30 @@ fn activation_leaves_the_computing_heads_as_they_are() {
 }
 
 #[test]
+fn another_version_answers_in_a_view_and_the_state_stays_as_it_is() {
+    let mut snapshot = Snapshot::default();
+    for (key, version) in [("k1", 1), ("k2", 2)] {
+        let column = Column::new(key, external_head("style", 2, &["s1"]), Precision::F32);
+        snapshot.add_reserve(column.of_version(version));
+    }
+    snapshot.activate("k1");
+    let signatures = vec![("k1".to_owned(), vector(0.1)), ("k2".to_owned(), vector(1.0))];
+    snapshot.apply(&[put("a", 1, signatures)]);
+    let view = snapshot.with_versions(&["k2".to_owned()]);
+    let keys = |s: &Snapshot| s.columns().iter().map(|c| c.key().to_string()).collect::<Vec<_>>();
+    assert_eq!((keys(&snapshot), keys(&view)), (vec!["k1".to_owned()], vec!["k2".to_owned()]));
+    assert_eq!(view.generation, snapshot.generation);
+    assert_eq!(view.column("style").map(Column::head_version), Some(2));
+    let signature = |s: &Snapshot| {
+        let rows = s.active_signatures(&["a"]).expect("read");
+        rows.into_iter().flatten().map(|row| row.map(std::borrow::Cow::into_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(signature(&view), [Some(vector(1.0))]);
+    assert_eq!(signature(&snapshot), [Some(vector(0.1))]);
+    assert_eq!(keys(&view.with_versions(&["k2".to_owned()])), ["k2"], "it serves there already");
+}
+
+#[test]
 fn the_expected_distance_is_the_root_mean_square() {
     let mut snapshot = Snapshot::default();
     snapshot.add_reserve(Column::new("k", external_head("style", 2, &["s1"]), Precision::F32));

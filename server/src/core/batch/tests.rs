@@ -3,8 +3,8 @@ use crate::catalogue::Precision;
 use crate::config::CatalogConfig;
 use crate::core::Named;
 use crate::core::kinds::contradictions;
-use crate::testing::external_head;
-use lapel_heads::Labels;
+use crate::testing::{external_head, network_head};
+use lapel_heads::{Attribute, Labels, Manifest};
 use lapel_values::{FieldKind, FieldValue, Fields};
 
 /// A catalogue with a head of two numbers and these items.
@@ -131,7 +131,10 @@ fn signatures_that_are_added_leave_the_time_of_the_last_write() {
 fn a_value_is_of_its_fields_kind() {
     let before = snapshot(&[("a", &[("price", FieldValue::Integer(3))])]);
     let declared = [("stock".to_owned(), FieldKind::Boolean)].into();
-    let config = Config { catalog: CatalogConfig { fields: declared }, ..Config::default() };
+    let config = Config {
+        catalog: CatalogConfig { fields: declared, ..CatalogConfig::default() },
+        ..Config::default()
+    };
     let mut batch = Batch::new(&before, &config);
     let keyword = || FieldValue::Keyword("cheap".into());
     let stored = refused(&mut batch, whole("b", &[("price", keyword())]));
@@ -196,4 +199,102 @@ fn what_passes_is_deleted_where_as_many_pass_as_are_expected() {
     assert_eq!(deleted, DeletedWhere { items: 2, first_ids: vec!["a".into(), "b".into()] });
     let ids: Vec<&str> = batch.changes.iter().map(ItemChange::id).collect();
     assert_eq!(ids, ["a", "b"]);
+}
+
+/// An item with a picture, all of whose others are kept.
+fn merged(id: &str, labels: &[(&str, &str)], fields: &[(&str, FieldValue)]) -> NewItem {
+    let labels = labels.iter().map(|(name, label)| ((*name).to_owned(), (*label).to_owned())).collect();
+    let image = Some(vec![1]);
+    NewItem { labels, fields: of(fields), image, scope: Scope::Merged, ..NewItem::new(id.into()) }
+}
+
+/// Upserts an item whose picture has no signatures of its own.
+fn upsert_pictured(batch: &mut Batch<'_>, item: NewItem) -> Result<Upserted, Error> {
+    let picture = EmbeddedPicture { content: ContentId::of(&[1]), computed: Vec::new(), parts_case: None };
+    batch.upsert_one(item, Ok(Embedded { pictures: vec![picture], features: Vec::new() }), Ok(None))
+}
+
+#[test]
+fn an_item_that_comes_again_keeps_what_is_not_named() {
+    let (before, config) = (snapshot(&[("a", &[("price", FieldValue::Integer(3))])]), Config::default());
+    let mut batch = Batch::new(&before, &config);
+    let item = merged("a", &[("fit", "slim")], &[("stock", FieldValue::Integer(1))]);
+    assert!(upsert_pictured(&mut batch, item).expect("put").replaced);
+    let record = batch.record("a").expect("there");
+    assert_eq!(record.fields, of(&[("price", FieldValue::Integer(3)), ("stock", FieldValue::Integer(1))]));
+    assert_eq!(record.labels.keys().collect::<Vec<_>>(), ["color", "fit"]);
+    let signatures = |batch: &Batch<'_>| match batch.changes.last() {
+        Some(ItemChange::Put { signatures, .. } | ItemChange::Revise { signatures, .. }) => {
+            signatures.clone()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(signatures(&batch), [("mood".to_owned(), vec![1.0, 0.0])]);
+    // What is named is replaced, and a signature of the same batch is kept.
+    let parts = Parts { signatures: true, ..Parts::default() };
+    upsert(&mut batch, NewItem { scope: Scope::Part(parts), ..whole("a", &[]) }).expect("signed");
+    upsert_pictured(&mut batch, merged("a", &[("color", "blue")], &[])).expect("put");
+    assert_eq!(batch.record("a").expect("there").labels["color"], "blue");
+    assert_eq!(signatures(&batch), [("mood".to_owned(), vec![0.0, 1.0])]);
+    let given = NewItem { signatures: whole("a", &[]).signatures, ..merged("a", &[], &[]) };
+    upsert_pictured(&mut batch, given).expect("put");
+    assert_eq!(signatures(&batch).len(), 1, "once");
+    // Without an image, those that are there stay.
+    let bare = NewItem { scope: Scope::Merged, ..whole("a", &[]) };
+    upsert(&mut batch, bare).expect("revised");
+    assert!(matches!(batch.changes.last(), Some(ItemChange::Revise { record, .. }) if record.has_image()));
+    assert_eq!(batch.record("a").expect("there").labels.len(), 2);
+    // A whole item keeps nothing.
+    upsert_pictured(&mut batch, NewItem { scope: Scope::Whole, ..merged("a", &[], &[]) }).expect("put");
+    assert!(batch.record("a").expect("there").labels.is_empty() && signatures(&batch).is_empty());
+}
+
+#[test]
+fn limits_hold_for_what_an_item_is_with_all_that_it_keeps() {
+    let before = snapshot(&[("a", &[("x", FieldValue::Integer(3)), ("y", FieldValue::Integer(3))])]);
+    let limits = Limits { item_fields_max: 1, item_labels_max: 2, ..Limits::default() };
+    let config = Config { limits, ..Config::default() };
+    let mut batch = Batch::new(&before, &config);
+    let refused =
+        |batch: &mut Batch<'_>, item| upsert_pictured(batch, item).expect_err("refused").to_string();
+    let over = refused(&mut batch, merged("a", &[], &[("z", FieldValue::Integer(1))]));
+    assert!(over.contains("there are 3 fields"), "{over}");
+    let over = refused(&mut batch, merged("a", &[("fit", "slim"), ("cut", "low")], &[]));
+    assert!(over.contains("there are 3 labels"), "{over}");
+    let two = [("x", FieldValue::Integer(1)), ("y", FieldValue::Integer(1))];
+    // It has as many as before.
+    upsert_pictured(&mut batch, merged("a", &[("fit", "slim")], &two)).expect("put");
+    let over = refused(&mut batch, merged("b", &[], &two));
+    assert!(over.contains("there are 2 fields"), "a new one: {over}");
+}
+
+#[test]
+fn labels_that_a_head_does_not_know_are_refused_where_that_is_wished() {
+    let labels = ["red", "blue"].map(str::to_owned).to_vec();
+    let manifest = Manifest::external("color", 2, vec![Attribute { name: "color".into(), labels }]);
+    let mut before = snapshot(&[("a", &[])]);
+    before.add_reserve(Column::new("color", network_head(manifest), Precision::F32));
+    before.activate("color");
+    let catalog = CatalogConfig { unknown_labels: UnknownLabels::Refuse, ..CatalogConfig::default() };
+    let config = Config { catalog, ..Config::default() };
+    let mut batch = Batch::new(&before, &config);
+    let labelled = |attribute: &str, label: &str| NewItem {
+        labels: [(attribute.to_owned(), label.to_owned())].into(),
+        ..whole("b", &[])
+    };
+    let unknown = refused(&mut batch, labelled("color", "rad"));
+    let told =
+        "labels[color]: attribute \"color\" has no label \"rad\"; did you mean \"red\"? it has: red, blue";
+    assert_eq!(unknown, told);
+    let mut parts = Parts::default();
+    parts.labels.add("color");
+    let item = labelled("color", "rad");
+    let part = NewItem { id: "a".into(), signatures: Vec::new(), scope: Scope::Part(parts), ..item };
+    assert_eq!(refused(&mut batch, part), told);
+    // An external head and no head at all know no end of labels.
+    for (attribute, label) in [("color", "blue"), ("mood", "wild"), ("fit", "slim")] {
+        upsert(&mut batch, labelled(attribute, label)).expect("known");
+    }
+    let config = Config::default();
+    upsert(&mut Batch::new(&before, &config), labelled("color", "rad")).expect("accepted");
 }

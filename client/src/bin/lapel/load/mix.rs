@@ -174,7 +174,7 @@ impl Material {
     /// A request of a kind; `number` tells it from others of the run.
     pub(crate) fn ready(&self, kind: Kind, number: u64, rng: &mut impl RngExt) -> Ready {
         let search = |source| v1::SearchRequest {
-            query: Some(v1::Query { source: Some(source) }),
+            query: Some(v1::Query { source: Some(source), also_signatures: Vec::new() }),
             k: self.k,
             ..Default::default()
         };
