@@ -1,6 +1,6 @@
 //! Heads that are taught: from labels, fields, a table and photos, with what to label next, and their versions beside each other.
 
-use crate::{Run, lapel, sound};
+use crate::{lapel, sound};
 use lapel_client::v1;
 use lapel_tests::{TestServer, by_default};
 use std::path::{Path, PathBuf};

@@ -84,7 +84,13 @@ async fn items_are_described_and_filtered_by_an_external_classifier() {
         ("without", None),
     ] {
         let source = Some(v1::describe_request::Source::ItemId(id.to_owned()));
-        let request = v1::DescribeRequest { source, include_signatures: false, labels_max: 1, picture: None };
+        let request = v1::DescribeRequest {
+            source,
+            include_signatures: false,
+            labels_max: 1,
+            picture: None,
+            head_versions: BTreeMap::new(),
+        };
         let answer = client.search.describe(request).await.expect("described").into_inner();
         let found = answer.attributes.iter().find(|of| of.attribute == "mood");
         let found = found.map(|of| (of.labels[0].label.as_str(), of.unsure));
