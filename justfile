@@ -110,6 +110,12 @@ model OPERATIONS="1000000":
 bench-backfill *ARGS:
     cargo run --release -p lapel-tests --bin lapel-bench-backfill -- {{ARGS}}
 
+# How long it takes to teach a head 20 examples of 5 labels on 20,000 items, until it serves, and what that costs the searches
+# beside it (minutes, most of them to store the items; --data FOLDER keeps these, --cold: also without the feature cache).
+bench-teach *ARGS:
+    cargo build --release -p lapel-tests --bin lapel-child-server --bin lapel-bench-backfill
+    target/release/lapel-bench-backfill --teach {{ARGS}}
+
 # Durable updates of price and stock a second, and what they cost the searches beside them (2 minutes).
 bench-updates *ARGS:
     cargo run --release -p lapel-tests --bin lapel-bench-updates -- {{ARGS}}

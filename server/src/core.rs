@@ -249,10 +249,11 @@ impl Core {
         }
     }
 
-    /// What the heads of a model read of a photo, where that is cached.
+    /// What the heads of a model read of a photo, where that is cached. A backfill asks for one photo after the other, so they
+    /// are read and checked behind queries like the rest of its work.
     pub(crate) async fn cached_features(&self, model: &Arc<Model>, content: ContentId) -> Option<Features> {
         let (cache, model) = (self.features.clone()?, model.clone());
-        tokio::task::spawn_blocking(move || cache.get(&model, content)).await.ok()?
+        self.engine.bulk(move || cache.get(&model, content)).await.ok()?
     }
 
     /// Keeps what the heads of a model read of a photo.

@@ -195,6 +195,18 @@ impl Engine {
         self.queue(Input::Features(features), on, Priority::Bulk, place).await
     }
 
+    /// Does bulk work that takes no model, at the lowest priority, on as many threads as there are cores. It runs to its end
+    /// whether or not the caller waits for it.
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`] when it panics.
+    pub async fn bulk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, EngineError> {
+        on_pool(&self.bulk_pool, work).await
+    }
+
     /// Fits a head, at the lowest priority. The work runs to its end whether or not the caller waits for it.
     ///
     /// # Errors

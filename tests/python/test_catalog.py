@@ -24,6 +24,23 @@ def test_an_item_comes_back_as_it_was_sent(client, own):
     assert client.image("own") == own.image
 
 
+def test_an_item_keeps_what_a_write_does_not_name(client, own):
+    def item():
+        return client.catalog.GetItem(v1.GetItemRequest(id="own")).item
+
+    size = {"size_of_own": v1.FieldValue(integer=38)}
+    client.store(v1.UpsertItemsRequest(id="own", labels={"color": "red"}, fields=size, keep_others=True))
+    assert dict(item().labels) == {"category": "dress", "color": "red"}
+    client.store(v1.UpsertItemsRequest(id="own", labels={"color": "blue"}, keep_others=True))
+    assert dict(item().labels) == {"category": "dress", "color": "blue"}
+    assert item().fields["size_of_own"].integer == 38 and client.image("own") == own.image
+    both = v1.UpsertItemsRequest(id="own", labels={"color": "red"}, keep_others=True, labels_only=True)
+    (result,) = client.catalog.UpsertItems(iter([both])).results
+    assert result.error.reason == "INVALID_FIELD" and item().labels["color"] == "blue"
+    client.store(v1.UpsertItemsRequest(id="own", image=own.image, labels={"category": "dress"}))
+    assert dict(item().labels) == {"category": "dress"} and not item().fields
+
+
 def test_an_item_has_several_pictures(client, items):
     pictures = [photos.DRESS] + [item.image for item in items[:2]]
     coat = v1.UpsertItemsRequest(id="several", image=pictures[0], more_images=pictures[1:])

@@ -6,6 +6,7 @@ pub mod model;
 pub mod photos;
 pub mod probes;
 pub mod raw;
+pub mod steady;
 
 pub use child::ChildServer;
 use lapel_client::{Client, v1};

@@ -1,6 +1,6 @@
 //! Heads that are taught: from labels, fields, a table and photos, with what to label next, and their versions beside each other.
 
-use crate::{lapel, sound};
+use crate::{Run, lapel, sound};
 use lapel_client::v1;
 use lapel_tests::{TestServer, by_default};
 use std::path::{Path, PathBuf};
@@ -172,13 +172,19 @@ async fn labels_of_a_head_and_of_items_are_changed() {
         let items = client.catalog.list_items(request).await.expect("listed").into_inner().items;
         assert_eq!(items.len(), carriers, "{label}");
     }
-    sound(&server, &with_items).await;
+    let document = |run: Run| serde_json::from_str::<serde_json::Value>(&run.out).expect("one document");
+    let told = document(sound(&server, &[&with_items[..], &["--json"]].concat()).await);
+    assert!(told["change"].is_null() && told["items"]["results"] == serde_json::json!([]), "{told}");
     let why = refused(&server, &["labels", "change", "layer", "--retire", "outer"], 1).await;
     assert!(why.contains("fewer than two"), "{why}");
     refused(&server, &["labels", "change", "layer"], 2).await;
     refused(&server, &["labels", "change", "layer", "--rename", "over"], 1).await;
     sound(&server, &["heads", "rollback", "layer"]).await;
     assert!(sound(&server, &labels).await.out.contains("over"));
+    let lower = ["labels", "change", "layer", "--rename", "bottom=lower", "--items", "--json"];
+    let told = document(sound(&server, &lower).await);
+    assert_eq!(told["change"]["head"]["state"], "HEAD_STATE_ACTIVE", "{told}");
+    assert_eq!(told["items"]["results"].as_array().map(Vec::len), Some(8), "{told}");
     server.finish().await;
 }
 

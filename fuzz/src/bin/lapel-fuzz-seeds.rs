@@ -188,6 +188,7 @@ fn feedback() -> Vec<Named> {
         show_fields: vec!["price".into()],
         k: 2,
         explain: true,
+        head_versions: [("color".to_owned(), 1)].into(),
         ..v1::PersonaliseRequest::default()
     };
     let saved = v1::SaveProfileRequest {
@@ -326,6 +327,7 @@ fn searches() -> Vec<Named> {
         filter: Some(tree()),
         keep: vec!["collar".into()],
         suggestions_max: 5,
+        head_versions: [("color".to_owned(), 1)].into(),
     };
     let signatures = v1::SignatureSet { signatures: vec![signature()] };
     let by_signature = v1::SearchRequest {

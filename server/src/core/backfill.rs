@@ -13,8 +13,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Items whose signatures are committed together.
+/// Items that are looked at together.
 const BATCH: usize = 64;
+/// Items whose signatures are committed together: with the feature cache a batch takes some milliseconds, and a commit, which
+/// syncs the disk, may take longer.
+const COMMIT: usize = 512;
+/// Time after which fewer are committed: without the cache a batch takes a second, and is not to be computed again after a kill.
+const COMMIT_AFTER: Duration = Duration::from_millis(200);
 /// Before a step that the store refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -89,8 +94,9 @@ impl Backfill<'_> {
                 }
                 continue;
             }
-            // The signatures of one batch are committed while those of the next are computed.
+            // The signatures of some batches are committed while those of the next are computed.
             let mut computed: Vec<Found> = Vec::new();
+            let mut committed = Instant::now();
             for batch in todo.chunks(BATCH).map(Some).chain([None]) {
                 if self.core.stopping.is_cancelled() {
                     return Ok(());
@@ -104,9 +110,15 @@ impl Backfill<'_> {
                         None => Ok(Vec::new()),
                     }
                 };
-                let (next, stored) = tokio::join!(next, self.store(&computed));
+                let is_due =
+                    batch.is_none() || computed.len() >= COMMIT || committed.elapsed() >= COMMIT_AFTER;
+                let mut due = Vec::new();
+                if is_due {
+                    (due, committed) = (std::mem::take(&mut computed), Instant::now());
+                }
+                let (next, stored) = tokio::join!(next, self.store(&due));
                 stored?;
-                for found in &computed {
+                for found in &due {
                     progress.done += 1;
                     progress.from_cache += u64::from(found.from_cache);
                     if let Some(skip) = found.skip {
@@ -118,11 +130,11 @@ impl Backfill<'_> {
                 progress.per_second = progress.done as f64 / started.elapsed().as_secs_f64().max(1e-3);
                 self.core.registry.set_progress(&keys, &progress);
                 // What a failing store kept from being computed is found to be missing by the next round.
-                computed = match next {
-                    Ok(found) => found,
-                    Err(error) if self.waits_for(&error).await => Vec::new(),
+                match next {
+                    Ok(found) => computed.extend(found),
+                    Err(error) if self.waits_for(&error).await => {}
                     Err(error) => return Err(error),
-                };
+                }
             }
         }
     }

@@ -173,8 +173,10 @@ impl Services {
             as_before,
             show_fields,
             pictures,
+            head_versions,
         } = request;
-        let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
+        let serving = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
+        let snapshot = self.viewed(&serving, &head_versions, filter.as_ref()).await?;
         let limits = &self.core.config.limits;
         let mut faults = Faults::default();
         let ids = PickedIds { wanted: &picked_ids, unwanted: &unwanted_ids };

@@ -15,13 +15,16 @@ impl Services {
     /// The edits of a query that lead somewhere.
     ///
     /// # Errors
-    /// All faults of the request at once; the photo's, where there is no other; or what is none of its own.
+    /// The faults of `head_versions` alone; all others at once; the photo's, where there is no other; or what is none of the
+    /// request's own.
     pub(super) async fn suggest_one(
         &self,
         request: v1::SuggestRequest,
     ) -> Result<v1::SuggestResponse, Error> {
-        let v1::SuggestRequest { query, manipulations, filter, keep, suggestions_max } = request;
-        let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
+        let v1::SuggestRequest { query, manipulations, filter, keep, suggestions_max, head_versions } =
+            request;
+        let serving = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
+        let snapshot = self.viewed(&serving, &head_versions, filter.as_ref()).await?;
         let limits = &self.core.config.limits;
         let mut faults = Faults::default();
         if suggestions_max > limits.k_max {

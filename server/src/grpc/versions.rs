@@ -1,4 +1,4 @@
-//! Searches on the versions of heads that they ask for (`head_versions`), alone and in batches.
+//! The versions of heads that requests ask for (`head_versions`), and searches on them, alone and in batches.
 
 use super::asked::check_page;
 use super::{Services, predicted};

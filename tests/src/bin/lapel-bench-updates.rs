@@ -3,6 +3,7 @@
 use clap::Parser;
 use futures_util::{Stream, StreamExt, future, stream};
 use lapel_client::{Client, v1};
+use lapel_tests::steady::{Searches, ask, print_beside};
 use lapel_tests::{ChildServer, by_item, external_bundle, settled};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,27 +55,22 @@ async fn main() {
     ingest(&server.client, &options).await;
     let (alone, seconds) = update(&server, &options, 0, Duration::from_secs(options.seconds)).await;
     println!("without searches: {:.0} durable updates a second", alone as f64 / seconds);
-    let mut latencies: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
-    let (mut updates, mut time, mut failed) = (0, 0.0, 0);
+    let mut searches: [Searches; 2] = Default::default();
+    let (mut updates, mut time) = (0, 0.0);
     for window in 0..options.windows * 2 {
         let length = Duration::from_secs(options.seconds);
         let busy = window % 2 == 1;
         let updating =
             async { if busy { update(&server, &options, options.updates, length).await } else { (0, 0.0) } };
-        let ((taken, took), (found, errors)) = tokio::join!(updating, ask(&server.address, &options));
-        latencies[usize::from(busy)].extend(found);
-        (updates, time, failed) = (updates + taken, time + took, failed + errors);
+        let request = |number| search(number, options.items);
+        let asking = ask(&server.address, options.rate, request, tokio::time::sleep(length));
+        let ((taken, took), found) = tokio::join!(updating, asking);
+        searches[usize::from(busy)].add(found);
+        (updates, time) = (updates + taken, time + took);
     }
     println!("beside searches: {:.0} durable updates a second", updates as f64 / time);
-    let mut at = |busy: usize, part: f64| {
-        latencies[busy].sort_by(f64::total_cmp);
-        latencies[busy][((latencies[busy].len() - 1) as f64 * part) as usize]
-    };
-    for (name, part) in [("median", 0.5), ("p90", 0.9), ("p99", 0.99)] {
-        let (idle, busy) = (at(0, part), at(1, part));
-        println!("{name}: {idle:.2} ms without updates, {busy:.2} ms with them, ratio {:.2}", busy / idle);
-    }
-    println!("{failed} failed searches of {}", latencies[0].len() + latencies[1].len());
+    let [alone, beside] = searches;
+    print_beside("updates", &alone, &beside);
 }
 
 fn name(head: usize) -> String {
@@ -194,31 +190,14 @@ fn when_due(
         .filter_map(future::ready)
 }
 
-/// An open loop: searches are sent when they are due, and their time counts from then.
-async fn ask(address: &str, options: &Options) -> (Vec<f64>, u64) {
-    let client = Client::connect(address).await.expect("connects");
-    let every = Duration::from_nanos(1_000_000_000 / options.rate);
-    let start = Instant::now() + Duration::from_millis(300);
-    let mut tasks = tokio::task::JoinSet::new();
-    let failed = Arc::new(AtomicU64::new(0));
-    for number in 0..options.rate * options.seconds {
-        let due = start + every * number as u32;
-        tokio::time::sleep_until(due.into()).await;
-        let (mut client, failed) = (client.clone(), failed.clone());
-        let range = v1::FieldRange { lower: None, upper: Some(v1::field_range::Upper::Below(price(50.0))) };
-        let condition = v1::FieldFilter {
-            field: "price".into(),
-            condition: Some(v1::field_filter::Condition::Range(range)),
-            allow_unknown: false,
-        };
-        let filter = Some(v1::Filter { node: Some(v1::filter::Node::Field(condition)) });
-        let request = v1::SearchRequest { filter, ..by_item(&id(number * 7919 % options.items), 10) };
-        tasks.spawn(async move {
-            if client.search.search(request).await.is_err() {
-                failed.fetch_add(1, Ordering::Relaxed);
-            }
-            due.elapsed().as_secs_f64() * 1e3
-        });
-    }
-    (tasks.join_all().await, failed.load(Ordering::Relaxed))
+/// The `number`-th search: by an item, among those that cost less than 50.
+fn search(number: u64, items: u64) -> v1::SearchRequest {
+    let range = v1::FieldRange { lower: None, upper: Some(v1::field_range::Upper::Below(price(50.0))) };
+    let condition = v1::FieldFilter {
+        field: "price".into(),
+        condition: Some(v1::field_filter::Condition::Range(range)),
+        allow_unknown: false,
+    };
+    let filter = Some(v1::Filter { node: Some(v1::filter::Node::Field(condition)) });
+    v1::SearchRequest { filter, ..by_item(&id(number * 7919 % items), 10) }
 }

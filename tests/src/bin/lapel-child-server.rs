@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use lapel_server::{Disk, Server, Step, StepHook};
-use lapel_tests::config_in;
+use lapel_tests::{by_default, config_in};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,9 @@ struct Options {
     /// Abort before this durable step, counted from the moment the server listens.
     #[arg(long)]
     abort_at: Option<u64>,
+    /// Serve by the model of the default configuration in place of the paper's, with its heads where they are registered.
+    #[arg(long)]
+    default_model: bool,
     /// Register the shipped heads.
     #[arg(long)]
     shipped_heads: bool,
@@ -60,6 +63,9 @@ impl StepHook for Abort {
 async fn main() {
     let options = Options::parse();
     let mut config = config_in(&options.folder);
+    if options.default_model {
+        by_default(&mut config);
+    }
     if !options.shipped_heads {
         config.model.heads.clear();
     }

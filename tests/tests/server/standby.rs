@@ -42,6 +42,32 @@ async fn described(client: &mut Client, versions: &[(&str, u32)]) -> Result<v1::
     Ok(v1::DescribeResponse { generation: 0, ..answer })
 }
 
+async fn suggested(client: &mut Client, versions: &[(&str, u32)]) -> Result<v1::SuggestResponse, Status> {
+    let request = v1::SuggestRequest {
+        query: by_item("g1", 1).query,
+        suggestions_max: 50,
+        head_versions: named(versions),
+        ..Default::default()
+    };
+    let answer = client.search.suggest(request).await?.into_inner();
+    Ok(v1::SuggestResponse { generation: 0, ..answer })
+}
+
+async fn personalised(
+    client: &mut Client,
+    versions: &[(&str, u32)],
+) -> Result<v1::PersonaliseResponse, Status> {
+    let request = v1::PersonaliseRequest {
+        picked_ids: vec!["g1".into(), "g2".into()],
+        k: 30,
+        head_versions: named(versions),
+        ..Default::default()
+    };
+    let answer = client.feedback.personalise(request).await?.into_inner();
+    // How it was found may differ.
+    Ok(v1::PersonaliseResponse { generation: 0, plan: None, ..answer })
+}
+
 /// Two versions of the sport head, of which the first serves.
 async fn two_versions() -> (TestServer, Client) {
     let server = TestServer::start().await;
@@ -90,6 +116,12 @@ async fn a_version_on_standby_answers_as_it_will_once_it_serves() {
     let of_first = described(&mut client, &[]).await.expect("described");
     let of_second = described(&mut client, &[("sport", 2)]).await.expect("described");
     assert_ne!(of_first.signatures, of_second.signatures);
+    let suggested_first = suggested(&mut client, &[]).await.expect("suggested");
+    let suggested_second = suggested(&mut client, &[("sport", 2)]).await.expect("suggested");
+    assert_ne!(suggested_first, suggested_second);
+    let picked_first = personalised(&mut client, &[]).await.expect("weighed");
+    let picked_second = personalised(&mut client, &[("sport", 2)]).await.expect("weighed");
+    assert_ne!(picked_first.pair_distances, picked_second.pair_distances);
     let generation = search(&mut client, by_item("g1", 1)).await.expect("answers").generation;
     let viewed = search(&mut client, with(&by_item("g1", 1), &[("sport", 2)])).await.expect("answers");
     assert_eq!(viewed.generation, generation);
@@ -122,6 +154,10 @@ async fn a_version_on_standby_answers_as_it_will_once_it_serves() {
     }
     assert_eq!(described(&mut client, &[]).await.expect("described"), of_second);
     assert_eq!(described(&mut client, &[("sport", 1)]).await.expect("described"), of_first);
+    assert_eq!(suggested(&mut client, &[]).await.expect("suggested"), suggested_second);
+    assert_eq!(suggested(&mut client, &[("sport", 1)]).await.expect("suggested"), suggested_first);
+    assert_eq!(personalised(&mut client, &[]).await.expect("weighed"), picked_second);
+    assert_eq!(personalised(&mut client, &[("sport", 1)]).await.expect("weighed"), picked_first);
     server.finish().await;
 }
 
@@ -180,6 +216,8 @@ async fn versions_that_cannot_answer_are_refused() {
         let searched = search(&mut client, with(&by_item("g1", 1), versions)).await.expect_err("refused");
         assert_eq!(searched.code(), code, "{searched:?}");
         assert_eq!(described(&mut client, versions).await.expect_err("refused").code(), code);
+        assert_eq!(suggested(&mut client, versions).await.expect_err("refused").code(), code);
+        assert_eq!(personalised(&mut client, versions).await.expect_err("refused").code(), code);
     }
     server.finish().await;
 }

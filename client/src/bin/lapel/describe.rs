@@ -1,6 +1,6 @@
 //! `lapel describe`.
 
-use crate::input::{Subject, head_version, refused, subject};
+use crate::input::{Subject, head_versions, refused, subject};
 use crate::output;
 use clap::Args;
 use lapel_client::{Client, v1};
@@ -33,11 +33,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         include_signatures: options.signatures,
         labels_max: options.labels,
         picture: options.picture,
-        head_versions: options
-            .head_versions
-            .iter()
-            .map(|version| head_version(version))
-            .collect::<anyhow::Result<_>>()?,
+        head_versions: head_versions(&options.head_versions)?,
     };
     let answer = client.search.describe(request).await;
     let answer = answer.map_err(|status| refused(&options.subject, status))?.into_inner();

@@ -4,6 +4,7 @@ use crate::output;
 use anyhow::Context;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use lapel_client::v1;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A photo or an item.
@@ -56,12 +57,15 @@ pub(crate) fn weight(text: &str) -> anyhow::Result<(String, f64)> {
     Ok((head, weight))
 }
 
-/// `head=version`.
-pub(crate) fn head_version(text: &str) -> anyhow::Result<(String, u32)> {
-    let (head, number) = pair(text)?;
-    let version =
-        number.parse().with_context(|| format!("{number:?} in {text:?} is no version of a head"))?;
-    Ok((head, version))
+/// `head=version`, one a head.
+pub(crate) fn head_versions(texts: &[String]) -> anyhow::Result<BTreeMap<String, u32>> {
+    let one = |text: &String| -> anyhow::Result<(String, u32)> {
+        let (head, number) = pair(text)?;
+        let version =
+            number.parse().with_context(|| format!("{number:?} in {text:?} is no version of a head"))?;
+        Ok((head, version))
+    };
+    texts.iter().map(one).collect()
 }
 
 /// `attribute=label,label`.

@@ -29,6 +29,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "LABEL")]
     retire: Vec<String>,
     /// Change the labels that items carry, too, once the next version serves. Repeated after an interruption, it goes on.
+    /// With --json: one document, `{"change": ..., "items": ...}`, where `change` is null if the head had the labels already.
     #[arg(long)]
     items: bool,
     /// The next version waits for `lapel heads promote` once its backfill is done, in place of serving at once.
@@ -51,6 +52,7 @@ async fn change(client: &mut Client, options: &Options, json: bool) -> anyhow::R
     let there = client.labels(attribute).await?;
     let there: Vec<&str> =
         there.attributes.iter().flat_map(|a| &a.labels).map(|label| label.label.as_str()).collect();
+    let mut changed = None;
     if *items && changes.iter().all(|change| is_made(change, &there)) {
         output::note(format!("the head of {attribute} has these labels already; only items are changed"));
     } else {
@@ -61,17 +63,30 @@ async fn change(client: &mut Client, options: &Options, json: bool) -> anyhow::R
             request_id: String::new(),
         };
         let answer = client.heads.change_labels(request).await?.into_inner();
-        show_changed(client, answer, json && !items).await?;
+        changed = Some(show_changed(client, answer, (json, *items)).await?);
     }
-    if *items { relabel_items(client, attribute, &changes, json).await } else { Ok(()) }
+    if !items {
+        return Ok(());
+    }
+    let (upload, sent) = relabel_items(client, attribute, &changes).await?;
+    if !json {
+        return upload.finish(sent, false);
+    }
+    let change = changed.map(|changed| output::value("ChangeLabelsResponse", &changed)).transpose()?;
+    upload.finish_with(sent, |stored| {
+        let items = output::value("UpsertItemsResponse", stored)?;
+        let document = serde_json::json!({ "change": change, "items": items });
+        output::say(serde_json::to_string_pretty(&document)?)
+    })
 }
 
-/// Tells what becomes of the labels, and follows the next version until it serves or stands by.
+/// Follows the next version until it serves or stands by, and tells what becomes of the labels; as JSON not where items
+/// follow, which are of the same document.
 async fn show_changed(
     client: &mut Client,
     answer: v1::ChangeLabelsResponse,
-    json: bool,
-) -> anyhow::Result<()> {
+    (json, items_follow): (bool, bool),
+) -> anyhow::Result<v1::ChangeLabelsResponse> {
     let v1::ChangeLabelsResponse { head, labels } = answer;
     let mut head = head.context("the server told nothing of the head")?;
     if !matches!(head.state(), v1::HeadState::Active | v1::HeadState::Standby) {
@@ -79,28 +94,28 @@ async fn show_changed(
     }
     let (name, version, state) = (head.name.clone(), head.version, heads::state(&head));
     let is_sound = matches!(head.state(), v1::HeadState::Active | v1::HeadState::Standby);
-    if json {
-        output::json("ChangeLabelsResponse", &v1::ChangeLabelsResponse { head: Some(head), labels })?;
-    } else {
+    let changed = v1::ChangeLabelsResponse { head: Some(head), labels };
+    if !json {
         let mut table = output::table(&["label", "becomes", "items that carry it"]);
-        for v1::ChangedLabel { label, new_label, items } in labels {
-            let new_label = if new_label.is_empty() { "(retired)".to_owned() } else { new_label };
-            table.add_row([label, new_label, items.to_string()]);
+        for v1::ChangedLabel { label, new_label, items } in &changed.labels {
+            let new_label = if new_label.is_empty() { "(retired)" } else { new_label.as_str() };
+            table.add_row([label.as_str(), new_label, items.to_string().as_str()]);
         }
         output::say(table)?;
         output::say(format!("{name} version {version} is {state}"))?;
+    } else if !items_follow {
+        output::json("ChangeLabelsResponse", &changed)?;
     }
     ensure!(is_sound, "version {version} of {name} is {state}; the version before serves on");
-    Ok(())
+    Ok(changed)
 }
 
-/// Writes the new labels of items that carry old ones, and nothing else of them.
-async fn relabel_items(
-    client: &mut Client,
+/// Writes the new labels of items that carry old ones, and nothing else of them. Gives the upload with how it ended.
+async fn relabel_items<'a>(
+    client: &'a mut Client,
     attribute: &str,
     changes: &[Change],
-    json: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(Upload<'a>, anyhow::Result<()>)> {
     let mut drafts = Vec::new();
     // Before anything is written: a written item leaves the pages of those that carry the label.
     for (label, new_label) in changes.iter().flat_map(new_labels).filter(|(label, new)| Some(*label) != *new)
@@ -118,7 +133,7 @@ async fn relabel_items(
     }
     let mut upload = Upload::new(client, Purpose::Update, None, drafts.len())?;
     let sent = send(&mut upload, drafts).await;
-    upload.finish(sent, json)
+    Ok((upload, sent))
 }
 
 async fn send(upload: &mut Upload<'_>, drafts: Vec<Draft>) -> anyhow::Result<()> {

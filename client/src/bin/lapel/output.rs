@@ -34,7 +34,8 @@ pub(crate) fn json<M: Message>(name: &str, message: &M) -> anyhow::Result<()> {
     say(serde_json::to_string_pretty(&value(name, message)?)?)
 }
 
-fn value<M: Message>(name: &str, message: &M) -> anyhow::Result<serde_json::Value> {
+/// A message of `lapel.v1` as part of a larger JSON document.
+pub(crate) fn value<M: Message>(name: &str, message: &M) -> anyhow::Result<serde_json::Value> {
     let pool = DescriptorPool::decode(lapel_proto::FILE_DESCRIPTOR_SET)?;
     let descriptor = pool.get_message_by_name(&format!("lapel.v1.{name}")).context("an unknown message")?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;

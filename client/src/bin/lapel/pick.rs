@@ -35,6 +35,9 @@ pub(crate) struct Options {
     save: Option<String>,
     #[command(flatten)]
     results: Results,
+    /// Weigh and search by this version of a head, which serves or stands by: `--head-version season=2`; may be repeated.
+    #[arg(long = "head-version", value_name = "HEAD=VERSION")]
+    head_versions: Vec<String>,
 }
 
 pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> anyhow::Result<()> {
@@ -54,6 +57,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         show_fields: options.results.show.clone(),
         pictures: options.results.picture_mode().into(),
         filter: asked::filter_of(client, options.results.expression.as_deref()).await?,
+        head_versions: input::head_versions(&options.head_versions)?,
     };
     let answer = client.feedback.personalise(request).await?.into_inner();
     let ranked = results::ranked(&answer.results, 0);

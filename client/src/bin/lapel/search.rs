@@ -228,11 +228,7 @@ impl Options {
             facets: facets(&self.counts.facet)?,
             result_facets: facets(&self.counts.result_facet)?,
             pictures: self.results.picture_mode().into(),
-            head_versions: self
-                .head_versions
-                .iter()
-                .map(|version| input::head_version(version))
-                .collect::<anyhow::Result<_>>()?,
+            head_versions: input::head_versions(&self.head_versions)?,
         })
     }
 }

@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// Changes wanted.
     #[arg(short, default_value_t = 20)]
     n: u32,
+    /// Suggest by this version of a head, which serves or stands by: `--head-version season=2`; may be repeated.
+    #[arg(long = "head-version", value_name = "HEAD=VERSION")]
+    head_versions: Vec<String>,
 }
 
 pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> anyhow::Result<()> {
@@ -29,6 +32,7 @@ pub(crate) async fn run(client: &mut Client, options: Options, json: bool) -> an
         filter: asked::filter_of(client, options.expression.as_deref()).await?,
         keep: options.keep,
         suggestions_max: options.n,
+        head_versions: input::head_versions(&options.head_versions)?,
     };
     let answer = client.search.suggest(request).await;
     let answer = answer.map_err(|status| input::refused(&options.subject, status))?.into_inner();

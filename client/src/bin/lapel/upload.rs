@@ -166,7 +166,20 @@ impl<'a> Upload<'a> {
 
     /// Says what became of the items, where `sent` is how the sending ended. An error where not every item is stored.
     pub(crate) fn finish(self, sent: anyhow::Result<()>, json: bool) -> anyhow::Result<()> {
-        self.outcome.finish(sent, json)
+        let Outcome { purpose, skipped, .. } = self.outcome;
+        self.finish_with(sent, |answer| match json {
+            true => output::json("UpsertItemsResponse", answer),
+            false => tell(&answer.results, purpose, skipped),
+        })
+    }
+
+    /// The same, where `print` says what became of the items.
+    pub(crate) fn finish_with(
+        self,
+        sent: anyhow::Result<()>,
+        print: impl FnOnce(&v1::UpsertItemsResponse) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.outcome.finish(sent, print)
     }
 }
 
@@ -275,15 +288,15 @@ impl Outcome {
         Ok(())
     }
 
-    fn finish(self, sent: anyhow::Result<()>, json: bool) -> anyhow::Result<()> {
+    fn finish(
+        self,
+        sent: anyhow::Result<()>,
+        print: impl FnOnce(&v1::UpsertItemsResponse) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         self.bar.finish();
-        let Self { purpose, results, skipped, total, report, .. } = self;
+        let Self { results, skipped, total, report, .. } = self;
         let answer = v1::UpsertItemsResponse { results };
-        if json {
-            output::json("UpsertItemsResponse", &answer)?;
-        } else {
-            tell(&answer.results, purpose, skipped)?;
-        }
+        print(&answer)?;
         if sent.is_err() {
             let unsent = total.saturating_sub(skipped + answer.results.len());
             let again = if report.is_some() { "the same command goes on with them" } else { "run it again" };

@@ -1,10 +1,14 @@
-//! Measures what a backfill costs the queries that run beside it, and how fast it is, with the feature cache and without.
+//! Measures what a backfill costs the queries that run beside it, and how fast it is, with the feature cache and without; or
+//! what teaching a head does.
+
+mod teach;
 
 use clap::Parser;
 use lapel_client::{Client, v1};
 use lapel_tests::photos::rendered;
+use lapel_tests::steady::{Searches, ask, print_beside};
 use lapel_tests::{ChildServer, by_item, settled, sport_bundle};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,31 +30,57 @@ struct Options {
     /// Seconds of a window.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Measure how long it takes to teach a head, on the model of the default configuration, in place of backfills.
+    #[arg(long)]
+    teach: bool,
+    /// With `--teach`: also without features, once. The backfill then takes as long as the photos did when they came.
+    #[arg(long, requires = "teach")]
+    cold: bool,
+    /// With `--teach`: the folder of the catalogue, which is made where it is not there, and kept.
+    #[arg(long, requires = "teach")]
+    data: Option<PathBuf>,
 }
 
 #[tokio::main]
 async fn main() {
     let options = Options::parse();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut server = start(folder.path(), 0).await;
+    if options.teach {
+        let folder = options.data.as_deref().unwrap_or(folder.path());
+        return teach::measure(folder, &options).await;
+    }
+    let mut server = start(folder.path(), 0, &[]).await;
     ingest(&server.client, &options).await;
     if options.windows > 0 {
         windows(&server, &options).await;
     }
     println!("without the feature cache: {:.0} items a second", backfill(&mut server.client).await.0);
-    retire(&mut server.client).await;
+    retire(&mut server.client, "sport").await;
     server.kill();
-    let mut server = start(folder.path(), 16 << 30).await;
+    let mut server = start(folder.path(), FEATURES, &[]).await;
     println!("while the cache is filled: {:.0} items a second", backfill(&mut server.client).await.0);
-    retire(&mut server.client).await;
+    retire(&mut server.client, "sport").await;
     let (rate, cached) = backfill(&mut server.client).await;
     println!("with the feature cache: {rate:.0} items a second ({cached} from the cache)");
 }
 
-async fn start(folder: &Path, features: u64) -> ChildServer {
+/// Bytes of a feature cache that holds every photo.
+const FEATURES: u64 = 16 << 30;
+
+async fn start(folder: &Path, features: u64, more: &[&str]) -> ChildServer {
     let program = std::env::current_exe().expect("a path").with_file_name("lapel-child-server");
-    let arguments = ["--shipped-heads".to_owned(), format!("--features={features}")];
+    let mut arguments = vec!["--shipped-heads".to_owned(), format!("--features={features}")];
+    arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
     ChildServer::start(&program.to_string_lossy(), folder, &arguments).await
+}
+
+fn id(number: u64) -> String {
+    format!("item{number:06}")
+}
+
+/// The `number`-th search.
+fn search(number: u64, items: u64) -> v1::SearchRequest {
+    by_item(&id(number * 7919 % items), 10)
 }
 
 async fn ingest(client: &Client, options: &Options) {
@@ -58,7 +88,7 @@ async fn ingest(client: &Client, options: &Options) {
     let start = Instant::now();
     for first in (0..options.items).step_by(512) {
         let numbers = first..(first + 512).min(options.items);
-        let item = |n: u64| photos[(n % options.pictures) as usize].item(format!("item{n:06}"), n);
+        let item = |n: u64| photos[(n % options.pictures) as usize].item(id(n), n);
         let results = client.clone().upsert(numbers.map(item).collect()).await.expect("stored");
         assert!(results.iter().all(|r| r.error.is_none()));
     }
@@ -68,53 +98,24 @@ async fn ingest(client: &Client, options: &Options) {
 
 /// Queries in alternating windows, with and without a backfill beside them.
 async fn windows(server: &ChildServer, options: &Options) {
-    let mut latencies: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
-    let mut failed = 0;
+    let mut searches: [Searches; 2] = Default::default();
     let mut client = server.client.clone();
     for window in 0..options.windows * 2 {
         let busy = window % 2 == 1;
         if busy {
             client.register_bundle(&sport_bundle()).await.expect("registered");
         }
-        let (found, errors) = ask(&server.address, options).await;
-        latencies[usize::from(busy)].extend(found);
-        failed += errors;
+        let over = tokio::time::sleep(Duration::from_secs(options.seconds));
+        let request = |number| search(number, options.items);
+        let found = ask(&server.address, options.rate, request, over).await;
+        searches[usize::from(busy)].add(found);
         if busy {
             let request = v1::CancelHeadRequest { name: "sport".into(), ..Default::default() };
             client.heads.cancel_head(request).await.expect("the backfill still ran");
         }
     }
-    let mut at = |busy: usize, part: f64| {
-        latencies[busy].sort_by(f64::total_cmp);
-        latencies[busy][((latencies[busy].len() - 1) as f64 * part) as usize]
-    };
-    for (name, part) in [("median", 0.5), ("p90", 0.9), ("p99", 0.99)] {
-        let (idle, busy) = (at(0, part), at(1, part));
-        println!("{name}: {idle:.2} ms without a backfill, {busy:.2} ms with one, ratio {:.2}", busy / idle);
-    }
-    println!("{failed} failed queries of {}", latencies[0].len() + latencies[1].len());
-}
-
-/// An open loop: queries are sent when they are due, and their time counts from then.
-async fn ask(address: &str, options: &Options) -> (Vec<f64>, u64) {
-    let client = Client::connect(address).await.expect("connects");
-    let every = Duration::from_nanos(1_000_000_000 / options.rate);
-    let start = Instant::now() + Duration::from_millis(300);
-    let mut tasks = tokio::task::JoinSet::new();
-    let failed = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    for number in 0..options.rate * options.seconds {
-        let due = start + every * number as u32;
-        tokio::time::sleep_until(due.into()).await;
-        let (mut client, failed) = (client.clone(), failed.clone());
-        let id = format!("item{:06}", number * 7919 % options.items);
-        tasks.spawn(async move {
-            if client.search.search(by_item(&id, 10)).await.is_err() {
-                failed.fetch_add(1, Ordering::Relaxed);
-            }
-            due.elapsed().as_secs_f64() * 1e3
-        });
-    }
-    (tasks.join_all().await, failed.load(Ordering::Relaxed))
+    let [alone, beside] = searches;
+    print_beside("a backfill", &alone, &beside);
 }
 
 /// A whole backfill with queries beside it: items a second, and how many came from the cache.
@@ -139,7 +140,7 @@ async fn backfill(client: &mut Client) -> (f64, u64) {
     (progress.items_done as f64 / seconds, progress.items_from_cache)
 }
 
-async fn retire(client: &mut Client) {
-    let request = v1::RetireHeadRequest { name: "sport".into(), ..Default::default() };
+async fn retire(client: &mut Client, name: &str) {
+    let request = v1::RetireHeadRequest { name: name.to_owned(), ..Default::default() };
     client.heads.retire_head(request).await.expect("retired");
 }
