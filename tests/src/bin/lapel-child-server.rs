@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use lapel_server::{Disk, Server, Step, StepHook};
-use lapel_tests::config_in;
+use lapel_tests::{by_default, config_in};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +22,9 @@ struct Options {
     /// Register the shipped heads.
     #[arg(long)]
     shipped_heads: bool,
+    /// Serve the default model with its first head, in place of the paper's.
+    #[arg(long, conflicts_with = "shipped_heads")]
+    default_model: bool,
     /// Signatures of a head from which on its index is kept.
     #[arg(long)]
     hnsw_items_min: Option<u64>,
@@ -60,7 +63,10 @@ impl StepHook for Abort {
 async fn main() {
     let options = Options::parse();
     let mut config = config_in(&options.folder);
-    if !options.shipped_heads {
+    if options.default_model {
+        by_default(&mut config);
+        config.model.heads.truncate(1);
+    } else if !options.shipped_heads {
         config.model.heads.clear();
     }
     if let Some(least) = options.hnsw_items_min {
