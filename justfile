@@ -100,7 +100,11 @@ deny:
 
 # Kill a server at random points of a mixed load, with a seed of its own each time (POINTS: how many).
 crash POINTS="2000":
-    LAPEL_CRASH_POINTS={{POINTS}} cargo test --release -p lapel-tests --test crash -- --nocapture
+    LAPEL_CRASH_POINTS={{POINTS}} cargo test --release -p lapel-tests --test crash acknowledged -- --nocapture
+
+# Kill a server at random points of teaching a head, with a seed of its own each time (POINTS: how many).
+crash-teaching POINTS="500":
+    LAPEL_TEACHING_POINTS={{POINTS}} cargo test --release -p lapel-tests --test crash teaching -- --nocapture
 
 # Random operations against plain maps (OPERATIONS: how many).
 model OPERATIONS="1000000":

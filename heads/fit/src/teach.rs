@@ -171,7 +171,6 @@ struct Examined {
 /// Held-out logits by one decay.
 struct HeldOut {
     decay: f64,
-    temperature: f32,
     logits: Vec<Vec<f32>>,
 }
 
@@ -185,13 +184,13 @@ impl Problem<'_> {
 
     /// The held-out predictions by the decay that is best for them.
     fn examined(&self, fold: &[usize], fold_count: usize) -> Result<Examined, TeachError> {
-        let mut decays: Vec<f64> = DECAYS.into_iter().chain(DECAYS_OF_FEW).collect();
         let (rows, inputs) = self.inputs.dims2()?;
-        if rows.saturating_mul(inputs).saturating_mul(self.count) > COMPARED_MAX {
-            // So many examples tell the decays apart in one fold, and each fold takes minutes.
-            decays = vec![self.best(fold, 0..1, &decays)?.decay];
-        }
-        let HeldOut { decay, temperature, logits } = self.best(fold, 0..fold_count, &decays)?;
+        let is_long = rows.saturating_mul(inputs).saturating_mul(self.count) > COMPARED_MAX;
+        // So many examples tell the decays apart in one fold, and each fold takes minutes.
+        let compared = if is_long { 1 } else { fold_count };
+        let HeldOut { decay, mut logits } = self.best(fold, compared)?;
+        self.hold_out(fold, compared..fold_count, decay, &mut logits)?;
+        let temperature = temperature(&logits, &self.known(fold, |_| true), self.is_abandoned);
         let probabilities = logits.iter().map(|row| probabilities(row, temperature)).collect();
         let apart = self.apart(&logits, fold, fold_count);
         if (self.is_abandoned)() {
@@ -200,19 +199,21 @@ impl Problem<'_> {
         Ok(Examined { decay, temperature, probabilities, apart })
     }
 
-    /// The decay whose held-out predictions in some folds, once calibrated, have the least cross entropy, with those.
-    fn best(&self, fold: &[usize], folds: Range<usize>, decays: &[f64]) -> Result<HeldOut, TeachError> {
-        let held_out = self.held_out(fold, folds.clone(), decays)?;
-        let known = self.known(fold, |number| folds.contains(&number));
+    /// The decay whose held-out predictions in the first folds, once calibrated, have the least cross entropy, with those.
+    fn best(&self, fold: &[usize], folds: usize) -> Result<HeldOut, TeachError> {
+        let known = self.known(fold, |number| number < folds);
         let mut best: Option<(f64, HeldOut)> = None;
-        for (decay, logits) in decays.iter().copied().zip(held_out) {
+        for decay in DECAYS.into_iter().chain(DECAYS_OF_FEW) {
+            // Where all examples lie in one fold, nothing can be learnt for it, and all labels are alike.
+            let mut logits = vec![vec![0.0; self.count]; self.labels.len()];
+            self.hold_out(fold, 0..folds, decay, &mut logits)?;
             let temperature = temperature(&logits, &known, self.is_abandoned);
             if (self.is_abandoned)() {
                 return Err(TeachError::Abandoned);
             }
             let entropy = cross_entropy(&logits, &known, temperature);
             if best.as_ref().is_none_or(|(least, _)| entropy < *least) {
-                best = Some((entropy, HeldOut { decay, temperature, logits }));
+                best = Some((entropy, HeldOut { decay, logits }));
             }
         }
         best.map(|(_, held_out)| held_out).ok_or(TeachError::TooFew)
@@ -238,15 +239,14 @@ impl Problem<'_> {
         found
     }
 
-    /// By decay: the logits of each example, by the classifier that was fitted to the other folds.
-    fn held_out(
+    /// Writes the logits of the examples in some folds, each by the classifier that was fitted to the other folds.
+    fn hold_out(
         &self,
         fold: &[usize],
         folds: Range<usize>,
-        decays: &[f64],
-    ) -> Result<Vec<Vec<Vec<f32>>>, TeachError> {
-        // Where all examples lie in one fold, nothing can be learnt for it, and all labels are alike.
-        let mut held_out = vec![vec![vec![0.0; self.count]; self.labels.len()]; decays.len()];
+        decay: f64,
+        logits: &mut [Vec<f32>],
+    ) -> Result<(), TeachError> {
         for number in folds {
             let (told, learnt): (Vec<usize>, Vec<usize>) =
                 (0..self.labels.len()).partition(|at| fold.get(*at) == Some(&number));
@@ -256,18 +256,16 @@ impl Problem<'_> {
             let labels: Vec<u16> = learnt.iter().filter_map(|at| self.labels.get(*at).copied()).collect();
             let weights = vec![1.0; labels.len()];
             let inputs = select_rows(self.inputs, &learnt)?;
-            let examined = select_rows(self.inputs, &told)?;
             let rows = Rows { inputs: &inputs, labels: &labels, weights: &weights };
-            for (decay, held_out) in decays.iter().zip(&mut held_out) {
-                let linear = fit(&rows, self.count, *decay, self.is_abandoned)?;
-                for (at, logits) in told.iter().zip(linear.logits(&examined)?) {
-                    if let Some(row) = held_out.get_mut(*at) {
-                        *row = logits;
-                    }
+            let linear = fit(&rows, self.count, decay, self.is_abandoned)?;
+            let held_out = linear.logits(&select_rows(self.inputs, &told)?)?;
+            for (at, held_out) in told.iter().zip(held_out) {
+                if let Some(row) = logits.get_mut(*at) {
+                    *row = held_out;
                 }
             }
         }
-        Ok(held_out)
+        Ok(())
     }
 }
 

@@ -19,7 +19,8 @@ struct Options {
     /// Abort before this durable step, counted from the moment the server listens.
     #[arg(long)]
     abort_at: Option<u64>,
-    /// Serve by the model of the default configuration in place of the paper's, with its heads where they are registered.
+    /// Serve by the model of the default configuration in place of the paper's; of its heads the first alone, where they
+    /// are not registered.
     #[arg(long)]
     default_model: bool,
     /// Register the shipped heads.
@@ -66,7 +67,9 @@ async fn main() {
     if options.default_model {
         by_default(&mut config);
     }
-    if !options.shipped_heads {
+    if !options.shipped_heads && options.default_model {
+        config.model.heads.truncate(1);
+    } else if !options.shipped_heads {
         config.model.heads.clear();
     }
     if let Some(least) = options.hnsw_items_min {

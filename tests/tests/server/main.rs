@@ -38,4 +38,5 @@ mod taught;
 mod teach;
 mod traces;
 mod transformers;
+mod unteachable;
 mod versions;

@@ -1,7 +1,9 @@
 //! What becomes of a head that was taught: it says what to label next, its next version is compared and promoted, its bundle
 //! goes elsewhere, and a repeated request finds it.
 
-use crate::teach::{KINDS, from_labels, garment, photos, put, reason, start, store, teach, versions};
+use crate::teach::{
+    KINDS, by_id, from_examples, from_labels, garment, photos, put, reason, start, store, teach, versions,
+};
 use lapel_client::{Client, v1};
 use lapel_heads::{Bundle, SignatureKind, shipped_folder};
 use lapel_tests::settled;
@@ -59,13 +61,48 @@ async fn a_taught_head_suggests_what_to_label_and_its_next_version_is_compared_a
     let compared = client.heads.compare_heads(compare).await.expect("compared").into_inner();
     let [of_kind] = compared.attributes.as_slice() else { panic!("{compared:?}") };
     assert_eq!((of_kind.signed_items, of_kind.other_signed_items), (30, 30));
-    let (worth, other) = (of_kind.worth.clone().expect("told"), of_kind.other_worth.clone().expect("told"));
-    assert_eq!((worth.examples, other.examples), (30, 30));
-    let right = |worth: &v1::HeadWorth| (30.0 * worth.accuracy.as_ref().expect("told").value).round() as i64;
-    assert_eq!(right(&worth) - right(&other), of_kind.gained as i64 - of_kind.lost as i64);
+    let examples = |worth: &Option<v1::HeadWorth>| worth.as_ref().map(|worth| worth.examples);
+    assert_eq!((examples(&of_kind.worth), examples(&of_kind.other_worth)), (Some(30), Some(30)));
     let promote = v1::PromoteHeadRequest { name: "kind".into(), ..Default::default() };
     client.heads.promote_head(promote).await.expect("promoted");
     assert_eq!(versions(&mut client, "kind").await, [(1, Standby), (2, Active)]);
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_learnt_wrong_labels_is_the_one_that_loses() {
+    let server = start().await;
+    let mut client = server.client().await;
+    store(&mut client, 4).await;
+    let right = v1::TeachRequest { insist: true, ..from_labels("kind") };
+    teach(&mut client, right).await.expect("taught");
+    assert_eq!(settled(&mut client, "kind").await.state(), Active);
+    // Each kind under the name of the next.
+    let names = KINDS.iter().cycle().skip(1);
+    let examples = KINDS
+        .iter()
+        .zip(names)
+        .flat_map(|(kind, name)| photos(kind, 4).into_iter().map(move |(id, _)| by_id(name, &id)));
+    let wrong = v1::TeachRequest { update: true, hold: true, ..from_examples("kind", examples.collect()) };
+    teach(&mut client, wrong).await.expect("taught");
+    assert_eq!(settled(&mut client, "kind").await.state(), Standby);
+    let share = |worth: &Option<v1::HeadWorth>| {
+        worth.as_ref().and_then(|worth| worth.accuracy.as_ref()).expect("told").value
+    };
+    for (version, other_version) in [(0, 0), (2, 1), (1, 2)] {
+        let request =
+            v1::CompareHeadsRequest { name: "kind".into(), version, other_version, ..Default::default() };
+        let compared = client.heads.compare_heads(request).await.expect("compared").into_inner();
+        let [of_kind] = compared.attributes.as_slice() else { panic!("{compared:?}") };
+        let mut shares = [share(&of_kind.worth), share(&of_kind.other_worth)];
+        let mut alone = [of_kind.gained, of_kind.lost];
+        if version == 1 {
+            shares.reverse();
+            alone.reverse();
+        }
+        assert!(shares[0] < 0.3 && shares[1] > 0.7, "{version}, {other_version}: {shares:?}");
+        assert!(alone[0] < 2 && alone[1] > 6, "{version}, {other_version}: {alone:?}");
+    }
     server.finish().await;
 }
 

@@ -1,11 +1,12 @@
-//! A head is taught on a running server: from labels, fields, ids and photos; what is told of it, and what cannot be taught.
+//! A head is taught on a running server: from labels, fields, ids and photos; what is told of it, and what happens meanwhile.
 
 use lapel_client::{Client, v1};
 use lapel_heads::shipped_folder;
 use lapel_server::ByteSize;
-use lapel_tests::{TestServer, by_default, by_item, external_bundle, settled};
+use lapel_tests::{TestServer, by_default, by_item, settled};
 use std::collections::BTreeMap;
-use tonic::{Code, Status};
+use std::time::Duration;
+use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 use v1::HeadState::{Active, Standby};
 use v1::taught_example::Of;
@@ -65,15 +66,15 @@ pub(crate) fn from_labels(name: &str) -> v1::TeachRequest {
     v1::TeachRequest { name: name.into(), source, ..Default::default() }
 }
 
-fn shown(label: &str, of: Of) -> v1::TaughtExample {
+pub(crate) fn shown(label: &str, of: Of) -> v1::TaughtExample {
     v1::TaughtExample { label: label.into(), of: Some(of) }
 }
 
-fn by_id(label: &str, id: &str) -> v1::TaughtExample {
+pub(crate) fn by_id(label: &str, id: &str) -> v1::TaughtExample {
     shown(label, Of::ItemId(id.into()))
 }
 
-fn from_examples(name: &str, examples: Vec<v1::TaughtExample>) -> v1::TeachRequest {
+pub(crate) fn from_examples(name: &str, examples: Vec<v1::TaughtExample>) -> v1::TeachRequest {
     let source = Some(Source::Examples(v1::TaughtExamples { examples }));
     v1::TeachRequest { name: name.into(), source, ..Default::default() }
 }
@@ -151,138 +152,6 @@ async fn labels_fields_ids_and_photos_teach_a_head_that_serves() {
     server.finish().await;
 }
 
-#[tokio::test]
-async fn what_cannot_be_taught_is_told_plainly() {
-    let server = start().await;
-    let mut client = server.client().await;
-    let mut items = Vec::new();
-    for kind in ["dress", "shorts"] {
-        items.extend(photos(kind, 3).into_iter().map(|(id, image)| garment(&id, image, Some(kind))));
-    }
-    // An item without an image.
-    client.register_bundle(&external_bundle("mood", 2, &["calm"])).await.expect("registered");
-    let signatures = vec![v1::Signature { head: "mood".into(), values: vec![1.0, 0.0] }];
-    items.push(v1::UpsertItemsRequest { id: "bare".into(), signatures, ..Default::default() });
-    put(&mut client, items).await;
-    let [first, second] = [0, 1].map(|at| photos("dress", 2)[at].clone());
-    let photo = |label: &str| shown(label, Of::Image(first.1.clone()));
-    let unset = v1::TaughtExample { label: "a".into(), of: None };
-    let dry_id = v1::TeachRequest { dry_run: true, request_id: "r".into(), ..from_labels("kind") };
-    let filtered = v1::TeachRequest {
-        filter: Some(v1::Filter::default()),
-        ..from_examples("kind", vec![by_id("a", &first.0)])
-    };
-    let alone = v1::TeachRequest { labels: vec!["dress".into()], ..from_labels("kind") };
-    let unknown = v1::TeachRequest { labels: vec!["dress".into(), "hat".into()], ..from_labels("kind") };
-    let attribute =
-        v1::TeachRequest { source: Some(Source::LabelAttribute("kin".into())), ..from_labels("kind") };
-    let long = v1::TeachRequest { description: "x".repeat(901), ..from_labels("kind") };
-    let few = vec![by_id("a", &first.0), by_id("b", &second.0)];
-    let bad = vec![
-        shown("a", Of::Image(b"no picture".to_vec())),
-        shown("a", Of::Image(b"none either".to_vec())),
-        by_id("b", &first.0),
-        by_id("b", &second.0),
-    ];
-    let cases = [
-        (
-            "no source",
-            v1::TeachRequest { source: None, ..from_labels("kind") },
-            Code::InvalidArgument,
-            "source",
-        ),
-        ("no name", from_labels(""), Code::InvalidArgument, "name"),
-        ("an id of a dry run", dry_id, Code::InvalidArgument, "request_id"),
-        ("a filter of named ones", filtered, Code::InvalidArgument, "filter"),
-        ("a long description", long, Code::InvalidArgument, "description"),
-        ("one label", alone, Code::InvalidArgument, "labels"),
-        ("an unknown label", unknown, Code::InvalidArgument, "labels[1]"),
-        ("an unknown attribute", attribute, Code::NotFound, "label_attribute"),
-        ("none", from_examples("kind", Vec::new()), Code::InvalidArgument, "examples"),
-        ("nothing shown", from_examples("kind", vec![unset]), Code::InvalidArgument, "examples.examples[0]"),
-        (
-            "a contradiction of photos",
-            from_examples("kind", vec![photo("a"), photo("b")]),
-            Code::InvalidArgument,
-            "examples.examples[1].label",
-        ),
-        (
-            "a contradiction of items",
-            from_examples("kind", vec![by_id("a", &first.0), by_id("b", &first.0)]),
-            Code::InvalidArgument,
-            "examples.examples[1].label",
-        ),
-        (
-            "an unknown item",
-            from_examples("kind", vec![by_id("a", &first.0), by_id("b", "nobody")]),
-            Code::NotFound,
-            "examples.examples[1].item_id",
-        ),
-        ("one of each", from_examples("kind", few), Code::FailedPrecondition, "TOO_FEW_EXAMPLES"),
-        ("no pictures", from_examples("kind", bad), Code::FailedPrecondition, "TOO_FEW_EXAMPLES"),
-        ("a name that is taken", from_labels("category"), Code::AlreadyExists, "NAME_TAKEN"),
-    ];
-    for (case, request, code, wanted) in cases {
-        let refused = teach(&mut client, request).await.expect_err(case);
-        assert_eq!(refused.code(), code, "{case}: {refused:?}");
-        let fields = refused.get_error_details().bad_request().map(|bad| bad.field_violations.clone());
-        let is_told = reason(&refused) == wanted
-            || fields.is_some_and(|fields| fields.iter().any(|fault| fault.field == wanted));
-        assert!(is_told, "{case}: {refused:?}");
-    }
-    // Others are enough without it.
-    let mut examples = vec![by_id("dress", "bare")];
-    for kind in ["dress", "shorts"] {
-        examples.extend(photos(kind, 3).into_iter().map(|(id, _)| by_id(kind, &id)));
-    }
-    let request = v1::TeachRequest { dry_run: true, ..from_examples("kind", examples) };
-    let (_, taught) = teach(&mut client, request).await.expect("taught");
-    assert_eq!(taught.left_out, BTreeMap::from([("no_image".to_owned(), 1)]));
-    server.finish().await;
-}
-
-#[tokio::test]
-async fn limits_are_kept_before_anything_is_looked_at() {
-    let server = TestServer::start_with(|config| {
-        by_default(config);
-        config.model.heads.truncate(1);
-        config.limits.teach_labels_max = 2;
-        config.limits.teach_examples_max = 2;
-    })
-    .await;
-    let mut client = server.client().await;
-    store(&mut client, 3).await;
-    let refused = teach(&mut client, from_labels("kind")).await.expect_err("three labels");
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    assert!(refused.message().contains("limits.teach_labels_max"), "{}", refused.message());
-    let labels = vec!["dress".to_owned(), "trouser".to_owned()];
-    let two = v1::TeachRequest { labels, dry_run: true, ..from_labels("kind") };
-    let (_, taught) = teach(&mut client, two).await.expect("taught");
-    assert_eq!(taught.left_out, BTreeMap::from([("over_limit".to_owned(), 2)]));
-    server.finish().await;
-    let server = TestServer::start_with(|config| {
-        by_default(config);
-        config.model.heads.truncate(1);
-        config.limits.teach_bytes_max = ByteSize(1);
-    })
-    .await;
-    let mut client = server.client().await;
-    store(&mut client, 2).await;
-    let refused = teach(&mut client, from_labels("kind")).await.expect_err("too large");
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    assert!(refused.message().contains("at most 0 fit"), "{}", refused.message());
-    server.finish().await;
-}
-
-#[tokio::test]
-async fn a_backbone_that_gives_a_map_cannot_be_taught_on() {
-    let server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;
-    let mut client = server.client().await;
-    let refused = teach(&mut client, from_labels("kind")).await.expect_err("the paper's backbone");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "CANNOT_TEACH"));
-    server.finish().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_tells_nothing_is_held_unless_the_caller_insists() {
     let server = start().await;
@@ -325,18 +194,31 @@ async fn one_head_is_taught_at_a_time_and_a_caller_that_leaves_ends_it() {
     assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}");
     assert!(busy.get_error_details().retry_info().is_some(), "{busy:?}");
     drop(stream);
-    // Its place is free soon, and nothing is left of it.
-    let retried = loop {
-        match teach(&mut client, from_labels("other")).await {
-            Err(status) if status.code() == Code::ResourceExhausted => {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-            other => break other,
+    // Left while it is fitted, too.
+    let mut stream = begun(&mut client, from_labels("kind")).await;
+    while let Some(message) = stream.message().await.expect("goes on") {
+        if matches!(message.event, Some(Event::Progress(now)) if now.step() == v1::TeachStep::Fitting) {
+            break;
         }
-    };
-    retried.expect("taught");
+    }
+    drop(stream);
+    // Its place is free soon, and nothing is left of it.
+    drop(begun(&mut client, from_labels("other")).await);
     assert_eq!(versions(&mut client, "kind").await, []);
     server.finish().await;
+}
+
+/// Begins to teach once what was taught before has ended.
+async fn begun(client: &mut Client, request: v1::TeachRequest) -> Streaming<v1::TeachResponse> {
+    loop {
+        match client.heads.teach(request.clone()).await {
+            Ok(stream) => return stream.into_inner(),
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(status) => panic!("{status:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -366,5 +248,18 @@ async fn items_that_vanish_meanwhile_are_left_out() {
     assert_eq!(taught.worth.expect("examined").examples + left_out, 42);
     let head = settled(&mut client, "kind").await;
     assert!(matches!(head.state(), Active | Standby), "{head:?}");
+    // All of them, but for the first few.
+    let request = v1::TeachRequest { update: true, ..from_labels("kind") };
+    let ids = KINDS.iter().flat_map(|kind| photos(kind, 14)).map(|(id, _)| id).collect();
+    let mut stream = client.heads.teach(request).await.expect("begun").into_inner();
+    client.catalog.delete_items(v1::DeleteItemsRequest { ids, ..Default::default() }).await.expect("deleted");
+    let refused = loop {
+        match stream.message().await {
+            Ok(message) => assert!(message.is_some_and(|of| matches!(of.event, Some(Event::Progress(_))))),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "TOO_FEW_EXAMPLES"));
+    assert!(refused.message().contains(" gone"), "{}", refused.message());
     server.finish().await;
 }

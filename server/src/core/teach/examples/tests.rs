@@ -150,3 +150,25 @@ fn what_cannot_teach_is_refused_before_anything_is_looked_at() {
     let abandoned = find(&snapshot, sought(attribute(), &[]), &limits, &|| true).err().expect("nobody waits");
     assert!(matches!(abandoned, Error::Left), "{abandoned}");
 }
+
+#[test]
+fn ten_thousand_labels_are_too_many_wherever_they_come_from() {
+    let labels: Vec<String> = (0..10_000).map(|number| format!("label {number}")).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let snapshot = catalogue(&labels);
+    let named = labels
+        .iter()
+        .map(|label| Shown { label: (*label).into(), of: ShownOf::Photo(label.as_bytes().to_vec()) });
+    let cases = [
+        ("label_attribute", sought(Source::Attribute("style".into()), &[])),
+        ("field", sought(Source::Field("shop".into()), &[])),
+        ("examples", sought(Source::Examples(named.collect()), &[])),
+        ("labels", sought(Source::Attribute("style".into()), &labels)),
+    ];
+    for (field, sought) in cases {
+        let refused = found(&snapshot, sought, &Limits::default()).err().expect(field);
+        let Error::Invalid(violations) = &refused else { panic!("{field}: {refused}") };
+        let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, [field], "{refused}");
+    }
+}

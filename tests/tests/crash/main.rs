@@ -1,5 +1,7 @@
 //! A server that is killed at any moment, or ends before any durable step, loses nothing that it acknowledged.
 
+mod teaching;
+
 use lapel_client::v1;
 use lapel_render::{render, to_jpeg};
 use lapel_tests::model::{Changes, ModelItems, Op, check_answers, exported, register_heads};
