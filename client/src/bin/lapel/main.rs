@@ -79,7 +79,7 @@ enum Verb {
     /// Say which changes of a photo or an item lead to items, best first.
     Suggest(suggest::Options),
     /// Turn picked items into weights and search with them.
-    Pick(pick::Options),
+    Pick(Box<pick::Options>),
     /// Teach a head from labelled items or photos, and say which items to label next.
     Teach(Box<teach::Options>),
     /// List, register, update, promote, compare, download, roll back and retire heads.
@@ -130,7 +130,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Describe(options) => describe::run(&mut client, options, json).await,
         Verb::Search(options) => search::run(&mut client, &options, json).await,
         Verb::Suggest(options) => suggest::run(&mut client, options, json).await,
-        Verb::Pick(options) => pick::run(&mut client, options, json).await,
+        Verb::Pick(options) => pick::run(&mut client, *options, json).await,
         Verb::Teach(options) => teach::run(&mut client, &options, json).await,
         Verb::Heads(verb) => heads::run(&mut client, verb, json).await,
         Verb::Labels(verb) => labels::run(&mut client, verb, json).await,

@@ -92,11 +92,7 @@ async fn window(server: &ChildServer, options: &Options) -> Searches {
 }
 
 /// Searches beside a teaching, until the head serves; then it is retired.
-async fn teach_beside(
-    server: &ChildServer,
-    examples: &[v1::TaughtExample],
-    options: &Options,
-) -> Searches {
+async fn teach_beside(server: &ChildServer, examples: &[v1::TaughtExample], options: &Options) -> Searches {
     let mut client = server.client.clone();
     let (end, ended) = oneshot::channel::<()>();
     let over = async move {
