@@ -2,7 +2,9 @@
 
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
-use crate::front::{Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, accept};
+use crate::front::{
+    Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, Web, WebLayer, accept,
+};
 use crate::grpc::{Framed, Services};
 use crate::probes;
 use crate::store::Disk;
@@ -84,10 +86,14 @@ impl From<OpenError> for ServeError {
     }
 }
 
+/// What requests pass before they come to a service, the last first.
+type Layers = Stack<GateLayer, Stack<WebLayer, Identity>>;
+
 /// A server that listens but does not answer yet.
 pub struct Server {
     core: Arc<Core>,
     gate: Arc<Gate>,
+    web: Arc<Web>,
     tls: Option<Arc<Tls>>,
     traces: Option<Arc<Traces>>,
     listener: TcpListener,
@@ -150,17 +156,25 @@ impl Server {
         let traces = config.operation.traces.as_deref().map(Traces::to).transpose()?.map(Arc::new);
         let gate = Arc::new(Gate::new(tokens(&config, None)?, &config.limits, slow, traces.clone()));
         let (listener, address) = listen(config.listen).await?;
+        let web = Arc::new(Web::new(&config, address, gate.clone())?);
         let probes = match config.operation.probes {
             Some(address) => Some(listen(address).await?.0),
             None => None,
         };
-        Ok(Self { core: Core::open(config, disk).await?, gate, tls, traces, listener, address, probes })
+        Ok(Self { core: Core::open(config, disk).await?, gate, web, tls, traces, listener, address, probes })
     }
 
     /// The address of the probes, where there are any.
     #[must_use]
     pub fn probes_address(&self) -> Option<SocketAddr> {
         self.probes.as_ref()?.local_addr().ok()
+    }
+
+    /// Where a browser on this machine finds the console, if it is served.
+    #[must_use]
+    pub fn console(&self) -> Option<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.web.console_path().map(|path| format!("{scheme}://{}{path}", self.address))
     }
 
     /// To read certificates and tokens anew while the server runs.
@@ -250,7 +264,7 @@ impl Server {
         Ok(served?)
     }
 
-    fn router(&self) -> Result<Router<Stack<GateLayer, Identity>>, ServeError> {
+    fn router(&self) -> Result<Router<Layers>, ServeError> {
         let services = Services { core: self.core.clone() };
         let most = self.core.config().limits.message_bytes_max();
         let reflection = || {
@@ -275,12 +289,14 @@ impl Server {
         // Without a grace beside it: with one, tonic cuts the connection without asking its client to leave.
         let age = Duration::from_secs(limits.connection_age_seconds.into());
         Ok(tonic::transport::Server::builder()
+            .accept_http1(true)
             .max_connection_age(age)
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(u32::try_from(streams).ok())
             .initial_stream_window_size(window)
             .initial_connection_window_size(window_of_all)
+            .layer(WebLayer(self.web.clone()))
             .layer(GateLayer(self.gate.clone()))
             .add_service(Framed::new(served!(CatalogServiceServer), most))
             .add_service(served!(SearchServiceServer))

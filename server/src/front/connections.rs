@@ -21,8 +21,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
+/// What a client of HTTP/2 says first; one of HTTP/1.1 begins with anything else.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of an HTTP/2 client's greeting: its preface, and the head of the first frame.
-const GREETING_BYTES: usize = 24 + 9;
+const GREETING_BYTES: usize = PREFACE.len() + 9;
 /// Before the system is asked again after it gave no connection, and before another connection is closed to make room.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -37,7 +39,8 @@ pub(crate) struct Peer {
 /// A connection, open for as long as it holds its places.
 pub(crate) struct Connection {
     stream: Stream,
-    /// `None` once it has come; from then on the protocol's own pings tell whether anybody is there.
+    /// `None` once it has come; from then on HTTP/2's own pings tell whether anybody is there, and HTTP/1.1's bound on the
+    /// time of a head.
     greeting: Option<Greeting>,
     peer: Peer,
     /// Ends when the connection is to be closed although its client has not left.
@@ -181,8 +184,11 @@ impl AsyncRead for Connection {
         if read.is_pending() {
             return expected.late.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
         }
-        expected.bytes += buf.filled().len() - before;
-        if expected.bytes >= GREETING_BYTES {
+        let came = buf.filled().get(before..).unwrap_or_default();
+        let preface = PREFACE.get(expected.bytes..).unwrap_or_default();
+        let is_http1 = came.iter().zip(preface).any(|(came, wanted)| came != wanted);
+        expected.bytes += came.len();
+        if is_http1 || expected.bytes >= GREETING_BYTES {
             *greeting = None;
         }
         read
