@@ -3,9 +3,11 @@
 mod catalog;
 mod limits;
 mod paths;
+mod web;
 
 pub use catalog::{CatalogConfig, UnknownLabels};
 pub use limits::Limits;
+pub use web::WebConfig;
 
 use crate::catalogue::Precision;
 use lapel_heads::PhotoLimits;
@@ -83,6 +85,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Who may do what.
     pub access: AccessConfig,
+    /// What browsers get.
+    pub web: WebConfig,
     /// What operators see of the server, and how it ends.
     pub operation: OperationConfig,
 }
@@ -183,6 +187,7 @@ impl Default for Config {
             features: FeatureConfig::default(),
             tls: None,
             access: AccessConfig::default(),
+            web: WebConfig::default(),
             operation: OperationConfig::default(),
         }
     }
@@ -290,6 +295,7 @@ impl Config {
             zero.map(|(key, _)| format!("{key} is 0; at least 1 is wanted")).collect();
         faults.extend(l.contradictions());
         faults.extend(self.catalog.contradictions(l));
+        faults.extend(self.web.contradictions());
         faults
     }
 

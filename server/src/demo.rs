@@ -323,6 +323,9 @@ fn say(server: &Server, options: &Options, (queries, found): (&Path, &Found)) ->
     for note in found.notes(&server.core().config().data) {
         writeln!(out, "{note}")?;
     }
+    if let Some(console) = server.console() {
+        writeln!(out, "Open {console} in a browser.")?;
+    }
     writeln!(out, "Try, in another terminal:\n")?;
     for line in lines.into_iter().flatten() {
         writeln!(out, "  {lapel} {line}")?;

@@ -15,6 +15,8 @@ mod tls;
 mod tokens;
 #[cfg_attr(not(feature = "otel"), path = "front/without_traces.rs")]
 mod traces;
+mod transport;
+mod web;
 
 pub(crate) use caller::Caller;
 pub(crate) use connections::accept;
@@ -25,3 +27,5 @@ pub(crate) use tokens::Tokens;
 pub use tokens::{NewToken, TokensError};
 pub(crate) use traces::Traces;
 pub use traces::TracesError;
+pub(crate) use transport::serve;
+pub(crate) use web::{Web, WebLayer};

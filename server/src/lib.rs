@@ -30,7 +30,7 @@ pub(crate) use lapel_store as store;
 
 pub use config::{
     AccessConfig, ByteSize, CatalogConfig, Config, ConfigError, FeatureConfig, Limits, ModelConfig,
-    SearchConfig, StoreSettings, TlsFiles, UnknownLabels,
+    SearchConfig, StoreSettings, TlsFiles, UnknownLabels, WebConfig,
 };
 pub use core::{
     Core, DeletedWhere, Named, NewItem, OpenError, Parts, Registration, RequestId, Scope, Upserted,

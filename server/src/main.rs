@@ -111,6 +111,9 @@ async fn main() -> anyhow::Result<()> {
             if let Some(address) = server.probes_address() {
                 tracing::info!(%address, "probes and metrics");
             }
+            if let Some(address) = server.console() {
+                tracing::info!(%address, "console");
+            }
             tracing::info!(address = %server.address(), "serving");
             server.serve(stop_signal()).await.context("serving")
         }

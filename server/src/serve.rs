@@ -2,7 +2,9 @@
 
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
-use crate::front::{Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, accept};
+use crate::front::{
+    Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, Web, WebLayer, accept, serve,
+};
 use crate::grpc::{Framed, Services};
 use crate::probes;
 use crate::store::Disk;
@@ -20,13 +22,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
-use tonic::transport::server::Router;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::layer::util::{Identity, Stack};
+use tower::Layer;
 
-/// Pings on connections that say nothing, and how long their answer may take: dead peers give their places back.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// How long uploads that are cut off at the end have, to store what has come and to tell it.
 const TELLING: Duration = Duration::from_secs(2);
 /// How often health follows the model's.
@@ -34,10 +34,6 @@ const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
 /// Bytes of a message about health: a service's name.
 const HEALTH_BYTES_MAX: usize = 1 << 10;
-/// Bytes that a client may send of one request before they are read, at least and at most, and about those of all requests of
-/// a connection.
-const STREAM_WINDOWS: [u32; 2] = [1 << 16, 1 << 20];
-const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// Why the server does not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +66,6 @@ pub enum ServeError {
     /// Traces cannot be sent.
     #[error(transparent)]
     Traces(#[from] TracesError),
-    /// The transport failed.
-    #[error("serving failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
     /// Reflection cannot be set up.
     #[error("reflection failed: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -88,6 +81,7 @@ impl From<OpenError> for ServeError {
 pub struct Server {
     core: Arc<Core>,
     gate: Arc<Gate>,
+    web: Arc<Web>,
     tls: Option<Arc<Tls>>,
     traces: Option<Arc<Traces>>,
     listener: TcpListener,
@@ -150,17 +144,25 @@ impl Server {
         let traces = config.operation.traces.as_deref().map(Traces::to).transpose()?.map(Arc::new);
         let gate = Arc::new(Gate::new(tokens(&config, None)?, &config.limits, slow, traces.clone()));
         let (listener, address) = listen(config.listen).await?;
+        let web = Arc::new(Web::new(&config, address, gate.clone())?);
         let probes = match config.operation.probes {
             Some(address) => Some(listen(address).await?.0),
             None => None,
         };
-        Ok(Self { core: Core::open(config, disk).await?, gate, tls, traces, listener, address, probes })
+        Ok(Self { core: Core::open(config, disk).await?, gate, web, tls, traces, listener, address, probes })
     }
 
     /// The address of the probes, where there are any.
     #[must_use]
     pub fn probes_address(&self) -> Option<SocketAddr> {
         self.probes.as_ref()?.local_addr().ok()
+    }
+
+    /// Where a browser on this machine finds the console, if it is served.
+    #[must_use]
+    pub fn console(&self) -> Option<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.web.console_path().map(|path| format!("{scheme}://{}{path}", self.address))
     }
 
     /// To read certificates and tokens anew while the server runs.
@@ -184,7 +186,7 @@ impl Server {
     /// Serves until `stop` ends, then lets running requests finish for a while.
     ///
     /// # Errors
-    /// [`ServeError::Transport`].
+    /// [`ServeError::Reflection`].
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let (reporter, health) = tonic_health::server::health_reporter();
         report(&reporter, ServingStatus::Serving).await;
@@ -218,7 +220,10 @@ impl Server {
             farewell.cancel();
             tracing::info!("stopping: no new connections, running requests may finish");
         };
-        let router = self.router()?.add_service(health.max_decoding_message_size(HEALTH_BYTES_MAX));
+        let routes = self.routes()?.add_service(health.max_decoding_message_size(HEALTH_BYTES_MAX));
+        // What a request passes before it comes to a service: the last first.
+        let services = GateLayer(self.gate.clone()).layer(routes.prepare());
+        let services = WebLayer(self.web.clone()).layer(services);
         let Self { core, gate, tls, traces, listener, probes, .. } = self;
         let giving_up = tokio::spawn(gate.clone().give_up_unread());
         let ended = Arc::new(tokio::sync::Notify::new());
@@ -228,14 +233,12 @@ impl Server {
         });
         let limits = core.config().limits.clone();
         let drain = Duration::from_secs(core.config().operation.drain_seconds);
-        let serving = router.serve_with_incoming_shutdown(accept(listener, tls, limits), signal);
-        let served = tokio::select! {
-            served = serving => served,
+        tokio::select! {
+            () = serve(accept(listener, tls, limits.clone()), services, &limits, signal) => {}
             () = drained(stopping, drain, &core.cut_off) => {
                 tracing::warn!("requests still ran after {drain:?}; they were cut off");
-                Ok(())
             }
-        };
+        }
         giving_up.abort();
         core.stop().await;
         ended.notify_one();
@@ -247,10 +250,10 @@ impl Server {
             // Nothing depends on how they ended.
             let _ = tokio::time::timeout(drain, probing).await;
         }
-        Ok(served?)
+        Ok(())
     }
 
-    fn router(&self) -> Result<Router<Stack<GateLayer, Identity>>, ServeError> {
+    fn routes(&self) -> Result<Routes, ServeError> {
         let services = Services { core: self.core.clone() };
         let most = self.core.config().limits.message_bytes_max();
         let reflection = || {
@@ -265,24 +268,7 @@ impl Server {
                     .accept_compressed(CompressionEncoding::Gzip)
             };
         }
-        // More streams than a connection may have in flight: the gate's answer says more than a stream that waits.
-        let limits = &self.core.config().limits;
-        let streams = 2 * limits.requests_per_connection_max + limits.streams_max;
-        // Uploads that wait for room are not read. All that one connection may have leave a part of its window to others.
-        let waiting = u32::try_from(limits.streams_max.div_ceil(2)).unwrap_or(u32::MAX).saturating_add(1);
-        let window = (CONNECTION_WINDOW / waiting).clamp(STREAM_WINDOWS[0], STREAM_WINDOWS[1]);
-        let window_of_all = window.saturating_mul(waiting).min(i32::MAX as u32);
-        // Without a grace beside it: with one, tonic cuts the connection without asking its client to leave.
-        let age = Duration::from_secs(limits.connection_age_seconds.into());
-        Ok(tonic::transport::Server::builder()
-            .max_connection_age(age)
-            .http2_keepalive_interval(Some(KEEPALIVE.0))
-            .http2_keepalive_timeout(Some(KEEPALIVE.1))
-            .max_concurrent_streams(u32::try_from(streams).ok())
-            .initial_stream_window_size(window)
-            .initial_connection_window_size(window_of_all)
-            .layer(GateLayer(self.gate.clone()))
-            .add_service(Framed::new(served!(CatalogServiceServer), most))
+        let routes = Routes::new(Framed::new(served!(CatalogServiceServer), most))
             .add_service(served!(SearchServiceServer))
             .add_service(served!(FeedbackServiceServer))
             .add_service(served!(HeadServiceServer))
@@ -290,7 +276,8 @@ impl Server {
             .add_service(served!(AdminServiceServer))
             // Many tools still ask for the older name.
             .add_service(reflection().build_v1alpha()?)
-            .add_service(reflection().build_v1()?))
+            .add_service(reflection().build_v1()?);
+        Ok(routes)
     }
 }
 

@@ -62,6 +62,16 @@ def test_an_item_has_several_pictures(client, items):
         client.catalog.DeleteItems(v1.DeleteItemsRequest(ids=["several"]))
 
 
+def test_one_item_is_written_without_a_stream(client, own):
+    relabelled = v1.UpsertItemsRequest(id="own", labels={"category": "skirt"}, labels_only=True)
+    assert client.catalog.UpsertItem(v1.UpsertItemRequest(item=relabelled)).replaced
+    assert client.catalog.GetItem(v1.GetItemRequest(id="own")).item.labels["category"] == "skirt"
+    torn = v1.UpsertItemRequest(item=v1.UpsertItemsRequest(id="torn", image=own.image[:1000]))
+    refused(lambda: client.catalog.UpsertItem(torn), grpc.StatusCode.INVALID_ARGUMENT, "BAD_IMAGE")
+    nothing = v1.UpsertItemRequest()
+    refused(lambda: client.catalog.UpsertItem(nothing), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+
+
 def test_a_refused_item_does_not_touch_the_others(client, own):
     torn = v1.UpsertItemsRequest(id="torn", image=own.image[:1000])
     relabelled = v1.UpsertItemsRequest(id="own", labels={"category": "skirt"}, labels_only=True)

@@ -2,6 +2,7 @@
 
 mod child;
 pub mod hostile;
+pub mod http1;
 pub mod model;
 pub mod photos;
 pub mod probes;

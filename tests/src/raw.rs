@@ -23,17 +23,29 @@ pub fn message(announced: u32, bytes: &[u8]) -> Bytes {
 /// # Errors
 /// When the connection fails before there is one.
 pub async fn open(
-    mut channel: Channel,
+    channel: Channel,
     path: &str,
     encoding: Option<&str>,
     pieces: impl Stream<Item = Bytes> + Send + 'static,
 ) -> Result<Response<Body>, Error> {
-    let mut request = Request::post(format!("/{path}"))
-        .version(Version::HTTP_2)
-        .header("content-type", "application/grpc")
-        .header("te", "trailers");
-    if let Some(encoding) = encoding {
-        request = request.header("grpc-encoding", encoding);
+    let mut headers = vec![("content-type", "application/grpc"), ("te", "trailers")];
+    headers.extend(encoding.map(|encoding| ("grpc-encoding", encoding)));
+    post(channel, &format!("/{path}"), &headers, pieces).await
+}
+
+/// Sends a body that comes in pieces, with the given headers. The answer is not read.
+///
+/// # Errors
+/// When the connection fails before there is one.
+pub async fn post(
+    mut channel: Channel,
+    path: &str,
+    headers: &[(&str, &str)],
+    pieces: impl Stream<Item = Bytes> + Send + 'static,
+) -> Result<Response<Body>, Error> {
+    let mut request = Request::post(path).version(Version::HTTP_2);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
     let request = request.body(Body::new(Pieces(Box::pin(pieces)))).expect("a request");
     poll_fn(|cx| channel.poll_ready(cx)).await?;
@@ -52,6 +64,15 @@ pub async fn status(answer: Response<Body>) -> Option<Status> {
         }
     }
     Status::from_header_map(&headers)
+}
+
+/// Reads an answer to its end; `None` where it was cut off.
+pub async fn body(answer: Response<Body>) -> Option<Vec<u8>> {
+    let (mut body, mut bytes) = (answer.into_body(), Vec::new());
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        bytes.extend_from_slice(&frame.ok()?.into_data().unwrap_or_default());
+    }
+    Some(bytes)
 }
 
 /// The code of a call's answer.

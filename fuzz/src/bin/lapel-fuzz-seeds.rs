@@ -174,6 +174,7 @@ fn catalog() -> Vec<Named> {
         ("CatalogService/ListItems", one(&listed)),
         ("CatalogService/ExportItems", one(&exported)),
         ("CatalogService/CatalogStats", one(&stats)),
+        ("CatalogService/UpsertItem", one(&v1::UpsertItemRequest { item: Some(item("x")) })),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Whether a connection is of use to anybody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,9 @@ pub(crate) struct Activity {
     last_ms: AtomicU64,
     /// Answers that are open although they were given up.
     given_up: AtomicUsize,
+    /// A request has come, and whether there is one at a time (HTTP/1.1).
+    asked: AtomicBool,
+    is_serial: AtomicBool,
     /// Cancelled to close it.
     closed: CancellationToken,
 }
@@ -27,6 +30,8 @@ impl Activity {
             busy: AtomicUsize::new(0),
             last_ms: AtomicU64::new(0),
             given_up: AtomicUsize::new(0),
+            asked: AtomicBool::new(false),
+            is_serial: AtomicBool::new(false),
             closed: CancellationToken::new(),
         })
     }
@@ -47,8 +52,21 @@ impl Activity {
         self.last_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Notes that an answer was given up that the transport keeps open; with more than so many the connection is closed.
+    /// Notes that a request has come, on a connection that carries others beside it or none.
+    pub(crate) fn asks(&self, is_serial: bool) {
+        self.is_serial.store(is_serial, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a request has come.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Notes that an answer was given up that the transport keeps open; with more than so many the connection is closed, and
+    /// with the first one where others wait behind it.
     pub(crate) fn give_up(&self, most: usize) {
+        let most = if self.is_serial.load(Ordering::Relaxed) { 0 } else { most };
         if self.given_up.fetch_add(1, Ordering::Relaxed) >= most {
             self.closed.cancel();
         }

@@ -17,12 +17,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use tonic::transport::server::Connected;
 
-/// Bytes of an HTTP/2 client's greeting: its preface, and the head of the first frame.
-const GREETING_BYTES: usize = 24 + 9;
+/// What a client of HTTP/2 says first; one of HTTP/1.1 begins with anything else.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes of an HTTP/2 client's greeting: its preface, and the head of the first frame. That of HTTP/1.1 is the head of the
+/// first request.
+const GREETING_BYTES: usize = PREFACE.len() + 9;
 /// Before the system is asked again after it gave no connection, and before another connection is closed to make room.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -37,7 +38,8 @@ pub(crate) struct Peer {
 /// A connection, open for as long as it holds its places.
 pub(crate) struct Connection {
     stream: Stream,
-    /// `None` once it has come; from then on the protocol's own pings tell whether anybody is there.
+    /// `None` once it has come; from then on the protocol tells whether anybody is there: by its pings in HTTP/2, by the next
+    /// request's head in HTTP/1.1.
     greeting: Option<Greeting>,
     peer: Peer,
     /// Ends when the connection is to be closed although its client has not left.
@@ -48,6 +50,7 @@ pub(crate) struct Connection {
 /// What a client says first, and until when.
 struct Greeting {
     bytes: usize,
+    is_http1: bool,
     late: Pin<Box<Sleep>>,
 }
 
@@ -61,7 +64,7 @@ pub(crate) fn accept(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     limits: Limits,
-) -> ReceiverStream<io::Result<Connection>> {
+) -> mpsc::Receiver<Connection> {
     let (sender, receiver) = mpsc::channel(16);
     tokio::spawn(async move {
         let ended = sender.clone();
@@ -78,7 +81,7 @@ pub(crate) fn accept(
             () = ended.closed() => {}
         }
     });
-    ReceiverStream::new(receiver)
+    receiver
 }
 
 /// What accepts connections.
@@ -89,7 +92,7 @@ struct Accepting {
     open: Arc<Semaphore>,
     addresses: Addresses,
     limits: Limits,
-    sender: mpsc::Sender<io::Result<Connection>>,
+    sender: mpsc::Sender<Connection>,
 }
 
 impl Accepting {
@@ -122,12 +125,16 @@ impl Accepting {
                     Ok(stream) => {
                         let connection = Connection {
                             stream,
-                            greeting: Some(Greeting { bytes: 0, late: Box::pin(sleep_until(due)) }),
+                            greeting: Some(Greeting {
+                                bytes: 0,
+                                is_http1: false,
+                                late: Box::pin(sleep_until(due)),
+                            }),
                             closed: Box::pin(closed.cancelled_owned()),
                             peer,
                             _places: (permit, place),
                         };
-                        drop(sender.send(Ok(connection)).await);
+                        drop(sender.send(connection).await);
                     }
                     Err(error) => tracing::info!(%address, %error, "a connection did not come about"),
                 }
@@ -160,17 +167,16 @@ async fn encrypted(stream: TcpStream, tls: Option<&Tls>, due: Instant) -> io::Re
     Ok(Stream::Tls(Box::new(stream)))
 }
 
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
+impl Connection {
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
     }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, greeting, closed, .. } = self.get_mut();
+        let Self { stream, greeting, closed, peer, .. } = self.get_mut();
         closing(closed, cx)?;
         let before = buf.filled().len();
         let read = match stream {
@@ -178,11 +184,18 @@ impl AsyncRead for Connection {
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         let Some(expected) = greeting else { return read };
+        if peer.origin.activity.has_asked() {
+            *greeting = None;
+            return read;
+        }
         if read.is_pending() {
             return expected.late.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
         }
-        expected.bytes += buf.filled().len() - before;
-        if expected.bytes >= GREETING_BYTES {
+        let came = buf.filled().get(before..).unwrap_or_default();
+        let preface = PREFACE.get(expected.bytes..).unwrap_or_default();
+        expected.is_http1 |= came.iter().zip(preface).any(|(came, wanted)| came != wanted);
+        expected.bytes += came.len();
+        if !expected.is_http1 && expected.bytes >= GREETING_BYTES {
             *greeting = None;
         }
         read

@@ -65,7 +65,7 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
         | ("lapel.v1.GenerationService", "WatchGeneration" | "ListGenerations") => &[Search, Heads],
         (
             "lapel.v1.CatalogService",
-            "UpsertItems" | "UpsertItemsStream" | "DeleteItems" | "DeleteItemsByFilter",
+            "UpsertItem" | "UpsertItems" | "UpsertItemsStream" | "DeleteItems" | "DeleteItemsByFilter",
         )
         | ("lapel.v1.FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => &[Write],
         (

@@ -79,6 +79,7 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
         }
     };
     let mut config = builder.with_single_cert(chain(&files.certificate)?, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    // The second for proxies; browsers take the first.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -58,6 +58,11 @@ impl Token {
     pub(crate) fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
+
+    /// What stands for it where its secret must not lie, as in a cookie: of use to nobody but whoever has the key.
+    pub(super) fn stand_in(&self, key: &[u8; 32]) -> [u8; 32] {
+        Sha256::new().chain_update(key).chain_update(self.hash).finalize().into()
+    }
 }
 
 /// Everybody who is known.
@@ -129,6 +134,11 @@ impl Tokens {
         }
         if found.into() { self.0.get(place as usize) } else { None }
     }
+
+    /// The token that something stands for.
+    pub(super) fn find_stand_in(&self, key: &[u8; 32], shown: &[u8]) -> Option<&Arc<Token>> {
+        self.0.iter().find(|token| token.stand_in(key).as_slice().ct_eq(shown).into())
+    }
 }
 
 /// A secret that was made just now, which nobody keeps.
@@ -183,6 +193,13 @@ mod tests {
         assert!(found.name == "shop" && found.has(Role::Write) && !found.has(Role::Admin));
         assert_eq!(tokens.find(&admin.secret).expect("known").name, "ops");
         assert!(tokens.find("").is_none() && tokens.find("lapel_00").is_none());
+        let stand_in = found.stand_in(&[7; 32]);
+        assert_eq!(tokens.find_stand_in(&[7; 32], &stand_in).expect("known").name, "shop");
+        assert!(tokens.find_stand_in(&[8; 32], &stand_in).is_none(), "of another key");
+        assert!(
+            tokens.find_stand_in(&[7; 32], &found.hash).is_none()
+                && tokens.find_stand_in(&[7; 32], &[]).is_none()
+        );
     }
 
     #[test]

@@ -30,6 +30,18 @@ impl CatalogService for Services {
         Ok(Response::new(upload.into_answer()))
     }
 
+    async fn upsert_item(
+        &self,
+        request: Request<v1::UpsertItemRequest>,
+    ) -> Result<Response<v1::UpsertItemResponse>, Status> {
+        let v1::UpsertItemRequest { item } = request.into_inner();
+        let item = convert::new_item(item.unwrap_or_default(), true)?;
+        let outcome = self.core.upsert(vec![item]).await?.pop();
+        let upserted =
+            outcome.unwrap_or_else(|| Err(Error::Internal("an item was left without an outcome".into())))?;
+        Ok(Response::new(v1::UpsertItemResponse { replaced: upserted.replaced }))
+    }
+
     type UpsertItemsStreamStream = Answers<v1::UpsertItemsStreamResponse>;
 
     async fn upsert_items_stream(

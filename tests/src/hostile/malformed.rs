@@ -20,7 +20,7 @@ pub(super) async fn visit(server: Target, number: u64) -> End {
         5 => search(server, by_image(b"no photo".to_vec(), 1)).await,
         // After the greeting, a frame that is longer than any may be.
         6 => say(server, &[GREETING, &[0xff; 64]].concat()).await,
-        _ => say(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await,
+        _ => say(server, b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await,
     }
 }
 

@@ -40,3 +40,4 @@ mod traces;
 mod transformers;
 mod unteachable;
 mod versions;
+mod web;

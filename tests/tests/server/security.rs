@@ -54,9 +54,10 @@ async fn call(address: &str, path: &str, secret: Option<&str>) -> Code {
 /// The roles that the documentation promises for a method; a token needs one of them.
 fn wanted(service: &str, method: &str) -> &'static [Role] {
     match (service, method) {
-        ("CatalogService", "UpsertItems" | "UpsertItemsStream" | "DeleteItems" | "DeleteItemsByFilter") => {
-            &[Role::Write]
-        }
+        (
+            "CatalogService",
+            "UpsertItem" | "UpsertItems" | "UpsertItemsStream" | "DeleteItems" | "DeleteItemsByFilter",
+        ) => &[Role::Write],
         ("CatalogService", "CatalogStats") => &[Role::Search, Role::Write, Role::Admin],
         ("FeedbackService", "SaveProfile" | "UndoProfile" | "DeleteProfile") => &[Role::Write],
         ("FeedbackService", "ListProfiles") => &[Role::Search, Role::Admin],
