@@ -1,6 +1,6 @@
 //! Answers as gRPC-web has them: browsers show no trailers, so that they come as the last message of the body.
 
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tonic::Status;
@@ -59,6 +59,7 @@ fn message(trailers: &HeaderMap) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body::Body as _;
     use std::collections::VecDeque;
     use std::future::poll_fn;
     use tonic::codegen::http::HeaderValue;
