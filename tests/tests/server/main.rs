@@ -39,3 +39,4 @@ mod teach;
 mod traces;
 mod transformers;
 mod versions;
+mod words;
