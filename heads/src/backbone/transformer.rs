@@ -15,8 +15,8 @@ mod tensors;
 mod tests;
 mod text;
 
-pub(super) use text::is_text;
 pub use config::{TransformerConfig, TransformerKind};
+pub(super) use text::is_text;
 pub use text::{PROMPT_BYTES_MAX, TextConfig, TextError, TextTower};
 
 use super::inverted::{BackboneFault, check_pictures};

@@ -234,7 +234,8 @@ mod tests {
     fn a_hubs_files_become_a_backbone() {
         let folder = tempfile::tempdir().expect("a folder");
         let (weights, config) = hub(folder.path(), TransformerKind::SigLip, CONFIG);
-        let bytes = published_backbone(Published::Siglip, &weights, (Some(config.as_path()), None), 96).expect("made");
+        let bytes = published_backbone(Published::Siglip, &weights, (Some(config.as_path()), None), 96)
+            .expect("made");
         let backbone = load_backbone(&bytes).expect("sound");
         assert!(backbone.layout().source("garment").is_some_and(|range| range.len() == 48));
         let file = BufferedSafetensors::new(bytes).expect("safetensors");
@@ -242,7 +243,8 @@ mod tests {
         assert!(file.get("vision_model.embeddings.position_ids").is_err());
         let clip = CONFIG.replace("24", "16").replace("\"image_size\"", "\"patch_size\": 16, \"image_size\"");
         let (weights, config) = hub(folder.path(), TransformerKind::Clip, &clip);
-        let bytes = published_backbone(Published::Clip, &weights, (Some(config.as_path()), None), 64).expect("made");
+        let bytes =
+            published_backbone(Published::Clip, &weights, (Some(config.as_path()), None), 64).expect("made");
         assert!(load_backbone(&bytes).expect("sound").fingerprint().starts_with("clip/"));
     }
 

@@ -139,7 +139,9 @@ mod tests {
     fn a_hubs_text_tower_is_kept_beside_the_network() {
         let folder = tempfile::tempdir().expect("a folder");
         let [weights, config, tokenizer] = hub(folder.path());
-        let made = |tokenizer| published_backbone(Published::Clip, &weights, (Some(config.as_path()), tokenizer), 64);
+        let made = |tokenizer| {
+            published_backbone(Published::Clip, &weights, (Some(config.as_path()), tokenizer), 64)
+        };
         let (plain, with_text) = (made(None).expect("made"), made(Some(tokenizer.as_path())).expect("made"));
         assert_eq!(TextTower::file_in(&plain).expect("safetensors"), None);
         let text = TextTower::file_in(&with_text).expect("safetensors").expect("it is there");
