@@ -20,7 +20,9 @@ pub use layout::{FeatureLayout, MapShape, Source};
 pub use network::NetworkKind;
 pub use palette::colours as cloth_colours;
 pub use plain::plain_conv5;
-pub use transformer::{TransformerConfig, TransformerKind, VisionTransformer};
+pub use transformer::{
+    PROMPT_BYTES_MAX, TextConfig, TextError, TextTower, TransformerConfig, TransformerKind, VisionTransformer,
+};
 pub use views::{BackboneManifest, PIPELINE, Views, ViewsError};
 
 use crate::photo::{Canvas, Photo};

@@ -33,8 +33,8 @@ mod view;
 
 pub use backbone::{
     AlexNet, AlexNetError, Architecture, Backbone, BackboneError, BackboneFault, BackboneManifest,
-    FeatureLayout, InvertedResidual, Map, MapShape, NetworkKind, PIPELINE, Source, Tap, TransformerConfig,
-    TransformerKind, Views, ViewsError, load_backbone,
+    FeatureLayout, InvertedResidual, Map, MapShape, NetworkKind, PIPELINE, PROMPT_BYTES_MAX, Source, Tap,
+    TextConfig, TextError, TextTower, TransformerConfig, TransformerKind, Views, ViewsError, load_backbone,
 };
 pub use bundle::{Bundle, BundleError, Weights};
 pub use embedder::{EmbedError, Embedded, Embedder, Embedding, HeadFault, PARTS_ATTRIBUTE};

@@ -3,8 +3,8 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 use lapel_heads::{
-    BackboneError, BackboneFault, BackboneManifest, NetworkKind, PIPELINE, Photo, TransformerConfig,
-    TransformerKind, View, Views, ViewsError, Weights, load_backbone,
+    BackboneError, BackboneFault, BackboneManifest, NetworkKind, PIPELINE, Photo, TextTower,
+    TransformerConfig, TransformerKind, View, Views, ViewsError, Weights, load_backbone,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -157,6 +157,23 @@ fn tensors_that_are_not_the_networks_are_refused_by_name() {
         let error = Views::new(manifest(config(kind)), &oblong).err();
         assert!(matches!(&error, Some(ViewsError::Network(BackboneFault::Shape { .. }))), "{error:?}");
     }
+}
+
+#[test]
+fn a_text_tower_beside_a_network_is_no_part_of_it() {
+    let config = config(TransformerKind::Clip);
+    let plain = Views::to_bytes(&manifest(config.clone()), &tensors(&config)).expect("written");
+    assert_eq!(TextTower::file_in(&plain).expect("safetensors"), None);
+    let first = TextTower::put_into(&plain, b"no text tower at all").expect("written");
+    let with_text = TextTower::put_into(&first, b"another").expect("written");
+    assert_eq!(TextTower::file_in(&with_text).expect("safetensors"), Some(&b"another"[..]));
+    let [found, wanted] =
+        [&with_text, &plain].map(|bytes| load_backbone(bytes).expect("sound").fingerprint().to_owned());
+    assert_eq!(found, wanted);
+    let [(manifest, read), (other, others)] =
+        [&with_text, &plain].map(|bytes| Views::read(bytes).expect("sound"));
+    assert!(manifest == other && read.len() == others.len() && read.keys().all(|name| name != "text"));
+    assert!(TextTower::file_in(b"nothing").is_err() && TextTower::put_into(b"nothing", b"").is_err());
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod stats;
 mod status;
 mod suggest;
 mod teach;
+mod teach_source;
 mod unknown_labels;
 mod upload;
 mod versions;

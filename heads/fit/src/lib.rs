@@ -13,6 +13,7 @@ mod softmax;
 mod suggestion;
 mod teach;
 mod thresholds;
+mod words;
 mod worth;
 
 pub use calibration::{accuracy, argmax, calibration_error, cross_entropy, probabilities, temperature};
@@ -23,4 +24,5 @@ pub use softmax::{DECAYS, Linear, Rows, fit, select_rows};
 pub use suggestion::{Candidate, to_label_next};
 pub use teach::{Examples, Lesson, Taught, teach};
 pub use thresholds::thresholds;
+pub use words::{Summaries, WordedHead, from_words};
 pub use worth::{Doubtful, LabelWorth, Share, Worth};

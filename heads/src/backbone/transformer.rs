@@ -13,8 +13,11 @@ mod siglip;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use config::{TransformerConfig, TransformerKind};
+pub(super) use text::is_text;
+pub use text::{PROMPT_BYTES_MAX, TextConfig, TextError, TextTower};
 
 use super::inverted::{BackboneFault, check_pictures};
 use crate::bundle::Weights;

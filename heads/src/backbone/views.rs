@@ -7,6 +7,7 @@
 
 use super::inverted::BackboneFault;
 use super::network::{NetworkKind, ViewNetwork};
+use super::transformer::is_text;
 use super::{Backbone, FeatureLayout, Source, palette};
 use crate::bundle::{BundleError, Weights, weights};
 use crate::mask::{MaskHead, MaskManifest};
@@ -129,7 +130,7 @@ impl Views {
         Self::new(manifest, &tensors)
     }
 
-    /// The manifest and the tensors of a backbone's file.
+    /// The manifest and the tensors of a backbone's file; a text tower, which computes no features, stays where it is.
     ///
     /// # Errors
     /// [`ViewsError::Damaged`] and [`ViewsError::Manifest`].
@@ -148,8 +149,8 @@ impl Views {
             })?;
             Ok((name, read))
         };
-        let tensors = file.tensors().into_iter().map(tensor).collect::<Result<_, ViewsError>>()?;
-        Ok((manifest, tensors))
+        let tensors = file.tensors().into_iter().filter(|(name, view)| !is_text(name, view));
+        Ok((manifest, tensors.map(tensor).collect::<Result<_, ViewsError>>()?))
     }
 
     /// Builds the backbone of a manifest and tensors by the architecture's names.

@@ -1,11 +1,13 @@
 //! Backbones of views from the weights of published networks, as their hubs give them.
 
+mod text;
+
 use anyhow::Context;
 use candle_core::safetensors::{BufferedSafetensors, Load};
 use candle_core::{DType, Device};
 use lapel_heads::{
-    Architecture, BackboneManifest, NetworkKind, PIPELINE, TransformerConfig, TransformerKind, View, Views,
-    ViewsError, Weights,
+    Architecture, BackboneManifest, NetworkKind, PIPELINE, TextTower, TransformerConfig, TransformerKind,
+    View, Views, ViewsError, Weights,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -31,14 +33,16 @@ pub enum Published {
 
 /// The file of the backbone that looks at views of `side` pixels through a published network. Of the weights, a
 /// safetensors file, it keeps what the network reads of a picture, under the same names, in half precision. CLIP and
-/// SigLIP come with their hub's `config.json`, and no other network does.
+/// SigLIP come with their hub's `config.json`, and no other network does; with their `tokenizer.json` too, the text tower is
+/// kept beside the network.
 ///
 /// # Errors
-/// In words: a file that cannot be read, a configuration that there should be or should not, or [`ViewsError`].
+/// In words: a file that cannot be read, a configuration that there should be or should not, [`ViewsError`], or
+/// [`lapel_heads::TextError`].
 pub fn published_backbone(
     published: Published,
     weights: &Path,
-    config: Option<&Path>,
+    (config, tokenizer): (Option<&Path>, Option<&Path>),
     side: usize,
 ) -> anyhow::Result<Vec<u8>> {
     let config = config.map(|path| fs_err::read_to_string(path).map_err(anyhow::Error::from)).transpose()?;
@@ -65,7 +69,13 @@ pub fn published_backbone(
     let tensors = tensors(&manifest.architecture, weights).with_context(|| weights.display().to_string())?;
     let bytes = Views::to_bytes(&manifest, &tensors)?;
     Views::from_bytes(&bytes).with_context(|| weights.display().to_string())?;
-    Ok(bytes)
+    match tokenizer {
+        Some(tokenizer) => {
+            let text = text::tower(&manifest.architecture, config.as_deref(), weights, tokenizer);
+            Ok(TextTower::put_into(&bytes, &text.context("the text tower")?)?)
+        }
+        None => Ok(bytes),
+    }
 }
 
 fn architecture(published: Published, config: Option<&str>) -> anyhow::Result<NetworkKind> {
@@ -114,20 +124,33 @@ struct HubConfig {
     patch_size: Option<usize>,
     hidden_act: Option<String>,
     layer_norm_eps: Option<f64>,
+    vocab_size: Option<usize>,
+    max_position_embeddings: Option<usize>,
+    pad_token_id: Option<u32>,
+}
+
+impl HubConfig {
+    /// Reads the numbers of a tower that is computed as is usual for its kind.
+    fn read(usual: &Usual, json: &serde_json::Value) -> anyhow::Result<Self> {
+        let config = Self::deserialize(json)?;
+        let Usual { kind, patch_size: _, hidden_act, layer_norm_eps } = *usual;
+        let name = kind.name();
+        if let Some(found) = config.hidden_act.as_ref().filter(|found| *found != hidden_act) {
+            anyhow::bail!("hidden_act is {found}; {name} is computed with {hidden_act} alone");
+        }
+        if let Some(found) = config.layer_norm_eps.filter(|found| (found / layer_norm_eps - 1.0).abs() > 1e-6)
+        {
+            anyhow::bail!("layer_norm_eps is {found}; {name} is computed with {layer_norm_eps} alone");
+        }
+        Ok(config)
+    }
 }
 
 /// The numbers of a tower from the hub's configuration: of texts and pictures, or of pictures alone.
 fn tower(usual: &Usual, json: &str) -> anyhow::Result<TransformerConfig> {
     let whole: serde_json::Value = serde_json::from_str(json)?;
-    let config = HubConfig::deserialize(whole.get("vision_config").unwrap_or(&whole))?;
-    let Usual { kind, patch_size, hidden_act, layer_norm_eps } = *usual;
-    let name = kind.name();
-    if let Some(found) = config.hidden_act.filter(|found| found != hidden_act) {
-        anyhow::bail!("hidden_act is {found}; {name} is computed with {hidden_act} alone");
-    }
-    if let Some(found) = config.layer_norm_eps.filter(|found| (found / layer_norm_eps - 1.0).abs() > 1e-6) {
-        anyhow::bail!("layer_norm_eps is {found}; {name} is computed with {layer_norm_eps} alone");
-    }
+    let config = HubConfig::read(usual, whole.get("vision_config").unwrap_or(&whole))?;
+    let Usual { kind, patch_size, .. } = *usual;
     if let Some(found) = config.num_channels.filter(|found| *found != 3) {
         anyhow::bail!("num_channels is {found}; pictures have 3");
     }
@@ -152,19 +175,23 @@ pub fn whole_network(weights: &Path) -> anyhow::Result<BTreeMap<String, Weights>
     tensors(&Architecture::EfficientNetLite0.into(), weights).with_context(|| weights.display().to_string())
 }
 
-/// The tensors of a file that a network reads. What it does not need, classes and texts for instance, is left out.
+/// The tensors of a file that a network reads. What it does not need, classes for instance, is left out.
 fn tensors(architecture: &NetworkKind, weights: &Path) -> anyhow::Result<BTreeMap<String, Weights>> {
-    let file = BufferedSafetensors::new(fs_err::read(weights)?)?;
     let wanted: Option<Vec<String>> = match architecture {
         NetworkKind::InvertedResidual(_) => None,
         NetworkKind::VisionTransformer(config) => {
             Some(config.tensors(0).into_iter().map(|(name, _)| name).collect())
         }
     };
-    let is_wanted = |name: &String| match &wanted {
+    chosen(weights, &|name| match &wanted {
         None => !name.starts_with("_fc") && !name.starts_with("classifier"),
-        Some(wanted) => wanted.contains(name),
-    };
+        Some(wanted) => wanted.iter().any(|other| other == name),
+    })
+}
+
+/// The tensors of a file whose names are wanted.
+fn chosen(weights: &Path, is_wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<BTreeMap<String, Weights>> {
+    let file = BufferedSafetensors::new(fs_err::read(weights)?)?;
     let tensors = file.tensors().into_iter().filter(|(name, _)| is_wanted(name));
     let tensors = tensors.map(|(name, view)| {
         let tensor = view.load(&Device::Cpu)?.to_dtype(DType::F32)?;
@@ -207,7 +234,8 @@ mod tests {
     fn a_hubs_files_become_a_backbone() {
         let folder = tempfile::tempdir().expect("a folder");
         let (weights, config) = hub(folder.path(), TransformerKind::SigLip, CONFIG);
-        let bytes = published_backbone(Published::Siglip, &weights, Some(&config), 96).expect("made");
+        let bytes = published_backbone(Published::Siglip, &weights, (Some(config.as_path()), None), 96)
+            .expect("made");
         let backbone = load_backbone(&bytes).expect("sound");
         assert!(backbone.layout().source("garment").is_some_and(|range| range.len() == 48));
         let file = BufferedSafetensors::new(bytes).expect("safetensors");
@@ -215,7 +243,8 @@ mod tests {
         assert!(file.get("vision_model.embeddings.position_ids").is_err());
         let clip = CONFIG.replace("24", "16").replace("\"image_size\"", "\"patch_size\": 16, \"image_size\"");
         let (weights, config) = hub(folder.path(), TransformerKind::Clip, &clip);
-        let bytes = published_backbone(Published::Clip, &weights, Some(&config), 64).expect("made");
+        let bytes =
+            published_backbone(Published::Clip, &weights, (Some(config.as_path()), None), 64).expect("made");
         assert!(load_backbone(&bytes).expect("sound").fingerprint().starts_with("clip/"));
     }
 
@@ -224,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (weights, config) = hub(folder.path(), TransformerKind::SigLip, CONFIG);
         let refused = |published, config: Option<&Path>, side| {
-            let error = published_backbone(published, &weights, config, side).err();
+            let error = published_backbone(published, &weights, (config, None), side).err();
             error.map_or_else(String::new, |error| format!("{error:#}"))
         };
         assert!(refused(Published::Siglip, None, 96).contains("config.json is needed"));

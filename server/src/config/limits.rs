@@ -60,6 +60,8 @@ pub struct Limits {
     pub teach_examples_max: usize,
     /// Most labels that a head is taught to tell apart, 2 to 1,000.
     pub teach_labels_max: usize,
+    /// Captions of all labels that a head is taught from words by, at least 2.
+    pub teach_prompts_max: usize,
     /// Bytes of the vectors of all examples that a head is taught from; one head is taught at a time, and takes a few times
     /// as much memory.
     pub teach_bytes_max: ByteSize,
@@ -145,9 +147,11 @@ impl Limits {
                 self.item_pictures_max
             ));
         }
-        for (limit, value) in
-            [("teach_examples_max", self.teach_examples_max), ("teach_labels_max", self.teach_labels_max)]
-        {
+        for (limit, value) in [
+            ("teach_examples_max", self.teach_examples_max),
+            ("teach_labels_max", self.teach_labels_max),
+            ("teach_prompts_max", self.teach_prompts_max),
+        ] {
             if value < 2 {
                 faults.push(format!("limits.{limit} is {value}; nothing can be taught by fewer than 2"));
             }
@@ -212,6 +216,7 @@ impl Default for Limits {
             head_ms_max: 100,
             teach_examples_max: 2000,
             teach_labels_max: 100,
+            teach_prompts_max: 1000,
             teach_bytes_max: ByteSize(256 << 20),
             teach_seconds_max: 300,
             profiles_max: 1_000_000,
@@ -284,6 +289,11 @@ mod tests {
         assert!(labels.starts_with("limits.teach_labels_max is 0; "), "{labels}");
         assert_eq!(taught(2, 1000), Vec::<String>::new());
         assert_eq!(taught(2, 1001), ["limits.teach_labels_max is 1001; a head tells at most 1000 labels"]);
+        let refused = Limits { teach_prompts_max: 1, ..Limits::default() }.contradictions();
+        assert!(
+            refused.len() == 1 && refused[0].starts_with("limits.teach_prompts_max is 1; "),
+            "{refused:?}"
+        );
     }
 
     #[test]

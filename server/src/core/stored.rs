@@ -6,7 +6,7 @@ use crate::life::{HeadState, Life, ModelStatus, Models, file_keys};
 use crate::model::Model;
 use crate::request::now_ms;
 use crate::store::{HeadChange, Store, StoreError};
-use lapel_heads::load_backbone;
+use lapel_heads::{TextTower, load_backbone};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,9 +68,10 @@ pub(super) fn check_configured(store: &Store, config: &Config, life: &Life) -> R
             return Ok(());
         }
     };
-    let [backbone, _] = file_keys(serving);
+    let [key, _] = file_keys(serving);
+    let stored = store.bundle(&key).ok().flatten();
     // The same file nearly always; only another one must be looked into.
-    if store.bundle(&backbone).is_ok_and(|stored| stored.is_some_and(|stored| stored == configured)) {
+    if stored.as_ref().is_some_and(|stored| *stored == configured) {
         return Ok(());
     }
     let backbone = load_backbone(&configured)
@@ -82,8 +83,18 @@ pub(super) fn check_configured(store: &Store, config: &Config, life: &Life) -> R
             "the catalogue keeps the backbone that it was made with, and heads of the configured one cannot be registered; \
              `lapel generations build` changes it"
         );
+    } else if reads_words(&configured) && stored.is_some_and(|stored| !reads_words(&stored)) {
+        // It gives the same features: the text tower alone is new.
+        let bundles = vec![(key, configured)];
+        let generation = store.generation()?;
+        store.change_heads(&HeadChange { bundles, generation, ..HeadChange::default() })?;
+        tracing::info!(serving, "the configured backbone has a text tower, and takes the stored one's place");
     }
     Ok(())
+}
+
+fn reads_words(backbone: &[u8]) -> bool {
+    TextTower::file_in(backbone).is_ok_and(|text| text.is_some())
 }
 
 /// The configured model with its files.

@@ -8,35 +8,36 @@ mod compare;
 mod examples;
 mod suggest;
 mod vectors;
+mod weights;
+mod words;
 mod worth;
 
 pub(crate) use compare::{ComparedAttribute, compare};
 pub(crate) use examples::{Found, LeftOut, Shown, ShownOf, Sought, Source, find};
 pub(crate) use suggest::{Suggested, Wanted, suggest};
+pub(crate) use words::{WordedLabel, WordsFound, WordsSought, find_words};
 pub(crate) use worth::{Doubted, Examined, Told};
 
 use super::{Core, Registration};
-use crate::catalogue::Column;
 use crate::error::Error;
 use crate::life::{Claim, HeadState, HeadStatus};
 use crate::model::Model;
 use crate::request::RequestId;
 use crate::store::Outcome;
 use candle_core::{Device, Tensor};
-use examples::ExampleOf;
 use lapel_fit::{Examples, HeadWeights, Lesson, TeachError, Worth};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 use vectors::Seen;
+use weights::weights_beside;
 
 /// What is to be taught, once its examples are found.
 pub(crate) struct Teaching {
     /// The head's name, and that of its attribute.
     pub(crate) name: String,
-    /// Its labels, their examples, and what was left out already.
-    pub(crate) found: Found,
+    pub(crate) from: TaughtFrom,
     /// The bundle's words.
     pub(crate) description: String,
     pub(crate) update: bool,
@@ -44,6 +45,24 @@ pub(crate) struct Teaching {
     pub(crate) insist: bool,
     pub(crate) dry_run: bool,
     pub(crate) request: RequestId,
+}
+
+/// What a head is taught from, once that is found.
+pub(crate) enum TaughtFrom {
+    /// Its labels, their examples, and what was left out already.
+    Examples(Found),
+    /// Words for its labels.
+    Words(WordsFound),
+}
+
+impl TaughtFrom {
+    /// Examples that are to be looked at.
+    pub(crate) fn examples(&self) -> usize {
+        match self {
+            Self::Examples(found) => found.examples.len(),
+            Self::Words(words) => words.examples(),
+        }
+    }
 }
 
 /// Steps of teaching.
@@ -73,7 +92,7 @@ pub(crate) struct TeachProgress {
 pub(crate) struct TeachOutcome {
     /// The version; `None` where nothing was registered.
     pub(crate) head: Option<HeadStatus>,
-    /// What it is worth; `None` of a repeated request.
+    /// What it is worth; `None` of a repeated request, and of words where no item carries a label of them.
     pub(crate) worth: Option<Examined>,
     /// Why it waits to be promoted although that was not asked for.
     pub(crate) held_because: String,
@@ -86,11 +105,23 @@ pub(crate) struct TeachPlace {
     _held: Arc<OwnedMutexGuard<()>>,
 }
 
-/// What the fit is made from, in its order.
-struct Fit {
+/// What a bundle says of its head, whatever it is made from.
+struct About {
     name: String,
     description: String,
     weights: HeadWeights,
+}
+
+/// A head that is not registered yet.
+struct Made {
+    bundle: Vec<u8>,
+    worth: Option<Examined>,
+    left_out: LeftOut,
+}
+
+/// What the fit is made from, in its order.
+struct Fit {
+    about: About,
     labels: Vec<String>,
     told: Vec<u16>,
     /// Flat, one example after the other.
@@ -172,44 +203,25 @@ impl Core {
     /// Teaches a head. Dropped before it is registered, it leaves nothing behind.
     ///
     /// # Errors
-    /// [`Error::Precondition`] where too few examples can be looked at; what `register_head` says; a failing store or model.
+    /// [`Error::Precondition`] where too few examples can be looked at, or words cannot be read; what `register_head` says; a
+    /// failing store or model.
     pub(crate) async fn teach(
         self: &Arc<Self>,
         teaching: Teaching,
         place: TeachPlace,
         progress: &watch::Sender<TeachProgress>,
     ) -> Result<TeachOutcome, Error> {
-        let Teaching { name, found, description, update, hold, insist, dry_run, request } = teaching;
-        let (model, started) = (self.model()?, Instant::now());
-        let Seen { vectors, told, labels, examples, left_out } =
-            self.look_at_examples(&model, found, progress).await?;
-        let looked = started.elapsed();
-        if labels.len() < 2 {
-            return Err(too_few(&left_out));
-        }
-        progress.send_modify(|now| now.step = TeachStep::Fitting);
-        let weights = weights_beside(self.snapshot().columns());
-        let fit = Fit {
-            name: name.clone(),
-            description,
-            weights,
-            labels: labels.clone(),
-            told: told.clone(),
-            vectors,
-            model,
+        let Teaching { name, from, description, update, hold, insist, dry_run, request } = teaching;
+        let about = About { name, description, weights: weights_beside(self.snapshot().columns()) };
+        let Made { bundle, worth, left_out } = match from {
+            TaughtFrom::Examples(found) => self.by_examples(about, found, place.clone(), progress).await?,
+            TaughtFrom::Words(words) => self.by_words(about, words, place.clone(), progress).await?,
         };
-        let (bundle, worth) = self.fit(fit, place.clone()).await?;
-        tracing::info!(
-            head = name,
-            labels = labels.len(),
-            examples = examples.len(),
-            accuracy = worth.accuracy.value,
-            majority = worth.majority,
-            looked_s = looked.as_secs_f64(),
-            fitted_s = (started.elapsed() - looked).as_secs_f64(),
-            "a head was taught"
-        );
-        let mut held_because = if hold || insist || dry_run { String::new() } else { doubt(&worth) };
+        let mut held_because = if hold || insist || dry_run {
+            String::new()
+        } else {
+            doubt(worth.as_ref().map(|told| &told.worth))
+        };
         let mut head = None;
         if !dry_run {
             progress.send_modify(|now| now.step = TeachStep::Registering);
@@ -222,26 +234,56 @@ impl Core {
             head = Some(status);
         }
         drop(place);
-        let told = |at: usize| {
-            let label = labels.get(usize::from(*told.get(at)?))?.clone();
-            Some(match examples.get(at)? {
-                ExampleOf::Item(item) => Told { item_id: item.id.to_string(), place: 0, label },
-                ExampleOf::Photo { place, image: _ } => Told { item_id: String::new(), place: *place, label },
-            })
-        };
-        let worth = Some(Examined::new(worth, labels.clone(), told));
         Ok(TeachOutcome { head, worth, held_because, left_out })
     }
 
+    /// Fits a head to examples, and examines it.
+    async fn by_examples(
+        &self,
+        about: About,
+        found: Found,
+        place: TeachPlace,
+        progress: &watch::Sender<TeachProgress>,
+    ) -> Result<Made, Error> {
+        let (model, started) = (self.model()?, Instant::now());
+        let mut seen = self.look_at_examples(&model, found, progress).await?;
+        seen.drop_rare(model.backbone().layout().len());
+        let Seen { vectors, told, labels, examples, left_out } = seen;
+        let looked = started.elapsed();
+        if labels.len() < 2 {
+            return Err(too_few(&left_out));
+        }
+        progress.send_modify(|now| now.step = TeachStep::Fitting);
+        let name = about.name.clone();
+        let fit = Fit { about, labels: labels.clone(), told: told.clone(), vectors, model };
+        let (bundle, worth) = self.fit(place, move |is_abandoned| fitted(fit, is_abandoned)).await?;
+        tracing::info!(
+            head = name,
+            labels = labels.len(),
+            examples = examples.len(),
+            accuracy = worth.accuracy.value,
+            majority = worth.majority,
+            looked_s = looked.as_secs_f64(),
+            fitted_s = (started.elapsed() - looked).as_secs_f64(),
+            "a head was taught"
+        );
+        let worth = Some(Examined::of_examples(worth, &labels, &told, &examples));
+        Ok(Made { bundle, worth, left_out })
+    }
+
     /// Fits behind all other work; dropped, the fit ends soon, and keeps its place until then.
-    async fn fit(&self, fit: Fit, place: TeachPlace) -> Result<(Vec<u8>, Worth), Error> {
+    async fn fit<T: Send + 'static>(
+        &self,
+        place: TeachPlace,
+        work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let abandoned = CancellationToken::new();
         let _present = abandoned.clone().drop_guard();
         let most = Duration::from_secs(self.config.limits.teach_seconds_max);
         let until = Instant::now() + most;
         let done = self.engine.fit(move || {
             let _held = place;
-            fitted(fit, &|| abandoned.is_cancelled() || Instant::now() >= until)
+            work(&|| abandoned.is_cancelled() || Instant::now() >= until)
         });
         match done.await? {
             // Whoever reads this still waits: it was the time.
@@ -253,7 +295,7 @@ impl Core {
 
 /// The bundle and what it is worth.
 fn fitted(fit: Fit, is_abandoned: &dyn Fn() -> bool) -> Result<(Vec<u8>, Worth), Error> {
-    let Fit { name, description, weights, labels, told, vectors, model } = fit;
+    let Fit { about: About { name, description, weights }, labels, told, vectors, model } = fit;
     let layout = model.backbone().layout();
     let vectors = Tensor::from_vec(vectors, (told.len(), layout.len()), &Device::Cpu);
     let examples = Examples { vectors: vectors.map_err(|e| Error::Internal(e.to_string()))?, labels: told };
@@ -303,7 +345,12 @@ fn too_few(left_out: &LeftOut) -> Error {
 }
 
 /// Why a head should not serve unseen; empty where its examples show that it tells something.
-fn doubt(worth: &Worth) -> String {
+fn doubt(worth: Option<&Worth>) -> String {
+    let Some(worth) = worth else {
+        return "it was made from words alone, and no item carries one of its labels: nothing tells whether it is right. Look at \
+                what it says and promote it, or label some items"
+            .into();
+    };
     if worth.has_signal {
         return String::new();
     }
@@ -318,48 +365,7 @@ fn doubt(worth: &Worth) -> String {
     )
 }
 
-/// The medians of the weights of the network heads that serve: nothing is known yet of how much the taught one should
-/// count, so that it counts as much as a usual one beside it. Where there is none, what a bundle has that says nothing.
-fn weights_beside(columns: &[Column]) -> HeadWeights {
-    let manifests =
-        || columns.iter().map(Column::head).filter(|head| head.has_network()).map(|head| head.manifest());
-    HeadWeights {
-        weight: median(manifests().map(|m| m.weight).collect(), 1.0),
-        changed_weight: median(manifests().map(|m| m.changed_weight).collect(), 1.0),
-        confidence: median(manifests().map(|m| m.confidence).collect(), 0.0),
-        exponent: median(manifests().map(|m| m.exponent).collect(), 0.5),
-    }
-}
-
-fn median(mut values: Vec<f32>, of_none: f32) -> f32 {
-    values.sort_by(f32::total_cmp);
-    let (Some(low), Some(high)) =
-        (values.get(values.len().saturating_sub(1) / 2), values.get(values.len() / 2))
-    else {
-        return of_none;
-    };
-    f32::midpoint(*low, *high)
-}
-
 /// What decides which of too many are taken: an order that has nothing to do with how ids are made, the same every time.
 pub(super) fn lot(id: &[u8]) -> u32 {
     crc32fast::hash(id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_median_is_the_middle_one_or_between_the_two() {
-        for (values, wanted) in [
-            (vec![], 0.5),
-            (vec![2.0], 2.0),
-            (vec![4.0, 1.0], 2.5),
-            (vec![9.0, 1.0, 3.0], 3.0),
-            (vec![9.0, 1.0, 3.0, 4.0], 3.5),
-        ] {
-            assert_eq!(median(values.clone(), 0.5), wanted, "{values:?}");
-        }
-    }
 }

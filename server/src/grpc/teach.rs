@@ -1,27 +1,25 @@
 //! What `HeadService` is asked about teaching: a head is taught, compared with another version, and says what to label next.
 
 use super::outgoing::{Answers, Outgoing, readable};
+use super::teach_source::{DESCRIPTION_BYTES_MAX, TeachSource};
 use super::{Services, convert, filters, predicted};
 use crate::catalogue::{Column, Item, Snapshot};
 use crate::core::teach::{
-    ComparedAttribute, Doubted, Examined, Shown, ShownOf, Sought, Source, Suggested, TeachOutcome,
-    TeachPlace, TeachProgress, TeachStep, Teaching, Told, Wanted, compare, find, suggest,
+    ComparedAttribute, Doubted, Examined, Sought, Suggested, TaughtFrom, TeachOutcome, TeachPlace,
+    TeachProgress, TeachStep, Teaching, Told, Wanted, WordsSought, compare, find, find_words, suggest,
 };
 use crate::core::{Core, RequestId};
 use crate::engine::EngineError;
-use crate::error::{Error, Faults, within};
+use crate::error::{Error, Faults};
 use crate::life::{HeadState, HeadStatus, Refusal};
 use crate::stages::carried;
 use lapel_heads::{LabelScore, is_name};
 use lapel_proto::v1;
-use lapel_proto::v1::taught_example::Of;
 use lapel_proto::v1::teach_response::Event;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::Request;
 
-/// Bytes of a description that a caller gives: fewer than a bundle's, as the protocol has it.
-const DESCRIPTION_BYTES_MAX: usize = 900;
 /// Items that are suggested at a time, and as many as are where it is left open.
 const SUGGESTED_MAX: u32 = 200;
 const SUGGESTED_DEFAULT: u32 = 20;
@@ -29,7 +27,7 @@ const SUGGESTED_DEFAULT: u32 = 20;
 /// A request to teach without faults that show without the catalogue.
 struct Asked {
     name: String,
-    source: Source,
+    given: TeachSource,
     filter: Option<v1::Filter>,
     labels: Vec<String>,
     update: bool,
@@ -60,7 +58,7 @@ impl Services {
         self.core.check_teachable(&asked.name, asked.update, asked.dry_run)?;
         let place = self.core.teach_place()?;
         let teaching = self.teaching(asked).await?;
-        self.core.check_examples(teaching.found.examples.len())?;
+        self.core.check_examples(teaching.from.examples())?;
         let (outgoing, answers) = Outgoing::new(&request);
         let core = self.core.clone();
         // A stop waits for its end, which comes soon.
@@ -77,18 +75,31 @@ impl Services {
 
     /// Finds the examples, in one state of the catalogue.
     async fn teaching(&self, asked: Asked) -> Result<Teaching, Error> {
-        let Asked { name, source, filter, labels, update, hold, insist, dry_run, description, request } =
+        let Asked { name, given, filter, labels, update, hold, insist, dry_run, description, request } =
             asked;
+        if matches!(given, TeachSource::Words(_)) {
+            self.core.check_reads_words().await?;
+        }
         let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
-        let core = self.core.clone();
-        let found = self.core.in_turn(move |is_abandoned| {
+        let (core, attribute) = (self.core.clone(), name.clone());
+        let from = self.core.in_turn(move |is_abandoned| {
             let mut faults = Faults::default();
             let filter = filters::filter(&snapshot, &core.config, Vec::new(), filter, &mut faults);
             faults.end()?;
-            find(&snapshot, Sought { source, filter, labels }, &core.config.limits, is_abandoned)
+            let limits = &core.config.limits;
+            match given {
+                TeachSource::Examples(source) => {
+                    let sought = Sought { source, filter, labels };
+                    find(&snapshot, sought, limits, is_abandoned).map(TaughtFrom::Examples)
+                }
+                TeachSource::Words(words) => {
+                    let sought = WordsSought { attribute, words, filter };
+                    find_words(&snapshot, sought, limits, is_abandoned).map(TaughtFrom::Words)
+                }
+            }
         });
-        let found = found.await??;
-        Ok(Teaching { name, found, description, update, hold, insist, dry_run, request })
+        let from = from.await??;
+        Ok(Teaching { name, from, description, update, hold, insist, dry_run, request })
     }
 
     /// Which items to label next.
@@ -200,56 +211,19 @@ fn asked(message: v1::TeachRequest) -> Result<Asked, Error> {
     if filter.is_some() && matches!(source, Some(v1::teach_request::Source::Examples(_))) {
         faults.refuse("filter", "it chooses among labels and values; examples that are named need none");
     }
-    let source = faults.gather("source", self::source(source))?;
-    let source = match source {
-        Some(source) if faults.all().is_empty() => source,
+    if !labels.is_empty() && matches!(source, Some(v1::teach_request::Source::Words(_))) {
+        faults.refuse("labels", "words have their labels with them; give none here");
+    }
+    let given = faults.gather("source", TeachSource::of(source))?;
+    let given = match given {
+        Some(given) if faults.all().is_empty() => given,
         Some(_) | None => {
             faults.end()?;
-            return Err(no_source());
+            return Err(TeachSource::missing());
         }
     };
-    let description = if description.is_empty() { described(&source) } else { description };
-    Ok(Asked { name, source, filter, labels, update, hold, insist, dry_run, description, request })
-}
-
-fn no_source() -> Error {
-    Error::invalid("source", "set one of examples, label_attribute and field")
-}
-
-fn source(given: Option<v1::teach_request::Source>) -> Result<Source, Error> {
-    match given {
-        Some(v1::teach_request::Source::Examples(v1::TaughtExamples { examples })) => {
-            let mut shown = Vec::with_capacity(examples.len());
-            for (at, v1::TaughtExample { label, of }) in examples.into_iter().enumerate() {
-                let of = match of {
-                    Some(Of::ItemId(id)) => ShownOf::Item(id),
-                    Some(Of::Image(image)) => ShownOf::Photo(image),
-                    None => {
-                        let path = format!("examples.examples[{at}]");
-                        return Err(Error::invalid(path, "set one of item_id and image"));
-                    }
-                };
-                shown.push(Shown { label, of });
-            }
-            Ok(Source::Examples(shown))
-        }
-        Some(v1::teach_request::Source::LabelAttribute(attribute)) => Ok(Source::Attribute(attribute)),
-        Some(v1::teach_request::Source::Field(field)) => Ok(Source::Field(field)),
-        None => Err(no_source()),
-    }
-}
-
-/// Where the examples come from, for a bundle that says nothing else.
-fn described(source: &Source) -> String {
-    match source {
-        Source::Examples(shown) => format!("taught from {} examples that were named", shown.len()),
-        Source::Attribute(attribute) => {
-            format!("taught from items by their labels of {:?}", within(attribute, DESCRIPTION_BYTES_MAX / 2))
-        }
-        Source::Field(field) => {
-            format!("taught from items by their field {:?}", within(field, DESCRIPTION_BYTES_MAX / 2))
-        }
-    }
+    let description = if description.is_empty() { given.described() } else { description };
+    Ok(Asked { name, given, filter, labels, update, hold, insist, dry_run, description, request })
 }
 
 /// Teaches a head, and tells how far that is. A caller that reads slowly hears less often.

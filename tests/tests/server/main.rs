@@ -41,3 +41,4 @@ mod transformers;
 mod unteachable;
 mod versions;
 mod web;
+mod words;

@@ -37,7 +37,7 @@ fn manifest(kind: TransformerKind) -> BackboneManifest {
     }
 }
 
-fn random(rng: &mut ChaCha8Rng, shape: Vec<usize>) -> Weights {
+pub(crate) fn random(rng: &mut ChaCha8Rng, shape: Vec<usize>) -> Weights {
     let data = (0..shape.iter().product()).map(|_| rng.random_range(-0.3..0.3)).collect();
     Weights { shape, data }
 }
@@ -62,7 +62,7 @@ fn head(name: &str, attribute: &str, labels: Vec<String>, backbone: &[u8]) -> Ve
 }
 
 /// A backbone with random weights in the hub's layout, and two heads on it.
-fn generation(kind: TransformerKind) -> (String, Vec<Upload>) {
+pub(crate) fn generation(kind: TransformerKind) -> (String, Vec<Upload>) {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let manifest = manifest(kind);
     let NetworkKind::VisionTransformer(tower) = &manifest.architecture else {

@@ -15,7 +15,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// What a head is taught from. Suggestions are not; clap does not ask for an argument that another one rules out.
-const TAUGHT: [&str; 4] = ["from_labels", "from_field", "csv", "photos"];
+const TAUGHT: [&str; 5] = ["from_labels", "from_field", "csv", "photos", "words"];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long = "where", value_name = "EXPRESSION", conflicts_with_all = ["csv", "photos"])]
     expression: Option<String>,
     /// Only this label; may be repeated, and gives their order. Default: every label there is, by name.
-    #[arg(long = "label", value_name = "LABEL", conflicts_with = "suggest")]
+    #[arg(long = "label", value_name = "LABEL", conflicts_with_all = ["suggest", "words"])]
     labels: Vec<String>,
     /// It is the next version of a head that is there; that one serves until then, and stays for a roll-back.
     #[arg(long, conflicts_with = "suggest")]
@@ -83,20 +83,26 @@ struct Task {
     /// Teach from photos (JPEG, PNG, WebP), a folder a label; they are not stored.
     #[arg(long, value_name = "FOLDER")]
     photos: Option<PathBuf>,
+    /// Teach from words alone, where the backbone reads them (CLIP or SigLIP): labels with commas between, each with what a
+    /// picture of it could be captioned, or without (a photo of a garment with LABEL NAME). A label may come again with another
+    /// caption.
+    #[arg(long, value_name = "LABEL[=CAPTION]", value_delimiter = ',')]
+    words: Vec<String>,
     /// Teach nothing, but say which items to label next.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     suggest: Option<u32>,
 }
 
 pub(crate) async fn run(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
-    let Task { from_labels, from_field, csv, photos, suggest } = &options.task;
-    let examples = match (from_labels, from_field, csv, photos, suggest) {
-        (_, _, _, _, Some(count)) => return suggested(client, options, *count, json).await,
+    let Task { from_labels, from_field, csv, photos, words, suggest } = &options.task;
+    let examples = match (from_labels, from_field, csv, photos, words.as_slice(), suggest) {
+        (.., Some(count)) => return suggested(client, options, *count, json).await,
         (Some(attribute), ..) => Examples::of_labels(attribute),
         (_, Some(field), ..) => Examples::of_field(field),
         (_, _, Some(file), ..) => Examples::of_table(file, &options.name)?,
-        (_, _, _, Some(folder), _) => Examples::of_photos(folder, &options.name)?,
-        (None, None, None, None, None) => bail!("say what to teach from"),
+        (_, _, _, Some(folder), ..) => Examples::of_photos(folder, &options.name)?,
+        (None, None, None, None, [], None) => bail!("say what to teach from"),
+        (None, None, None, None, words, None) => Examples::of_words(words)?,
     };
     let Examples { source, photos } = examples;
     let request = v1::TeachRequest {

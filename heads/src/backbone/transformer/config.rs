@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// Bounds, so that a file cannot ask for absurd amounts of work. The largest published towers are within.
-const HIDDEN_MAX: usize = 2048;
-const INTERMEDIATE_MAX: usize = 8192;
-const LAYERS_MAX: usize = 64;
+pub(super) const HIDDEN_MAX: usize = 2048;
+pub(super) const INTERMEDIATE_MAX: usize = 8192;
+pub(super) const LAYERS_MAX: usize = 64;
 const PATCH_MIN: usize = 4;
 const PATCH_MAX: usize = 64;
 /// Patches in a row of a picture.

@@ -6,7 +6,7 @@ use crate::bundle::Weights;
 use std::collections::BTreeMap;
 
 /// A tensor's name and shape.
-type Named = (String, Vec<usize>);
+pub(super) type Named = (String, Vec<usize>);
 
 impl TransformerKind {
     /// The name of the position table.
@@ -98,25 +98,31 @@ impl TransformerConfig {
 
     /// What CLIP and SigLIP have in common.
     fn encoder(&self) -> Vec<Named> {
-        let hidden = self.hidden_size;
-        let mut tensors: Vec<Named> = norm("vision_model.post_layernorm", hidden).into();
-        for layer in (0..self.layers).map(|layer| format!("vision_model.encoder.layers.{layer}")) {
-            for part in ["q_proj", "k_proj", "v_proj", "out_proj"] {
-                tensors.extend(linear(&format!("{layer}.self_attn.{part}"), [hidden, hidden]));
-            }
-            tensors.extend(norm(&format!("{layer}.layer_norm1"), hidden));
-            tensors.extend(perceptron(&format!("{layer}.mlp"), hidden, self.intermediate_size));
-            tensors.extend(norm(&format!("{layer}.layer_norm2"), hidden));
-        }
+        let mut tensors: Vec<Named> = norm("vision_model.post_layernorm", self.hidden_size).into();
+        tensors.extend(layers("vision_model", self.layers, self.hidden_size, self.intermediate_size));
         tensors
     }
 }
 
-fn norm(name: &str, hidden: usize) -> [Named; 2] {
+/// The layers of a tower of CLIP or SigLIP, of pictures as of texts.
+pub(super) fn layers(tower: &str, count: usize, hidden: usize, between: usize) -> Vec<Named> {
+    let mut tensors = Vec::new();
+    for layer in (0..count).map(|layer| format!("{tower}.encoder.layers.{layer}")) {
+        for part in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+            tensors.extend(linear(&format!("{layer}.self_attn.{part}"), [hidden, hidden]));
+        }
+        tensors.extend(norm(&format!("{layer}.layer_norm1"), hidden));
+        tensors.extend(perceptron(&format!("{layer}.mlp"), hidden, between));
+        tensors.extend(norm(&format!("{layer}.layer_norm2"), hidden));
+    }
+    tensors
+}
+
+pub(super) fn norm(name: &str, hidden: usize) -> [Named; 2] {
     ["weight", "bias"].map(|part| (format!("{name}.{part}"), vec![hidden]))
 }
 
-fn linear(name: &str, shape: [usize; 2]) -> [Named; 2] {
+pub(super) fn linear(name: &str, shape: [usize; 2]) -> [Named; 2] {
     [(format!("{name}.weight"), shape.to_vec()), (format!("{name}.bias"), shape[..1].to_vec())]
 }
 

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Items that are looked up before it is asked whether anybody waits.
-const ASKED_EVERY: usize = 4096;
-const NAME: &str = "a label has 1 to 64 characters, no control characters, no outer spaces";
+pub(super) const ASKED_EVERY: usize = 4096;
+pub(super) const NAME: &str = "a label has 1 to 64 characters, no control characters, no outer spaces";
 
 /// Examples that are left out, by reason.
 pub(crate) type LeftOut = BTreeMap<&'static str, u64>;
@@ -338,7 +338,7 @@ impl ExampleOf {
         }
     }
 
-    fn lot(&self) -> u32 {
+    pub(super) fn lot(&self) -> u32 {
         match self {
             Self::Item(item) => lot(item.id.as_bytes()),
             Self::Photo { image, .. } => lot(image),

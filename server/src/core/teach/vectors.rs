@@ -32,7 +32,7 @@ pub(super) struct Seen {
 type Vectors = Result<(Vec<f32>, bool), &'static str>;
 
 impl Core {
-    /// Looks at examples, a batch at a time, and leaves out what cannot be looked at and labels of which too few are left.
+    /// Looks at examples, a batch at a time, and leaves out what cannot be looked at.
     pub(super) async fn look_at_examples(
         &self,
         model: &Arc<Model>,
@@ -69,7 +69,6 @@ impl Core {
                 now.from_cache += from_cache;
             });
         }
-        seen.drop_rare(len);
         Ok(seen)
     }
 
@@ -125,7 +124,7 @@ impl Seen {
     }
 
     /// Leaves out labels with fewer than two examples, and numbers the others anew.
-    fn drop_rare(&mut self, len: usize) {
+    pub(super) fn drop_rare(&mut self, len: usize) {
         let mut counts = vec![0; self.labels.len()];
         for label in &self.told {
             if let Some(count) = counts.get_mut(usize::from(*label)) {

@@ -1,5 +1,6 @@
 //! What a head is worth, in words: labels and items in place of their numbers.
 
+use super::examples::ExampleOf;
 use lapel_fit::Worth;
 
 /// What a head tells of examples, with the names of what they are.
@@ -37,5 +38,22 @@ impl Examined {
             Some(Doubted { example: told(doubtful.example)?, looks_like, probability: doubtful.probability })
         });
         Self { doubted: doubted.collect(), labels, worth }
+    }
+
+    /// What `worth` says of examples, with the number of each one's label.
+    pub(super) fn of_examples(
+        worth: Worth,
+        labels: &[String],
+        numbers: &[u16],
+        examples: &[ExampleOf],
+    ) -> Self {
+        let told = |at: usize| {
+            let label = labels.get(usize::from(*numbers.get(at)?))?.clone();
+            Some(match examples.get(at)? {
+                ExampleOf::Item(item) => Told { item_id: item.id.to_string(), place: 0, label },
+                ExampleOf::Photo { place, image: _ } => Told { item_id: String::new(), place: *place, label },
+            })
+        };
+        Self::new(worth, labels.to_vec(), told)
     }
 }

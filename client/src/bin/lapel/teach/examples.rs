@@ -32,6 +32,30 @@ impl Examples {
         Self { source: Source::Field(field.to_owned()), photos: Vec::new() }
     }
 
+    /// Words for labels, each a label or `LABEL=PROMPT`; a label that comes again has several prompts.
+    pub(super) fn of_words(words: &[String]) -> anyhow::Result<Self> {
+        let mut labels: Vec<v1::WordedLabel> = Vec::new();
+        for word in words {
+            let (label, prompt) = match word.split_once('=') {
+                Some((label, prompt)) => (label.trim(), Some(prompt.trim())),
+                None => (word.trim(), None),
+            };
+            ensure!(
+                !label.is_empty() && prompt != Some(""),
+                "--words: {word:?} is neither LABEL nor LABEL=PROMPT"
+            );
+            let prompts = prompt.map(str::to_owned);
+            match labels.iter_mut().find(|known| known.label == label) {
+                Some(known) => known.prompts.extend(prompts),
+                None => labels.push(v1::WordedLabel {
+                    label: label.to_owned(),
+                    prompts: prompts.into_iter().collect(),
+                }),
+            }
+        }
+        Ok(Self { source: Source::Words(v1::TaughtWords { labels }), photos: Vec::new() })
+    }
+
     /// The items of a table. A row that cannot be read is an error: what it would have taught is not known.
     pub(super) fn of_table(file: &Path, name: &str) -> anyhow::Result<Self> {
         let table = read_items(file)?;
@@ -122,7 +146,7 @@ mod tests {
     fn examples(of: Examples) -> Vec<v1::TaughtExample> {
         match of.source {
             Source::Examples(all) => all.examples,
-            Source::LabelAttribute(_) | Source::Field(_) => Vec::new(),
+            Source::LabelAttribute(_) | Source::Field(_) | Source::Words(_) => Vec::new(),
         }
     }
 
@@ -148,6 +172,24 @@ mod tests {
             std::fs::write(&file, text).expect("written");
             let refused = Examples::of_table(&file, "layer").err().expect("refused");
             assert!(format!("{refused:#}").contains(why), "{refused:#}");
+        }
+    }
+
+    #[test]
+    fn words_are_labels_with_prompts_or_without() {
+        let read = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            Examples::of_words(&words).map(|examples| examples.source)
+        };
+        let label = |label: &str, prompts: &[&str]| v1::WordedLabel {
+            label: label.to_owned(),
+            prompts: prompts.iter().map(|prompt| (*prompt).to_owned()).collect(),
+        };
+        let found = read(&["long", "short=a tee", " short = a vest ", "none"]).expect("read");
+        let labels = vec![label("long", &[]), label("short", &["a tee", "a vest"]), label("none", &[])];
+        assert_eq!(found, Source::Words(v1::TaughtWords { labels }));
+        for odd in ["", "=a tee", "short="] {
+            assert!(read(&["long", odd]).is_err_and(|error| error.to_string().contains("--words")), "{odd}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use lapel_heads::{AlexNet, BACKBONE_FILE, BackboneManifest, Views, Weights, shipped_folder};
+use lapel_heads::{AlexNet, BACKBONE_FILE, BackboneManifest, TextTower, Views, Weights, shipped_folder};
 use lapel_train::{Published, published_backbone};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,10 @@ pub(crate) struct BackboneOptions {
     /// Of CLIP and SigLIP: the config.json that their hub has beside the weights.
     #[arg(long, requires = "weights")]
     config: Option<PathBuf>,
+    /// Of CLIP and SigLIP: the tokenizer.json that their hub has beside the weights. The text tower is kept then, and labels
+    /// can be taught by words alone.
+    #[arg(long, requires = "config")]
+    tokenizer: Option<PathBuf>,
     /// Side of its views in pixels: a multiple of 32, or of a vision transformer's patches (default: 224).
     #[arg(long, requires = "weights")]
     side: Option<usize>,
@@ -55,8 +59,9 @@ impl BackboneOptions {
         };
         let architecture = self.architecture.unwrap_or(Published::EfficientnetLite0);
         let side = self.side.unwrap_or(224);
-        let bytes = published_backbone(architecture, weights, self.config.as_deref(), side)?;
-        let made = read(&bytes, weights)?;
+        let files = (self.config.as_deref(), self.tokenizer.as_deref());
+        let published = published_backbone(architecture, weights, files, side)?;
+        let made = read(&published, weights)?;
         let source = self.mask_of.clone().unwrap_or_else(shipped);
         let (manifest, tensors) = read(&fs_err::read(&source)?, &source)?;
         let mask = Views::mask_of(&manifest, &tensors);
@@ -64,7 +69,10 @@ impl BackboneOptions {
             Some(mask) => Views::with_mask(made, mask),
             None => made,
         };
-        let bytes = Views::to_bytes(&manifest, &tensors)?;
+        let mut bytes = Views::to_bytes(&manifest, &tensors)?;
+        if let Some(text) = TextTower::file_in(&published)? {
+            bytes = TextTower::put_into(&bytes, text)?;
+        }
         Ok(ChosenBackbone { bytes, from: weights.clone(), manifest, tensors, is_new: true })
     }
 }

@@ -103,7 +103,8 @@ type Read = (BackboneManifest, BTreeMap<String, Weights>);
 fn frozen(path: &Path, (manifest, tensors): &Read) -> anyhow::Result<Arc<dyn Backbone>> {
     let named = || path.display().to_string();
     let read = Views::read(&fs_err::read(path)?).or_else(|fault| {
-        let made = published_backbone(Published::EfficientnetLite0, path, None, manifest.input_side).ok();
+        let made =
+            published_backbone(Published::EfficientnetLite0, path, (None, None), manifest.input_side).ok();
         made.map_or(Err(fault), |bytes| Views::read(&bytes))
     });
     let read = read.with_context(named)?;

@@ -6,15 +6,13 @@ use crate::train_report::say;
 use anyhow::Context;
 use clap::Args;
 use lapel_heads::{
-    Architecture, BACKBONE_FILE, BackboneManifest, Canvas, MaskManifest, Photo, PhotoLimits, Views, Weights,
-    sha256_hex,
+    Architecture, BACKBONE_FILE, Canvas, MaskManifest, Photo, PhotoLimits, TextTower, Views, sha256_hex,
 };
 use lapel_train::probes::{Table, TablePhoto};
 use lapel_train::{
     MaskLesson, SALIENCY_SIDE, Saliency, TEACHER_SIDE, agreement, train_mask, whole_network, write_whole,
 };
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +57,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let table = Table::read(&options.wardrobe)?;
     crate::check::refuse_unsound(&table)?;
-    let ChosenBackbone { manifest, tensors, .. } = options.backbone.read()?;
+    let ChosenBackbone { bytes: chosen, manifest, tensors, .. } = options.backbone.read()?;
     let mask = MaskManifest {
         architecture: Architecture::EfficientNetLite0,
         input_side: options.mask_side,
@@ -92,19 +90,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     own.retain(|name, _| mask.network_tensors().contains(name));
     own.extend(layers.tensors(&mask));
     let (manifest, tensors) = Views::with_mask((manifest, tensors), (mask, own));
-    write(options, &manifest, &tensors)
+    let mut bytes = Views::to_bytes(&manifest, &tensors)?;
+    if let Some(text) = TextTower::file_in(&chosen)? {
+        bytes = TextTower::put_into(&bytes, text)?;
+    }
+    write(options, &bytes)
 }
 
-fn write(
-    options: &Options,
-    manifest: &BackboneManifest,
-    tensors: &BTreeMap<String, Weights>,
-) -> anyhow::Result<()> {
-    let bytes = Views::to_bytes(manifest, tensors)?;
-    Views::from_bytes(&bytes)?;
+fn write(options: &Options, bytes: &[u8]) -> anyhow::Result<()> {
+    Views::from_bytes(bytes)?;
     fs_err::create_dir_all(&options.out)?;
     let path = options.out.join(BACKBONE_FILE);
-    write_whole(&path, &bytes)?;
+    write_whole(&path, bytes)?;
     let mut to = std::io::stdout().lock();
     writeln!(to, "written: {}", path.display())?;
     let (wardrobe, path, out) = (options.wardrobe.display(), path.display(), options.out.display());
