@@ -106,6 +106,10 @@ crash POINTS="2000":
 crash-teaching POINTS="500":
     LAPEL_TEACHING_POINTS={{POINTS}} cargo test --release -p lapel-tests --test crash teaching -- --nocapture
 
+# Let every step fail once that makes something durable (POINTS: or so many of them).
+fault POINTS="1000000":
+    LAPEL_FAULT_POINTS={{POINTS}} cargo test --release -p lapel-tests --test server failing_steps -- --nocapture
+
 # Random operations against plain maps (OPERATIONS: how many).
 model OPERATIONS="1000000":
     LAPEL_MODEL_OPERATIONS={{OPERATIONS}} cargo test --release -p lapel-tests --test model -- --nocapture

@@ -1,5 +1,6 @@
 //! What the behaviour tests share: a real server a test, on port 0, in its own folder.
 
+pub mod chance;
 mod child;
 pub mod hostile;
 pub mod http1;

@@ -2,11 +2,11 @@
 
 use lapel_client::{Client, v1};
 use lapel_tests::TestServer;
+use lapel_tests::chance::{seed, so_many};
 use lapel_tests::model::{Changes, ModelItems, check_answers, exported, register_heads};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Items changed and answers compared.
 const OPERATIONS: u64 = 50_000;
@@ -21,10 +21,8 @@ struct Kept {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_does_what_plain_maps_do() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
-    let seed = number("LAPEL_SEED").unwrap_or(clock);
-    let operations = number("LAPEL_MODEL_OPERATIONS").unwrap_or(OPERATIONS);
+    let seed = seed();
+    let operations = so_many("LAPEL_MODEL_OPERATIONS", OPERATIONS);
     println!("{operations} operations, LAPEL_SEED={seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut server = TestServer::start_with(|config| {

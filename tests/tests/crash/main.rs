@@ -4,6 +4,7 @@ mod teaching;
 
 use lapel_client::v1;
 use lapel_render::{render, to_jpeg};
+use lapel_tests::chance::{seed, so_many};
 use lapel_tests::model::{Changes, ModelItems, Op, check_answers, exported, register_heads};
 use lapel_tests::{ChildServer, external_bundle, settled, sport_bundle};
 use rand::prelude::*;
@@ -11,7 +12,6 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::task::JoinError;
 
 /// Points at which the server is killed.
@@ -35,15 +35,10 @@ struct Operated {
     profile: u32,
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_at_any_point() {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
-    let seed = number("LAPEL_SEED").unwrap_or(clock);
-    let points = number("LAPEL_CRASH_POINTS").unwrap_or(POINTS);
+    let seed = seed();
+    let points = so_many("LAPEL_CRASH_POINTS", POINTS);
     println!("{points} points, LAPEL_SEED={seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let folder = tempfile::tempdir().expect("folder");

@@ -1,15 +1,15 @@
 //! A server that is killed at any moment of teaching: the version before goes on serving, and the new one is there as if nothing
 //! had happened, or not at all, and comes of the same request repeated.
 
-use crate::number;
 use lapel_client::{Client, v1};
 use lapel_render::render;
+use lapel_tests::chance::{seed, so_many};
 use lapel_tests::{ChildServer, item, settled};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Streaming;
 use v1::HeadState::{Active, Backfilling, Draining, Retired, Standby};
@@ -61,9 +61,8 @@ struct Undisturbed {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_teaching_that_is_cut_off_goes_on_or_is_gone() {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
-    let seed = number("LAPEL_SEED").unwrap_or(clock);
-    let points = number("LAPEL_TEACHING_POINTS").unwrap_or(POINTS);
+    let seed = seed();
+    let points = so_many("LAPEL_TEACHING_POINTS", POINTS);
     println!("{points} points of teaching, LAPEL_SEED={seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let folder = tempfile::tempdir().expect("folder");
