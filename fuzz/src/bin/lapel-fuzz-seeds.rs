@@ -47,7 +47,8 @@ fn network() -> Bundle {
         ("classifier.color.bias", weights(&[2], &[0.0, 0.0])),
         ("prototypes.color", weights(&[2, 2], &[0.6, 0.8, 1.0, 0.0])),
     ];
-    Bundle { manifest, tensors: tensors.into_iter().map(|(name, w)| (name.to_owned(), w)).collect() }
+    let tensors = tensors.into_iter().map(|(name, w)| (name.to_owned(), w)).collect();
+    Bundle { manifest, tensors, graph: None }
 }
 
 type Named = (&'static str, Vec<u8>);

@@ -10,6 +10,7 @@ pub(crate) fn sound() -> Manifest {
         context: false,
         inputs: Vec::new(),
         signature: SignatureKind::Layer,
+        graph: false,
         exponent: 0.5,
         weight: 1.0,
         changed_weight: 1.0,

@@ -33,6 +33,7 @@ fn probe(weights: Vec<f32>, bias: Vec<f32>, exponent: f32) -> Bundle {
             ("classifier.color.bias".into(), Weights { shape: vec![4], data: bias }),
             ("prototypes.color".into(), Weights { shape: vec![4, 4], data: prototypes }),
         ]),
+        graph: None,
     }
 }
 
@@ -114,6 +115,7 @@ fn an_external_head_keeps_its_dimension() {
             "prototypes.mood".into(),
             Weights { shape: vec![3, 2], data: vec![1.0, 0.0, 0.0, 1.0, 0.6, 0.8] },
         )]),
+        graph: None,
     };
     let after = relabel(&bundle, "mood", &[merge(&["calm", "quiet"], "soft")]).expect("sound");
     assert_eq!((after.manifest.dim, after.manifest.groups.len()), (2, 0));
