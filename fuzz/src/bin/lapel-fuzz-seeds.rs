@@ -1,4 +1,5 @@
-//! Writes the first files of the corpora that a hand cannot write: sound messages of every method, and bundles.
+//! Writes the first files of the corpora that a hand cannot write: sound messages of every method, and bundles. ONNX
+//! files are made with the onnx package, as `tests/python/graphs.py` does it.
 //!
 //! `cargo run --release -p lapel-fuzz --bin lapel-fuzz-seeds`
 

@@ -104,7 +104,10 @@ fn what_no_head_needs_is_refused_with_the_cause() {
         assert!(error.contains(named), "{named}: {error}");
     };
     let mut many = vec![node("Relu", &["x"], "n0")];
-    many.extend((0..300).map(|at| node("Relu", &[&format!("n{at}")], &format!("n{}", at + 1))));
+    many.extend((0..300).map(|at| {
+        let (read, given) = (format!("n{at}"), format!("n{}", at + 1));
+        node("Relu", &[read.as_str()], &given)
+    }));
     let sum = |of: [&str; 2]| vec![node("Add", &of, "y")];
     let big: Vec<f32> = vec![1.0; 5000];
     refused(many, Vec::new(), "256");

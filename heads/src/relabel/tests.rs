@@ -156,6 +156,13 @@ fn what_cannot_be_changed_is_told_with_its_place() {
     let mut layer = some_probe();
     layer.manifest.signature = SignatureKind::Layer;
     assert_eq!(relabel(&layer, "color", &[retire("red")]), Err(RelabelError::Layer));
+    let mut graph = some_probe();
+    graph.manifest.graph = true;
+    graph.tensors.retain(|name, _| name.starts_with("prototypes."));
+    assert_eq!(relabel(&graph, "color", &[retire("red")]), Err(RelabelError::Graph));
+    let merged =
+        relabel(&graph, "color", &[merge(&["blue", "navy"], "sea")]).expect("a graph keeps its outputs");
+    assert_eq!((merged.manifest.groups, merged.manifest.dim), (vec![0, 1, 1, 2], 3));
     let mut without = some_probe();
     without.tensors.remove("classifier.color.bias");
     assert_eq!(relabel(&without, "color", &[retire("red")]), Err(RelabelError::Tensors));
