@@ -14,7 +14,7 @@ test:
 
 # Test the built server by a Python client with default options, made from proto/ (about a minute); ARGS go to pytest.
 python *ARGS:
-    cargo build --release --bin lapel-server --bin lapel-train
+    cargo build --release --bin lapel-server --bin lapel-train --features lapel-server/onnx
     tests/python/run {{ARGS}}
 
 # Everything the gate runs.
@@ -140,10 +140,10 @@ hostile *ARGS:
 
 # Coverage-guided fuzzing of everything that is read from outside (SECONDS: for each target). Needs `cargo install
 # cargo-fuzz`; what it finds of interest is kept in fuzz/found, what it breaks in fuzz/artifacts.
-fuzz SECONDS="600" TARGETS="image bundle requests config dataset":
+fuzz SECONDS="600" TARGETS="image bundle onnx requests config dataset":
     for target in {{TARGETS}}; do \
       mkdir -p fuzz/found/$target; \
-      RUSTC_BOOTSTRAP=1 TMPDIR=/dev/shm cargo fuzz run $target fuzz/found/$target fuzz/corpus/$target -- \
+      RUSTC_BOOTSTRAP=1 TMPDIR=/dev/shm cargo fuzz run --features onnx $target fuzz/found/$target fuzz/corpus/$target -- \
         -max_total_time={{SECONDS}} -timeout=180 -rss_limit_mb=6000 -max_len=16384 || exit 1; \
     done
 

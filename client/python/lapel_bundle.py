@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-_NAMES = {np.dtype("<f2"): "F16", np.dtype("<f4"): "F32"}
+_NAMES = {np.dtype("<f2"): "F16", np.dtype("<f4"): "F32", np.dtype("u1"): "U8"}
 
 
 def write_probabilities_head(
@@ -37,6 +37,43 @@ def write_probabilities_head(
     weight, bias = np.asarray(weight, "<f4"), np.asarray(bias, "<f4")
     if weight.ndim != 2 or len(weight) != count or bias.shape != (count,):
         raise ValueError(f"weight {weight.shape} and bias {bias.shape} do not fit {count} labels")
+    manifest, tensors = _probabilities(name, labels, backbone, inputs, temperature, prototypes, description)
+    tensors |= {f"classifier.{name}.weight": weight, f"classifier.{name}.bias": bias}
+    return write_bundle(path, manifest, tensors)
+
+
+def write_graph_head(
+    path: str | Path,
+    *,
+    name: str,
+    labels: Sequence[str],
+    graph: bytes,
+    backbone: str,
+    inputs: Sequence[str],
+    temperature: float = 1.0,
+    prototypes: tuple[ArrayLike, Sequence[int]] | None = None,
+    description: str = "",
+) -> str:
+    """As `write_probabilities_head`, of logits that an ONNX file computes.
+
+    `graph`: the file's bytes. It has one input, f32 [N, numbers], and one output `logits`, f32 [N, labels], to which no
+    softmax has been applied.
+    """
+    manifest, tensors = _probabilities(name, labels, backbone, inputs, temperature, prototypes, description)
+    return write_bundle(path, {**manifest, "graph": True}, {**tensors, "graph": graph})
+
+
+def _probabilities(
+    name: str,
+    labels: Sequence[str],
+    backbone: str,
+    inputs: Sequence[str],
+    temperature: float,
+    prototypes: tuple[ArrayLike, Sequence[int]] | None,
+    description: str,
+) -> tuple[dict[str, Any], dict[str, ArrayLike | bytes]]:
+    """The manifest of a head of one attribute whose signature is its probabilities, and its prototypes."""
+    count = len(labels)
     if not 0 < float(temperature) < float("inf"):
         raise ValueError(f"temperature {temperature} is not a positive number")
     if prototypes is not None and (np.shape(prototypes[0]) != (count, count) or len(prototypes[1]) != count):
@@ -44,11 +81,10 @@ def write_probabilities_head(
     manifest = {"format": 1, "name": name, "kind": "network", "backbone": backbone, "inputs": list(inputs)}
     manifest |= {"signature": "probabilities", "dim": count, "scale": 1.0 / float(temperature)}
     manifest |= {"attributes": [{"name": name, "labels": list(labels)}], "description": description}
-    tensors = {f"classifier.{name}.weight": weight, f"classifier.{name}.bias": bias}
-    if prototypes is not None:
-        tensors[f"prototypes.{name}"] = np.asarray(prototypes[0], "<f4")
-        manifest["prototype_counts"] = {name: [int(n) for n in prototypes[1]]}
-    return write_bundle(path, manifest, tensors)
+    if prototypes is None:
+        return manifest, {}
+    manifest["prototype_counts"] = {name: [int(n) for n in prototypes[1]]}
+    return manifest, {f"prototypes.{name}": np.asarray(prototypes[0], "<f4")}
 
 
 def write_external_head(
@@ -77,13 +113,14 @@ def write_external_head(
     return write_bundle(path, {**manifest, "attributes": told, "description": description}, tensors)
 
 
-def write_bundle(path: str | Path, manifest: Mapping[str, Any], tensors: Mapping[str, ArrayLike]) -> str:
-    """A bundle of any manifest and tensors, as float32 unless they are float16. Gives the file's SHA-256."""
+def write_bundle(path: str | Path, manifest: Mapping[str, Any], tensors: Mapping[str, ArrayLike | bytes]) -> str:
+    """A bundle of any manifest and tensors, as float32 unless they are float16 or bytes. Gives the file's SHA-256."""
     text = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
     digest, header, data = hashlib.sha256(text.encode()), {}, b""
     for name, tensor in sorted(tensors.items()):
-        array = np.asarray(tensor)
-        array = np.ascontiguousarray(array, "<f2" if array.dtype == np.float16 else "<f4")
+        array = np.frombuffer(tensor, "u1") if isinstance(tensor, bytes) else np.asarray(tensor)
+        kept = isinstance(tensor, bytes) or array.dtype == np.float16
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("<") if kept else "<f4")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds a number that is not finite")
         shape, kind, content = list(array.shape), _NAMES[array.dtype], array.tobytes()

@@ -62,7 +62,12 @@ fn hashed_anew(bytes: &[u8]) -> Option<Bundle> {
     let manifest: Manifest =
         serde_json::from_str(metadata.metadata().as_ref()?.get("lapel.manifest")?).ok()?;
     let file = SafeTensors::deserialize(bytes).ok()?;
-    let tensors = file.tensors().into_iter().map(|(name, view)| {
+    let (graphs, tensors): (Vec<_>, Vec<_>) = file
+        .tensors()
+        .into_iter()
+        .partition(|(name, view)| name.as_str() == "graph" && view.dtype() == Dtype::U8);
+    let graph = graphs.first().map(|(_, view)| view.data().to_vec());
+    let tensors = tensors.into_iter().map(|(name, view)| {
         let data = match view.dtype() {
             Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
             // Small whole numbers, which any precision holds.
@@ -75,6 +80,6 @@ fn hashed_anew(bytes: &[u8]) -> Option<Bundle> {
         };
         (name, Weights { shape, data })
     });
-    let written = Bundle { manifest, tensors: tensors.collect() }.to_bytes().ok()?;
+    let written = Bundle { manifest, tensors: tensors.collect(), graph }.to_bytes().ok()?;
     Bundle::parse(&written).ok()
 }

@@ -6,6 +6,7 @@
 //! | `lapel.manifest` | the [`Manifest`] as JSON |
 //! | `lapel.content_sha256` | SHA-256 over the manifest's bytes and every tensor's name, type, shape and bytes, by name |
 
+use crate::graph::GraphError;
 use crate::hash::sha256_hex;
 use crate::manifest::Manifest;
 use data_encoding::HEXLOWER;
@@ -17,6 +18,8 @@ use std::collections::{BTreeMap, HashMap};
 
 const MANIFEST_KEY: &str = "lapel.manifest";
 const HASH_KEY: &str = "lapel.content_sha256";
+/// The tensor whose bytes are an ONNX file.
+pub(crate) const GRAPH: &str = "graph";
 /// Where the metadata's JSON object lies in a file: behind the header's length and the name of its first entry.
 const METADATA_AT: usize = size_of::<u64>() + r#"{"__metadata__":"#.len();
 
@@ -100,7 +103,7 @@ pub enum BundleError {
         wanted: Vec<usize>,
     },
     /// A tensor of an unsupported type.
-    #[error("the tensor {name} has type {found}; F32 and F16 are read")]
+    #[error("the tensor {name} has type {found}; F32 and F16 are read, and U8 of the tensor {GRAPH}")]
     Dtype {
         /// Its name.
         name: String,
@@ -113,6 +116,9 @@ pub enum BundleError {
         /// Its name.
         name: String,
     },
+    /// The ONNX graph in it cannot be the head's layers.
+    #[error("the head's ONNX graph cannot be used: {0}")]
+    Graph(#[from] GraphError),
     /// A probe image gave no signature, or a probe signature no probabilities.
     #[error("the head gives no finite signature for a probe image, or no finite probabilities")]
     Probe,
@@ -141,6 +147,8 @@ pub struct Bundle {
     pub manifest: Manifest,
     /// The tensors by name.
     pub tensors: BTreeMap<String, Weights>,
+    /// The ONNX file in the tensor `graph`, not yet read; it is there where [`Manifest::graph`] says so.
+    pub graph: Option<Vec<u8>>,
 }
 
 impl Bundle {
@@ -169,8 +177,11 @@ impl Bundle {
         if !faults.is_empty() {
             return Err(BundleError::Unsound { faults });
         }
-        let tensors = views.iter().map(|(name, view)| Ok((name.clone(), weights(name, view)?)));
-        Ok(Self { manifest, tensors: tensors.collect::<Result<_, _>>()? })
+        let graph = views.get(GRAPH).filter(|view| view.dtype() == Dtype::U8);
+        let graph = graph.map(graph_bytes).transpose()?;
+        let numbers = views.iter().filter(|(name, _)| graph.is_none() || *name != GRAPH);
+        let tensors = numbers.map(|(name, view)| Ok((name.clone(), weights(name, view)?)));
+        Ok(Self { manifest, tensors: tensors.collect::<Result<_, BundleError>>()?, graph })
     }
 
     /// The bundle as a file: fc6 in f16, everything else in f32. The same bundle gives the same bytes.
@@ -180,8 +191,11 @@ impl Bundle {
     pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
         let damaged = |reason: String| BundleError::Damaged { reason };
         let json = serde_json::to_string(&self.manifest).map_err(|e| damaged(e.to_string()))?;
-        let stored: BTreeMap<&str, Stored> =
+        let mut stored: BTreeMap<&str, Stored> =
             self.tensors.iter().map(|(n, w)| (n.as_str(), Stored::new(n, w))).collect();
+        if let Some(bytes) = &self.graph {
+            stored.insert(GRAPH, Stored { dtype: Dtype::U8, shape: vec![bytes.len()], bytes: bytes.clone() });
+        }
         let hash = content_hash(
             &json,
             stored.iter().map(|(n, s)| (*n, s.dtype, s.shape.as_slice(), s.bytes.as_slice())),
@@ -228,6 +242,14 @@ pub(crate) fn weights(name: &str, view: &TensorView<'_>) -> Result<Weights, Bund
         return Err(BundleError::NotFinite { name: name.into() });
     }
     Ok(Weights { shape: view.shape().to_vec(), data })
+}
+
+fn graph_bytes(view: &TensorView<'_>) -> Result<Vec<u8>, BundleError> {
+    let (found, wanted) = (view.shape().to_vec(), vec![view.data().len()]);
+    if found != wanted {
+        return Err(BundleError::Shape { name: GRAPH.to_owned(), found, wanted });
+    }
+    Ok(view.data().to_vec())
 }
 
 /// A tensor in the file's own encoding.
@@ -286,6 +308,7 @@ mod tests {
                 "prototypes.style".into(),
                 Weights { shape: vec![1, 2], data: vec![0.6, 0.8] },
             )]),
+            graph: None,
         }
     }
 
@@ -293,6 +316,20 @@ mod tests {
     fn a_bundle_survives_the_round_trip() {
         let bytes = external().to_bytes().expect("written");
         assert_eq!(Bundle::parse(&bytes).expect("read"), external());
+    }
+
+    #[test]
+    fn a_graph_is_bytes_and_is_part_of_the_content() {
+        let with = Bundle { graph: Some(vec![8, 9, 255]), ..external() };
+        let mut bytes = with.to_bytes().expect("written");
+        assert_eq!(Bundle::parse(&bytes).expect("read"), with);
+        let at = bytes.windows(3).position(|three| three == [8, 9, 255]).expect("the graph's bytes");
+        bytes[at] = 7;
+        assert!(matches!(Bundle::parse(&bytes), Err(BundleError::ContentHash { .. })));
+        let mut numbers = external();
+        numbers.tensors.insert(GRAPH.into(), Weights { shape: vec![1], data: vec![1.0] });
+        let read = Bundle::parse(&numbers.to_bytes().expect("written")).expect("read");
+        assert!(read.graph.is_none(), "numbers are no graph");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod layers;
 
 use crate::backbone::Backbone;
-use crate::bundle::{Bundle, BundleError, Weights};
+use crate::bundle::{Bundle, BundleError, GRAPH, Weights};
 use crate::manifest::{Attribute, HeadKind, Manifest, SignatureKind};
 use crate::product::Rows;
 use crate::prototype::SignatureSum;
@@ -266,7 +266,7 @@ fn wanted_tensors(bundle: &Bundle, inputs: usize) -> Vec<(String, Vec<usize>, bo
     let mut wanted = Vec::new();
     let network = manifest.kind == HeadKind::Network;
     let of_labels = manifest.signature == SignatureKind::Probabilities;
-    if network && !of_labels {
+    if network && !of_labels && !manifest.graph {
         wanted.push(("fc6.weight".into(), vec![hidden, inputs], true));
         wanted.push(("fc6.bias".into(), vec![hidden], true));
         wanted.push(("fc7.weight".into(), vec![dim, hidden], true));
@@ -277,8 +277,11 @@ fn wanted_tensors(bundle: &Bundle, inputs: usize) -> Vec<(String, Vec<usize>, bo
         let (read, outputs) = (if of_labels { inputs } else { dim }, manifest.outputs_of(attribute));
         let (weight, bias) = (format!("classifier.{name}.weight"), format!("classifier.{name}.bias"));
         let is_brought = [&weight, &bias].into_iter().any(|tensor| bundle.tensors.contains_key(tensor));
-        wanted.push((weight, vec![outputs, read], network || is_brought));
-        wanted.push((bias, vec![outputs], network || is_brought));
+        // Of the other kind, the graph gives the logits.
+        if !of_labels || !manifest.graph {
+            wanted.push((weight, vec![outputs, read], network || is_brought));
+            wanted.push((bias, vec![outputs], network || is_brought));
+        }
         wanted.push((format!("prototypes.{name}"), vec![labels.len(), dim], false));
     }
     wanted
@@ -298,6 +301,11 @@ fn check_tensors(bundle: &Bundle, inputs: usize) -> Result<(), BundleError> {
             Some(_) | None => {}
         }
     }
+    match (bundle.manifest.graph, &bundle.graph) {
+        (true, None) => return Err(BundleError::MissingTensor { name: GRAPH.to_owned(), shape: Vec::new() }),
+        (false, Some(_)) => return Err(BundleError::UnknownTensor { name: GRAPH.to_owned() }),
+        (true, Some(_)) | (false, None) => {}
+    }
     match bundle.tensors.keys().find(|name| !wanted.iter().any(|(w, ..)| w == *name)) {
         Some(name) => Err(BundleError::UnknownTensor { name: name.clone() }),
         None => Ok(()),
@@ -309,7 +317,7 @@ fn build_layers(bundle: &Bundle, inputs: usize) -> Result<Option<Layers>, Bundle
         return Ok(None);
     }
     let damaged = || BundleError::Damaged { reason: "a layer is missing".into() };
-    Layers::new(bundle, inputs).map(Some).ok_or_else(damaged)
+    Layers::new(bundle, inputs)?.map(Some).ok_or_else(damaged)
 }
 
 fn classifiers(bundle: &Bundle) -> Result<HashMap<String, Classifier>, BundleError> {

@@ -92,6 +92,9 @@ pub struct Manifest {
     /// What its signature is.
     #[serde(default, skip_serializing_if = "SignatureKind::is_layer")]
     pub signature: SignatureKind,
+    /// Whether an ONNX graph in the bundle takes the place of fc6 and fc7, or of the classifier of probabilities.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub graph: bool,
     /// The power of probabilities in the signature, where that is what it is made of.
     #[serde(default = "half", skip_serializing_if = "is_half")]
     pub exponent: f32,
@@ -107,7 +110,7 @@ pub struct Manifest {
     /// label. 0 leaves it as it is, as do several attributes and a missing classifier.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub confidence: f32,
-    /// Outputs of fc6; 0 for an external head.
+    /// Outputs of fc6; 0 for an external head and where a graph takes its place.
     #[serde(default)]
     pub hidden: usize,
     /// Dimension of the signature (outputs of fc7).
@@ -174,6 +177,7 @@ impl Manifest {
             context: false,
             inputs: Vec::new(),
             signature: SignatureKind::Layer,
+            graph: false,
             exponent: half(),
             weight: 1.0,
             changed_weight: 1.0,
@@ -245,8 +249,15 @@ impl Manifest {
             "signature is probabilities; an external head's signatures come with the items, so that it is layer"
                 .into(),
         );
+        check(
+            self.kind == HeadKind::Network || !self.graph,
+            "graph is true; an external head's signatures come with the items".into(),
+        );
         if self.kind == HeadKind::Network {
             match self.signature {
+                SignatureKind::Layer if self.graph => {
+                    check(self.hidden == 0, format!("hidden is {}; with a graph it is 0", self.hidden));
+                }
                 SignatureKind::Layer => check(
                     (1..=HIDDEN_MAX).contains(&self.hidden),
                     format!("hidden is {}; 1 to {HIDDEN_MAX} is accepted", self.hidden),

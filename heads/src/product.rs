@@ -50,6 +50,11 @@ impl Rows {
     pub(crate) fn count(&self) -> usize {
         self.data.len() / self.lines.max(1)
     }
+
+    /// The rows, each with the zeros that fill its last line.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = &[f32]> {
+        self.data.chunks_exact(self.lines.max(1)).map(bytemuck::cast_slice)
+    }
 }
 
 /// A weight matrix `[inputs, outputs]`, packed in panels of as many outputs as the level's registers take:

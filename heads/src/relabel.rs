@@ -53,6 +53,9 @@ pub enum RelabelError {
     /// Its signature is a layer's output, which its classifier was trained with.
     #[error("the signature of the head is the output of a layer, which was trained with its labels")]
     Layer,
+    /// Its logits are a graph's, which has as many as it was made with.
+    #[error("the logits of the head are a graph's, none of which can be dropped")]
+    Graph,
     /// A tensor is missing or of another shape than the manifest's.
     #[error("the bundle's tensors are not those of its manifest")]
     Tensors,
@@ -79,6 +82,9 @@ pub fn relabel(bundle: &Bundle, attribute: &str, changes: &[LabelChange]) -> Res
     let plan = Plan::new(labels, changes).map_err(RelabelError::Changes)?;
     let mut next = bundle.clone();
     if plan.labels.len() < labels.len() {
+        if bundle.manifest.graph && plan.places.iter().any(Option::is_none) {
+            return Err(RelabelError::Graph);
+        }
         if of_probabilities {
             regroup(&mut next, name, &plan).ok_or(RelabelError::Tensors)?;
         }
@@ -220,7 +226,9 @@ fn regroup(bundle: &mut Bundle, attribute: &str, plan: &Plan) -> Option<()> {
     let old: Vec<usize> = if groups.is_empty() { (0..plan.places.len()).collect() } else { groups.clone() };
     let new: Vec<Option<usize>> =
         old.iter().map(|label| plan.places.get(*label).copied().flatten()).collect();
-    for part in ["weight", "bias"] {
+    // A graph keeps its outputs.
+    let parts: &[&str] = if bundle.manifest.graph { &[] } else { &["weight", "bias"] };
+    for part in parts {
         let Weights { shape, data } = bundle.tensors.get_mut(&format!("classifier.{attribute}.{part}"))?;
         let outputs = shape.first_mut().filter(|outputs| **outputs == new.len() && !data.is_empty())?;
         let rows = data.chunks_exact(data.len() / *outputs).zip(&new);

@@ -18,7 +18,7 @@ pub(crate) fn store_in(folder: &Path) -> StoreConfig {
 pub(crate) fn external_head(name: &str, dim: usize, labels: &[&str]) -> Arc<Head> {
     let labels = labels.iter().map(|l| (*l).to_owned()).collect();
     let manifest = Manifest::external(name, dim, vec![Attribute { name: name.into(), labels }]);
-    head(&Bundle { manifest, tensors: BTreeMap::new() })
+    head(&Bundle { manifest, tensors: BTreeMap::new(), graph: None })
 }
 
 /// The head of an external head's manifest, with a network: its classifiers' logits are the signature's
@@ -44,6 +44,7 @@ pub(crate) fn network_head(manifest: Manifest) -> Arc<Head> {
     head(&Bundle {
         manifest: Manifest { kind: HeadKind::Network, hidden: dim, backbone, ..manifest },
         tensors,
+        graph: None,
     })
 }
 

@@ -5,6 +5,7 @@ import threading
 import grpc
 import pytest
 
+import lessons
 import photos
 from calls import Recorder
 from program import PROGRAM, Server
@@ -35,6 +36,12 @@ def server(tmp_path_factory, items):
     filling.close()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def lesson(tmp_path_factory):
+    """Photos of three kinds of garments with their features, as `lapel-train features` gives them."""
+    return lessons.lesson(tmp_path_factory.mktemp("garments"))
 
 
 @pytest.fixture

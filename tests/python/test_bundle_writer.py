@@ -1,34 +1,19 @@
 """client/python/lapel_bundle.py: heads trained with NumPy serve like any other, and compute what NumPy computes."""
 
-import csv
 import re
-import shutil
 import subprocess
-from types import SimpleNamespace
 
 import bundles
 import grpc
 import lapel_bundle
 import numpy as np
-import photos
 import pytest
-from program import PROGRAM
+from lessons import INPUTS, PHOTOS_A_LABEL, TRAIN, softmax
 from protocol import ROOT, v1
 from refusals import refused
 
-TRAIN = PROGRAM.with_name("lapel-train")
 #: heads/src/head/tests.rs reads it.
 GOLDEN = ROOT / "heads/testdata/from-python.safetensors"
-#: What is learnt: other labels than those of the shipped heads.
-GARMENTS = {"t-shirt": "upper", "dress": "whole", "jean": "lower"}
-PHOTOS_A_LABEL = 9
-#: The vectors that the shipped backbone gives, with their lengths.
-INPUTS = {"garment": 2864, "upper": 2864, "colour": 900}
-
-
-def softmax(logits):
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def fitted(rows, labels, count):
@@ -44,31 +29,6 @@ def fitted(rows, labels, count):
         bias -= error.sum(axis=0)
     weight = weight * factor
     return weight, bias - weight @ mean
-
-
-@pytest.fixture(scope="module")
-def lesson(tmp_path_factory):
-    """Photos of three kinds of garments with their features, as `lapel-train features` gives them."""
-    assert TRAIN.is_file(), f"{TRAIN} is missing: cargo build --release --bin lapel-train"
-    folder = tmp_path_factory.mktemp("garments")
-    told = {}
-    with (photos.WARDROBE / "labels.csv").open(newline="") as table:
-        for row in csv.DictReader(table):
-            label = GARMENTS.get(row["category"])
-            if label and list(told.values()).count(label) < PHOTOS_A_LABEL:
-                shutil.copy(photos.WARDROBE / "images" / row["image"], folder)
-                told[row["image"].removesuffix(".jpg")] = label
-    # In the root of the project, where the shipped backbone is.
-    features, ids = folder / "features.npy", folder / "names.txt"
-    command = [TRAIN, "features", "--photos", folder, "--out", features, "--ids", ids]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    names = ids.read_text().splitlines()
-    assert sorted(names) == sorted(told)
-    images = [(folder / f"{name}.jpg").read_bytes() for name in names]
-    return SimpleNamespace(
-        told=answer.stdout, rows=np.load(features), images=images, labels=[told[name] for name in names]
-    )
 
 
 def test_features_are_the_numbers_of_the_backbone(client, lesson):

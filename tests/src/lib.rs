@@ -248,7 +248,7 @@ pub fn external_bundle(name: &str, dim: usize, labels: &[&str]) -> Vec<u8> {
     let mut written = WRITTEN.lock().expect("no test panics here");
     let bundle = written.entry(format!("{name} {dim} {labels:?}")).or_insert_with(|| {
         let manifest = Manifest::external(name, dim, vec![Attribute { name: name.to_owned(), labels }]);
-        Bundle { manifest, tensors: BTreeMap::new() }.to_bytes().expect("written")
+        Bundle { manifest, tensors: BTreeMap::new(), graph: None }.to_bytes().expect("written")
     });
     bundle.clone()
 }

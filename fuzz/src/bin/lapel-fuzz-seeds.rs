@@ -1,4 +1,5 @@
-//! Writes the first files of the corpora that a hand cannot write: sound messages of every method, and bundles.
+//! Writes the first files of the corpora that a hand cannot write: sound messages of every method, and bundles. ONNX
+//! files are made with the onnx package, as `tests/python/graphs.py` does it.
 //!
 //! `cargo run --release -p lapel-fuzz --bin lapel-fuzz-seeds`
 
@@ -47,7 +48,8 @@ fn network() -> Bundle {
         ("classifier.color.bias", weights(&[2], &[0.0, 0.0])),
         ("prototypes.color", weights(&[2, 2], &[0.6, 0.8, 1.0, 0.0])),
     ];
-    Bundle { manifest, tensors: tensors.into_iter().map(|(name, w)| (name.to_owned(), w)).collect() }
+    let tensors = tensors.into_iter().map(|(name, w)| (name.to_owned(), w)).collect();
+    Bundle { manifest, tensors, graph: None }
 }
 
 type Named = (&'static str, Vec<u8>);

@@ -81,7 +81,7 @@ impl LinearHead<'_> {
             (format!("classifier.{name}.weight"), Weights { shape: vec![count, inputs], data: weight }),
             (format!("classifier.{name}.bias"), Weights { shape: vec![count], data: bias }),
         ]);
-        Bundle { manifest, tensors }
+        Bundle { manifest, tensors, graph: None }
     }
 }
 

@@ -1,20 +1,22 @@
 //! The layers of a head, packed for computing signatures.
 
-use crate::bundle::{Bundle, Weights};
+use crate::bundle::{Bundle, BundleError, Weights};
+use crate::graph::Graph;
 use crate::level::Level;
 use crate::manifest::{Manifest, SignatureKind};
 use crate::product::{Kept, Packed, Rows, sum_of_products};
+use rayon::prelude::*;
 
 /// What computes a signature. In half precision where the bundle's weights are.
 pub(super) enum Layers {
     /// fc6, ReLU and fc7.
     Connected(Connected),
+    /// A graph in their place.
+    Graph(GraphLayers),
     /// The classifier itself, whose probabilities are the signature.
     Probabilities {
-        /// `[inputs, outputs]`.
-        weight: Kept,
-        /// By output.
-        bias: Vec<f32>,
+        /// What gives the logits.
+        logits: Logits,
         /// What logits are multiplied by: one over the temperature.
         scale: f32,
         /// The power of probabilities.
@@ -22,6 +24,23 @@ pub(super) enum Layers {
         /// Which outputs count for which label, where several count for one.
         groups: Option<Groups>,
     },
+}
+
+/// What gives the logits of each output of a classifier.
+pub(super) enum Logits {
+    /// One layer: `[inputs, outputs]` and, by output, the bias.
+    Linear(Kept, Vec<f32>),
+    /// A graph.
+    Graph(GraphLayers),
+}
+
+/// An ONNX graph that computes some numbers from what the head reads.
+pub(super) struct GraphLayers {
+    graph: Graph,
+    /// Numbers that it reads, of each part that the head reads as many.
+    inputs: usize,
+    /// Numbers that it gives.
+    outputs: usize,
 }
 
 /// Outputs of a classifier that count for labels.
@@ -43,20 +62,27 @@ pub(super) struct Connected {
 
 impl Layers {
     /// Packs the layers of a bundle whose tensors have been checked; `None` where one is missing after all.
-    pub(super) fn new(bundle: &Bundle, inputs: usize) -> Option<Self> {
-        let Manifest { hidden, dim, scale, exponent, .. } = bundle.manifest;
-        let tensor = |name: &str| bundle.tensors.get(name).map(|Weights { data, .. }| data.as_slice());
-        let level = Level::best();
+    ///
+    /// # Errors
+    /// [`BundleError::Graph`].
+    pub(super) fn new(bundle: &Bundle, inputs: usize) -> Result<Option<Self>, BundleError> {
+        let Manifest { dim, scale, exponent, .. } = bundle.manifest;
         if bundle.manifest.signature == SignatureKind::Probabilities {
-            let name = &bundle.manifest.attributes.first()?.name;
-            let weight = tensor(&format!("classifier.{name}.weight"))?;
-            let bias = tensor(&format!("classifier.{name}.bias"))?.to_vec();
-            let sides = (inputs, bias.len());
-            let packed = Packed::new(level, sides, |input, output| weight[output * inputs + input]);
             let of_output = bundle.manifest.groups.clone();
             let groups = (!of_output.is_empty()).then_some(Groups { of_output, labels: dim });
-            return Some(Self::Probabilities { weight: Kept::new(packed), bias, scale, exponent, groups });
+            let logits = Logits::new(bundle, inputs)?;
+            return Ok(logits.map(|logits| Self::Probabilities { logits, scale, exponent, groups }));
         }
+        match &bundle.graph {
+            Some(bytes) => Ok(Some(Self::Graph(GraphLayers::new(bytes, inputs, ("signature", dim))?))),
+            None => Ok(Self::connected(bundle, inputs)),
+        }
+    }
+
+    fn connected(bundle: &Bundle, inputs: usize) -> Option<Self> {
+        let Manifest { hidden, dim, .. } = bundle.manifest;
+        let tensor = |name: &str| bundle.tensors.get(name).map(|Weights { data, .. }| data.as_slice());
+        let level = Level::best();
         let (fc6, fc7) = (tensor("fc6.weight")?, tensor("fc7.weight")?);
         let parts = bundle.manifest.parts();
         let len = inputs / parts;
@@ -76,16 +102,15 @@ impl Layers {
     pub(super) fn signatures(&self, parts: &[&Rows]) -> Vec<Vec<f32>> {
         match self {
             Self::Connected(layers) => layers.fc7(parts),
-            Self::Probabilities { weight, bias, scale, exponent, groups } => {
-                let parts: Vec<_> = parts.iter().copied().zip([weight]).collect();
-                let mut rows = sum_of_products(&parts, bias.len());
+            Self::Graph(graph) => graph.outputs(parts),
+            Self::Probabilities { logits, scale, exponent, groups } => {
+                let mut rows = logits.rows(parts);
                 match groups {
                     Some(groups) => {
-                        rows.iter_mut().for_each(|row| *row = groups.powers(row, bias, (*scale, *exponent)));
+                        rows.iter_mut().for_each(|row| *row = groups.powers(row, (*scale, *exponent)));
                     }
                     None => {
-                        rows.iter_mut()
-                            .for_each(|row| powers_of_probabilities(row, bias, *scale * *exponent));
+                        rows.iter_mut().for_each(|row| powers_of_probabilities(row, *scale * *exponent));
                     }
                 }
                 rows
@@ -94,19 +119,71 @@ impl Layers {
     }
 }
 
-/// Turns logits without their biases into powers of probabilities, but for one factor: those to the power of c are
-/// exponentials of c times the logits. A logit that is not finite stays seen.
-fn powers_of_probabilities(row: &mut [f32], bias: &[f32], scale: f32) {
-    row.iter_mut().zip(bias).for_each(|(value, bias)| *value = (*value + bias) * scale);
+impl Logits {
+    /// `None` where a tensor is missing after all.
+    fn new(bundle: &Bundle, inputs: usize) -> Result<Option<Self>, BundleError> {
+        let Some(attribute) = bundle.manifest.attributes.first() else { return Ok(None) };
+        if let Some(bytes) = &bundle.graph {
+            let outputs = bundle.manifest.outputs_of(attribute);
+            return Ok(Some(Self::Graph(GraphLayers::new(bytes, inputs, ("logits", outputs))?)));
+        }
+        let tensor = |part: &str| bundle.tensors.get(&format!("classifier.{}.{part}", attribute.name));
+        let (Some(weight), Some(bias)) = (tensor("weight"), tensor("bias")) else { return Ok(None) };
+        let sides = (inputs, bias.data.len());
+        let packed = Packed::new(Level::best(), sides, |input, output| weight.data[output * inputs + input]);
+        Ok(Some(Self::Linear(Kept::new(packed), bias.data.clone())))
+    }
+
+    /// Logits of what the head reads, in parts.
+    fn rows(&self, parts: &[&Rows]) -> Vec<Vec<f32>> {
+        match self {
+            Self::Linear(weight, bias) => {
+                let parts: Vec<_> = parts.iter().copied().zip([weight]).collect();
+                let mut rows = sum_of_products(&parts, bias.len());
+                for row in &mut rows {
+                    row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+                }
+                rows
+            }
+            Self::Graph(graph) => graph.outputs(parts),
+        }
+    }
+}
+
+impl GraphLayers {
+    fn new(bytes: &[u8], inputs: usize, output: (&str, usize)) -> Result<Self, BundleError> {
+        Ok(Self { graph: Graph::new(bytes, inputs, output)?, inputs, outputs: output.1 })
+    }
+
+    /// The graph's output for each row of what the head reads, in parts. A row that it cannot compute is not finite, as one
+    /// of other layers is that they cannot.
+    fn outputs(&self, parts: &[&Rows]) -> Vec<Vec<f32>> {
+        let len = self.inputs / parts.len().max(1);
+        let count = parts.first().map_or(0, |rows| rows.count());
+        let mut rows: Vec<Vec<f32>> = (0..count).map(|_| Vec::with_capacity(self.inputs)).collect();
+        for part in parts {
+            for (row, filled) in rows.iter_mut().zip(part.filled()) {
+                row.extend(filled.iter().take(len));
+            }
+        }
+        let output = |row: Vec<f32>| self.graph.run(&row).unwrap_or_else(|_| vec![f32::NAN; self.outputs]);
+        rows.into_par_iter().map(output).collect()
+    }
+}
+
+/// Turns logits into powers of probabilities, but for one factor: those to the power of c are exponentials of c times the
+/// logits. A logit that is not finite stays seen.
+fn powers_of_probabilities(row: &mut [f32], scale: f32) {
+    row.iter_mut().for_each(|value| *value *= scale);
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|value| *value = (*value - most).exp());
 }
 
 impl Groups {
-    /// Powers of the labels' probabilities, but for one factor, from logits without their biases. The sums are made of
-    /// logarithms: before the power is taken, a small probability would be lost beside the largest.
-    fn powers(&self, row: &[f32], bias: &[f32], (scale, exponent): (f32, f32)) -> Vec<f32> {
-        let logits: Vec<f32> = row.iter().zip(bias).map(|(value, bias)| (value + bias) * scale).collect();
+    /// Powers of the labels' probabilities, but for one factor, from logits. The sums are made of logarithms: before the
+    /// power is taken, a small probability would be lost beside the largest.
+    fn powers(&self, row: &[f32], (scale, exponent): (f32, f32)) -> Vec<f32> {
+        let logits: Vec<f32> = row.iter().map(|value| value * scale).collect();
         let mut most = vec![f32::NEG_INFINITY; self.labels];
         for (logit, label) in logits.iter().zip(&self.of_output) {
             if let Some(most) = most.get_mut(*label) {

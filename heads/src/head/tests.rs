@@ -22,6 +22,7 @@ fn bundle() -> Bundle {
             context: false,
             inputs: Vec::new(),
             signature: SignatureKind::Layer,
+            graph: false,
             exponent: 0.5,
             weight: 1.0,
             changed_weight: 1.0,
@@ -43,6 +44,7 @@ fn bundle() -> Bundle {
             ("classifier.color.weight".into(), weights(&[2, 2], &[1.0, 0.0, 0.0, -1.0])),
             ("classifier.color.bias".into(), weights(&[2], &[0.0, 0.0])),
         ]),
+        graph: None,
     }
 }
 
@@ -171,6 +173,7 @@ fn a_probe_gives_powers_of_its_probabilities() {
             ("classifier.mood.weight".into(), weights(&[2, 3], &[1.0, 0.0, 0.0, 0.0, 2.0, 0.0])),
             ("classifier.mood.bias".into(), weights(&[2], &[0.0, 1.0])),
         ]),
+        graph: None,
     };
     let bundle = Bundle::parse(&bundle.to_bytes().expect("written")).expect("read");
     let head = Head::reading(&bundle, String::new(), 3).expect("sound");
@@ -184,7 +187,7 @@ fn a_probe_gives_powers_of_its_probabilities() {
     let told = head.predict(&attribute, signature).expect("labels");
     assert!(told.label == "loud" && (told.probability - loud).abs() < 1e-6, "{told:?}");
     let squared = Manifest { exponent: 1.0, ..bundle.manifest.clone() };
-    let squared = Bundle { manifest: squared, tensors: bundle.tensors.clone() };
+    let squared = Bundle { manifest: squared, ..bundle.clone() };
     let squared = Head::reading(&squared, String::new(), 3).expect("sound");
     let signatures = squared.signatures(&rows).expect("computed");
     let values = signatures[0].as_ref().expect("finite").values();
@@ -235,6 +238,7 @@ fn external_bundle() -> Bundle {
             ("classifier.mood.weight".into(), weights(&[2, 2], &[1.0, 0.0, 0.0, 1.0])),
             ("classifier.mood.bias".into(), weights(&[2], &[0.0, 0.5])),
         ]),
+        graph: None,
     }
 }
 
@@ -330,6 +334,7 @@ fn what_python_writes_is_what_is_written_here() {
             ("classifier.mood.bias".into(), weights(&[2], &[0.5, -0.5])),
             ("prototypes.mood".into(), weights(&[2, 2], &[1.0, 0.0, 0.25, 0.75])),
         ]),
+        graph: None,
     };
     let read = Bundle::parse(FROM_PYTHON).expect("sound");
     assert_eq!(read, wanted);

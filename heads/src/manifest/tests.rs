@@ -10,6 +10,7 @@ pub(crate) fn sound() -> Manifest {
         context: false,
         inputs: Vec::new(),
         signature: SignatureKind::Layer,
+        graph: false,
         exponent: 0.5,
         weight: 1.0,
         changed_weight: 1.0,
@@ -120,6 +121,18 @@ fn groups_are_absent_unless_written_and_give_every_label_an_output() {
     ] {
         assert_eq!(refused.faults(), [fault]);
     }
+}
+
+#[test]
+fn a_graph_takes_the_place_of_layers_and_is_no_external_heads() {
+    let graph = Manifest { graph: true, hidden: 0, ..sound() };
+    assert_eq!(graph.faults(), Vec::<String>::new());
+    let json = serde_json::to_value(&graph).expect("json");
+    assert_eq!(serde_json::from_value::<Manifest>(json).expect("read"), graph);
+    assert!(serde_json::to_value(sound()).expect("json").get("graph").is_none(), "others do not speak of it");
+    assert_eq!(Manifest { graph: true, ..sound() }.faults(), ["hidden is 8; with a graph it is 0"]);
+    let external = Manifest { graph: true, ..Manifest::external("mood", 2, Vec::new()) };
+    assert_eq!(external.faults(), ["graph is true; an external head's signatures come with the items"]);
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn probe(weights: Vec<f32>, bias: Vec<f32>, exponent: f32) -> Bundle {
             ("classifier.color.bias".into(), Weights { shape: vec![4], data: bias }),
             ("prototypes.color".into(), Weights { shape: vec![4, 4], data: prototypes }),
         ]),
+        graph: None,
     }
 }
 
@@ -114,6 +115,7 @@ fn an_external_head_keeps_its_dimension() {
             "prototypes.mood".into(),
             Weights { shape: vec![3, 2], data: vec![1.0, 0.0, 0.0, 1.0, 0.6, 0.8] },
         )]),
+        graph: None,
     };
     let after = relabel(&bundle, "mood", &[merge(&["calm", "quiet"], "soft")]).expect("sound");
     assert_eq!((after.manifest.dim, after.manifest.groups.len()), (2, 0));
@@ -154,6 +156,13 @@ fn what_cannot_be_changed_is_told_with_its_place() {
     let mut layer = some_probe();
     layer.manifest.signature = SignatureKind::Layer;
     assert_eq!(relabel(&layer, "color", &[retire("red")]), Err(RelabelError::Layer));
+    let mut graph = some_probe();
+    graph.manifest.graph = true;
+    graph.tensors.retain(|name, _| name.starts_with("prototypes."));
+    assert_eq!(relabel(&graph, "color", &[retire("red")]), Err(RelabelError::Graph));
+    let merged =
+        relabel(&graph, "color", &[merge(&["blue", "navy"], "sea")]).expect("a graph keeps its outputs");
+    assert_eq!((merged.manifest.groups, merged.manifest.dim), (vec![0, 1, 1, 2], 3));
     let mut without = some_probe();
     without.tensors.remove("classifier.color.bias");
     assert_eq!(relabel(&without, "color", &[retire("red")]), Err(RelabelError::Tensors));

@@ -337,6 +337,7 @@ impl<'a> Run<'a> {
                 context: recipe.context,
                 inputs: Vec::new(),
                 signature: SignatureKind::Layer,
+                graph: false,
                 exponent: 0.5,
                 weight: 1.0,
                 changed_weight: 1.0,
@@ -351,6 +352,7 @@ impl<'a> Run<'a> {
                 description: format!("trained on {real} photos and {rendered} rendered garments"),
             },
             tensors,
+            graph: None,
         };
         store_prototypes(&mut bundle, &self.prototypes()?);
         Ok(bundle)

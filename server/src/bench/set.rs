@@ -42,7 +42,7 @@ fn bundle(head: usize, dim: usize, labels: usize) -> anyhow::Result<Vec<u8>> {
     let name = head_name(head);
     let labels = (0..labels).map(label_name).collect();
     let manifest = Manifest::external(&name, dim, vec![Attribute { name: name.clone(), labels }]);
-    Ok(Bundle { manifest, tensors: BTreeMap::new() }.to_bytes()?)
+    Ok(Bundle { manifest, tensors: BTreeMap::new(), graph: None }.to_bytes()?)
 }
 
 /// A catalogue of what a generator makes, without codes.

@@ -88,6 +88,12 @@ fn refusal(error: RelabelError) -> Error {
                       the attribute (`lapel teach`), or train it again with `lapel-train`"
                 .into(),
         },
+        RelabelError::Graph => Error::Precondition {
+            reason: "CANNOT_CHANGE_LABELS",
+            message: "the head is an ONNX graph: its labels can be renamed and merged, but none retired; export it without \
+                      the label and register it again"
+                .into(),
+        },
         RelabelError::Tensors => Error::Internal(error.to_string()),
         RelabelError::Changes(faults) => {
             let mut all = Faults::default();

@@ -20,7 +20,7 @@ fn new_head(name: &str, attribute: &str, backbone: Option<&str>, dim: usize) -> 
     let manifest = Manifest::external(name, dim, vec![Attribute { name: attribute.into(), labels }]);
     match backbone {
         Some(backbone) => network_head(Manifest { backbone: Some(backbone.to_owned()), ..manifest }),
-        None => head(&Bundle { manifest, tensors: BTreeMap::new() }),
+        None => head(&Bundle { manifest, tensors: BTreeMap::new(), graph: None }),
     }
 }
 

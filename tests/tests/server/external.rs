@@ -24,7 +24,7 @@ fn mood() -> Vec<u8> {
         ("classifier.mood.bias".to_owned(), Weights { shape: vec![2], data: vec![0.0; 2] }),
         ("prototypes.mood".to_owned(), identity(1.0)),
     ]);
-    Bundle { manifest, tensors }.to_bytes().expect("written")
+    Bundle { manifest, tensors, graph: None }.to_bytes().expect("written")
 }
 
 fn signature(values: [f32; 2]) -> v1::Signature {

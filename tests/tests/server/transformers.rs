@@ -58,7 +58,7 @@ fn head(name: &str, attribute: &str, labels: Vec<String>, backbone: &[u8]) -> Ve
         (format!("classifier.{attribute}.weight"), random(&mut rng, vec![count, backbone.layout().len()])),
         (format!("classifier.{attribute}.bias"), random(&mut rng, vec![count])),
     ]);
-    Bundle { manifest, tensors }.to_bytes().expect("written")
+    Bundle { manifest, tensors, graph: None }.to_bytes().expect("written")
 }
 
 /// A backbone with random weights in the hub's layout, and two heads on it.

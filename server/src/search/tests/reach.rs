@@ -61,7 +61,7 @@ pub(super) fn wardrobe(rng: &mut ChaCha8Rng, count: usize) -> (Snapshot, Vec<Gar
     let attribute =
         |name: &str| Attribute { name: name.to_owned(), labels: LABELS.map(str::to_owned).to_vec() };
     let manifest = Manifest::external("general", DIM, GENERAL.map(attribute).to_vec());
-    let general = head(&Bundle { manifest, tensors: BTreeMap::new() });
+    let general = head(&Bundle { manifest, tensors: BTreeMap::new(), graph: None });
     let mut snapshot = Snapshot::default();
     for head in SPECIAL.map(|name| external_head(name, DIM, &LABELS)).into_iter().chain([general]) {
         let name = head.name().to_owned();

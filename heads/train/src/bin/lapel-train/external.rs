@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         description: options.description.clone(),
         ..Manifest::external(&options.name, options.dim, attributes)
     };
-    let bytes = Bundle { manifest, tensors: BTreeMap::new() }.to_bytes()?;
+    let bytes = Bundle { manifest, tensors: BTreeMap::new(), graph: None }.to_bytes()?;
     // What the server would refuse is refused here.
     Bundle::parse(&bytes)?;
     fs_err::write(&options.out, bytes)?;
