@@ -1,5 +1,5 @@
-//! Which items to label next: uncertainty herding (Bae, Oliveira, Sutherland, "Uncertainty Herding: One Active Learning Method
-//! for All Label Budgets", 2024).
+//! Which items to label next: uncertainty herding (Bae et al., "Uncertainty Herding: One Active Learning Method for All
+//! Label Budgets", 2024).
 //!
 //! A label tells something of everything that looks alike. Each choice is the candidate that covers the most doubt: the sum
 //! over the candidates of how unsure the head is of each, times how much nearer to a labelled or chosen one it comes. So
@@ -99,7 +99,8 @@ impl Herd {
             covered: vec![0.0; places.len()],
             is_chosen: vec![false; places.len()],
         };
-        let (mut known, mut looks) = (Vec::new(), Vec::new());
+        let mut known = Vec::new();
+        let mut looks: Vec<Vec<f32>> = Vec::new();
         for (at, place) in places.iter().enumerate() {
             if is_abandoned() {
                 return Err(TeachError::Abandoned);

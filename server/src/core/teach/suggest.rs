@@ -1,11 +1,11 @@
 //! Which items to label next: those that stand for the most that a head is unsure of.
 
-use super::lot;
+use super::{lot, refusal};
 use crate::catalogue::{Column, Item, Slot, Snapshot};
 use crate::core::Core;
 use crate::error::Error;
 use crate::model::Model;
-use lapel_fit::{TeachError, Unlabelled, doubt, to_label_next};
+use lapel_fit::{Unlabelled, doubt, to_label_next};
 use lapel_heads::{Attribute, LabelScore};
 use lapel_search::{Filter, IsAbandoned, LabelSlots, SignatureColumn};
 use roaring::RoaringBitmap;
@@ -74,11 +74,7 @@ pub(crate) fn suggest(
     let labelled = sample(snapshot, labelled.iter(), LABELLED_MAX, is_abandoned)?;
     let labelled = labelled.into_iter().filter_map(|slot| look(snapshot.items().get(slot)?));
     let labelled: Vec<Vec<f32>> = labelled.collect();
-    let first = to_label_next(&unlabelled, &labelled, wanted.count, &|| is_abandoned());
-    let first = first.map_err(|fault| match fault {
-        TeachError::Abandoned => Error::Left,
-        other => Error::Internal(other.to_string()),
-    })?;
+    let first = to_label_next(&unlabelled, &labelled, wanted.count, &|| is_abandoned()).map_err(refusal)?;
     let items = first.into_iter().filter_map(|at| {
         let (item, scores) = seen.get(at)?;
         let (first, next) = likeliest(attribute, scores)?;
