@@ -21,7 +21,7 @@ pub use error::TeachError;
 pub use linear_head::{HeadWeights, LinearHead, add_signatures, signature};
 pub use scaling::Scaling;
 pub use softmax::{DECAYS, Linear, Rows, fit, select_rows};
-pub use suggestion::{Candidate, to_label_next};
+pub use suggestion::{Unlabelled, doubt, to_label_next};
 pub use teach::{Examples, Lesson, Taught, teach};
 pub use thresholds::thresholds;
 pub use words::{Summaries, WordedHead, from_words};

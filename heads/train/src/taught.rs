@@ -153,7 +153,7 @@ impl Trial<'_> {
         let mut rows = Vec::with_capacity(self.test.labels.len());
         for looked in taught.looked(&self.test.rows)? {
             let mut row = vec![0.0; count];
-            if let Some((_, probabilities)) = looked {
+            if let Some(probabilities) = looked {
                 taught.labels.iter().zip(probabilities).for_each(|(label, value)| row[*label] = value);
             }
             rows.push(row);
@@ -167,19 +167,15 @@ impl Trial<'_> {
     }
 }
 
-/// A signature and the probabilities of the labels.
-type Looked = (Signature, Vec<f32>);
-
 impl TaughtHead {
-    /// Signatures of rows and the probabilities of the labels that the head tells, as a server has both; nothing where a
-    /// signature is not finite.
-    fn looked(&self, rows: &Tensor) -> anyhow::Result<Vec<Option<Looked>>> {
+    /// The probabilities of the labels that the head tells, of each row, as a server has them; nothing where a signature is
+    /// not finite.
+    fn looked(&self, rows: &Tensor) -> anyhow::Result<Vec<Option<Vec<f32>>>> {
         let attribute = self.head.manifest().attributes.first().context("a taught head has an attribute")?;
         let look = |signature: Option<Signature>| {
             let signature = signature?;
             let scores = self.head.classify(attribute, signature.values())?;
-            let probabilities = scores.into_iter().map(|score| score.probability).collect();
-            Some((signature, probabilities))
+            Some(scores.into_iter().map(|score| score.probability).collect())
         };
         Ok(self.head.signatures(rows)?.into_iter().map(look).collect())
     }

@@ -126,7 +126,7 @@ impl Services {
             faults.end()?;
             let count = if count == 0 { SUGGESTED_DEFAULT } else { count } as usize;
             let wanted = Wanted { filter, exclude: exclude_ids.into_iter().collect(), count };
-            suggest(&snapshot, column(&snapshot, &status)?, &wanted, is_abandoned)
+            suggest((&core, &snapshot), column(&snapshot, &status)?, &wanted, is_abandoned)
         });
         let Suggested { items, considered } = found.await??;
         let example =

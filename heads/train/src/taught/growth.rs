@@ -1,7 +1,7 @@
 //! Labels that grow by what a server suggests, beside labels that grow at random.
 
 use super::{LABEL_MIN, TaughtHead, Told, Trial};
-use lapel_fit::{Candidate, select_rows, to_label_next};
+use lapel_fit::{Unlabelled, doubt, select_rows, to_label_next};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -130,12 +130,13 @@ fn next(
         return Ok(Vec::new());
     }
     let looked = taught.looked(&select_rows(&trial.training.rows, &open)?)?;
-    let seen: Vec<_> =
-        open.iter().zip(&looked).filter_map(|(at, looked)| Some((*at, looked.as_ref()?))).collect();
-    let candidates: Vec<Candidate<'_>> = seen
-        .iter()
-        .map(|(_, (signature, probabilities))| Candidate { probabilities, signature: signature.values() })
-        .collect();
-    let chosen = to_label_next(&candidates, wanted, &|| false);
+    let seen: Vec<(usize, f32)> =
+        open.iter().zip(&looked).filter_map(|(at, looked)| Some((*at, doubt(looked.as_ref()?)))).collect();
+    let doubts: Vec<f32> = seen.iter().map(|(_, doubt)| *doubt).collect();
+    let row = |photo: usize| trial.training.rows.get(photo)?.to_vec1::<f32>();
+    let appearance = |at: usize| row(seen[at].0).ok();
+    let labelled = labelled.iter().map(|photo| row(*photo)).collect::<candle_core::Result<Vec<_>>>()?;
+    let unlabelled = Unlabelled { doubts: &doubts, appearance: &appearance };
+    let chosen = to_label_next(&unlabelled, &labelled, wanted, &|| false)?;
     Ok(chosen.into_iter().filter_map(|at| seen.get(at).map(|(photo, _)| *photo)).collect())
 }

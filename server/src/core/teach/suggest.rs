@@ -1,16 +1,21 @@
-//! Which items to label next: those that a head is least sure of, and unlike one another.
+//! Which items to label next: those that stand for the most that a head is unsure of.
 
-use super::lot;
+use super::{lot, refusal};
 use crate::catalogue::{Column, Item, Slot, Snapshot};
+use crate::core::Core;
 use crate::error::Error;
-use lapel_fit::{Candidate, to_label_next};
+use crate::model::Model;
+use lapel_fit::{Unlabelled, doubt, to_label_next};
 use lapel_heads::{Attribute, LabelScore};
 use lapel_search::{Filter, IsAbandoned, LabelSlots, SignatureColumn};
+use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Items that are compared with each other, at most: of a larger catalogue, a sample that is the same every time.
 const CANDIDATES_MAX: usize = 20_000;
+/// Labelled items that candidates are compared with, at most: of more, such a sample.
+const LABELLED_MAX: usize = 1000;
 /// Items that are looked at before it is asked whether anybody waits.
 const ASKED_EVERY: usize = 1024;
 
@@ -32,9 +37,9 @@ pub(crate) struct Suggested {
 /// Suggests items without a label of the attribute that a column's head predicts.
 ///
 /// # Errors
-/// [`Error::Precondition`] where it predicts none, or has no signatures yet; [`Error::Left`].
+/// [`Error::Precondition`] where it predicts none, or has no signatures yet; [`Error::Left`]; what the model says.
 pub(crate) fn suggest(
-    snapshot: &Snapshot,
+    (core, snapshot): (&Core, &Snapshot),
     column: &Column,
     wanted: &Wanted,
     is_abandoned: IsAbandoned<'_>,
@@ -47,28 +52,31 @@ pub(crate) fn suggest(
         let message = format!("no item has a signature of {:?} yet; wait for its backfill", head.name());
         Error::Precondition { reason: "NO_SIGNATURES", message }
     })?;
-    let slots = candidates(snapshot, signatures, (attribute, wanted), is_abandoned)?;
-    let mut seen = Vec::with_capacity(slots.len());
-    for (at, slot) in slots.into_iter().enumerate() {
+    let labelled = labelled(snapshot, attribute);
+    let open = open(snapshot, signatures, (&labelled, wanted));
+    let mut seen = Vec::new();
+    for (at, slot) in sample(snapshot, open, CANDIDATES_MAX, is_abandoned)?.into_iter().enumerate() {
         if at.is_multiple_of(ASKED_EVERY) && is_abandoned() {
             return Err(Error::Left);
         }
-        let item = snapshot.items().get(slot);
-        let (Some(item), Some(signature)) = (item, signatures.get(slot)) else { continue };
+        let (Some(item), Some(signature)) = (snapshot.items().get(slot), signatures.get(slot)) else {
+            continue;
+        };
         let Some(scores) = head.classify(attribute, &signature) else { continue };
         let probabilities: Vec<f32> = scores.iter().map(|score| score.probability).collect();
-        seen.push((item, signature, probabilities));
+        seen.push((item, probabilities));
     }
-    let candidates: Vec<Candidate<'_>> = seen
-        .iter()
-        .map(|(_, signature, scores)| Candidate { probabilities: scores, signature: signature.as_ref() })
-        .collect();
-    let first = to_label_next(&candidates, wanted.count, &|| is_abandoned());
-    if is_abandoned() {
-        return Err(Error::Left);
-    }
+    let doubts: Vec<f32> = seen.iter().map(|(_, scores)| doubt(scores)).collect();
+    let model = core.model()?;
+    let look = |item: &Arc<Item>| appearance(core, &model, item);
+    let appearance = |at: usize| look(seen.get(at)?.0);
+    let unlabelled = Unlabelled { doubts: &doubts, appearance: &appearance };
+    let labelled = sample(snapshot, labelled.iter(), LABELLED_MAX, is_abandoned)?;
+    let labelled = labelled.into_iter().filter_map(|slot| look(snapshot.items().get(slot)?));
+    let labelled: Vec<Vec<f32>> = labelled.collect();
+    let first = to_label_next(&unlabelled, &labelled, wanted.count, &|| is_abandoned()).map_err(refusal)?;
     let items = first.into_iter().filter_map(|at| {
-        let (item, _, scores) = seen.get(at)?;
+        let (item, scores) = seen.get(at)?;
         let (first, next) = likeliest(attribute, scores)?;
         Some(((*item).clone(), first, next))
     });
@@ -81,35 +89,57 @@ pub(super) fn no_classifier(head: &str) -> Error {
     Error::Precondition { reason: "NO_CLASSIFIER", message }
 }
 
+/// What the backbone gives of an item's first picture, where the feature cache has it: nobody waits for a photo to be looked
+/// at for a suggestion.
+fn appearance(core: &Core, model: &Model, item: &Item) -> Option<Vec<f32>> {
+    let content = item.record.images().next()?.content;
+    Some(core.features.as_ref()?.get(model, content)?.map)
+}
+
+/// Slots of the items that carry a label of an attribute.
+fn labelled(snapshot: &Snapshot, attribute: &Attribute) -> RoaringBitmap {
+    let mut labelled = RoaringBitmap::new();
+    let by_label = snapshot.items().label_index().of_attribute(&attribute.name).into_iter();
+    for slots in by_label.flat_map(LabelSlots::values) {
+        labelled |= &**slots;
+    }
+    labelled
+}
+
 /// Slots of the items that may be suggested.
-fn candidates(
+fn open<'a>(
+    snapshot: &'a Snapshot,
+    signatures: &'a SignatureColumn,
+    (labelled, wanted): (&RoaringBitmap, &'a Wanted),
+) -> impl Iterator<Item = Slot> + use<'a> {
+    let items = snapshot.items();
+    let mut open = items.passing(&wanted.filter).unwrap_or_else(|| items.live().clone());
+    open -= labelled;
+    let is_wanted = move |item: &Arc<Item>| !wanted.exclude.contains(&*item.id);
+    open.into_iter().filter(move |slot| signatures.has(*slot) && items.get(*slot).is_some_and(is_wanted))
+}
+
+/// Up to so many of the slots' items. They come in an order of their ids whatever the slots are, so that of equal ones the
+/// same come first, and the sample of a catalogue is the same every time.
+fn sample(
     snapshot: &Snapshot,
-    signatures: &SignatureColumn,
-    (attribute, wanted): (&Attribute, &Wanted),
+    slots: impl Iterator<Item = Slot>,
+    count: usize,
     is_abandoned: IsAbandoned<'_>,
 ) -> Result<Vec<Slot>, Error> {
-    let items = snapshot.items();
-    let passing = items.passing(&wanted.filter);
-    let mut open = passing.unwrap_or_else(|| items.live().clone());
-    let labelled = items.label_index().of_attribute(&attribute.name).into_iter();
-    for slots in labelled.flat_map(LabelSlots::values) {
-        open -= &**slots;
-    }
     let mut drawn: Vec<(u32, Slot)> = Vec::new();
-    for (at, slot) in open.iter().enumerate() {
+    for (at, slot) in slots.enumerate() {
         if at.is_multiple_of(ASKED_EVERY) && is_abandoned() {
             return Err(Error::Left);
         }
-        let Some(item) = items.get(slot).filter(|_| signatures.has(slot)) else { continue };
-        if !wanted.exclude.contains(&*item.id) {
+        if let Some(item) = snapshot.items().get(slot) {
             drawn.push((lot(item.id.as_bytes()), slot));
         }
     }
-    if drawn.len() > CANDIDATES_MAX {
-        drawn.select_nth_unstable(CANDIDATES_MAX);
-        drawn.truncate(CANDIDATES_MAX);
+    if drawn.len() > count {
+        drawn.select_nth_unstable(count);
+        drawn.truncate(count);
     }
-    // In one order whatever the slots are, so that of equal ones the same come first.
     drawn.sort_unstable();
     Ok(drawn.into_iter().map(|(_, slot)| slot).collect())
 }
