@@ -231,7 +231,7 @@ impl Default for StoreSettings {
 
 impl Default for FeatureConfig {
     fn default() -> Self {
-        Self { budget_bytes: ByteSize(0) }
+        Self { budget_bytes: ByteSize(256 << 20) }
     }
 }
 
