@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_moves_half_way_to_the_picks_where_no_edit_touches_it() {
+    fn a_query_moves_to_the_picks_where_no_edit_touches_it() {
         let s = snapshot(&[("a", [Some(0.9), Some(0.9)]), ("b", [Some(1.1), None])]);
         let picks = picks(&s, &["a", "b"], &[]);
         let query = || {
@@ -310,9 +310,11 @@ mod tests {
         };
         let edited = BTreeSet::from(["shape".to_owned()]);
         let view = picks.beside(query(), &edited);
-        // Half the angle to the mean of 0.9 and 1.1.
+        // Towards the mean of 0.9 and 1.1.
         let angle = view.vectors["color"][1].atan2(view.vectors["color"][0]);
-        assert!((angle - 0.5).abs() < 1e-5, "{angle}");
+        let (share, mean) = (PICKS_SHARE as f32, 1.0f32);
+        let wanted = (share * mean.sin()).atan2(1.0 - share + share * mean.cos());
+        assert!((angle - wanted).abs() < 1e-5, "{angle}");
         assert_eq!(view.vectors["shape"], [1.0, 0.0]);
         // A head that the query lacks is not added.
         let mut without = query();
