@@ -81,13 +81,13 @@ class Relay(grpc.GenericRpcHandler):
                     yield request
 
             answers = call(noted(), metadata=metadata, timeout=context.time_remaining())
-            self.pass_on.wait()
 
             def end():
                 seen.has_ended = True
                 answers.cancel()
 
             context.add_callback(end)
+            self.pass_on.wait()
             passed = 0
             try:
                 for answer in answers:

@@ -87,15 +87,16 @@ def test_an_upload_goes_on_behind_what_was_acknowledged(relay, relayed, wardrobe
     dim = relayed.heads.get("color").dim
     signatures = {"color": [1.0] * dim}
 
-    def slowly():
-        for item_id in ids:
-            time.sleep(0.02)
-            yield lapel.NewItem(id=item_id, signatures=signatures)
+    class Slow(lapel.NewItem):
+        def message(self):
+            # What came before is acknowledged meanwhile.
+            time.sleep(0.5 if self.id in ("cut-10", "cut-30") else 0)
+            return super().message()
 
-    report = relayed.items.upsert(slowly(), parallel=1)
+    report = relayed.items.upsert([Slow(id=item_id, signatures=signatures) for item_id in ids], parallel=1)
     assert sorted(one.id for one in report.results) == sorted(ids) and report.stored == len(ids)
     sent = [len(call.requests) for call in relay.calls("UpsertItemsStream")]
-    assert len(sent) == 3
+    assert len(sent) == 3 and sent[2] < len(ids)
     relayed.items.delete(ids)
 
 
@@ -177,19 +178,17 @@ def test_a_stream_that_nobody_reads_on_is_given_up(relay, relayed):
 def test_a_cancelled_task_gives_its_call_up(relay):
     async def run():
         async with lapel.AsyncClient(relay.address, token="") as client:
-            task = asyncio.create_task(client.items.upsert(forever()))
+            task = asyncio.create_task(client.items.upsert([lapel.ItemUpdate(id="never")]))
             while not relay.calls("UpsertItemsStream"):
                 await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-    async def forever():
-        while True:
-            await asyncio.sleep(3600)
-            yield lapel.NewItem(id="never")
-
+    relay.pass_on.clear()
     asyncio.run(run())
+    relay.pass_on.set()
+    assert ended(relay, "UpsertItemsStream")
 
 
 def test_close_gives_calls_up(relay):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _DETAILS = "grpc-status-details-bin"
 #: The server's id of the request, under which its log has it.
 _REQUEST_ID = "x-request-id"
+#: What grpc.aio says, with INTERNAL, where a stream ended while it was sending a message of it.
+_CUT_OFF = "Internal error from Core"
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,10 @@ def from_call(error: grpc.RpcError) -> LapelError:
     details: dict[str, Any] = {"request_id": told.get(_REQUEST_ID, "")}
     if packed := told.get(_DETAILS):
         details |= _details(packed)
-    found = _CLASSES.get(call.code(), UnknownError)(call.details() or "", **details)
+    code, message = call.code(), call.details() or ""
+    if (code, message) == (grpc.StatusCode.INTERNAL, _CUT_OFF):
+        code = grpc.StatusCode.UNAVAILABLE
+    found = _CLASSES.get(code, UnknownError)(message, **details)
     found.__cause__ = error
     return found
 

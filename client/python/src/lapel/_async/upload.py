@@ -18,7 +18,7 @@ from lapel.upload_log import UploadLog
 #: What an upload takes.
 Draft: TypeAlias = NewItem | ItemUpdate | v1.UpsertItemsRequest
 #: Items of one stream: so many that its beginning and end do not count, so few that they are shared out evenly.
-_STREAM = 512
+_STREAM = 256
 
 
 class AsyncUpload:
