@@ -2,8 +2,8 @@
 
     python client/python/benches/upload.py --lapel target/release/lapel --items 10000
 
-The demo's photos are sent again and again under other ids, so that the folder takes no space but names. Both ways leave the same
-catalogue; the server is to be one of its own (LAPEL_SERVER).
+The demo's photos are sent again and again under other ids, so that the folder takes no space but names. Both ways leave
+the same catalogue; the server is to be one of its own (LAPEL_SERVER).
 """
 
 import argparse

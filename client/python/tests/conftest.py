@@ -13,6 +13,12 @@ pytest_plugins = ["lapel.testing"]
 
 
 @pytest.fixture(scope="session")
+def lapel_server_settings():
+    """On a machine that is busy a head takes longer than it may by default."""
+    return {"limits.head_ms_max": 10_000}
+
+
+@pytest.fixture(scope="session")
 def wardrobe():
     """Some of the demo's photos with their labels and a price; every kind of garment is among them."""
     with (WARDROBE / "labels.csv").open(newline="") as table:

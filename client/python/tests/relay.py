@@ -80,7 +80,7 @@ class Relay(grpc.GenericRpcHandler):
                     seen.requests.append(request)
                     yield request
 
-            answers = call(noted(), metadata=metadata, timeout=context.time_remaining())
+            answers = call(noted(), metadata=metadata, timeout=min(context.time_remaining() or 60, 60))
 
             def end():
                 seen.has_ended = True

@@ -30,7 +30,7 @@ def guarded(tmp_path_factory):
         "access.tokens": folder / "tokens.toml",
     }
     with Server(folder / "data", settings=settings) as server:
-        secret = made.stderr.split()[-1]
+        secret = made.stderr.split("LAPEL_TOKEN=")[1].split()[0]
         yield server.address.replace("http://127.0.0.1", "https://localhost"), folder, secret
 
 

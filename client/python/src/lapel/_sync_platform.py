@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -89,7 +90,8 @@ class Source(Generic[T]):
 def run_workers(work: Callable[[], None], count: int, stop: Callable[[], None]) -> None:
     """Runs so many at a time, until all have ended. Where one fails, `stop` ends the others, and its error is raised."""
     with ThreadPoolExecutor(count, thread_name_prefix="lapel-upload") as pool:
-        workers = [pool.submit(work) for _ in range(count)]
+        # The trace of the caller goes with them.
+        workers = [pool.submit(copy_context().run, work) for _ in range(count)]
         try:
             done, _ = wait(workers, return_when=FIRST_EXCEPTION)
             for worker in done:

@@ -121,9 +121,17 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def lapel_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def lapel_server_settings() -> Mapping[str, object]:
+    """Keys of the configuration of `lapel_server`; to be overridden."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def lapel_server(
+    tmp_path_factory: pytest.TempPathFactory, lapel_server_settings: Mapping[str, object]
+) -> Iterator[Server]:
     """A server with an empty catalogue, which all tests of a run share."""
-    with Server(tmp_path_factory.mktemp("lapel") / "data") as server:
+    with Server(tmp_path_factory.mktemp("lapel") / "data", settings=lapel_server_settings) as server:
         yield server
 
 
