@@ -35,8 +35,8 @@ class AsyncItems:
         """Adds, replaces or changes items, by so many streams at a time; an item that is refused does not touch others.
 
         Items are taken by hundreds and their pictures read as they are sent, so that `items` may be a generator of any
-        length; each id once. What the server acknowledged is on its disk. A connection that breaks is made again, and goes on behind what
-        was acknowledged; where that does not help the error's `report` says what was stored.
+        length; each id once. What the server acknowledged is on its disk. A connection that breaks is made again, and goes
+        on behind what was acknowledged; where that does not help the error's `report` says what was stored.
 
         `on_progress` is called with every acknowledgement, never twice at a time; what it raises ends the upload. `report`: a
         file of a line an item, by which the same upload goes on after the program was ended; `lapel items import --report`
