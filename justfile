@@ -17,6 +17,11 @@ python *ARGS:
     cargo build --release --bin lapel-server --bin lapel-train --features lapel-server/onnx
     tests/python/run {{ARGS}}
 
+# Build, install and check the Python client (ruff, mypy, pytest) against the built server; ARGS go to pytest.
+python-client *ARGS:
+    cargo build --release --bin lapel-server
+    client/python/check {{ARGS}}
+
 # Everything the gate runs.
 ci:
     bash .ci/run

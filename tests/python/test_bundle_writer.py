@@ -1,11 +1,11 @@
-"""client/python/lapel_bundle.py: heads trained with NumPy serve like any other, and compute what NumPy computes."""
+"""client/python/src/lapel/bundle.py, as a file alone: heads trained with NumPy serve like any other, and compute what NumPy computes."""
 
 import re
 import subprocess
 
+import bundle_writer
 import bundles
 import grpc
-import lapel_bundle
 import numpy as np
 import pytest
 from lessons import INPUTS, PHOTOS_A_LABEL, TRAIN, softmax
@@ -59,7 +59,7 @@ def test_a_head_of_numpy_serves_as_numpy_computes(client, lesson, tmp_path):
     roots = np.sqrt(probabilities)
     means = [roots[numbers == label].mean(axis=0) for label in range(len(labels))]
     file = tmp_path / "worn_on.safetensors"
-    digest = lapel_bundle.write_probabilities_head(
+    digest = bundle_writer.write_probabilities_head(
         file,
         name="worn_on",
         labels=labels,
@@ -95,7 +95,7 @@ def _is_served(client, lesson, labels, probabilities):
 
 def test_an_external_head_is_written(client, tmp_path):
     file = tmp_path / "sound.safetensors"
-    lapel_bundle.write_external_head(file, name="sound", dim=3, attributes={"sound": ["loud", "süß"]})
+    bundle_writer.write_external_head(file, name="sound", dim=3, attributes={"sound": ["loud", "süß"]})
     head = bundles.register(client, file.read_bytes())
     client.heads.RetireHead(v1.RetireHeadRequest(name="sound"))
     assert (head.kind, head.state, head.dim) == (v1.HEAD_KIND_EXTERNAL, v1.HEAD_STATE_ACTIVE, 3)
@@ -105,7 +105,7 @@ def test_an_external_head_brings_a_classifier(client, tmp_path):
     file = tmp_path / "sound.safetensors"
     labels = ["loud", "süß"]
     weight, bias = np.array([[2.0, 0.0, 0.5], [0.0, 3.0, -1.0]]), np.array([0.25, -0.25])
-    lapel_bundle.write_external_head(
+    bundle_writer.write_external_head(
         file, name="sound", dim=3, attributes={"sound": labels}, classifiers={"sound": (weight, bias)}
     )
     bundles.register(client, file.read_bytes())
@@ -129,12 +129,12 @@ def test_what_no_server_would_take_is_not_written(tmp_path):
     file = tmp_path / "wrong.safetensors"
     sound = {"name": "a", "labels": ["b", "c"], "backbone": "d", "inputs": ["e"], "bias": [0, 0]}
     with pytest.raises(ValueError, match="do not fit 2 labels"):
-        lapel_bundle.write_probabilities_head(file, weight=[[1.0]], **sound)
+        bundle_writer.write_probabilities_head(file, weight=[[1.0]], **sound)
     with pytest.raises(ValueError, match="not finite"):
-        lapel_bundle.write_probabilities_head(file, weight=[[1.0], [float("nan")]], **sound)
+        bundle_writer.write_probabilities_head(file, weight=[[1.0], [float("nan")]], **sound)
     for classifiers in [{"x": ([[1.0]], [0.0])}, {"a": ([[1.0, 2.0]], [0.0])}, {"a": ([[1.0]], [0.0, 1.0])}]:
         with pytest.raises(ValueError, match="does not fit"):
-            lapel_bundle.write_external_head(
+            bundle_writer.write_external_head(
                 file, name="a", dim=1, attributes={"a": ["b"]}, classifiers=classifiers
             )
     assert not file.exists()
@@ -142,7 +142,7 @@ def test_what_no_server_would_take_is_not_written(tmp_path):
 
 def write_golden(path):
     """The head that the tests in Rust read."""
-    return lapel_bundle.write_probabilities_head(
+    return bundle_writer.write_probabilities_head(
         path,
         name="mood",
         labels=["calm", "süß"],
@@ -167,6 +167,6 @@ def test_the_example_in_the_documentation_has_its_hashes(tmp_path):
     manifest = {"format": 1, "name": "mood", "kind": "external", "dim": 2, "attributes": labels}
     tensors = {"prototypes.mood": [[1.0, 0.0], [0.5, -2.0]]}
     file = tmp_path / "mood.safetensors"
-    digest = lapel_bundle.write_bundle(file, {**manifest, "prototype_counts": {"mood": [3, 5]}}, tensors)
+    digest = bundle_writer.write_bundle(file, {**manifest, "prototype_counts": {"mood": [3, 5]}}, tensors)
     content = re.search(rb'"lapel.content_sha256": "([0-9a-f]{64})"', file.read_bytes())[1].decode()
     assert content in text and digest in text

@@ -1,7 +1,7 @@
 """Heads that are ONNX graphs: they compute what NumPy computes, and what no head needs is refused by name."""
 
 import grpc
-import lapel_bundle
+import bundle_writer
 import numpy as np
 import pytest
 from bundles import register
@@ -68,7 +68,7 @@ def test_a_perceptron_gives_the_probabilities_of_numpy(client, lesson, network, 
     chosen = [labels[number] for number in probabilities.argmax(axis=1)]
     assert chosen == lesson.labels, "it has learnt its photos"
     file = tmp_path / "worn.safetensors"
-    digest = lapel_bundle.write_graph_head(
+    digest = bundle_writer.write_graph_head(
         file,
         name="worn",
         labels=labels,
@@ -107,7 +107,7 @@ def test_a_graph_gives_signatures_for_classifiers(client, lesson, network, tmp_p
     tensors = {"classifier.shape.weight": weight, "classifier.shape.bias": bias}
     graph = perceptron(scaling, first, (middle, middle_bias), "signature")
     file = tmp_path / "shape.safetensors"
-    lapel_bundle.write_bundle(file, manifest, {**tensors, "graph": graph})
+    bundle_writer.write_bundle(file, manifest, {**tensors, "graph": graph})
     register(client, file.read_bytes())
     try:
         _serves(client, "shape")
@@ -171,7 +171,7 @@ def test_what_no_head_needs_is_refused(client, tmp_path):
     backbone = client.heads.ListHeads(v1.ListHeadsRequest()).backbone
     file = tmp_path / "odd.safetensors"
     for named, graph in _hostile():
-        lapel_bundle.write_graph_head(
+        bundle_writer.write_graph_head(
             file, name="odd", labels=["a", "b"], graph=graph, backbone=backbone, inputs=list(INPUTS)
         )
         bundle = file.read_bytes()

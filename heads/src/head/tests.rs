@@ -309,7 +309,7 @@ fn unsound_classifiers_of_an_external_head_are_refused_with_the_cause() {
     }
 }
 
-/// Written by client/python/lapel_bundle.py; tests/python/test_bundle_writer.py has what, and holds them together.
+/// Written by client/python/src/lapel/bundle.py; tests/python/test_bundle_writer.py has what, and holds them together.
 const FROM_PYTHON: &[u8] = include_bytes!("../../testdata/from-python.safetensors");
 
 #[test]
