@@ -1,7 +1,7 @@
 """Heads that are ONNX graphs: they compute what NumPy computes, and what no head needs is refused by name."""
 
-import grpc
 import bundle_writer
+import grpc
 import numpy as np
 import pytest
 from bundles import register
