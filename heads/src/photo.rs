@@ -4,7 +4,9 @@ use crate::colour::to_srgb;
 use crate::jpeg::{self, End, Markers};
 use crate::parts::Silhouette;
 use crate::view::Square;
-use fast_image_resize::{PixelType, ResizeAlg, ResizeOptions, Resizer, images::Image, images::ImageRef};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
@@ -188,18 +190,21 @@ impl Photo {
         if part.is_none() && (width, height) == (self.width, self.height) {
             return self.rgb.clone();
         }
-        let mut target = Image::new(width, height, PixelType::U8x3);
         let options =
             ResizeOptions::new().resize_alg(ResizeAlg::Convolution(fast_image_resize::FilterType::Bilinear));
         let options = match part {
             Some([left, top, width, height]) => options.crop(left, top, width, height),
             None => options,
         };
-        // Both buffers are sized by construction, so neither step can fail; a blank canvas would be the outcome.
-        if let Ok(source) = ImageRef::new(self.width, self.height, &self.rgb, PixelType::U8x3) {
-            let _ = Resizer::new().resize(&source, &mut target, &options);
+        let mut rgb = vec![0; width as usize * height as usize * 3];
+        // Both buffers are sized by construction, so that no step can fail; a blank canvas would be the outcome. With the type
+        // of pixels named here, that for other types is not compiled.
+        let source = TypedImageRef::<U8x3>::from_buffer(self.width, self.height, &self.rgb);
+        let target = TypedImage::<U8x3>::from_buffer(width, height, &mut rgb);
+        if let (Ok(source), Ok(mut target)) = (source, target) {
+            let _ = Resizer::new().resize_typed(&source, &mut target, &options);
         }
-        target.into_vec()
+        rgb
     }
 }
 

@@ -17,7 +17,7 @@ use v1::teach_request::Source;
 use v1::teach_response::Event;
 
 /// Points at which the server is killed, in every stage by turns.
-const POINTS: u64 = 50;
+const POINTS: u64 = 24;
 /// Photos of the catalogue: more than are looked at together, so that progress is told in between.
 const ITEMS: u64 = 40;
 /// The head that is taught, and the attribute whose labels teach it.
