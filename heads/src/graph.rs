@@ -21,7 +21,8 @@ mod operator;
 mod runtime;
 #[cfg(feature = "onnx")]
 mod shapes;
-#[cfg(all(test, feature = "onnx"))]
+#[cfg(test)]
+#[cfg(feature = "onnx")]
 mod tests;
 #[cfg(feature = "onnx")]
 mod wire;
