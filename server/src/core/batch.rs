@@ -21,7 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What lets a label be written that is refused.
-const TEACH_FIRST: &str = "catalog.unknown_labels refuses others: Teach a version that knows it first, which may be held";
+const TEACH_FIRST: &str =
+    "catalog.unknown_labels refuses others: Teach a version that knows it first, which may be held";
 
 /// The changes of one transaction, each worked out on the state that those before it lead to.
 pub(super) struct Batch<'a> {

@@ -150,7 +150,8 @@ impl Services {
         let status = self.version(&name, version, &HeadState::Standby)?;
         let other = self.version(&name, other_version, &HeadState::Active)?;
         if status.version == other.version {
-            let wanted = format!("version {} of {name:?} would be compared with itself; name another", other.version);
+            let wanted =
+                format!("version {} of {name:?} would be compared with itself; name another", other.version);
             return Err(Error::invalid("other_version", wanted));
         }
         let core = self.core.clone();

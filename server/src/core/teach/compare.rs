@@ -93,7 +93,7 @@ fn labelled<'a>(
 ) -> Result<Vec<Labelled<'a>>, Error> {
     let items = snapshot.items();
     let passing = items.passing(filter);
-    let (mut found, mut count, mut signed, mut other_signed) = (Vec::new(), 0, 0, 0);
+    let (mut found, mut count, mut signed, mut other_signed) = (Vec::new(), 0, 0u64, 0u64);
     for label in known.labels.iter().filter(|label| other_known.labels.contains(label)) {
         if is_abandoned() {
             return Err(Error::Left);
