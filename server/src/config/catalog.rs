@@ -23,7 +23,7 @@ pub enum UnknownLabels {
     /// It is stored like any other, and the statistics of the catalogue tell it.
     #[default]
     Accept,
-    /// The item is refused.
+    /// The item is refused, unless it carries the label already or another version of the head knows it.
     Refuse,
 }
 

@@ -9,6 +9,7 @@ use crate::life::{Change, Effects, HeadState, Life, Purpose, Refusal, Step};
 use crate::model::Model;
 use crate::request::{RequestId, now_ms};
 use crate::store::{HeadChange, Outcome};
+use lapel_heads::Head;
 use std::sync::Arc;
 
 /// A change with what comes with it.
@@ -118,7 +119,10 @@ impl Core {
     /// backfills to be started. What changes nothing is remembered, too, where it has an id: a late repetition would carry
     /// it out when it does change something. The caller holds the writer's lock.
     async fn apply(&self, order: Order) -> Result<(Option<Outcome>, Vec<Purpose>), Error> {
-        let Order { change, request, files, model, allow_missing } = order;
+        let Order { mut change, request, files, model, allow_missing } = order;
+        if let Change::Register(new) = &mut change {
+            new.hold |= lacks_signatures(&new.head, &self.snapshot());
+        }
         let Step { life, effects, outcome, files: keys } = self.registry.life().step(&change, now_ms())?;
         if let Some(model) = &model {
             check_parts(&self.snapshot(), model)?;
@@ -183,6 +187,15 @@ fn check_parts(there: &Snapshot, new: &Model) -> Result<(), Refusal> {
         return Err(Refusal::OtherParts { fingerprint: new.fingerprint().to_owned() });
     }
     Ok(())
+}
+
+/// Whether an external head has fewer signatures than the version that it would take the place of: they come with the items,
+/// so that no backfill brings the others.
+fn lacks_signatures(head: &Head, there: &Snapshot) -> bool {
+    let is_same = |column: &&Column| column.head().name() == head.name() && column.head().id() == head.id();
+    let signed = there.all_columns().find(is_same).map_or(0, Column::count);
+    let serving = there.column(head.name()).map_or(0, Column::count);
+    !head.has_network() && signed < serving
 }
 
 /// Refuses columns that come into service with fewer signatures than those that they take the place of.

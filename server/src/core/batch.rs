@@ -15,10 +15,14 @@ use crate::request::{RequestId, now_ms};
 use crate::store::{
     ContentId, ItemChange, ItemRecord, Outcome, PICTURES_MAX, Receipt, Store, StoreError, StoredImage,
 };
-use lapel_heads::{Features, Head, Labels, Signature};
+use lapel_heads::{Features, Head, Signature};
 use lapel_search::Filter;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+/// What lets a label be written that is refused.
+const TEACH_FIRST: &str =
+    "catalog.unknown_labels refuses others: Teach a version that knows it first, which may be held";
 
 /// The changes of one transaction, each worked out on the state that those before it lead to.
 pub(super) struct Batch<'a> {
@@ -183,7 +187,7 @@ impl<'a> Batch<'a> {
     fn resolve(&self, mut item: NewItem, pictures: &[EmbeddedPicture]) -> Result<ItemChange, Error> {
         let mut faults = Faults::default();
         self.kinds.check(&item.fields, &mut faults);
-        self.check_labels(&item.labels, &mut faults);
+        self.check_labels(&item, &mut faults);
         match std::mem::take(&mut item.scope) {
             Scope::Whole => {
                 faults.end()?;
@@ -194,19 +198,23 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Notes labels that a serving head with a network does not know, where these are to be refused.
-    fn check_labels(&self, labels: &Labels, faults: &mut Faults) {
+    /// Notes labels of attributes that a head with a network serves and that no version knows, where these are to be refused.
+    /// One that the item carries already may stay.
+    fn check_labels(&self, item: &NewItem, faults: &mut Faults) {
         if self.unknown_labels == UnknownLabels::Accept {
             return;
         }
-        for (attribute, label) in labels {
+        let there = self.record(&item.id).map(|record| &record.labels);
+        for (attribute, label) in &item.labels {
             let Some((_, known)) = self.before.vocabulary(attribute) else { continue };
-            if !known.labels.contains(label) {
+            let stays = there.and_then(|labels| labels.get(attribute)) == Some(label);
+            if !stays && !self.before.knows_label(attribute, label) {
                 let valid = Choices::of(label, known.labels.iter().map(String::as_str));
                 let (attribute, label) = (attribute.clone(), label.clone());
                 let field = format!("labels[{attribute}]");
                 // Not found would mean the item.
-                faults.refuse(field, Error::UnknownLabel { attribute, label, valid }.to_string());
+                let unknown = Error::UnknownLabel { attribute, label, valid };
+                faults.refuse(field, format!("{unknown}; {TEACH_FIRST}"));
             }
         }
     }
@@ -310,16 +318,25 @@ impl<'a> Batch<'a> {
     fn column(&self, name: &str) -> Result<&Column, Error> {
         let columns = || self.before.all_columns();
         // Active columns come first.
-        let serving = columns().find(|c| c.head().name() == name);
-        let exact = || {
-            let (name, version) = name.rsplit_once('@')?;
-            let version: u32 = version.parse().ok()?;
-            columns().find(|c| c.head().name() == name && c.head_version() == version)
-        };
-        serving.or_else(exact).ok_or_else(|| {
-            let names: BTreeSet<&str> = columns().map(|c| c.head().name()).collect();
-            Error::NotFound { what: "head", name: name.to_owned(), valid: Choices::of(name, names) }
-        })
+        if let Some(serving) = columns().find(|c| c.head().name() == name) {
+            return Ok(serving);
+        }
+        if let Some((head, version)) = name.rsplit_once('@') {
+            let versions: BTreeMap<u32, &Column> =
+                columns().filter(|c| c.head().name() == head).map(|c| (c.head_version(), c)).collect();
+            let exact = versions.iter().find(|(number, _)| number.to_string() == version);
+            if let Some((_, column)) = exact {
+                return Ok(column);
+            }
+            if !versions.is_empty() {
+                let (head, version) = (head.to_owned(), version.to_owned());
+                let numbers: Vec<String> = versions.keys().map(u32::to_string).collect();
+                let valid = Choices::listed(numbers.iter().map(String::as_str));
+                return Err(Error::UnknownVersion { head, version, valid });
+            }
+        }
+        let names: BTreeSet<&str> = columns().map(|c| c.head().name()).collect();
+        Err(Error::NotFound { what: "head", name: name.to_owned(), valid: Choices::of(name, names) })
     }
 }
 

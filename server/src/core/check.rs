@@ -22,10 +22,9 @@ pub(super) fn check_item(item: &NewItem, limits: &Limits) -> Result<(), Error> {
         faults.refuse("id", format!("an id has 1 to {ID_LEN_MAX} bytes and no control characters"));
     }
     match &item.scope {
-        Scope::Whole | Scope::Merged if item.image.is_none() && item.signatures.is_empty() => {
-            faults.refuse("image", "an item needs an image, or signatures computed elsewhere");
-        }
-        Scope::Whole | Scope::Merged => {}
+        Scope::Whole => check_substance(item, &mut faults),
+        // Of one that is there the images stay; of another this is checked where that shows (`Batch::merge`).
+        Scope::Merged => {}
         Scope::Part(parts) => check_parts(item, parts, &mut faults),
     }
     let images = usize::from(item.image.is_some()) + item.more_images.len();
@@ -63,6 +62,13 @@ pub(super) fn check_item(item: &NewItem, limits: &Limits) -> Result<(), Error> {
         }
     }
     faults.end()
+}
+
+/// Notes where a new item has nothing that it could be found by.
+pub(super) fn check_substance(item: &NewItem, faults: &mut Faults) {
+    if item.image.is_none() && item.signatures.is_empty() {
+        faults.refuse("image", "an item needs an image, or signatures computed elsewhere");
+    }
 }
 
 /// Notes where an item has more labels or fields than it may.
@@ -194,6 +200,8 @@ mod tests {
         let labels = [("color".to_owned(), String::new())].into();
         let found = faulty(&NewItem { fields, labels, ..NewItem::new(String::new()) });
         assert_eq!(found, ["id", "image", "fields", "labels[color]", "fields[ d]"]);
+        // What is there may have an image.
+        assert_eq!(faulty(&NewItem { scope: Scope::Merged, ..NewItem::new("a".into()) }), [""; 0]);
     }
 
     #[test]

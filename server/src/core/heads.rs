@@ -15,7 +15,8 @@ use std::sync::Arc;
 pub struct Registration {
     /// Whether it becomes the next version of a head of its name.
     pub update: bool,
-    /// Whether it waits to be promoted once its backfill is done.
+    /// Whether it waits to be promoted once its backfill is done. An external head's update does so in any case where it has
+    /// fewer signatures than the version that serves.
     pub hold: bool,
     /// The request.
     pub request: RequestId,
@@ -37,7 +38,8 @@ impl Default for Registration {
 
 impl Core {
     /// Validates a bundle, tries it out, makes it durable and starts its backfill; where there is nothing to backfill
-    /// it serves at once. The same bundle again returns the version that is there.
+    /// it serves at once, or stands by, as an external head's update does that has fewer signatures than the version that
+    /// serves. The same bundle again returns the version that is there.
     ///
     /// # Errors
     /// [`Error::Bundle`] for an unsound bundle, [`Error::Precondition`] for a slow one and one that is there with

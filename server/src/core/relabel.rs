@@ -63,7 +63,7 @@ impl Core {
         let Some(column) = snapshot.column_of_attribute(attribute) else {
             let attributes = snapshot.columns().iter().flat_map(|c| &c.head().manifest().attributes);
             let valid = Choices::of(attribute, attributes.map(|a| a.name.as_str()));
-            return Err(Error::NotFound { what: "attribute", name: attribute.to_owned(), valid });
+            return Err(Error::NotFound { what: "attribute in service", name: attribute.to_owned(), valid });
         };
         let retired = || Error::not_found("head", column.head().name());
         self.registry.of_key(column.key()).ok_or_else(retired)
@@ -112,7 +112,7 @@ fn refusal(error: RelabelError) -> Error {
 /// An external head's next version would serve without any signature.
 fn needs_signatures(name: &str) -> Error {
     let message = format!(
-        "the signatures of {name:?} come with the items, and its next version has none yet: set `hold`, give them to \
+        "the signatures of {name:?} come with the items, and its next version has none yet: set `hold` (`--hold`), give them to \
          `{name}@VERSION`, and promote it"
     );
     Error::Precondition { reason: "EXTERNAL_SIGNATURES", message }

@@ -18,7 +18,10 @@ impl Services {
         // One at a time is in memory that nobody is known to have room for.
         let reading = self.core.reading_bundle.lock().await;
         let bundle = self.core.bundle(&status).await?;
-        let gone = || Error::not_found("bundle", format!("{} (version {})", status.name, status.version));
+        let gone = || {
+            let (version, state) = (status.version, status.state.name());
+            Error::not_found("bundle", format!("{} (version {version}, {state})", status.name))
+        };
         let bundle = bundle.ok_or_else(gone)?;
         let room = Admitted::of(&request)?.answer(bundle.len())?;
         drop(reading);

@@ -11,7 +11,7 @@ use crate::core::teach::{
 use crate::core::{Core, RequestId};
 use crate::engine::EngineError;
 use crate::error::{Error, Faults};
-use crate::life::{HeadState, HeadStatus, Refusal};
+use crate::life::{HeadState, HeadStatus};
 use crate::stages::carried;
 use lapel_heads::{LabelScore, is_name};
 use lapel_proto::v1;
@@ -149,6 +149,11 @@ impl Services {
         let snapshot = self.core.predicting(&predicted::attributes(filter.as_ref())).await?;
         let status = self.version(&name, version, &HeadState::Standby)?;
         let other = self.version(&name, other_version, &HeadState::Active)?;
+        if status.version == other.version {
+            let wanted =
+                format!("version {} of {name:?} would be compared with itself; name another", other.version);
+            return Err(Error::invalid("other_version", wanted));
+        }
         let core = self.core.clone();
         let found = self.core.in_turn(move |is_abandoned| {
             let mut faults = Faults::default();
@@ -167,18 +172,24 @@ impl Services {
             return self.core.registry.get(name, version);
         }
         let life = self.core.registry.life();
-        let found = life.versions(name)?.into_iter().rfind(|status| status.state == *state);
-        let name = name.to_owned();
-        let none = || match state {
-            HeadState::Active => Refusal::NoHeadInService { name },
-            HeadState::Standby
-            | HeadState::Backfilling
-            | HeadState::Draining
-            | HeadState::Retired
-            | HeadState::Failed(_) => Refusal::NoneOnStandby { name },
-        };
-        Ok(found.cloned().ok_or_else(none)?)
+        let versions = life.versions(name)?;
+        let found = versions.iter().copied().rfind(|status| status.state == *state);
+        found.cloned().ok_or_else(|| none_in(name, state, &versions))
     }
+}
+
+/// That no version of a head is in the state that is meant where none is named.
+fn none_in(name: &str, state: &HeadState, versions: &[&HeadStatus]) -> Error {
+    let alive = versions.iter().filter(|status| status.is_alive());
+    let alive: Vec<String> =
+        alive.map(|status| format!("{} ({})", status.version, status.state.name())).collect();
+    let alive = if alive.is_empty() { "none".to_owned() } else { alive.join(", ") };
+    let reason = if *state == HeadState::Active { "NOT_IN_SERVICE" } else { "NOT_ON_STANDBY" };
+    let message = format!(
+        "no version of {name:?} is {}; there are: {alive}; name the two to compare in `version` and `other_version`",
+        state.name()
+    );
+    Error::Precondition { reason, message }
 }
 
 /// What is asked, with all faults that show without the catalogue.

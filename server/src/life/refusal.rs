@@ -34,10 +34,10 @@ pub enum Refusal {
     /// The backbone was switched since the bundle was checked.
     #[error("another backbone has come into service; train the head on it")]
     OtherBackbone,
-    /// The name belongs to a head with other content.
+    /// The name belongs to another head, or to another version of it.
     #[error(
-        "head {name:?} is there already with other content (version {version}, bundle {bundle}); register it as an \
-         update, or retire it first"
+        "head {name:?} is there already (version {version}, bundle {bundle}); ask for its next version with `update`, or \
+         retire it first"
     )]
     NameTaken {
         /// The name.

@@ -1,6 +1,7 @@
 //! External heads with a classifier, and queries of a photo and signatures together.
 
 use crate::shop::node;
+use crate::versions::{reason, update};
 use lapel_client::{Client, v1};
 use lapel_heads::{Attribute, Bundle, Manifest, Weights};
 use lapel_render::{render, to_jpeg};
@@ -205,5 +206,83 @@ async fn faults_of_signatures_beside_a_query_are_told_with_their_heads() {
     let request = v1::SearchRequest { query, ..by_image(Vec::new(), 1) };
     let alone = client.search.search(request).await.expect_err("refused");
     assert_eq!(alone.code(), Code::InvalidArgument, "{alone:?}");
+    server.finish().await;
+}
+
+/// The same head with another weight.
+fn mood_of_weight(weight: f32) -> Vec<u8> {
+    let mut bundle = Bundle::parse(&mood()).expect("sound");
+    bundle.manifest.weight = weight;
+    bundle.to_bytes().expect("written")
+}
+
+/// Writes to items that are there.
+async fn write(client: &mut Client, items: Vec<v1::UpsertItemsRequest>) {
+    let results = client.upsert(items).await.expect("answered");
+    assert!(results.iter().all(|result| result.error.is_none()), "{results:?}");
+}
+
+#[tokio::test]
+async fn an_update_stands_by_and_is_compared_once_its_signatures_are_sent() {
+    use v1::HeadState::{Active, Standby};
+    let (server, mut client) = started().await;
+    let next = mood_of_weight(2.0);
+    for _ in 0..2 {
+        let head = client.register_bundle_as(&next, update(false)).await.expect("registered");
+        assert_eq!((head.version, head.state()), (2, Standby), "it has no signatures");
+    }
+    let found = search(&mut client, photo_and(vec![signature([1.0, 0.0])])).await;
+    assert_eq!(first(&found).0, "calm", "the first version serves on");
+    let asked = v1::SuggestExamplesRequest { name: "mood".into(), version: 2, ..Default::default() };
+    let unsigned = client.heads.suggest_examples(asked).await.expect_err("no signatures");
+    assert_eq!(reason(&unsigned), "NO_SIGNATURES");
+    assert!(unsigned.message().contains("signatures_only"), "{unsigned:?}");
+
+    let compare = v1::CompareHeadsRequest { name: "mood".into(), ..Default::default() };
+    let unlabelled = client.heads.compare_heads(compare.clone()).await.expect_err("no labels");
+    assert_eq!(reason(&unlabelled), "NO_LABELLED_ITEMS", "{unlabelled:?}");
+    let labelled = |id: &str| v1::UpsertItemsRequest {
+        id: id.into(),
+        labels: BTreeMap::from([("mood".to_owned(), id.to_owned())]),
+        labels_only: true,
+        ..Default::default()
+    };
+    write(&mut client, vec![labelled("calm"), labelled("loud")]).await;
+    let unsigned = client.heads.compare_heads(compare.clone()).await.expect_err("no signatures");
+    assert_eq!((unsigned.code(), reason(&unsigned).as_str()), (Code::FailedPrecondition, "NO_SIGNATURES"));
+    let told = "version 2 of \"mood\" has signatures of 0 of the 2 labelled items";
+    assert!(unsigned.message().starts_with(told), "{unsigned:?}");
+    let itself = v1::CompareHeadsRequest { other_version: 2, ..compare.clone() };
+    let refused = client.heads.compare_heads(itself).await.expect_err("the same version");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+
+    let signed = |id: &str, values: [f32; 2]| v1::UpsertItemsRequest {
+        id: id.into(),
+        signatures: vec![v1::Signature { head: "mood@2".into(), values: values.to_vec() }],
+        signatures_only: true,
+        ..Default::default()
+    };
+    let items = vec![signed("calm", [0.0, 1.0]), signed("loud", [0.0, 1.0]), signed("between", [1.0, 0.0])];
+    write(&mut client, items).await;
+    let compared = client.heads.compare_heads(compare).await.expect("compared").into_inner();
+    let [of_mood] = compared.attributes.as_slice() else { panic!("{compared:?}") };
+    assert_eq!((of_mood.gained, of_mood.lost), (0, 1), "calm looks loud to the second version");
+    let promote = v1::PromoteHeadRequest { name: "mood".into(), ..Default::default() };
+    let head = client.heads.promote_head(promote).await.expect("promoted").into_inner().head.expect("told");
+    assert_eq!((head.version, head.state()), (2, Active));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_head_of_which_no_version_serves_is_told_with_those_that_stand_by() {
+    let server = TestServer::start_with(|config| config.model.heads.clear()).await;
+    let mut client = server.client().await;
+    client.register_bundle_as(&mood(), update(true)).await.expect("registered");
+    let compare = v1::CompareHeadsRequest { name: "mood".into(), ..Default::default() };
+    let refused = client.heads.compare_heads(compare).await.expect_err("none serves");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "NOT_IN_SERVICE"));
+    let told =
+        "no version of \"mood\" is active; there are: 1 (on standby); name the two to compare in `version`";
+    assert!(refused.message().starts_with(told), "{refused:?}");
     server.finish().await;
 }

@@ -71,6 +71,19 @@ async fn an_item_that_comes_again_keeps_what_is_not_named() {
     let a = exported(&mut client).await.expect("exported").remove("a").expect("there");
     assert_eq!((a.labels.len(), a.signatures["mood"][1]), (3, 1.0));
     assert!(!a.image.is_empty());
+    // Labels alone are enough of an item that is there, and of no other.
+    let alone = |id: &str| v1::UpsertItemsRequest {
+        image: Vec::new(),
+        keep_others: true,
+        ..labelled(id, &[("fit", "wide")])
+    };
+    assert!(store(&mut client, alone("a")).await);
+    let a = exported(&mut client).await.expect("exported").remove("a").expect("there");
+    assert_eq!((a.labels.len(), a.labels["fit"].as_str(), a.signatures["mood"][1]), (3, "wide", 1.0));
+    assert!(!a.image.is_empty());
+    let error = refused(&mut client, alone("b")).await;
+    assert_eq!(Code::from(error.code), Code::InvalidArgument, "{error:?}");
+    assert!(error.message.starts_with("image: an item needs an image"), "{error:?}");
     // A whole item keeps nothing.
     assert!(store(&mut client, labelled("a", &[])).await);
     let a = exported(&mut client).await.expect("exported").remove("a").expect("there");

@@ -24,6 +24,13 @@ impl Snapshot {
         Some((column, column.head().manifest().attribute(attribute)?))
     }
 
+    /// Whether a version of a head knows a label, be it one that waits to serve.
+    #[must_use]
+    pub fn knows_label(&self, attribute: &str, label: &str) -> bool {
+        let known = self.all_columns().filter_map(|column| column.head().manifest().attribute(attribute));
+        known.flat_map(|known| &known.labels).any(|known| known == label)
+    }
+
     /// By attribute, the labels that items carry and that are not in its head's vocabulary.
     pub fn unknown_labels(&self) -> impl Iterator<Item = Unknown<'_>> {
         self.items().labels().filter_map(move |(attribute, by_label)| {

@@ -2,7 +2,7 @@
 
 use super::Batch;
 use crate::catalogue::Column;
-use crate::core::check::check_counts;
+use crate::core::check::{check_counts, check_substance};
 use crate::core::item::{Named, NewItem, Parts};
 use crate::core::write::EmbeddedPicture;
 use crate::error::{Error, Faults};
@@ -18,6 +18,7 @@ impl Batch<'_> {
         mut faults: Faults,
     ) -> Result<ItemChange, Error> {
         let Some(there) = self.record(&item.id) else {
+            check_substance(&item, &mut faults);
             check_counts((item.labels.len(), item.fields.len()), self.limits, &mut faults);
             faults.end()?;
             return self.put(item, pictures);

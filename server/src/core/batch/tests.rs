@@ -284,17 +284,57 @@ fn labels_that_a_head_does_not_know_are_refused_where_that_is_wished() {
     };
     let unknown = refused(&mut batch, labelled("color", "rad"));
     let told =
-        "labels[color]: attribute \"color\" has no label \"rad\"; did you mean \"red\"? it has: red, blue";
-    assert_eq!(unknown, told);
+        "labels[color]: attribute \"color\" has no label \"rad\"; did you mean \"red\"? it has: red, blue; ";
+    assert_eq!(unknown, format!("{told}{TEACH_FIRST}"));
     let mut parts = Parts::default();
     parts.labels.add("color");
     let item = labelled("color", "rad");
     let part = NewItem { id: "a".into(), signatures: Vec::new(), scope: Scope::Part(parts), ..item };
-    assert_eq!(refused(&mut batch, part), told);
+    assert_eq!(refused(&mut batch, part), unknown);
     // An external head and no head at all know no end of labels.
     for (attribute, label) in [("color", "blue"), ("mood", "wild"), ("fit", "slim")] {
         upsert(&mut batch, labelled(attribute, label)).expect("known");
     }
     let config = Config::default();
     upsert(&mut Batch::new(&before, &config), labelled("color", "rad")).expect("accepted");
+}
+
+#[test]
+fn a_label_that_stays_or_that_a_version_on_standby_knows_is_not_refused() {
+    let column = |key: &str, labels: [&str; 2]| {
+        let labels = labels.map(str::to_owned).to_vec();
+        let manifest = Manifest::external("color", 2, vec![Attribute { name: "color".into(), labels }]);
+        Column::new(key, network_head(manifest), Precision::F32)
+    };
+    let mut before = snapshot(&[("a", &[])]);
+    before.add_reserve(column("color-1", ["blue", "green"]));
+    before.activate("color-1");
+    before.add_reserve(column("color-2", ["blue", "teal"]).of_version(2));
+    let catalog = CatalogConfig { unknown_labels: UnknownLabels::Refuse, ..CatalogConfig::default() };
+    let config = Config { catalog, ..Config::default() };
+    let mut batch = Batch::new(&before, &config);
+    let labelled = |id: &str, label: &str| NewItem {
+        labels: [("color".to_owned(), label.to_owned())].into(),
+        ..whole(id, &[])
+    };
+    upsert(&mut batch, labelled("a", "red")).expect("it carries that");
+    upsert(&mut batch, labelled("b", "teal")).expect("the second version knows it");
+    let unknown = refused(&mut batch, labelled("b", "red"));
+    assert!(unknown.starts_with("labels[color]") && unknown.ends_with(TEACH_FIRST), "{unknown}");
+}
+
+#[test]
+fn a_version_that_is_not_there_is_told_with_those_there_are() {
+    let (before, config) = (snapshot(&[]), Config::default());
+    let mut batch = Batch::new(&before, &config);
+    let signed = |head: &str| {
+        let signatures = vec![(head.to_owned(), vec![0.0, 1.0])];
+        NewItem { signatures, ..NewItem::new("a".into()) }
+    };
+    upsert(&mut batch, signed("mood@1")).expect("the one there is");
+    for version in ["9", "01", "new"] {
+        let told = format!("head \"mood\" has no version {version}; it has: 1");
+        assert_eq!(refused(&mut batch, signed(&format!("mood@{version}"))), told);
+    }
+    assert!(refused(&mut batch, signed("mod@1")).contains("there is no head \"mod@1\""));
 }

@@ -1,7 +1,7 @@
 //! Two versions of a head on the items that carry labels.
 
 use super::lot;
-use super::suggest::no_classifier;
+use super::suggest::{how_signed, no_classifier};
 use super::worth::{Examined, Told};
 use crate::catalogue::{Column, Slot, Snapshot};
 use crate::error::Error;
@@ -39,10 +39,11 @@ struct Labelled<'a> {
 }
 
 /// Compares the versions of two columns on the attributes that both have, by the items that have signatures of both and carry
-/// a label that both know.
+/// a label that both know. Attributes without any item that carries one are left out.
 ///
 /// # Errors
-/// [`Error::Precondition`] where one predicts no labels of an attribute; [`Error::Left`].
+/// [`Error::Precondition`] where one predicts no labels of an attribute, where no labelled item has signatures of both, and
+/// where no item that passes is labelled; [`Error::Left`].
 pub(crate) fn compare(
     snapshot: &Snapshot,
     (column, other): (&Column, &Column),
@@ -58,6 +59,9 @@ pub(crate) fn compare(
             }
         }
         let items = labelled(snapshot, (column, other), (known, other_known), filter, is_abandoned)?;
+        if items.is_empty() {
+            continue;
+        }
         let (worth, right) = examined(snapshot, (column, known), &items, is_abandoned)?;
         let (other_worth, other_right) = examined(snapshot, (other, other_known), &items, is_abandoned)?;
         let alone = |of: &[bool], others: &[bool]| {
@@ -73,10 +77,13 @@ pub(crate) fn compare(
             other_signed: other.count(),
         });
     }
-    Ok(compared)
+    if compared.is_empty() { Err(no_labels(column.head().name())) } else { Ok(compared) }
 }
 
-/// The items that both versions can be examined on, by id.
+/// The items that both versions can be examined on, by id; none where none is labelled.
+///
+/// # Errors
+/// [`Error::Precondition`] where none of those that are labelled has signatures of both; [`Error::Left`].
 fn labelled<'a>(
     snapshot: &'a Snapshot,
     (column, other): (&Column, &Column),
@@ -86,18 +93,26 @@ fn labelled<'a>(
 ) -> Result<Vec<Labelled<'a>>, Error> {
     let items = snapshot.items();
     let passing = items.passing(filter);
-    let mut found = Vec::new();
+    let (mut found, mut count, mut signed, mut other_signed) = (Vec::new(), 0, 0u64, 0u64);
     for label in known.labels.iter().filter(|label| other_known.labels.contains(label)) {
         if is_abandoned() {
             return Err(Error::Left);
         }
         for slot in items.with_label(&known.name, label).into_iter().flatten() {
             let passes = passing.as_ref().is_none_or(|passing| passing.contains(slot));
-            let is_signed = snapshot.has_signature(column, slot) && snapshot.has_signature(other, slot);
-            if let Some(item) = items.get(slot).filter(|_| passes && is_signed) {
+            let Some(item) = items.get(slot).filter(|_| passes) else { continue };
+            let (one, two) = (snapshot.has_signature(column, slot), snapshot.has_signature(other, slot));
+            count += 1;
+            signed += u64::from(one);
+            other_signed += u64::from(two);
+            if one && two {
                 found.push(Labelled { slot, id: &item.id, label });
             }
         }
+    }
+    if found.is_empty() && count > 0 {
+        let lacking = if signed <= other_signed { (column, signed) } else { (other, other_signed) };
+        return Err(no_signatures(lacking, count));
     }
     let most = COMPARED_MAX.min(NUMBERS_MAX / known.labels.len().max(1));
     if found.len() > most {
@@ -106,6 +121,26 @@ fn labelled<'a>(
     }
     found.sort_unstable_by(|a, b| a.id.cmp(b.id));
     Ok(found)
+}
+
+/// That no labelled item has signatures of both versions; `column` is the one that has fewer of them.
+fn no_signatures((column, signed): (&Column, u64), labelled: u64) -> Error {
+    let (head, version) = (column.head(), column.head_version());
+    let message = format!(
+        "version {version} of {:?} has signatures of {signed} of the {labelled} labelled items that pass, and to compare the \
+         two at least 1 of these must have signatures of both; {}",
+        head.name(),
+        how_signed(head)
+    );
+    Error::Precondition { reason: "NO_SIGNATURES", message }
+}
+
+/// That there is nothing to compare two versions on.
+fn no_labels(head: &str) -> Error {
+    let message = format!(
+        "no item that passes carries a label that both versions of {head:?} know; label some, or give another filter"
+    );
+    Error::Precondition { reason: "NO_LABELLED_ITEMS", message }
 }
 
 /// What a version is worth on some items, and which of them it tells right.

@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::model::Model;
 use lapel_fit::{Unlabelled, doubt, to_label_next};
-use lapel_heads::{Attribute, LabelScore};
+use lapel_heads::{Attribute, Head, LabelScore};
 use lapel_search::{Filter, IsAbandoned, LabelSlots, SignatureColumn};
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
@@ -49,7 +49,7 @@ pub(crate) fn suggest(
     let attribute = known.ok_or_else(|| no_classifier(head.name()))?;
     let signatures = snapshot.signature_column(column).filter(|_| column.count() > 0);
     let signatures = signatures.ok_or_else(|| {
-        let message = format!("no item has a signature of {:?} yet; wait for its backfill", head.name());
+        let message = format!("no item has a signature of {:?} yet; {}", head.name(), how_signed(head));
         Error::Precondition { reason: "NO_SIGNATURES", message }
     })?;
     let labelled = labelled(snapshot, attribute);
@@ -87,6 +87,15 @@ pub(crate) fn suggest(
 pub(super) fn no_classifier(head: &str) -> Error {
     let message = format!("head {head:?} has no classifier: it predicts no labels");
     Error::Precondition { reason: "NO_CLASSIFIER", message }
+}
+
+/// How the signatures come that a head lacks.
+pub(super) fn how_signed(head: &Head) -> &'static str {
+    if head.has_network() {
+        "wait for its backfill"
+    } else {
+        "send them (UpsertItems with `signatures_only`, `lapel items signatures`)"
+    }
 }
 
 /// What the backbone gives of an item's first picture, where the feature cache has it: nobody waits for a photo to be looked
