@@ -70,6 +70,7 @@ async fn a_head_is_taught_corrected_and_taught_again() {
     let suggest = ["teach", "layer", "--suggest", "3", "--html", &sheet, "--csv-out", &next];
     let run = sound(&server, &suggest).await;
     assert!(run.out.contains(&format!("lapel items update {next} --merge")), "{}", run.out);
+    assert!(!run.out.contains("--csv TABLE"), "all that it was taught from is stored: {}", run.out);
     let page = std::fs::read_to_string(&sheet).expect("a page");
     assert_eq!(page.matches("data:image/jpeg;base64,").count(), 3);
     assert!(page.contains("<textarea") && !page.contains("<script"));
@@ -152,14 +153,30 @@ async fn labels_of_a_head_and_of_items_are_changed() {
     for told in ["over", "outer", " 8 ", "layer version 2 is active"] {
         assert!(run.out.contains(told), "{told}: {}", run.out);
     }
+    assert!(run.err.contains("8 items keep labels") && run.err.contains("--items"), "{}", run.err);
     let why = refused(&server, &change, 1).await;
     assert!(why.contains("changes[0].rename.from") || why.contains("there is no label"), "{why}");
     let labels = ["heads", "labels", "layer", "--json"];
     assert!(sound(&server, &labels).await.out.contains("outer"));
     // The head has its labels, the items follow, now or when the command is repeated.
     let with_items = [&change[..], &["--items"]].concat();
-    let run = sound(&server, &with_items).await;
-    assert!(run.err.contains("has these labels already"), "{}", run.err);
+    let why = refused(&server, &with_items, 1).await;
+    for told in ["8 items carry labels of layer that change (over 8)", "rollback", "give --yes"] {
+        assert!(why.contains(told), "{told}: {why}");
+    }
+    let backup = folder.path().join("before.csv");
+    let saved = ["--yes", "--backup", backup.to_str().expect("UTF-8")];
+    let run = sound(&server, &[&with_items[..], &saved].concat()).await;
+    assert!(run.err.contains("has these labels already") && run.err.contains("--merge"), "{}", run.err);
+    let table = std::fs::read_to_string(&backup).expect("a table");
+    assert!(table.starts_with("id,layer\n") && table.matches(",over\n").count() == 8, "{table}");
+    assert!(refused(&server, &[&with_items[..], &saved].concat(), 1).await.contains("name another file"));
+    for misspelt in [&["--rename", "bottm=outer"][..], &["--retire", "bottm"], &["--merge", "bottm,x=outer"]]
+    {
+        let arguments = [&["labels", "change", "layer"][..], misspelt, &["--items", "--yes"]].concat();
+        let why = refused(&server, &arguments, 1).await;
+        assert!(why.contains("did you mean \"bottom\"? there are: bottom, outer"), "{why}");
+    }
     let mut client = server.client().await;
     for (label, carriers) in [("outer", 8), ("over", 0), ("bottom", 8)] {
         let filter = v1::LabelFilter {
@@ -181,10 +198,12 @@ async fn labels_of_a_head_and_of_items_are_changed() {
     refused(&server, &["labels", "change", "layer", "--rename", "over"], 1).await;
     sound(&server, &["heads", "rollback", "layer"]).await;
     assert!(sound(&server, &labels).await.out.contains("over"));
-    let lower = ["labels", "change", "layer", "--rename", "bottom=lower", "--items", "--json"];
+    let lower = ["labels", "change", "layer", "--rename", "bottom=lower", "--items", "--yes", "--json"];
     let told = document(sound(&server, &lower).await);
     assert_eq!(told["change"]["head"]["state"], "HEAD_STATE_ACTIVE", "{told}");
     assert_eq!(told["items"]["results"].as_array().map(Vec::len), Some(8), "{told}");
+    let run = sound(&server, &["items", "update", backup.to_str().expect("UTF-8"), "--merge"]).await;
+    assert!(run.out.contains("updated 8 items, refused 0"), "{}", run.out);
     server.finish().await;
 }
 

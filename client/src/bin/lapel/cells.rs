@@ -1,10 +1,10 @@
-//! Columns of fields in tables: `field:NAME:KIND`, and their cells.
+//! Columns and cells of tables: those of fields, `field:NAME:KIND`, and of labels that are written.
 
 use anyhow::{Context, anyhow, ensure};
 use lapel_client::fields::{kind_named, kind_names, read_value};
 use lapel_client::v1;
 use lapel_client::v1::FieldKind;
-use lapel_wardrobe::FIELD;
+use lapel_wardrobe::{FIELD, NO_ATTRIBUTES};
 use std::collections::BTreeMap;
 
 /// The field and the kind of a column, of which `column` is what follows [`FIELD`].
@@ -26,6 +26,23 @@ pub(crate) fn values(cells: &BTreeMap<String, String>) -> anyhow::Result<BTreeMa
         ensure!(before.is_none(), "the field {field} has several columns with a value");
     }
     Ok(values)
+}
+
+/// Refuses an attribute of which a table cannot have a column.
+pub(crate) fn ensure_column(attribute: &str) -> anyhow::Result<()> {
+    let is_field = attribute.get(..FIELD.len()).is_some_and(|start| start.eq_ignore_ascii_case(FIELD));
+    let is_taken = is_field || NO_ATTRIBUTES.iter().any(|no| no.eq_ignore_ascii_case(attribute));
+    ensure!(
+        !is_taken,
+        "a table cannot have a column {attribute:?} of labels, which means something else in tables"
+    );
+    Ok(())
+}
+
+/// A cell of a table, in quotes where it needs them.
+pub(crate) fn quoted(text: &str) -> String {
+    let is_plain = !text.contains([',', ';', '\t', '"', '\n', '\r']) && text.trim() == text;
+    if is_plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
 }
 
 #[cfg(test)]

@@ -1,17 +1,24 @@
 //! `lapel labels change`: labels of an attribute are renamed, merged and retired, and so are those that items carry.
 
-use crate::upload::{Draft, Purpose, Upload};
+mod items;
+mod known;
+
 use crate::{heads, output};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
+use known::Known;
 use lapel_client::{Client, v1};
-use prost_types::FieldMask;
+use std::path::PathBuf;
+use tonic_types::StatusExt;
 use v1::label_change::Change;
+
+/// A label that changes, and the one in its place; `None` where it is retired.
+type Moved<'a> = (&'a str, Option<&'a str>);
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// Rename, merge and retire labels of an attribute without training; `lapel heads rollback` undoes it. What splits a
-    /// label must be taught: see `lapel teach`.
+    /// Rename, merge and retire labels of an attribute without training. `lapel heads rollback` undoes it for the head; the
+    /// labels of items that --items changed stay changed: see --backup. What splits a label must be taught: see `lapel teach`.
     Change(Options),
 }
 
@@ -28,47 +35,58 @@ pub(crate) struct Options {
     /// Tell a label no more. May be repeated.
     #[arg(long, value_name = "LABEL")]
     retire: Vec<String>,
-    /// Change the labels that items carry, too, once the next version serves. Repeated after an interruption, it goes on.
+    /// Change the labels that items carry, too, once the next version serves. What would change is counted first, and a person
+    /// at a terminal is asked. Repeated after an interruption, it goes on.
     /// With --json: one document, `{"change": ..., "items": ...}`, where `change` is null if the head had the labels already.
     #[arg(long)]
     items: bool,
-    /// The next version waits for `lapel heads promote` once its backfill is done, in place of serving at once.
+    /// Change items' labels without asking.
+    #[arg(long, requires = "items")]
+    yes: bool,
+    /// Write the labels that items had to this table first; `lapel items update FILE --merge` gives them back.
+    #[arg(long, value_name = "FILE", requires = "items")]
+    backup: Option<PathBuf>,
+    /// The next version waits for `lapel heads promote` once its backfill is done, in place of serving at once. The labels of
+    /// items can follow then: by the same command with --items in place of --hold.
     #[arg(long, conflicts_with = "items")]
     hold: bool,
 }
 
-/// Items a page of those that carry a label.
-const PAGE: u32 = 1000;
-
 pub(crate) async fn run(client: &mut Client, verb: Verb, json: bool) -> anyhow::Result<()> {
-    match verb {
-        Verb::Change(options) => change(client, &options, json).await,
+    let Verb::Change(options) = verb;
+    let changes = changes(&options.rename, &options.merge, &options.retire)?;
+    if options.items {
+        return with_items(client, &options, &changes, json).await;
     }
+    let changed = change_head(client, &options, &changes, json).await?;
+    note_items(&changed, options.hold);
+    Ok(())
 }
 
-async fn change(client: &mut Client, options: &Options, json: bool) -> anyhow::Result<()> {
-    let Options { attribute, rename, merge, retire, items, hold } = options;
-    let changes = changes(rename, merge, retire)?;
-    let there = client.labels(attribute).await?;
-    let there: Vec<&str> =
-        there.attributes.iter().flat_map(|a| &a.labels).map(|label| label.label.as_str()).collect();
+async fn with_items(
+    client: &mut Client,
+    options: &Options,
+    changes: &[Change],
+    json: bool,
+) -> anyhow::Result<()> {
+    let (attribute, backup) = (options.attribute.as_str(), options.backup.as_deref());
+    if let Some(file) = backup {
+        items::ensure_writable(file, attribute)?;
+    }
+    let moved: Vec<Moved<'_>> =
+        changes.iter().flat_map(new_labels).filter(|(label, new)| Some(*label) != *new).collect();
+    let labels: Vec<&str> = moved.iter().map(|(label, _)| *label).collect();
+    let known = Known::read(client, attribute).await?;
+    known.ensure_has(client, &labels).await?;
+    items::agree(&known, &moved, options.yes, backup)?;
+    let served: Vec<&str> = known.served.iter().map(String::as_str).collect();
     let mut changed = None;
-    if *items && changes.iter().all(|change| is_made(change, &there)) {
+    if changes.iter().all(|change| is_made(change, &served)) {
         output::note(format!("the head of {attribute} has these labels already; only items are changed"));
     } else {
-        let request = v1::ChangeLabelsRequest {
-            attribute: attribute.clone(),
-            changes: changes.iter().cloned().map(|change| v1::LabelChange { change: Some(change) }).collect(),
-            hold: *hold,
-            request_id: String::new(),
-        };
-        let answer = client.heads.change_labels(request).await?.into_inner();
-        changed = Some(show_changed(client, answer, (json, *items)).await?);
+        changed = Some(change_head(client, options, changes, json).await?);
     }
-    if !items {
-        return Ok(());
-    }
-    let (upload, sent) = relabel_items(client, attribute, &changes).await?;
+    let (upload, sent) = items::relabel(client, attribute, &moved, backup).await?;
     if !json {
         return upload.finish(sent, false);
     }
@@ -78,6 +96,51 @@ async fn change(client: &mut Client, options: &Options, json: bool) -> anyhow::R
         let document = serde_json::json!({ "change": change, "items": items });
         output::say(serde_json::to_string_pretty(&document)?)
     })
+}
+
+/// Changes the labels of the head, and shows what became of them.
+async fn change_head(
+    client: &mut Client,
+    options: &Options,
+    changes: &[Change],
+    json: bool,
+) -> anyhow::Result<v1::ChangeLabelsResponse> {
+    let request = v1::ChangeLabelsRequest {
+        attribute: options.attribute.clone(),
+        changes: changes.iter().cloned().map(|change| v1::LabelChange { change: Some(change) }).collect(),
+        hold: options.hold,
+        request_id: String::new(),
+    };
+    let answer = client.heads.change_labels(request).await.map_err(refused)?.into_inner();
+    show_changed(client, answer, (json, options.items)).await
+}
+
+/// The error of a change. Where the next version must be held, it says by which options.
+fn refused(status: tonic::Status) -> anyhow::Error {
+    let details = status.get_error_details();
+    if details.error_info().is_some_and(|info| info.reason == "EXTERNAL_SIGNATURES") {
+        output::note(
+            "`hold` is --hold here; once the version is promoted, --items in its place changes the labels of items",
+        );
+    }
+    status.into()
+}
+
+/// Says that items have their labels as before.
+fn note_items(changed: &v1::ChangeLabelsResponse, is_held: bool) {
+    let moved = changed.labels.iter().filter(|changed| changed.label != changed.new_label);
+    let items: u64 = moved.map(|changed| changed.items).sum();
+    if items == 0 {
+        return;
+    }
+    let command = if is_held {
+        "once it serves, the same command with --items in place of --hold"
+    } else {
+        "the same command with --items"
+    };
+    output::note(format!(
+        "{items} items keep labels that the new version does not know; {command} changes them"
+    ));
 }
 
 /// Follows the next version until it serves or stands by, and tells what becomes of the labels; as JSON not where items
@@ -110,63 +173,8 @@ async fn show_changed(
     Ok(changed)
 }
 
-/// Writes the new labels of items that carry old ones, and nothing else of them. Gives the upload with how it ended.
-async fn relabel_items<'a>(
-    client: &'a mut Client,
-    attribute: &str,
-    changes: &[Change],
-) -> anyhow::Result<(Upload<'a>, anyhow::Result<()>)> {
-    let mut drafts = Vec::new();
-    // Before anything is written: a written item leaves the pages of those that carry the label.
-    for (label, new_label) in changes.iter().flat_map(new_labels).filter(|(label, new)| Some(*label) != *new)
-    {
-        let labels = new_label.map(|new| (attribute.to_owned(), new.to_owned()));
-        for id in carriers(client, attribute, label).await? {
-            let item = v1::UpsertItemsRequest {
-                id,
-                labels: labels.clone().into_iter().collect(),
-                update_mask: Some(FieldMask { paths: vec![format!("labels.{attribute}")] }),
-                ..v1::UpsertItemsRequest::default()
-            };
-            drafts.push(Draft { item, images: Vec::new() });
-        }
-    }
-    let mut upload = Upload::new(client, Purpose::Update, None, drafts.len())?;
-    let sent = send(&mut upload, drafts).await;
-    Ok((upload, sent))
-}
-
-async fn send(upload: &mut Upload<'_>, drafts: Vec<Draft>) -> anyhow::Result<()> {
-    for draft in drafts {
-        upload.add(draft).await?;
-    }
-    upload.flush().await
-}
-
-/// Ids of the items that carry a label.
-async fn carriers(client: &mut Client, attribute: &str, label: &str) -> anyhow::Result<Vec<String>> {
-    let filter = v1::LabelFilter {
-        attribute: attribute.to_owned(),
-        labels: vec![label.to_owned()],
-        // No item may carry it, and the head that serves has it no more.
-        allow_unknown: true,
-        exists: None,
-    };
-    let (mut ids, mut page_token) = (Vec::new(), String::new());
-    loop {
-        let request =
-            v1::ListItemsRequest { page_size: PAGE, page_token, filters: vec![filter.clone()], filter: None };
-        let page = client.catalog.list_items(request).await?.into_inner();
-        ids.extend(page.items.into_iter().map(|item| item.id));
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(ids);
-        }
-    }
-}
-
 /// The labels that a change is of, each with the one in its place.
-fn new_labels(change: &Change) -> Vec<(&str, Option<&str>)> {
+fn new_labels(change: &Change) -> Vec<Moved<'_>> {
     match change {
         Change::Rename(v1::LabelRename { from, to }) => vec![(from.as_str(), Some(to.as_str()))],
         Change::Merge(v1::LabelMerge { from, into }) => {

@@ -31,6 +31,7 @@ mod reach;
 mod report;
 mod results;
 mod search;
+mod shell;
 mod signatures;
 mod suggest;
 mod teach;

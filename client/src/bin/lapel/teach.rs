@@ -3,6 +3,7 @@
 mod examples;
 mod labelling;
 
+use crate::shell::{file_name, word};
 use crate::{asked, heads, output, worth};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -246,8 +247,10 @@ fn next(name: &str, head: Option<&v1::Head>, label: &str) -> Vec<String> {
         return vec!["nothing was registered; without --dry-run it is".to_owned()];
     };
     let version = head.version;
+    let file = file_name(name);
+    let [page, table] = [format!("{file}.html"), format!("{file}-next.csv")].map(|file| word(&file));
     let (set, name) = (word(&format!("{name}={label}")), word(name));
-    let suggest = format!("lapel teach {name} --suggest 20 --html {name}.html --csv-out {name}-next.csv");
+    let suggest = format!("lapel teach {name} --suggest 20 --html {page} --csv-out {table}");
     match head.state() {
         v1::HeadState::Active => {
             vec![format!("next: lapel search PHOTO --set {set}"), format!("      {suggest}")]
@@ -277,15 +280,6 @@ fn next(name: &str, head: Option<&v1::Head>, label: &str) -> Vec<String> {
     }
 }
 
-/// A word of a command that a shell reads as it is.
-pub(super) fn word(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_-./=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,7 +296,11 @@ mod tests {
         assert_eq!(told(v1::HeadState::Backfilling, 3), "next: lapel heads watch layer --of 3");
         assert!(told(v1::HeadState::Failed, 1).is_empty());
         assert!(next("layer", None, "over").join("").contains("--dry-run"));
-        assert_eq!(word("layer=light blue"), "'layer=light blue'");
-        assert_eq!(word("$(it's)"), "'$(it'\\''s)'");
+        let active = v1::Head { state: v1::HeadState::Active.into(), version: 1, ..v1::Head::default() };
+        let told = next("a/b c", Some(&active), "over").join("\n");
+        assert!(
+            told.contains("'a/b c' --suggest 20 --html 'a_b c.html' --csv-out 'a_b c-next.csv'"),
+            "{told}"
+        );
     }
 }
