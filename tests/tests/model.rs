@@ -1,4 +1,4 @@
-//! A hundred thousand random operations with restarts, compared with plain maps.
+//! Tens of thousands of random operations with restarts, compared with plain maps.
 
 use lapel_client::{Client, v1};
 use lapel_tests::TestServer;
@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 
 /// Items changed and answers compared.
-const OPERATIONS: u64 = 50_000;
+const OPERATIONS: u64 = 30_000;
 
 /// What the server should keep beside the items.
 #[derive(Default)]

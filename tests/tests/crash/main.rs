@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::task::JoinError;
 
 /// Points at which the server is killed.
-const POINTS: u64 = 100;
+const POINTS: u64 = 60;
 /// Clients that change items, each its own.
 const WRITERS: usize = 3;
 
