@@ -1,0 +1,133 @@
+// The sheet of pictures to label: a key a label, then the next picture.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { lapel } from "../api";
+import { Failure } from "../Failure";
+import { useLoaded } from "../load";
+import { percent } from "../numbers";
+import { Picture } from "../pictures";
+import { examples, label, labels, name } from "./state";
+
+const SHEET = 24;
+// Items to choose a first sheet from.
+const POOL_MAX = 1000;
+
+interface Shown {
+  readonly id: string;
+  /** What the head sees in it; empty where there is none yet. */
+  readonly guess: string;
+}
+
+export function Sheet({ taught }: { taught: boolean }) {
+  const [round, setRound] = useState(0);
+  const [suggested, setSuggested] = useState(true);
+  const bySuggestion = taught && suggested;
+  const { data, error, busy, reload } = useLoaded(`${round} ${bySuggestion}`, (signal) =>
+    bySuggestion ? suggestedItems(signal) : spreadItems(signal),
+  );
+  const [at, setAt] = useState(0);
+  const place = useRef<HTMLUListElement>(null);
+  const shown = data ?? [];
+  useEffect(() => setAt(0), [data]);
+  useEffect(() => {
+    // Not on arrival at the page, where the focus is wherever the reader has put it.
+    if (place.current?.contains(document.activeElement) || at > 0) {
+      place.current?.querySelectorAll<HTMLElement>("[role=option]")[at]?.focus({ preventScroll: false });
+    }
+  }, [at]);
+  const press = (event: KeyboardEvent) => {
+    const item = shown[at];
+    const given = labels.value[Number(event.key) - 1];
+    if (event.ctrlKey || event.metaKey || event.altKey || !item) return;
+    if (given !== undefined) {
+      label(item.id, given);
+      setAt(Math.min(at + 1, shown.length - 1));
+    } else if (event.key === "0" || event.key === "Delete" || event.key === "Backspace") label(item.id, undefined);
+    else if (event.key === "ArrowRight" || event.key === " ") setAt(Math.min(at + 1, shown.length - 1));
+    else if (event.key === "ArrowLeft") setAt(Math.max(at - 1, 0));
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      const row = columnsOf(place.current);
+      setAt(Math.max(0, Math.min(shown.length - 1, at + (event.key === "ArrowDown" ? row : -row))));
+    } else return;
+    event.preventDefault();
+  };
+  const done = shown.filter(({ id }) => examples.value.has(id)).length;
+  return (
+    <section class="results" aria-label="Pictures to label" aria-busy={busy}>
+      <div class="bar top">
+        <ul class="keys" aria-label="Keys">
+          {labels.value.map((known, index) => (
+            <li key={known}>
+              <kbd>{index + 1}</kbd> {known}
+            </li>
+          ))}
+          <li>
+            <kbd>0</kbd> none
+          </li>
+          <li>
+            <kbd>→</kbd> pass
+          </li>
+        </ul>
+        <span class="quiet number" role="status">
+          {done} of {shown.length} labelled
+        </span>
+        {taught && (
+          <label class="field">
+            <input type="checkbox" checked={suggested} onChange={(event) => setSuggested(event.currentTarget.checked)} />
+            <span>those that teach most</span>
+          </label>
+        )}
+        <button onClick={() => setRound(round + 1)}>Next sheet</button>
+      </div>
+      <Failure error={error} retry={reload} />
+      {data?.length === 0 && <p class="empty">No item is left to label.</p>}
+      <ul class="grid sheet" role="listbox" aria-label="Pictures" ref={place} onKeyDown={press}>
+        {shown.map((item, index) => {
+          const as = examples.value.get(item.id);
+          return (
+            <li
+              key={item.id}
+              role="option"
+              class={as === undefined ? "card" : "card labelled"}
+              tabIndex={index === at ? 0 : -1}
+              aria-selected={index === at}
+              aria-label={`${item.id}: ${as ?? "no label"}`}
+              onFocus={() => setAt(index)}
+              onClick={() => setAt(index)}
+            >
+              <Picture id={item.id} alt="" />
+              <div class="caption">
+                <span class="id">{item.id}</span>
+                <strong>{as ?? ""}</strong>
+              </div>
+              {item.guess && <p class="facts quiet">looks like {item.guess}</p>}
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
+function columnsOf(grid: HTMLElement | null): number {
+  return grid ? getComputedStyle(grid).gridTemplateColumns.split(" ").length : 1;
+}
+
+/** Items without a label, spread over the catalogue. */
+async function spreadItems(signal: AbortSignal): Promise<Shown[]> {
+  const { items } = await lapel.catalog.listItems({ pageSize: POOL_MAX }, { signal });
+  const open = items.filter(({ id, hasImage }) => hasImage && !examples.peek().has(id));
+  const step = Math.max(1, open.length / SHEET);
+  return Array.from({ length: Math.min(SHEET, open.length) }, (_, at) => open[Math.floor(at * step)]).flatMap((item) =>
+    item ? [{ id: item.id, guess: "" }] : [],
+  );
+}
+
+/** Items whose labels would teach most. */
+async function suggestedItems(signal: AbortSignal): Promise<Shown[]> {
+  const excludeIds = [...examples.peek().keys()];
+  const suggested = await lapel.heads.suggestExamples({ name: name.peek(), count: SHEET, excludeIds }, { signal });
+  return suggested.examples.map(({ itemId, label: seen, probability, other }) => ({
+    id: itemId,
+    guess: `${seen} ${percent(probability)}${other === "" ? "" : `, or ${other}`}`,
+  }));
+}
