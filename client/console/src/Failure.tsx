@@ -8,7 +8,7 @@ export function Failure({ error, retry }: { error: LapelError | undefined; retry
     <div class="failure" role="alert">
       <p>
         <strong>{error.status}</strong> {error.message}
-        {error.reason && <code> {error.reason}</code>}
+        {error.reason !== "" && error.reason !== error.status && <code> {error.reason}</code>}
       </p>
       {error.faults.length > 0 && (
         <ul>

@@ -17,6 +17,7 @@ export function go(page: Page, params: URLSearchParams, replace = false): void {
   const hash = link(page, params);
   if (hash === location.hash) return;
   history[replace ? "replaceState" : "pushState"](null, "", hash);
+  if (page !== address.value.page) scrollTo(0, 0);
   address.value = { page, params };
 }
 
@@ -32,8 +33,11 @@ function read(): Address {
   return { page, params: new URLSearchParams(query) };
 }
 
-addEventListener("popstate", () => (address.value = read()));
-addEventListener("hashchange", () => (address.value = read()));
+addEventListener("hashchange", () => {
+  const next = read();
+  if (next.page !== address.value.page) scrollTo(0, 0);
+  address.value = next;
+});
 
 /** Values of one parameter, in which any character may be. */
 export function joined(values: readonly string[], separator: string): string {

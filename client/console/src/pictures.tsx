@@ -72,7 +72,7 @@ export function Picture({ id, picture = 0, alt }: { id: string; picture?: number
     };
   }, [id, picture]);
   return (
-    <div class="picture" ref={place}>
+    <div class={url ? "picture" : "picture waiting"} ref={place}>
       {url ? <img src={url} alt={alt ?? id} /> : url === null ? <span class="quiet">no picture</span> : null}
     </div>
   );

@@ -2,7 +2,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
 import { authorised, retried, type Token } from "./interceptors.js";
-import { thrownAsLapelErrors } from "./thrown.js";
+import { methodsOf } from "./methods.js";
 import * as v1 from "./v1.js";
 
 export { Code, LapelError, type FieldFault } from "./errors.js";
@@ -16,7 +16,10 @@ export interface Options {
   readonly baseUrl: string;
   /** The token to send; none unless given. */
   readonly token?: Token;
-  /** How long a call may take with all its retries, in milliseconds, unless it says otherwise: 30 s. */
+  /**
+   * How long a call of one answer may take with all its retries, in milliseconds, unless it says otherwise: 30 s. Streams, as
+   * an upload or a watch, last until they say otherwise.
+   */
   readonly timeoutMs?: number;
   /** How often a call that is safe to repeat is tried in all: 4 times. 1: it is not repeated. */
   readonly attemptsMax?: number;
@@ -35,7 +38,6 @@ export interface Lapel {
 /** What a transport is made with. */
 export interface TransportOptions {
   readonly baseUrl: string;
-  readonly defaultTimeoutMs: number;
   readonly interceptors: Interceptor[];
 }
 
@@ -44,8 +46,8 @@ export function lapelOver(transport: (options: TransportOptions) => Transport, o
   const interceptors = [retried(options.attemptsMax ?? 4)];
   if (options.token !== undefined) interceptors.push(authorised(options.token));
   const { baseUrl, timeoutMs = 30_000 } = options;
-  const over = transport({ baseUrl, defaultTimeoutMs: timeoutMs, interceptors });
-  const client = <S extends DescService>(service: S) => thrownAsLapelErrors(service, createClient(service, over));
+  const over = transport({ baseUrl, interceptors });
+  const client = <S extends DescService>(service: S) => methodsOf(service, createClient(service, over), timeoutMs);
   return {
     search: client(v1.SearchService),
     catalog: client(v1.CatalogService),

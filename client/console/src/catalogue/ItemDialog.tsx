@@ -68,7 +68,7 @@ export function ItemDialog({ id, close, changed }: { id: string; close: () => vo
 
 /** A row an attribute: the stored label, and what its head sees. */
 function Labels({ item, saved }: { item: Item; saved: () => void }) {
-  const { data } = useLoaded(`seen ${item.id}`, (signal) =>
+  const { data, busy } = useLoaded(`seen ${item.id}`, (signal) =>
     item.hasImage ? lapel.search.describe({ source: { case: "itemId", value: item.id } }, { signal }) : Promise.resolve(undefined),
   );
   const [failed, setFailed] = useState<LapelError>();
@@ -115,7 +115,7 @@ function Labels({ item, saved }: { item: Item; saved: () => void }) {
                   </select>
                 </td>
                 <td class={best && stored !== "" && best.label !== stored ? "warn" : "quiet"}>
-                  {best ? `${best.label} ${percent(best.probability)}${predicted?.unsure ? ", unsure" : ""}` : ""}
+                  {best ? `${best.label} ${percent(best.probability)}${predicted?.unsure ? ", unsure" : ""}` : busy ? "…" : ""}
                 </td>
               </tr>
             );

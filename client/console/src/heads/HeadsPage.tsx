@@ -131,7 +131,7 @@ function Generations({ generations, changed }: { generations: readonly Generatio
           {generations.map(({ backbone, state, heads, buildTime, failure: why }) => (
             <tr key={backbone}>
               <th scope="row">
-                <code title={backbone}>{backbone.slice(0, 12)}</code>
+                <code>{backbone}</code>
               </th>
               <td>
                 <span class={`state ${HeadState[state].toLowerCase()}`}>{HeadState[state].toLowerCase()}</span> {why}

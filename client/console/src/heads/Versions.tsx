@@ -8,8 +8,6 @@ import { Failure } from "../Failure";
 import { count, percent } from "../numbers";
 
 const GOING_ON = [HeadState.REGISTERING, HeadState.VALIDATING, HeadState.WARMING, HeadState.BACKFILLING, HeadState.DRAINING];
-// A watch lasts as long as a backfill may.
-const WATCH_TIMEOUT_MS = 24 * 3600 * 1000;
 
 interface Props {
   readonly heads: readonly Head[];
@@ -113,8 +111,8 @@ function useWatched(listed: Head, changed: () => void): Head {
     if (!GOING_ON.includes(state)) return;
     const ending = new AbortController();
     const watch = async () => {
-      const options = { signal: ending.signal, timeoutMs: WATCH_TIMEOUT_MS };
-      for await (const { head: now } of lapel.heads.watchHead({ name, version }, options)) if (now) setHead(now);
+      const answers = lapel.heads.watchHead({ name, version }, { signal: ending.signal });
+      for await (const { head: now } of answers) if (now) setHead(now);
       changed();
     };
     watch().catch((cause: unknown) => {

@@ -26,7 +26,7 @@ export function Card({ ranked, rank }: { ranked: Ranked; rank: number }) {
         onClick={look}
       >
         <Picture id={id} picture={result.picture} alt="" />
-        {result.matchesAll && <span class="badge">{result.matchesPredicted ? "all (predicted)" : "all"}</span>}
+        {result.matchesAll && <span class="badge" aria-hidden="true">{result.matchesPredicted ? "all (predicted)" : "all"}</span>}
       </button>
       <div class="caption">
         <span class="rank">{rank}</span>
@@ -38,13 +38,13 @@ export function Card({ ranked, rank }: { ranked: Ranked; rank: number }) {
       <Facts result={result} group={group} />
       <Differences matches={result.explanation?.attributes ?? []} />
       <div class="actions">
-        <button aria-pressed={liked.includes(id)} onClick={() => judge(id, "liked")} aria-label={`like ${id}`}>
+        <button aria-pressed={liked.includes(id)} onClick={() => judge(id, "liked")} aria-label={`Like ${id}`}>
           Like
         </button>
-        <button aria-pressed={disliked.includes(id)} onClick={() => judge(id, "disliked")} aria-label={`dislike ${id}`}>
+        <button aria-pressed={disliked.includes(id)} onClick={() => judge(id, "disliked")} aria-label={`Dislike ${id}`}>
           Dislike
         </button>
-        <button onClick={() => change(begin(`item:${id}`))} aria-label={`more like ${id}`}>
+        <button onClick={() => change(begin(`item:${id}`))} aria-label={`Similar to ${id}`}>
           Similar
         </button>
       </div>

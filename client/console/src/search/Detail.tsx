@@ -1,4 +1,5 @@
 // One item beside the query: why it is where it is, or why it is not among the results.
+import { useEffect, useRef } from "preact/hooks";
 import { AttributeOutcome, type AttributeMatch, type SearchResult, type Term } from "@lapel/client/v1";
 import { Failure } from "../Failure";
 import { useLoaded } from "../load";
@@ -11,13 +12,31 @@ import { placeOf, type Place } from "./place";
 
 export function Detail() {
   const { open } = search.value;
-  if (open === "") return null;
+  return open === "" ? null : <Looked open={open} />;
+}
+
+/** Back to the card that was looked at, or to where the reader is. */
+function close(): void {
+  const { open } = search.value;
+  change({ open: "" });
+  document.querySelector<HTMLElement>(`[data-item="${CSS.escape(open)}"] .look`)?.focus();
+}
+
+function Looked({ open }: { open: string }) {
+  const place = useRef<HTMLElement>(null);
+  useEffect(() => place.current?.focus({ preventScroll: true }), [open]);
   const result = answer.value?.ranked.find((ranked) => ranked.result.itemId === open)?.result;
   return (
-    <aside class="detail" aria-label={`About ${open}`} onKeyDown={(event) => event.key === "Escape" && change({ open: "" })}>
+    <aside
+      class="detail"
+      ref={place}
+      tabIndex={-1}
+      aria-label={`About ${open}`}
+      onKeyDown={(event) => event.key === "Escape" && close()}
+    >
       <header class="bar">
         <h2>{open}</h2>
-        <button class="plain" aria-label="Close" onClick={() => change({ open: "" })}>
+        <button class="plain" aria-label="Close" onClick={close}>
           ✕
         </button>
       </header>
@@ -183,6 +202,11 @@ function Reason({ place, last, results }: { place: Place; last: SearchResult | u
   );
 }
 
+function signed(difference: number): string {
+  const text = Math.abs(difference).toFixed(3);
+  return `${Number(text) === 0 ? "" : difference < 0 ? "−" : "+"}${text}`;
+}
+
 /** An item's terms beside those of the last result: where the difference comes from. */
 function Compared({ mine, last }: { mine: SearchResult; last: SearchResult }) {
   const theirs = new Map(last.explanation?.terms.map((term) => [term.head, term.contribution]));
@@ -199,7 +223,7 @@ function Compared({ mine, last }: { mine: SearchResult; last: SearchResult }) {
             this one
           </th>
           <th scope="col" class="number">
-            the last result
+            last result
           </th>
           <th scope="col" class="number">
             more
@@ -215,7 +239,7 @@ function Compared({ mine, last }: { mine: SearchResult; last: SearchResult }) {
             <th scope="row">{head.replaceAll("_", " ")}</th>
             <td class="number">{contribution.toFixed(3)}</td>
             <td class="number">{(contribution - more).toFixed(3)}</td>
-            <td class="number">{more.toFixed(3)}</td>
+            <td class="number">{signed(more)}</td>
             <td>
               <span class={more > 0 ? "meter against" : "meter"}>
                 <span style={{ width: percentWidth(Math.abs(more) / most) }} />

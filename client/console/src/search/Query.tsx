@@ -82,7 +82,13 @@ function Subject({ query }: { query: string }) {
       </div>
       <figcaption>
         {id ?? "your photo"}
-        {seen.value?.parts && <span class="quiet"> · {seen.value.parts.case.replace("_", " ")}</span>}
+        {seen.value?.parts && (
+          <span class="quiet">
+            {" "}
+            · {seen.value.parts.case.replace("_", " ")}
+            {Object.keys(seen.value.parts.rects).length > 0 && ", point at a part for its name"}
+          </span>
+        )}
         {seen.value?.parts?.segmented === false && (
           <span class="warn"> · no garment was told from the background: everything is unsure</span>
         )}
@@ -113,7 +119,7 @@ function Parts() {
         <g key={name}>
           <title>{name.replace("_", " ")}</title>
           <rect x={x0} y={y0} width={x1 - x0} height={y1 - y0} />
-          <text x={x0 + 0.008} y={y0 + 0.033}>
+          <text x={Math.min(x0 + 0.008, 0.75)} y={y0 + 0.033}>
             {name.replace("_", " ")}
           </text>
         </g>

@@ -45,7 +45,7 @@ function Row({ known, open, toggle }: { known: AttributeLabels; open: boolean; t
         <span class="name">{attribute.replaceAll("_", " ")}</span>
         <span class="value">
           {shown === undefined ? (
-            <span class="quiet">not seen</span>
+            <span class="quiet">{seen.value ? "not seen" : ""}</span>
           ) : (
             <span class={wanted ? "was" : unsure ? "unsure" : ""}>
               {shown}

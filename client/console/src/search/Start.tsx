@@ -46,7 +46,7 @@ export function Start() {
               <span class="id">{id}</span>
             </div>
             <div class="actions">
-              <button onClick={() => judge(id, "liked")} aria-label={`like ${id}`}>
+              <button onClick={() => judge(id, "liked")} aria-label={`Like ${id}`}>
                 Like
               </button>
             </div>

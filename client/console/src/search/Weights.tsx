@@ -38,7 +38,7 @@ export function Weights() {
       </header>
       {picks && (
         <p class="quiet">
-          {byPicks ? "From your picks: what they agree on counts more." : `${picks.replacedQueryItemId} is the query now; like one more, or dislike one, and weights follow.`}
+          {byPicks ? "From your picks, by the mean distances among liked and to disliked ones." : `${picks.replacedQueryItemId} is the query now; like one more, or dislike one, and weights follow.`}
         </p>
       )}
       <ul class="weights">
@@ -92,12 +92,12 @@ function reason(weight: HeadWeight, factor: number | undefined): string {
   if (factor !== undefined) return factor === 0 ? "off" : `× ${factor} by hand`;
   if (weight.edited) return "changed";
   if (weight.confidence !== undefined) return `sure ${percent(weight.confidence)}`;
-  return weight.givenWeight === undefined ? "" : "profile";
+  return weight.givenWeight !== undefined && search.value.profile !== "" ? "profile" : "";
 }
 
 function pickReason(picks: PersonaliseResponse, head: string): string {
   const wanted = picks.wantedDistances[head];
   const unwanted = picks.unwantedDistances[head];
-  const between = wanted === undefined ? "" : `liked ${wanted.toFixed(2)} apart`;
-  return unwanted === undefined ? between : `${between}${between && ", "}disliked ${unwanted.toFixed(2)} away`;
+  const distances = [wanted === undefined ? "" : `liked ${wanted.toFixed(2)}`, unwanted === undefined ? "" : `disliked ${unwanted.toFixed(2)}`];
+  return distances.filter((distance) => distance !== "").join(" · ");
 }

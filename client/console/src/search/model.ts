@@ -41,6 +41,7 @@ let plain: { of: string; weights: readonly HeadWeight[] } | undefined;
 async function run(state: SearchState, signal: AbortSignal): Promise<void> {
   if (seenOf !== state.query) {
     seen.value = undefined;
+    answer.value = undefined;
     seenOf = "";
     plain = undefined;
     if (state.query !== "") {
@@ -127,8 +128,15 @@ export function askAgain(): void {
 }
 
 let asked = "";
+let generation: bigint | undefined;
 effect(() => {
   if (!catalog.value) return;
+  // Other heads see something else in the same photo.
+  if (generation !== catalog.value.stats.generation) {
+    generation = catalog.value.stats.generation;
+    seenOf = "";
+    asked = "";
+  }
   // What is looked at does not change what is found.
   const { open: _, ...wanted } = search.value;
   const key = JSON.stringify(wanted);

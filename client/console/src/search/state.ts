@@ -29,8 +29,12 @@ export const PAGE = 40;
 
 export const search = signal(read(new URLSearchParams()));
 
+/** Picks as they were before each of the last ones. */
+export const judgements = signal<readonly Pick<SearchState, "liked" | "disliked">[]>([]);
+
 /** Changes the state and writes it into the address. `passing`: it is still changing, as a slider that is held. */
 export function change(next: Partial<SearchState>, how: "step" | "replace" | "passing" = "step"): void {
+  if ("query" in next) judgements.value = [];
   search.value = { ...search.value, ...next };
   if (how !== "passing") go("search", write(search.value), how === "replace");
 }
@@ -45,9 +49,6 @@ export function edit(attribute: string, label: string | undefined): void {
   const { [attribute]: _, ...edits } = search.value.edits;
   change({ edits: label === undefined ? edits : { ...edits, [attribute]: label }, k: PAGE });
 }
-
-/** Picks as they were before each of the last ones. */
-export const judgements = signal<readonly Pick<SearchState, "liked" | "disliked">[]>([]);
 
 /** Takes the last pick back. */
 export function undoJudgement(): void {

@@ -12,8 +12,6 @@ import { countsOf, examples, labelMany, labels, name } from "./state";
 
 // How many more examples it takes to try again by itself.
 const EVERY = 8;
-// Teaching takes longer than other calls.
-const TEACH_TIMEOUT_MS = 600_000;
 
 export function Lesson({ versions, reload }: { versions: readonly Head[]; reload: () => void }) {
   const given = examples.value;
@@ -28,7 +26,7 @@ export function Lesson({ versions, reload }: { versions: readonly Head[]; reload
     const number = given.size;
     try {
       setFailed(undefined);
-      for await (const { event } of lapel.heads.teach(teachRequest(dryRun, versions.length > 0), { timeoutMs: TEACH_TIMEOUT_MS })) {
+      for await (const { event } of lapel.heads.teach(teachRequest(dryRun, versions.length > 0))) {
         if (event.case === "progress") setProgress(event.value);
         if (event.case !== "taught") continue;
         const { worth: found } = event.value;
