@@ -9,6 +9,8 @@ export default defineConfig({
     target: "es2022",
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // What the bundle holds of others is served with their terms.
+    license: { fileName: "licenses.txt" },
     // Names that stay, since the server lists them; it sends an entity tag with each.
     rollupOptions: {
       output: { entryFileNames: "assets/console.js", assetFileNames: "assets/console[extname]", codeSplitting: false },
