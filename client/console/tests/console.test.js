@@ -231,6 +231,8 @@ flow("in the dark and on a phone", async (page) => {
   await accessible(page);
   await shot(page, "dark");
   await page.setViewportSize({ width: 390, height: 800 });
+  await page.reload();
+  await settled(page);
   await shot(page, "phone");
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   assert(wide <= 390, `${wide} pixels wide`);

@@ -1,4 +1,5 @@
 // Which items may be results: labels and fields with counts, ranges with a histogram. Shared with the catalogue's page.
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { FieldKind, type FacetRequestSchema } from "@lapel/client/v1";
@@ -48,7 +49,7 @@ function has({ conditions }: Props, name: string, of: Condition["of"]): boolean 
 }
 
 /** Counts are asked for once somebody looks. */
-function Fold(props: { name: string; active: boolean; children: preact.ComponentChildren }) {
+function Fold(props: { name: string; active: boolean; children: ComponentChildren }) {
   const [open, setOpen] = useState(props.active);
   return (
     <details open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>

@@ -82,13 +82,7 @@ function Subject({ query }: { query: string }) {
       </div>
       <figcaption>
         {id ?? "your photo"}
-        {seen.value?.parts && (
-          <span class="quiet">
-            {" "}
-            · {seen.value.parts.case.replace("_", " ")}
-            {Object.keys(seen.value.parts.rects).length > 0 && ", point at a part for its name"}
-          </span>
-        )}
+        {seen.value?.parts && <span class="quiet"> · {seen.value.parts.case.replace("_", " ")}</span>}
         {seen.value?.parts?.segmented === false && (
           <span class="warn"> · no garment was told from the background: everything is unsure</span>
         )}

@@ -1,4 +1,5 @@
 // Searching: what is searched like and how on the left, the results, and one of them looked at on the right.
+import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { catalog } from "../catalog";
 import { imageOf } from "../photos";
@@ -37,17 +38,29 @@ export function SearchPage() {
     <div class={open === "" ? "search" : "search looking"}>
       <div class="side">
         <Query />
-        {searching && <Seen />}
-        {query !== "" && <SuggestionsFold />}
-        <Weights />
-        {searching && <WhyNot />}
-        {catalog.value && (
-          <Filters conditions={conditions} set={(next) => change({ conditions: next, k: PAGE })} />
-        )}
+        <Tuning>
+          {liked.length > 0 && <Weights />}
+          {searching && <Seen />}
+          {query !== "" && <SuggestionsFold />}
+          {liked.length === 0 && <Weights />}
+          {searching && <WhyNot />}
+          {catalog.value && <Filters conditions={conditions} set={(next) => change({ conditions: next, k: PAGE })} />}
+        </Tuning>
       </div>
       {searching ? <Results /> : <Start />}
       <Detail />
     </div>
+  );
+}
+
+/** What is beside the results; on a small screen above them, and closed until somebody looks. */
+function Tuning({ children }: { children: ComponentChildren }) {
+  const [open, setOpen] = useState(() => matchMedia("(min-width: 761px)").matches);
+  return (
+    <details class="tuning" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Attributes, weights, filters</summary>
+      {open && children}
+    </details>
   );
 }
 

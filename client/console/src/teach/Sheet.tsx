@@ -24,29 +24,39 @@ export function Sheet({ taught }: { taught: boolean }) {
   const { data, error, busy, reload } = useLoaded(`${round} ${bySuggestion}`, (signal) =>
     bySuggestion ? suggestedItems(signal) : spreadItems(signal),
   );
+  // The picture that keys are for. Keys come faster than pages are drawn: `current` is what counts, `at` what is shown.
   const [at, setAt] = useState(0);
+  const current = useRef(0);
   const place = useRef<HTMLUListElement>(null);
   const shown = data ?? [];
-  useEffect(() => setAt(0), [data]);
+  const reach = (index: number) => {
+    current.current = index;
+    setAt(index);
+  };
+  const move = (index: number) => {
+    const next = Math.max(0, Math.min(shown.length - 1, index));
+    // Its `onFocus` does the rest.
+    place.current?.querySelectorAll<HTMLElement>("[role=option]")[next]?.focus();
+  };
   useEffect(() => {
+    reach(0);
     // Not on arrival at the page, where the focus is wherever the reader has put it.
-    if (place.current?.contains(document.activeElement) || at > 0) {
-      place.current?.querySelectorAll<HTMLElement>("[role=option]")[at]?.focus({ preventScroll: false });
-    }
-  }, [at]);
+    if (round > 0) move(0);
+  }, [data]);
   const press = (event: KeyboardEvent) => {
+    const at = current.current;
     const item = shown[at];
     const given = labels.value[Number(event.key) - 1];
     if (event.ctrlKey || event.metaKey || event.altKey || !item) return;
     if (given !== undefined) {
       label(item.id, given);
-      setAt(Math.min(at + 1, shown.length - 1));
+      move(at + 1);
     } else if (event.key === "0" || event.key === "Delete" || event.key === "Backspace") label(item.id, undefined);
-    else if (event.key === "ArrowRight" || event.key === " ") setAt(Math.min(at + 1, shown.length - 1));
-    else if (event.key === "ArrowLeft") setAt(Math.max(at - 1, 0));
+    else if (event.key === "ArrowRight" || event.key === " ") move(at + 1);
+    else if (event.key === "ArrowLeft") move(at - 1);
     else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       const row = columnsOf(place.current);
-      setAt(Math.max(0, Math.min(shown.length - 1, at + (event.key === "ArrowDown" ? row : -row))));
+      move(at + (event.key === "ArrowDown" ? row : -row));
     } else return;
     event.preventDefault();
   };
@@ -91,8 +101,7 @@ export function Sheet({ taught }: { taught: boolean }) {
               tabIndex={index === at ? 0 : -1}
               aria-selected={index === at}
               aria-label={`${item.id}: ${as ?? "no label"}`}
-              onFocus={() => setAt(index)}
-              onClick={() => setAt(index)}
+              onFocus={() => reach(index)}
             >
               <Picture id={item.id} alt="" />
               <div class="caption">
