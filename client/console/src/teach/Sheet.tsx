@@ -97,6 +97,7 @@ export function Sheet({ taught }: { taught: boolean }) {
             <li
               key={item.id}
               role="option"
+              data-item={item.id}
               class={as === undefined ? "card" : "card labelled"}
               tabIndex={index === at ? 0 : -1}
               aria-selected={index === at}
