@@ -22,8 +22,11 @@ export function Lesson({ versions, reload }: { versions: readonly Head[]; reload
   const [taught, setTaught] = useState<TaughtHead>();
   const [progress, setProgress] = useState<TeachProgress>();
   const [failed, setFailed] = useState<LapelError>();
+  // The server teaches one head at a time, and says nothing until it has begun.
+  const [running, setRunning] = useState(false);
   const teach = async (dryRun: boolean) => {
     const number = given.size;
+    setRunning(true);
     try {
       setFailed(undefined);
       for await (const { event } of lapel.heads.teach(teachRequest(dryRun, versions.length > 0))) {
@@ -41,11 +44,12 @@ export function Lesson({ versions, reload }: { versions: readonly Head[]; reload
       setFailed(failure(cause));
     } finally {
       setProgress(undefined);
+      setRunning(false);
     }
   };
   const tried = points.at(-1)?.examples ?? 0;
   useEffect(() => {
-    if (ready && progress === undefined && failed === undefined && given.size >= tried + EVERY) void teach(true);
+    if (ready && !running && failed === undefined && given.size >= tried + EVERY) void teach(true);
   }, [given.size]);
   return (
     <>
@@ -63,10 +67,10 @@ export function Lesson({ versions, reload }: { versions: readonly Head[]; reload
         {given.size} examples, kept in this tab. {ready ? "" : "Two of at least two labels each make a beginning."}
       </p>
       <div class="inline">
-        <button disabled={!ready || progress !== undefined} onClick={() => void teach(true)}>
+        <button disabled={!ready || running} onClick={() => void teach(true)}>
           What are they worth?
         </button>
-        <button class="main" disabled={!ready || progress !== undefined} onClick={() => void teach(false)}>
+        <button class="main" disabled={!ready || running} onClick={() => void teach(false)}>
           Teach
         </button>
       </div>
