@@ -192,7 +192,7 @@ flow("an attribute is taught by keyboard, promoted and retired", async (page) =>
   await accessible(page);
   await page.click('button:text-is("Teach")');
   await page.waitForSelector(".note");
-  await page.click("text=Promote");
+  await page.click('button:text-is("Promote")');
   await page.waitForSelector(".state.active");
   await shot(page, "taught");
   await at(page, "#/heads");

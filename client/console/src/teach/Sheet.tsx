@@ -20,8 +20,9 @@ interface Shown {
 export function Sheet({ taught }: { taught: boolean }) {
   const [round, setRound] = useState(0);
   const [suggested, setSuggested] = useState(true);
+  // Asked for with the next sheet: the one that is being labelled stays.
   const bySuggestion = taught && suggested;
-  const { data, error, busy, reload } = useLoaded(`${round} ${bySuggestion}`, (signal) =>
+  const { data, error, busy, reload } = useLoaded(`${round}`, (signal) =>
     bySuggestion ? suggestedItems(signal) : spreadItems(signal),
   );
   // The picture that keys are for. Keys come faster than pages are drawn: `current` is what counts, `at` what is shown.
@@ -101,7 +102,6 @@ export function Sheet({ taught }: { taught: boolean }) {
               class={as === undefined ? "card" : "card labelled"}
               tabIndex={index === at ? 0 : -1}
               aria-selected={index === at}
-              aria-label={`${item.id}: ${as ?? "no label"}`}
               onFocus={() => reach(index)}
             >
               <Picture id={item.id} alt="" />

@@ -24,7 +24,7 @@ export function TeachPage() {
         <Failure error={error} />
         <Lesson key={name.value} versions={versions} reload={reload} />
       </div>
-      <Sheet key={name.value} taught={versions.length > 0} />
+      <Sheet key={name.value} taught={versions.some(({ state }) => state === HeadState.ACTIVE || state === HeadState.STANDBY)} />
     </div>
   );
 }
