@@ -22,6 +22,10 @@ python-client *ARGS:
     cargo build --release --bin lapel-server
     client/python/check {{ARGS}}
 
+# Pass the console's flows in a browser (CHROMIUM: its program) against the built server, and write its files anew.
+console:
+    cd client && npm ci && npm run build -w typescript && npm run build -w console && npm test -w console
+
 # Everything the gate runs.
 ci:
     bash .ci/run

@@ -1,0 +1,93 @@
+// Searching: what is searched like and how on the left, the results, and one of them looked at on the right.
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { catalog } from "../catalog";
+import { imageOf } from "../photos";
+import { Detail } from "./Detail";
+import { Filters } from "./Filters";
+import { Query, searchPhoto } from "./Query";
+import { Results } from "./Results";
+import { Seen } from "./Seen";
+import { Start } from "./Start";
+import { Suggestions } from "./Suggestions";
+import { Weights } from "./Weights";
+import { PAGE, change, search } from "./state";
+
+export function SearchPage() {
+  const { query, liked, open, conditions } = search.value;
+  useEffect(() => {
+    // What is dropped or pasted anywhere is searched for.
+    const drop = (event: DragEvent) => {
+      if (event.defaultPrevented) return;
+      event.preventDefault();
+      void searchPhoto(imageOf(event.dataTransfer));
+    };
+    const over = (event: DragEvent) => event.preventDefault();
+    const paste = (event: ClipboardEvent) => void searchPhoto(imageOf(event.clipboardData));
+    document.addEventListener("drop", drop);
+    document.addEventListener("dragover", over);
+    document.addEventListener("paste", paste);
+    return () => {
+      document.removeEventListener("drop", drop);
+      document.removeEventListener("dragover", over);
+      document.removeEventListener("paste", paste);
+    };
+  }, []);
+  const searching = query !== "" || liked.length > 0;
+  return (
+    <div class={open === "" ? "search" : "search looking"}>
+      <div class="side">
+        <Query />
+        <Tuning>
+          {liked.length > 0 && <Weights />}
+          {searching && <Seen />}
+          {query !== "" && <SuggestionsFold />}
+          {liked.length === 0 && <Weights />}
+          {searching && <WhyNot />}
+          {catalog.value && <Filters conditions={conditions} set={(next) => change({ conditions: next, k: PAGE })} />}
+        </Tuning>
+      </div>
+      {searching ? <Results /> : <Start />}
+      <Detail />
+    </div>
+  );
+}
+
+/** What is beside the results; on a small screen above them, and closed until somebody looks. */
+function Tuning({ children }: { children: ComponentChildren }) {
+  const [open, setOpen] = useState(() => matchMedia("(min-width: 761px)").matches);
+  return (
+    <details class="tuning" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Attributes, weights, filters</summary>
+      {open && children}
+    </details>
+  );
+}
+
+/** Suggestions are asked for once somebody looks. */
+function SuggestionsFold() {
+  const [open, setOpen] = useState(false);
+  return (
+    <details class="section" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Changes that lead somewhere</summary>
+      {open && <Suggestions />}
+    </details>
+  );
+}
+
+/** Asks for the place of any item. */
+function WhyNot() {
+  return (
+    <form
+      class="section inline"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const id = new FormData(event.currentTarget).get("id");
+        if (typeof id === "string" && id.trim() !== "") change({ open: id.trim() });
+      }}
+    >
+      <input name="id" aria-label="Id of an item that is missing from the results" placeholder="why not… (an item's id)" autocomplete="off" />
+      <button>Why not?</button>
+    </form>
+  );
+}

@@ -1,0 +1,37 @@
+// Methods as callers meet them: with a deadline by default, and LapelError where they fail.
+import type { DescService } from "@bufbuild/protobuf";
+import type { CallOptions, Client } from "@connectrpc/connect";
+import { LapelError } from "./errors.js";
+
+type Method = (request: unknown, options?: CallOptions) => Promise<unknown> | AsyncIterable<unknown>;
+
+/**
+ * The same client with these methods. Interceptors cannot do it: what they throw is made a `ConnectError` again before the
+ * caller sees it, and a transport's deadline is for streams, too.
+ */
+export function methodsOf<S extends DescService>(service: S, client: Client<S>, timeoutMs: number): Client<S> {
+  const methods = client as Record<string, Method>;
+  const wrapped: Record<string, Method> = {};
+  for (const { localName, methodKind } of service.methods) {
+    const method = methods[localName];
+    if (method === undefined) continue;
+    const byDefault = methodKind === "unary" ? { timeoutMs } : {};
+    wrapped[localName] = (request, options) => {
+      const answer = method(request, { ...byDefault, ...options });
+      return answer instanceof Promise ? answer.catch(rethrow) : rethrown(answer);
+    };
+  }
+  return wrapped as Client<S>;
+}
+
+function rethrow(cause: unknown): never {
+  throw new LapelError(cause);
+}
+
+async function* rethrown<T>(answers: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* answers;
+  } catch (cause) {
+    rethrow(cause);
+  }
+}
