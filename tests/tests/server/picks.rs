@@ -91,7 +91,10 @@ async fn the_mean_of_the_picks_is_searched_for_beside_the_query() {
     let moved = client.feedback.personalise(asked.clone()).await.expect("answers").into_inner();
     let paper = v1::PersonaliseRequest { as_before: true, ..asked.clone() };
     let paper = client.feedback.personalise(paper).await.expect("answers").into_inner();
-    assert_eq!((moved.picks_share, paper.picks_share, &moved.weights), (lapel_heads::PICKS_SHARE, 0.0, &paper.weights));
+    assert_eq!(
+        (moved.picks_share, paper.picks_share, &moved.weights),
+        (lapel_heads::PICKS_SHARE, 0.0, &paper.weights)
+    );
     // The query is item a itself.
     assert!(distance(&paper, "a") < 1e-6 && distance(&moved, "a") > 0.1, "{moved:?}");
     assert!(distance(&moved, "b") < distance(&paper, "b"));

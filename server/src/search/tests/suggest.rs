@@ -115,7 +115,8 @@ fn a_head_without_weight_suggests_nothing() {
         let attribute = lapel_heads::Attribute { name: STOCK.to_owned(), labels };
         let mut manifest = lapel_heads::Manifest::external(STOCK, DIM, vec![attribute]);
         manifest.weight = weight;
-        let head = crate::testing::head(&lapel_heads::Bundle { manifest, tensors: BTreeMap::new(), graph: None });
+        let head =
+            crate::testing::head(&lapel_heads::Bundle { manifest, tensors: BTreeMap::new(), graph: None });
         snapshot.add_reserve(Column::new(STOCK, head, Precision::F32));
         snapshot.activate(STOCK);
         let record = ItemRecord {
