@@ -278,7 +278,8 @@ async fn a_lost_signature_is_computed_again() {
             None => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
         }
     };
-    assert!(lapel_heads::distance(&before, &after) < 1e-5);
+    // From cached features, which are kept in half precision.
+    assert!(lapel_heads::distance(&before, &after) < 2e-3);
     server.finish().await;
 }
 
