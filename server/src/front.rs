@@ -11,6 +11,7 @@ mod headers;
 mod inflow;
 mod record;
 mod roles;
+mod socket;
 mod tls;
 mod tokens;
 #[cfg_attr(not(feature = "otel"), path = "front/without_traces.rs")]

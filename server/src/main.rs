@@ -120,6 +120,7 @@ async fn main() -> anyhow::Result<()> {
         Verb::Demo(options) => {
             config.data = arguments.data.unwrap_or_else(|| "data/demo".into());
             let server = demo::start(config, &options).await?;
+            reload_on_hangup(server.reload());
             demo::fill(&server, &options).await?;
             server.serve(stop_signal()).await.context("serving")
         }

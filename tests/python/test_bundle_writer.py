@@ -112,7 +112,7 @@ def test_an_external_head_brings_a_classifier(client, tmp_path):
     try:
         signature = v1.Signature(head="sound", values=[2, 4, 4])
         item = v1.UpsertItemsRequest(id="heard", signatures=[signature])
-        (result,) = client.catalog.UpsertItems(iter([item]))
+        (result,) = client.catalog.UpsertItems(iter([item])).results
         assert not result.HasField("error"), result
         answer = client.search.Describe(v1.DescribeRequest(item_id="heard", labels_max=2))
         (found,) = [one for one in answer.attributes if one.attribute == "sound"]

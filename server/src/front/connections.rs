@@ -2,6 +2,7 @@
 //! others need their places more.
 
 use super::addresses::{AddressPlace, Addresses};
+use super::socket::Socket;
 use super::tls::Tls;
 use crate::admission::{Activity, Origin, Party};
 use crate::config::Limits;
@@ -37,6 +38,7 @@ pub(crate) struct Peer {
 
 /// A connection, open for as long as it holds its places.
 pub(crate) struct Connection {
+    socket: Socket,
     stream: Stream,
     /// `None` once it has come; from then on the protocol tells whether anybody is there: by its pings in HTTP/2, by the next
     /// request's head in HTTP/1.1.
@@ -55,8 +57,8 @@ struct Greeting {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// Accepts connections until the receiver is dropped. A connection that does not come about costs the others nothing.
@@ -120,10 +122,11 @@ impl Accepting {
             let (sender, tls) = (self.sender.clone(), self.tls.clone());
             tokio::spawn(async move {
                 let closed = peer.origin.activity.closed().clone();
-                let encrypted = closed.run_until_cancelled(encrypted(stream, tls.as_deref(), due)).await;
-                match encrypted.unwrap_or_else(|| Err(io::ErrorKind::ConnectionAborted.into())) {
-                    Ok(stream) => {
+                let opened = closed.run_until_cancelled(opened(stream, tls.as_deref(), due)).await;
+                match opened.unwrap_or_else(|| Err(io::ErrorKind::ConnectionAborted.into())) {
+                    Ok((socket, stream)) => {
                         let connection = Connection {
+                            socket,
                             stream,
                             greeting: Some(Greeting {
                                 bytes: 0,
@@ -159,15 +162,20 @@ impl Accepting {
     }
 }
 
-async fn encrypted(stream: TcpStream, tls: Option<&Tls>, due: Instant) -> io::Result<Stream> {
-    // Small answers would otherwise wait 40 ms for the peer's delayed acknowledgement.
-    stream.set_nodelay(true)?;
-    let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
-    let stream = timeout_at(due, tls.acceptor().accept(stream)).await??;
-    Ok(Stream::Tls(Box::new(stream)))
+/// The socket of a connection, and what is read and written, encrypted where that is configured.
+async fn opened(stream: TcpStream, tls: Option<&Tls>, due: Instant) -> io::Result<(Socket, Stream)> {
+    let socket = Socket::new(stream)?;
+    let Some(tls) = tls else { return Ok((socket.clone(), Stream::Plain(socket))) };
+    let stream = timeout_at(due, tls.acceptor().accept(socket.clone())).await??;
+    Ok((socket, Stream::Tls(Box::new(stream))))
 }
 
 impl Connection {
+    /// What it goes over.
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     /// Who is at the other end.
     pub(super) fn peer(&self) -> &Peer {
         &self.peer

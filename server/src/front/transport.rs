@@ -1,6 +1,7 @@
 //! Connections, served: in HTTP/2, or in HTTP/1.1 as browsers without encryption and many proxies speak it.
 
-use super::connections::Connection;
+use super::connections::{Connection, Peer};
+use super::socket::Socket;
 use crate::config::Limits;
 use hyper::body::Incoming;
 use hyper::service::{Service as HyperService, service_fn};
@@ -9,7 +10,7 @@ use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,10 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from
 /// a connection.
 const STREAM_WINDOWS: [u32; 2] = [1 << 16, 1 << 20];
 const CONNECTION_WINDOW: u32 = 64 << 20;
+/// How often it is looked whether a connection is of use to anybody still.
+const LOOKED_EVERY: Duration = Duration::from_millis(500);
+/// How long a connection without a running request has to leave once the server stops.
+const PARTING: Duration = Duration::from_secs(3);
 /// Bytes of a request's head in HTTP/1.1, and of its body that are read ahead. In HTTP/2 the transport's own bounds do.
 const HEAD_MAX: usize = 32 << 10;
 
@@ -37,7 +42,8 @@ pub(crate) async fn serve<S>(
     S::Future: Send + 'static,
 {
     let protocols = protocols(limits);
-    let age = Duration::from_secs(limits.connection_age_seconds.into());
+    let patience =
+        Patience { age: Duration::from_secs(limits.connection_age_seconds.into()), stall: limits.stall() };
     let (stopping, open) = (CancellationToken::new(), TaskTracker::new());
     let mut stop = pin!(stop);
     loop {
@@ -56,7 +62,7 @@ pub(crate) async fn serve<S>(
                 service.call(request.map(Body::new)).await
             }
         });
-        open.spawn(served(protocols.clone(), connection, service, age, stopping.clone()));
+        open.spawn(served(protocols.clone(), connection, service, patience, stopping.clone()));
     }
     // Nobody is let in any more.
     drop(connections);
@@ -91,24 +97,41 @@ fn protocols(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
+/// How long connections are borne.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Until one is asked to leave once its requests have ended.
+    age: Duration,
+    /// Until one is closed whose client has left in the midst of an answer.
+    stall: Duration,
+}
+
 /// Serves a connection to its end. When it is old, or the server stops, its client is asked to leave when its requests have
 /// ended.
 async fn served<S>(
     protocols: Builder<TokioExecutor>,
     connection: Connection,
     service: S,
-    age: Duration,
+    patience: Patience,
     stopping: CancellationToken,
 ) where
     S: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
+    let (socket, peer) = (connection.socket().clone(), connection.peer().clone());
     let mut serving = pin!(protocols.serve_connection(TokioIo::new(connection), service));
-    let ended = tokio::select! {
-        ended = &mut serving => ended,
-        () = asked_to_leave(age, &stopping) => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let mut asked = pin!(asked_to_leave(patience.age, &stopping));
+    let mut useless = pin!(of_no_use(&socket, &peer, patience.stall, &stopping));
+    let mut is_asked = false;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut serving => break ended,
+            () = &mut asked, if !is_asked => {
+                is_asked = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            // Dropped with what it still did.
+            () = &mut useless => return,
         }
     };
     if let Err(error) = ended {
@@ -120,4 +143,21 @@ async fn served<S>(
 async fn asked_to_leave(age: Duration, stopping: &CancellationToken) {
     // That it is told to stop first, or is old first, comes to the same.
     let _ = tokio::time::timeout(age, stopping.cancelled()).await;
+}
+
+/// Ends when a connection is of no use to anybody, though the protocol may not see it: HTTP/1.1 does not read on while an
+/// answer is under way, and HTTP/2 waits for the answer to a ping before it closes.
+async fn of_no_use(socket: &Socket, peer: &Peer, stall: Duration, stopping: &CancellationToken) {
+    let activity = &peer.origin.activity;
+    let mut left: Option<Instant> = None;
+    loop {
+        tokio::time::sleep(LOOKED_EVERY).await;
+        // What a client has sent before it left may still be read.
+        left = socket.has_left().then(|| left.unwrap_or_else(Instant::now));
+        let is_gone = left.is_some_and(|left| left.elapsed() >= stall);
+        let may_part = stopping.is_cancelled() && activity.idle().is_some_and(|idle| idle >= PARTING);
+        if is_gone || may_part || activity.closed().is_cancelled() {
+            return;
+        }
+    }
 }

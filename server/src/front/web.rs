@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::header::{
-    ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -58,8 +58,8 @@ enum Content {
 impl Content {
     fn of(headers: &HeaderMap) -> Self {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split_once(';').map_or(kind, |(kind, _)| kind).trim();
-        if WEB.contains(&kind) {
+        let kind = kind.split_once(';').map_or(kind, |(kind, _)| kind).trim().to_ascii_lowercase();
+        if WEB.contains(&kind.as_str()) {
             Self::Web
         } else if kind.starts_with("application/grpc-web") {
             Self::OtherWeb
@@ -98,6 +98,10 @@ impl Web {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
     {
+        // A proxy on the way may go by another one than the server.
+        if request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1 {
+            return plain(StatusCode::BAD_REQUEST, "a request in HTTP/1.1 has one Host header\n");
+        }
         // With tokens, a page that has none can do nothing, whatever it counts as.
         let only_local = self.is_local && self.gate.tokens.load().is_none();
         let asking = self.origins.asking(&request, only_local);

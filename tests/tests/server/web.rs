@@ -292,3 +292,40 @@ async fn who_sends_slowly_or_nothing_gives_its_place_back() {
     assert_eq!(call(address, STATS, &[], &[]).await.code(), Some(0));
     server.finish().await;
 }
+
+/// Bytes of a next request keep the protocol from reading on, so that it does not see its client leave.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_when_its_client_has_left() {
+    let server = server(|config| config.limits.stall_seconds = 1).await;
+    let probes = server.probes.expect("configured");
+    let mut stream = connect(&server.address).await;
+    let head = "POST /grpc.health.v1.Health/Watch HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: application/grpc-web\r\nContent-Length: 5\r\n\r\n";
+    let asked = [head.as_bytes(), &raw::message(0, b"")[..], b"GET / HTTP/1.1\r\n"].concat();
+    stream.write_all(&asked).await.expect("sent");
+    let mut begun = [0; 16];
+    timeout(WAIT, stream.read_exact(&mut begun)).await.expect("in time").expect("answered");
+    assert!(in_flight(probes).await > 0, "it goes on");
+    drop(stream);
+    let ended = async { while in_flight(probes).await > 0 {} };
+    timeout(WAIT, ended).await.expect("it ends with its client");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_request_has_one_host_and_one_origin() {
+    let server = server(|_| {}).await;
+    let address = &server.address;
+    for hosts in ["", "Host: localhost\r\nHost: evil.example\r\n"] {
+        let answer =
+            say(address, format!("GET / HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n").as_bytes()).await;
+        assert_eq!(answer.status, 400, "{hosts}: {answer:?}");
+    }
+    let own = format!("http://{}", address.trim_start_matches("http://"));
+    let twice = [("origin", own.as_str()), STRANGER];
+    assert_eq!(call(address, STATS, &twice, &[]).await.status, 403);
+    let file = own.replace("http://", "file://");
+    assert_eq!(call(address, STATS, &[("origin", &file)], &[]).await.status, 403);
+    assert_eq!(call(address, STATS, &[("origin", &own)], &[]).await.code(), Some(0));
+    server.finish().await;
+}

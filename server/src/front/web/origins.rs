@@ -42,13 +42,19 @@ impl Origins {
     /// page sends; other clients do not. `only_local`: a page counts as the server's own only where it was reached by a name
     /// of this machine. A name that its owner points here (DNS rebinding) would else make any site's pages the server's own.
     pub(super) fn asking(&self, request: &Request<Body>, only_local: bool) -> Asking {
-        let Some(origin) = request.headers().get(ORIGIN) else { return Asking::Own };
+        let mut origins = request.headers().get_all(ORIGIN).iter();
+        let Some(origin) = origins.next() else { return Asking::Own };
+        if origins.next().is_some() {
+            return Asking::Stranger;
+        }
         if self.listed.iter().any(|listed| origin == listed.as_str()) {
             return Asking::Listed(origin.clone());
         }
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let host = request.uri().authority().map(Authority::as_str).or(host);
-        let page = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
+        // A proxy before the server may encrypt what comes to it in plain.
+        let page = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        let page = page.filter(|(scheme, _)| ["http", "https"].contains(scheme)).map(|(_, page)| page);
         match (page, host) {
             (Some(page), Some(host)) if page.eq_ignore_ascii_case(host) => {
                 if only_local && !is_local(host) {
