@@ -81,3 +81,11 @@ def relayed(relay, connect):
 def pytest_collection_modifyitems(items):
     """Tests that look at what the others did come after them."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+@pytest.fixture
+def own(client):
+    """Ids that are deleted after the test."""
+    ids = []
+    yield ids
+    client.items.delete(ids)

@@ -56,7 +56,9 @@ def test_where_examples_come_from_is_told_once(client):
             client.heads.teach("tone", **wrong)
 
 
-def test_a_bundle_is_registered_compared_and_downloaded(client, gone):
+def test_a_bundle_is_registered_compared_and_downloaded(client, gone, own):
+    own.append("worn")
+    client.items.upsert([lapel.NewItem(id="worn", image=DRESS, labels={"season": "summer"})])
     head = client.heads.register(SEASON)
     gone.append("season")
     assert head.bundle_sha256 == hashlib.sha256(SEASON.read_bytes()).hexdigest()

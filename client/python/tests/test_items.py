@@ -12,14 +12,6 @@ import lapel
 from lapel import filters
 
 
-@pytest.fixture
-def own(client):
-    """Ids that are deleted after the test."""
-    ids = []
-    yield ids
-    client.items.delete(ids)
-
-
 def test_an_item_is_what_was_sent(client, own, wardrobe):
     own.append("new")
     moment = datetime(2026, 11, 30, 12, tzinfo=UTC)
