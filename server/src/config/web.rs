@@ -11,7 +11,7 @@ pub struct WebConfig {
     /// The path below which browsers reach the server through a reverse proxy that passes paths on as they are, as
     /// "/lapel"; empty: the root.
     pub base_path: String,
-    /// Origins of the pages that may call besides the server's own, as "https://shop.example".
+    /// Origins of the pages that may call besides the server's own, as `https://shop.example`.
     pub origins: Vec<String>,
 }
 
