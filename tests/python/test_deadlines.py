@@ -8,6 +8,7 @@ from protocol import like, v1
 from refusals import refused
 
 LATE = grpc.StatusCode.DEADLINE_EXCEEDED
+FULL = grpc.StatusCode.RESOURCE_EXHAUSTED
 #: As a client's library says it, without a clock of the client's own: the answer is the server's then.
 SERVERS_CLOCK = [("grpc-timeout", "200m")]
 
@@ -34,7 +35,9 @@ def test_late_photos_hold_up_nobody(client, items):
     photo = photos.large_photo()
     late = [client.search.Describe.future(v1.DescribeRequest(image=photo), timeout=0.05) for _ in range(20)]
     answered = [client.search.Search(like(item.id), timeout=10) for item in items]
-    assert {call.code() for call in late} == {LATE}
+    codes = {call.code() for call in late}
+    # A server whose places are taken may say so at once.
+    assert LATE in codes and codes <= {LATE, FULL}
     assert all(answer.results for answer in answered)
     # The places of those that were late are free again.
     assert client.search.Describe(v1.DescribeRequest(image=photos.DRESS), timeout=30).attributes
