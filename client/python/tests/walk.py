@@ -5,11 +5,12 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import trustme
 from documents import commands, looks_like
-from shop import DRESS, ROOT, WARDROBE
+from shop import DRESS, ROOT
 
 import lapel.testing
 
@@ -137,7 +138,8 @@ def _programs(folder):
         if not (folder / name).exists():
             (folder / name).symlink_to(built / name)
     return {
-        "PATH": f"{folder}:{_HERE / 'bin'}:{os.environ['PATH']}",
+        # The stand-in of grpcurl takes the Python of the test.
+        "PATH": f"{folder}:{_HERE / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "EDITOR": "sed -i s/,$/,top/",
         "LAPEL_TOKEN": "",
     }
@@ -150,10 +152,8 @@ def _furnish(folder):
     for name in ("photo.jpg", "dress.jpg", "shop/1042-red.jpg", "shop/1042-blue.jpg", "photos/new-01.jpg"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(DRESS.read_bytes())
-    for label, ids in {"calm": ("coat-01", "coat-02"), "loud": ("dress-01", "dress-02")}.items():
-        (folder / "moods" / label).mkdir(parents=True)
-        for id in ids:
-            (folder / "moods" / label / f"{id}.jpg").symlink_to(WARDROBE / "images" / f"{id}.jpg")
+    (folder / "FOLDER").symlink_to("photos")
+    (folder / "stock.csv").write_text("id,field:price:number\ndress-01,19.9\n")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     server = authority.issue_cert("localhost", "search.shop.internal")
