@@ -1,9 +1,9 @@
 """Documents in Markdown: their fenced blocks, and what invisible comments above a block say of it.
 
-    <!-- not run: WHY -->              it needs what a test has not
-    <!-- not run: `COMMAND`: WHY -->   the same, of those of its commands that begin so
-    <!-- file: NAME -->                it is this file, which is there for what follows
-    <!-- as: PATH -->                  it is this file of the project
+- `<!-- not run: WHY -->`: it needs what a test has not.
+- ``<!-- not run: `COMMAND`: WHY -->``: the same, of those of its commands that begin so.
+- `<!-- file: NAME -->`: it is this file, which is there for what follows.
+- `<!-- as: PATH -->`: it is this file of the project.
 """
 
 import re

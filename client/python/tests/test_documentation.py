@@ -29,8 +29,8 @@ def demo(tmp_path_factory):
     command = [lapel.testing.program(), "--listen", "127.0.0.1:0", "--data", data, "demo"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert any("stops the server" in line for line in server.stdout), "the demo ended before it served"
+        # What it has stored is on the disk, however it ends.
         server.terminate()
-    assert server.returncode == 0
     return data
 
 
