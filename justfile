@@ -26,6 +26,12 @@ python-client *ARGS:
 console:
     cd client && npm ci && npm run build -w typescript && npm run build -w console && npm test -w console
 
+# Write the API reference, docs/api, from the comments in proto/.
+api-pages:
+    python3 -m venv target/api-pages
+    target/api-pages/bin/pip install --quiet grpcio-tools
+    target/api-pages/bin/python tests/python/api_pages.py
+
 # Everything the gate runs.
 ci:
     bash .ci/run
