@@ -41,9 +41,13 @@ function conditionFilter(condition: Condition, kinds: Kinds): Filter {
 
 /** A value as it is typed, as the server takes it. */
 export function fieldValue(text: string, kind: FieldKind): Value {
+  // An address may have been typed: what is no value of the kind goes as it is, and the server says so.
+  if (isOrdered(kind) && !Number.isFinite(kind === FieldKind.TIMESTAMP ? Date.parse(text) : Number(text))) {
+    return { kind: { case: "keyword", value: text } };
+  }
   switch (kind) {
     case FieldKind.INTEGER:
-      return { kind: { case: "integer", value: BigInt(Math.round(Number(text)) || 0) } };
+      return { kind: { case: "integer", value: BigInt(Math.round(Number(text))) } };
     case FieldKind.NUMBER:
       return { kind: { case: "number", value: Number(text) } };
     case FieldKind.BOOLEAN:
@@ -93,8 +97,11 @@ function conditionWhere(condition: Condition, kinds: Kinds): string {
   return more.length === 0 ? `${name} = ${only}` : `${name} in (${[only, ...more].join(", ")})`;
 }
 
+// Words of the grammar, whatever they are named.
+const RESERVED = ["and", "or", "not", "in", "exists", "missing"];
+
 function quoted(text: string): string {
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(text) ? text : JSON.stringify(text);
+  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(text) && !RESERVED.includes(text.toLowerCase()) ? text : JSON.stringify(text);
 }
 
 /** Puts conditions into the address. */

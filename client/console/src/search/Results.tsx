@@ -4,7 +4,7 @@ import { PlanKind, type AttainableChange } from "@lapel/client/v1";
 import { catalog, kinds } from "../catalog";
 import { conditionText, isOrdered, withCondition } from "../conditions";
 import { Failure } from "../Failure";
-import { arrowKeys } from "../grid";
+import { gridKeys } from "../grid";
 import { count, items, milliseconds } from "../numbers";
 import { Card } from "./Card";
 import { RequestDialog } from "./RequestDialog";
@@ -16,6 +16,7 @@ const K_MAX = 1000;
 export function Results() {
   const shown = answer.value;
   const { k, query, liked } = search.value;
+  const stale = shown?.query !== query;
   const [showing, show] = useState(false);
   return (
     <section class="results" aria-label="Results" aria-busy={busy.value}>
@@ -34,7 +35,7 @@ export function Results() {
           </p>
           {shown.attainability && <Attainable changes={shown.attainability.changes} number={shown.attainability.items} />}
           {shown.ranked.length === 0 && <p class="empty">No item passes these filters. Take one away, above.</p>}
-          <ul class="grid" onKeyDown={arrowKeys}>
+          <ul class={stale ? "grid stale" : "grid"} onKeyDown={gridKeys}>
             {shown.ranked.map((ranked, at) => (
               <Card key={ranked.result.itemId} ranked={ranked} rank={at + 1} />
             ))}
