@@ -1,6 +1,6 @@
 // What a component shows of its calls: an answer, an error, or that one goes on.
 import { signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Code, type LapelError } from "@lapel/client";
 import { failure } from "./api";
 
@@ -53,19 +53,27 @@ export interface Action {
   readonly act: (work: () => Promise<unknown>) => void;
 }
 
-/** What a button does: one at a time; `done` is called behind each that succeeds. */
+/** What buttons do, one after the other; `done` is called behind each that succeeds. */
 export function useAction(done: () => void = () => {}): Action {
-  const [shown, show] = useState<{ error?: LapelError; busy: boolean }>({ busy: false });
+  const [shown, show] = useState<{ error?: LapelError | undefined; busy: boolean }>({ busy: false });
+  const waiting = useRef(0);
+  const last = useRef<Promise<unknown>>(Promise.resolve());
   const act = (work: () => Promise<unknown>) => {
-    if (shown.busy) return;
-    show({ busy: true });
-    awaited(work()).then(
-      () => {
-        show({ busy: false });
-        done();
-      },
-      (cause: unknown) => show({ error: failure(cause), busy: false }),
-    );
+    waiting.current++;
+    show(({ error, busy }) => ({ error: busy ? error : undefined, busy: true }));
+    const ended = (failed?: LapelError) => {
+      const busy = --waiting.current > 0;
+      show(({ error }) => ({ error: failed ?? error, busy }));
+    };
+    last.current = last.current
+      .then(() => awaited(work()))
+      .then(
+        () => {
+          ended();
+          done();
+        },
+        (cause: unknown) => ended(failure(cause)),
+      );
   };
   return { error: shown.error, busy: shown.busy, act };
 }
