@@ -5,6 +5,8 @@ import { Code } from "@lapel/client";
 import { failure } from "../api";
 import { count } from "../numbers";
 
+// Until what could not be followed is asked for again.
+const AGAIN_MS = 2000;
 const GOING_ON = [HeadState.REGISTERING, HeadState.VALIDATING, HeadState.WARMING, HeadState.BACKFILLING, HeadState.DRAINING];
 
 export function goesOn(state: HeadState): boolean {
@@ -26,10 +28,14 @@ export function useFollowed<T extends { state: HeadState }>(
       for await (const next of watch(ending.signal)) if (next) setNow(next);
       changed();
     };
+    let again: ReturnType<typeof setTimeout> | undefined;
     follow().catch((cause: unknown) => {
-      if (failure(cause).code !== Code.Canceled) changed();
+      if (failure(cause).code !== Code.Canceled) again = setTimeout(changed, AGAIN_MS);
     });
-    return () => ending.abort();
+    return () => {
+      ending.abort();
+      clearTimeout(again);
+    };
   }, [listed]);
   return now;
 }

@@ -52,4 +52,11 @@ flow("a network that is gone is told, and tried again", async (page) => {
   await page.unroute("**/lapel.v1.*/**");
   await page.click("text=Try again");
   await settled(page);
+  // From the beginning, too.
+  await page.route("**/lapel.v1.*/**", (route) => route.abort());
+  await page.reload();
+  await page.waitForSelector('.results .failure:has-text("reachable")');
+  await page.unroute("**/lapel.v1.*/**");
+  await page.click("text=Try again");
+  await settled(page);
 }, { expected: /Failed to load resource|ERR_FAILED/ });
