@@ -5,6 +5,7 @@ import type { LapelError } from "@lapel/client";
 import { failure, lapel } from "../api";
 import { readCatalog } from "../catalog";
 import { Failure } from "../Failure";
+import { useAction } from "../load";
 import { Versions } from "../heads/Versions";
 import { Curve, type Point } from "./Curve";
 import { Worth } from "./Worth";
@@ -135,7 +136,7 @@ function Progress({ progress }: { progress: TeachProgress }) {
 
 /** Begins with the labels of this attribute that items carry already. */
 function StoredLabels() {
-  const [failed, setFailed] = useState<LapelError>();
+  const { error, busy, act } = useAction();
   const [said, say] = useState("");
   const read = async () => {
     const filter = { node: { case: "label" as const, value: { attribute: name.peek(), exists: true, allowUnknown: true } } };
@@ -155,13 +156,13 @@ function StoredLabels() {
   };
   return (
     <>
-      <button class="plain" onClick={() => void read().catch((cause: unknown) => setFailed(failure(cause)))}>
+      <button class="plain" disabled={busy} onClick={() => act(read)}>
         Read stored labels
       </button>
       <span class="quiet" role="status">
         {said}
       </span>
-      <Failure error={failed} />
+      <Failure error={error} />
     </>
   );
 }
@@ -169,20 +170,18 @@ function StoredLabels() {
 /** Writes the labels to the items, so that searches and others find them. */
 function Store() {
   const [done, setDone] = useState<number>();
-  const [failed, setFailed] = useState<LapelError>();
+  const { error, busy, act } = useAction(() => void readCatalog());
   const write = async () => {
     const path = `labels.${name.peek()}`;
     let stored = 0;
-    setFailed(undefined);
     for (const [id, label] of examples.peek()) {
       await lapel.catalog.upsertItem({ item: { id, labels: { [name.peek()]: label }, updateMask: { paths: [path] } } });
       setDone(++stored);
     }
-    void readCatalog();
   };
   return (
     <>
-      <button class="plain" disabled={examples.value.size === 0} onClick={() => void write().catch((cause: unknown) => setFailed(failure(cause)))}>
+      <button class="plain" disabled={busy || examples.value.size === 0} onClick={() => act(write)}>
         Store labels with the items
       </button>
       {done !== undefined && (
@@ -190,7 +189,7 @@ function Store() {
           {done} stored
         </span>
       )}
-      <Failure error={failed} />
+      <Failure error={error} />
     </>
   );
 }
