@@ -22,14 +22,16 @@ export function Absent({ id }: { id: string }) {
     return <p class="quiet">{searching.value ? "Looking for it…" : "Nothing is searched for: choose a photo or an item first."}</p>;
   }
   if (state.disliked.includes(id)) return <p>It is not liked, and left out for that.</p>;
-  const place = data?.key === key ? data.place : undefined;
+  const found = data?.key === key ? data : undefined;
+  const place = found?.place;
   return (
     <>
       <Failure error={error} />
-      {!place && !error && <p class="quiet">Looking for it…</p>}
+      {!found && !error && <p class="quiet">Looking for it…</p>}
+      {found && !place && <p>The search leaves it out, or there is no item of this id any more.</p>}
       {place && <Reason place={place} last={last} results={shown.ranked.length} state={state} />}
-      {place?.result && last && <ComparedTerms mine={place.result} last={last} />}
-      {place?.result && <Matches matches={place.result.explanation?.attributes ?? []} />}
+      {place && last && <ComparedTerms mine={place.result} last={last} />}
+      {place && <Matches matches={place.result.explanation?.attributes ?? []} />}
     </>
   );
 }
@@ -42,9 +44,6 @@ interface ReasonProps {
 }
 
 function Reason({ place, last, results, state }: ReasonProps) {
-  if (!place.result) {
-    return <p>Its distance is not to be had: too many items have exactly its labels and fields.</p>;
-  }
   const { distance } = place.result;
   return (
     <p>

@@ -1,7 +1,7 @@
 // Where any item stands in a search, also when it is not among the results.
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { FilterSchema, Item, SearchResult } from "@lapel/client/v1";
-import { allOf, labelled } from "@lapel/client";
+import type { FilterSchema, SearchResult } from "@lapel/client/v1";
+import { allOf, withId } from "@lapel/client";
 import { lapel } from "../api";
 import { kinds } from "../catalog";
 import { filterOf } from "../conditions";
@@ -12,8 +12,8 @@ import type { SearchState } from "./state";
 type Filter = MessageInitShape<typeof FilterSchema>;
 
 export interface Place {
-  /** Its distance and its terms; `undefined` where it could not be told apart from others. */
-  readonly result: SearchResult | undefined;
+  /** Its distance and its terms. */
+  readonly result: SearchResult;
   /** Whether it passes the filters. */
   readonly passes: boolean;
   /** Its rank among those that pass; `undefined`: beyond what the server counts. */
@@ -23,19 +23,13 @@ export interface Place {
 // The server's default limit on results.
 const K_MAX = 1000;
 
-/**
- * The protocol has no filter on ids: the item is found among those with exactly its labels and fields, whose distances no
- * filter changes.
- */
-export async function placeOf(id: string, state: SearchState, signal: AbortSignal): Promise<Place> {
-  const { item } = await lapel.catalog.getItem({ id }, { signal });
+/** `undefined`: there is no such item, or it is one of those that are left out. */
+export async function placeOf(id: string, state: SearchState, signal: AbortSignal): Promise<Place | undefined> {
   const nearest = await ranking(state, signal);
   const filter = filterOf(state.conditions, kinds.value);
-  const twins = item ? twinsOf(item) : [];
-  const find = async (filters: Filter[]) => (await nearest({ filter: allOf(...filters) })).find(({ itemId }) => itemId === id);
-  const result = await find(twins);
-  if (!result) return { result, passes: false, rank: undefined };
-  const passes = filter === undefined || (await find([filter, ...twins])) !== undefined;
+  const [result] = await nearest({ filter: withId(id) });
+  if (!result) return undefined;
+  const passes = filter === undefined || (await nearest({ filter: allOf(filter, withId(id)), explain: false })).length > 0;
   const nearer = await nearest({ filter, distanceMax: result.distance, explain: false });
   return { result, passes, rank: nearer.length < K_MAX ? nearer.length : undefined };
 }
@@ -56,13 +50,4 @@ async function ranking(state: SearchState, signal: AbortSignal): Promise<(change
   }
   const request = searchOf(alone, query, await weightsOf(state, signal));
   return async (changes) => (await lapel.search.search({ ...request, exact: true, ...changes }, { signal })).results;
-}
-
-/** Conditions that the item passes with those alone that are labelled alike. */
-function twinsOf(item: Item): Filter[] {
-  const labels = Object.entries(item.labels).map(([attribute, label]) => labelled(attribute, label));
-  const fields = Object.entries(item.fields).flatMap(([field, value]): Filter[] =>
-    value.kind.case === "keywords" ? [] : [{ node: { case: "field", value: { field, condition: { case: "equals", value } } } }],
-  );
-  return [...labels, ...fields];
 }

@@ -1,4 +1,4 @@
-// The server: what it holds, how far its heads reach, and how fast it answers this browser.
+// The server: what it holds and does, how far its heads reach, and how fast it answers this browser.
 import { FieldKind, type FieldCoverage, type HeadCoverage } from "@lapel/client/v1";
 import { readStats } from "../catalog";
 import { Failure } from "../Failure";
@@ -6,7 +6,9 @@ import { useLoaded } from "../load";
 import { Meter } from "../Meter";
 import { count, percent } from "../numbers";
 import { Row, Table, number } from "../Table";
+import { Figure } from "./Figure";
 import { Timings } from "./Timings";
+import { Traffic } from "./Traffic";
 
 export function ServerPage() {
   const { data, error, busy, reload } = useLoaded("server", readStats);
@@ -28,6 +30,10 @@ export function ServerPage() {
             <Figure name="damaged items" value={count(data.damagedItems.length)} bad={data.damagedItems.length > 0} />
             <Figure name="lost records" value={count(data.lostRecords)} bad={data.lostRecords > 0n} />
           </dl>
+          <section aria-labelledby="traffic">
+            <h3 id="traffic">What it does</h3>
+            <Traffic />
+          </section>
           <div class="beside">
             <section aria-labelledby="coverage">
               <h3 id="coverage">What heads have signatures of</h3>
@@ -44,15 +50,6 @@ export function ServerPage() {
           </div>
         </>
       )}
-    </div>
-  );
-}
-
-function Figure({ name, value, bad = false }: { name: string; value: string; bad?: boolean }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd class={bad ? "bad" : undefined}>{value}</dd>
     </div>
   );
 }

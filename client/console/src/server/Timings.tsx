@@ -49,8 +49,8 @@ export function Timings() {
       </div>
       <Failure error={error} />
       <p class="quiet">
-        Round trips of this page alone, {serverUrl.startsWith("https") ? "with TLS" : "in the clear"}. What the server counts of
-        all callers, it tells Prometheus: <code>/metrics</code> of <code>operation.probes</code>.
+        Round trips of this page alone, {serverUrl.startsWith("https") ? "with TLS" : "in the clear"}. For Prometheus there is{" "}
+        <code>/metrics</code> of <code>operation.probes</code>.
       </p>
     </>
   );

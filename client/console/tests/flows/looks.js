@@ -22,7 +22,7 @@ async function through(page, look) {
     ["heads", "#/heads", ".versions td"],
     ["catalogue", "#/catalogue", ".card .picture img"],
     ["item", `#/catalogue?open=${id}`, '.labels-table td:has-text("%")'],
-    ["server", "#/server", ".coverage td"],
+    ["server", "#/server", 'caption:has-text("Calls of the last")'],
   ];
   for (const [name = "", address = "", there = ""] of places) {
     await at(page, address);
