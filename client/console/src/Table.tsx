@@ -43,6 +43,15 @@ export function Table({ columns, class: kind, caption, children }: TableProps) {
   );
 }
 
+/** A table, or several, that may be wider than the page. */
+export function Scrolled({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div class="scrolled" role="region" aria-label={name} tabIndex={0}>
+      {children}
+    </div>
+  );
+}
+
 interface RowProps {
   readonly columns: readonly Column[];
   /** One a column; the first says what the row is of. */

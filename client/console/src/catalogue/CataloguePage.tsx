@@ -12,6 +12,7 @@ import { awaited } from "../load";
 import { items as itemsText } from "../numbers";
 import { Picture } from "../pictures";
 import { Filters } from "../search/Filters";
+import { SmallFold } from "../SmallFold";
 import { ItemDialog } from "./ItemDialog";
 import { Missing } from "./Missing";
 import { Upload } from "./Upload";
@@ -41,7 +42,9 @@ export function CataloguePage() {
       <div class="side">
         <Upload changed={changed} />
         <Missing />
-        <Filters key={key === "[]" ? "none" : "some"} conditions={conditions} set={(next) => show(next)} />
+        <SmallFold title="Filters">
+          <Filters key={key === "[]" ? "none" : "some"} conditions={conditions} set={(next) => show(next)} />
+        </SmallFold>
       </div>
       <section class="results" aria-label="Items" aria-busy={listed.busy}>
         <div class="bar top">

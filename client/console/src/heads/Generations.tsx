@@ -4,7 +4,7 @@ import { HeadState, type Generation } from "@lapel/client/v1";
 import { lapel } from "../api";
 import { Failure } from "../Failure";
 import { useAction, type Action } from "../load";
-import { Row, Table, number, unnamed } from "../Table";
+import { Row, Scrolled, Table, number, unnamed } from "../Table";
 import { State, useFollowed } from "./progress";
 
 const COLUMNS = ["backbone", "state", number("heads"), "built", unnamed("actions")];
@@ -12,14 +12,14 @@ const COLUMNS = ["backbone", "state", number("heads"), "built", unnamed("actions
 export function Generations({ generations, changed }: { generations: readonly Generation[]; changed: () => void }) {
   const action = useAction(changed);
   return (
-    <div class="scrolled">
+    <Scrolled name="Generations">
       <Failure error={action.error} />
       <Table columns={COLUMNS}>
         {generations.map((generation) => (
           <GenerationRow key={generation.backbone} generation={generation} action={action} changed={changed} />
         ))}
       </Table>
-    </div>
+    </Scrolled>
   );
 }
 

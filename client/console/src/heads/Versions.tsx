@@ -6,7 +6,7 @@ import { lapel } from "../api";
 import { Failure } from "../Failure";
 import { useAction, type Action } from "../load";
 import { count, percent } from "../numbers";
-import { Row, Table, number, unnamed } from "../Table";
+import { Row, Scrolled, Table, number, unnamed } from "../Table";
 import { State, goesOn, useFollowed } from "./progress";
 
 const COLUMNS = [
@@ -29,7 +29,7 @@ export function Versions({ heads, changed }: Props) {
   const action = useAction(changed);
   const [compared, setCompared] = useState<CompareHeadsResponse>();
   return (
-    <div class="scrolled">
+    <Scrolled name="Versions of heads">
       <Failure error={action.error} />
       <Table class="versions" columns={COLUMNS}>
         {heads.map((head) => (
@@ -44,7 +44,7 @@ export function Versions({ heads, changed }: Props) {
         ))}
       </Table>
       {compared && <Comparison answer={compared} />}
-    </div>
+    </Scrolled>
   );
 }
 
@@ -78,6 +78,8 @@ function Actions({ head, heads, action, compare }: Omit<RowProps, "changed">) {
   const { name, version, state } = head;
   const { busy, act } = action;
   const standing = heads.some((other) => other.name === name && other.state === HeadState.STANDBY);
+  // One that serves is retired once none stands by.
+  const retires = !goesOn(state) && state !== HeadState.RETIRED && !(state === HeadState.ACTIVE && standing);
   const retire = () =>
     confirm(`Retire version ${version} of ${name}? Its signatures are deleted.`) &&
     act(() => lapel.heads.retireHead({ name, version }));
@@ -98,16 +100,15 @@ function Actions({ head, heads, action, compare }: Omit<RowProps, "changed">) {
           Roll back
         </button>
       )}
-      {goesOn(state) ? (
+      {goesOn(state) && (
         <button disabled={busy} onClick={() => act(() => lapel.heads.cancelHead({ name }))}>
           Cancel
         </button>
-      ) : (
-        state !== HeadState.RETIRED && (
-          <button class="plain" disabled={busy} onClick={retire}>
-            Retire
-          </button>
-        )
+      )}
+      {retires && (
+        <button class="plain" disabled={busy} onClick={retire}>
+          Retire
+        </button>
       )}
     </span>
   );

@@ -1,9 +1,9 @@
 // Searching: what is searched like and how on the left, the results, and one of them looked at on the right.
-import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { catalog } from "../catalog";
 import { DropZone } from "../DropZone";
 import { imageOf } from "../photos";
+import { SmallFold } from "../SmallFold";
 import { Detail } from "./Detail";
 import { Filters } from "./Filters";
 import { Query, searchPhoto } from "./Query";
@@ -37,29 +37,18 @@ export function SearchPage() {
     <div class={open === "" ? "search" : "search looking"}>
       <div class="side">
         <Query />
-        <Tuning>
+        <SmallFold title="Attributes, weights, filters">
           {liked.length > 0 && <Weights />}
           {searching && <Seen />}
           {query !== "" && <SuggestionsFold />}
           {liked.length === 0 && <Weights />}
           {searching && <WhyNot />}
           {catalog.value && <Filters conditions={conditions} set={(next) => change({ conditions: next, k: PAGE })} />}
-        </Tuning>
+        </SmallFold>
       </div>
       {searching ? <Results /> : <Start />}
       <Detail />
     </div>
-  );
-}
-
-/** What is beside the results; on a small screen above them, and closed until somebody looks. */
-function Tuning({ children }: { children: ComponentChildren }) {
-  const [open, setOpen] = useState(() => matchMedia("(min-width: 761px)").matches);
-  return (
-    <details class="tuning" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>Attributes, weights, filters</summary>
-      {open && children}
-    </details>
   );
 }
 

@@ -44,20 +44,28 @@ let plain: { of: string; weights: readonly HeadWeight[] } | undefined;
 
 /** Searches for what the state says. */
 async function run(state: SearchState, signal: AbortSignal): Promise<void> {
+  let looking: Promise<void> | undefined;
   if (seenOf !== state.query) {
     seen.value = undefined;
     seenOf = "";
     plain = undefined;
-    if (state.query !== "") {
-      const found = await describe(state.query, signal);
-      signal.throwIfAborted();
-      seen.value = found;
-      seenOf = state.query;
-    }
+    if (state.query !== "") looking = look(state.query, signal);
   }
+  // A photo is searched for by the signatures that are seen in it, an item without.
+  if (state.query.startsWith("photo:")) await looking;
+  // Its error is told below, or by the search, which comes to the same.
+  looking?.catch(() => {});
   const next = await answered(state, signal);
   signal.throwIfAborted();
   answer.value = next;
+  await looking;
+}
+
+async function look(query: string, signal: AbortSignal): Promise<void> {
+  const found = await describe(query, signal);
+  signal.throwIfAborted();
+  seen.value = found;
+  seenOf = query;
 }
 
 async function answered(state: SearchState, signal: AbortSignal): Promise<Answer | undefined> {
@@ -65,11 +73,17 @@ async function answered(state: SearchState, signal: AbortSignal): Promise<Answer
   return state.query === "" ? undefined : await searched(state, signal);
 }
 
-async function describe(query: string, signal: AbortSignal): Promise<DescribeResponse> {
+/** What the server sees in the query; nothing in an item without a picture. */
+async function describe(query: string, signal: AbortSignal): Promise<DescribeResponse | undefined> {
   const source = sourceOf(query);
   if (!source) throw new LapelError(new Error("this photo is not in this session any more: drop it again"));
   const request = { source, includeSignatures: source.case === "image", labelsMax: 1000 };
-  return (await timed("Describe", () => lapel.search.describe(request, { signal }))).answer;
+  try {
+    return (await timed("Describe", () => lapel.search.describe(request, { signal }))).answer;
+  } catch (cause) {
+    if (source.case === "itemId" && failure(cause).code === Code.FailedPrecondition) return undefined;
+    throw cause;
+  }
 }
 
 async function picked(state: SearchState, signal: AbortSignal): Promise<Answer> {

@@ -1,6 +1,6 @@
 // What the examples are worth, teaching from them, and which version serves.
 import { useEffect, useState } from "preact/hooks";
-import { TeachStep, type Head, type HeadWorth, type TaughtHead, type TeachProgress } from "@lapel/client/v1";
+import { HeadState, TeachStep, type Head, type HeadWorth, type TaughtHead, type TeachProgress } from "@lapel/client/v1";
 import type { LapelError } from "@lapel/client";
 import { failure, lapel } from "../api";
 import { readCatalog } from "../catalog";
@@ -83,7 +83,7 @@ export function Lesson({ versions, reload }: { versions: readonly Head[]; reload
       <Failure error={failed} />
       <Curve points={points} />
       {worth && <Worth worth={worth} />}
-      {taught && (
+      {taught && waits(taught, versions) && (
         <p class="note" role="status">
           Version {taught.head?.version} is taught{taught.heldBecause ? `, and waits: ${taught.heldBecause}` : " and waits for you to promote it"}.
         </p>
@@ -99,6 +99,12 @@ export function Lesson({ versions, reload }: { versions: readonly Head[]; reload
       )}
     </>
   );
+}
+
+/** Whether what was taught is still to be promoted. */
+function waits(taught: TaughtHead, versions: readonly Head[]): boolean {
+  const version = versions.find((head) => head.version === taught.head?.version);
+  return version?.state !== HeadState.ACTIVE && version?.state !== HeadState.RETIRED;
 }
 
 function teachRequest(dryRun: boolean, update: boolean) {

@@ -49,8 +49,8 @@ flow("an attribute is taught by keyboard, promoted, taught again by suggestions,
   await shot(page, "heads");
   await accessible(page);
   page.on("dialog", (dialog) => void dialog.accept());
-  await page.click('.versions tr:has-text("half"):has(.active) >> text=Retire');
-  await page.waitForSelector('.versions tr:has-text("half"):has(.active)', { state: "detached" });
+  await page.click('.versions tr:has-text("half"):has(.standby) >> text=Retire');
+  await page.waitForSelector('.versions tr:has-text("half"):has(.standby)', { state: "detached" });
   await page.click('.versions tr:has-text("half") >> text=Retire');
   await page.waitForSelector('.versions tr:has-text("half")', { state: "detached" });
 });
