@@ -2,20 +2,20 @@
 // cannot stream requests.
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { LapelError } from "./errors.js";
 import { ErrorInfoSchema } from "./gen/google/rpc/error_details_pb.js";
 import type { Lapel } from "./index.js";
 import { pause, retryDelayMs } from "./interceptors.js";
-import type { UpsertItemsRequestSchema } from "./v1.js";
+import { UpsertItemsRequestSchema, type UpsertItemsRequest } from "./v1.js";
 
 // Items of one stream: so many that its beginning and end do not count, so few that they are shared out evenly.
 const STREAM = 256;
 // Streams in a row of which nothing was acknowledged, before an upload is given up; about a quarter of a minute.
 const ATTEMPTS_MAX = 8;
 
-/** A picture: the bytes of its file; or its path, or what loads it, from elsewhere: both when its turn comes, so that few are in memory. */
+/** A picture: the bytes of its file, or its path, or what loads it; these two when its turn comes, and again where a stream was cut off. */
 export type Picture = Uint8Array | string | (() => Promise<Uint8Array>);
 
 /** An item to add, replace or change (`updateMask`), with the fields of `UpsertItemsRequest`. */
@@ -94,10 +94,10 @@ export async function upload(
   const chunks = chunksOf(items, log);
   // The first stream that fails ends the others.
   const failed = new AbortController();
-  const ended = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  const ending = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
   const worker = async () => {
     try {
-      for await (const chunk of chunks) await send(lapel, chunk, log, ended);
+      for await (const chunk of chunks) await send(lapel, chunk, log, ending);
     } catch (cause) {
       failed.abort(cause);
     }
@@ -160,7 +160,7 @@ async function stream(lapel: Lapel, unsettled: Set<NewItem>, log: UploadLog, sig
     unsettled.delete(item);
     return { id: item.id, replaced, skipped: false, error };
   };
-  let ended = new LapelError(new ConnectError("the server ended an upload before its end", Code.Unavailable));
+  let failure = new LapelError(new ConnectError("the server ended an upload before its end", Code.Unavailable));
   try {
     for await (const { results } of lapel.catalog.upsertItemsStream(messages(), { signal })) {
       const known = results.flatMap(({ message, error, replaced }) => {
@@ -172,16 +172,20 @@ async function stream(lapel: Lapel, unsettled: Set<NewItem>, log: UploadLog, sig
   } catch (cause) {
     // What the log throws is for the caller.
     if (!(cause instanceof LapelError)) throw cause;
-    ended = cause;
+    failure = cause;
   }
   log.add(unreadable.map(({ item, error }) => settle(item, error)));
-  return ended;
+  return failure;
 }
 
 /** What is sent of an item; its pictures are read. */
-async function messageOf({ image, moreImages = [], ...rest }: NewItem): Promise<MessageInitShape<typeof UpsertItemsRequestSchema>> {
-  const first = image === undefined ? {} : { image: await bytesOf(image) };
-  return { ...rest, ...first, moreImages: await Promise.all(moreImages.map(bytesOf)) };
+async function messageOf({ image, moreImages = [], ...rest }: NewItem): Promise<UpsertItemsRequest> {
+  const message = create(UpsertItemsRequestSchema, rest);
+  // A value of a wrong type would end the stream; so it refuses its item alone.
+  toBinary(UpsertItemsRequestSchema, message);
+  if (image !== undefined) message.image = await bytesOf(image);
+  message.moreImages = await Promise.all(moreImages.map(bytesOf));
+  return message;
 }
 
 async function bytesOf(picture: Picture): Promise<Uint8Array> {

@@ -81,10 +81,11 @@ for (const { name, connect, relay } of TRANSPORTS) {
     });
 
     test("reads are tried again where the server was not reached, and no more than allowed", async () => {
+      const { items } = await lapel.catalog.countItems({});
       for (const fault of [{}, { cut: true }, { cut: true, afterwards: true }]) {
-        between.fail(2, fault);
-        assert.equal((await relayed.catalog.countItems({})).items, (await lapel.catalog.countItems({})).items);
-        assert.equal(between.calls.length, 3, JSON.stringify(fault));
+        between.fail(1, fault);
+        assert.equal((await relayed.catalog.countItems({})).items, items);
+        assert.equal(between.calls.length, 2, JSON.stringify(fault));
       }
       between.fail(10);
       assert.equal((await failureOf(relayed.catalog.countItems({}))).status, "UNAVAILABLE");

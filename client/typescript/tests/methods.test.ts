@@ -13,14 +13,14 @@ import { headMethods } from "./methods/heads.js";
 import { searchMethods } from "./methods/search.js";
 import type { Shop } from "./methods/shop.js";
 import { FILES, Recorder } from "./recorder.js";
-import { ROOT, dress, fill, start, wardrobe, type NewItem, type Server } from "./server.js";
+import { ROOT, dress, fill, start, wardrobe, type DemoItem, type Server } from "./server.js";
 
 // One in so many of the demo's photos.
 const STEP = 14;
 const BOTTOMS = ["jean", "shorts", "skirt", "trouser"];
 
 let server: Server;
-let items: NewItem[];
+let items: DemoItem[];
 let photo: Uint8Array;
 
 before(async () => {
@@ -36,7 +36,7 @@ after(async () => {
 });
 
 /** What a head is taught from: a label that one item in five lacks. */
-function partOf({ labels }: NewItem, at: number): Record<string, string> {
+function partOf({ labels }: DemoItem, at: number): Record<string, string> {
   if (at % 5 === 4) return {};
   return { part: BOTTOMS.includes(labels.category ?? "") ? "bottom" : "top" };
 }

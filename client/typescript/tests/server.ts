@@ -78,7 +78,7 @@ function addressesOf(child: ChildProcess): Promise<{ serving?: string; probes?: 
 }
 
 /** A photo of the demo. */
-export interface NewItem {
+export interface DemoItem {
   readonly id: string;
   readonly image: Uint8Array;
   readonly labels: Readonly<Record<string, string>>;
@@ -86,7 +86,7 @@ export interface NewItem {
 }
 
 /** One photo in `step` of the demo's, as items with their labels and a price. */
-export async function wardrobe(step: number): Promise<NewItem[]> {
+export async function wardrobe(step: number): Promise<DemoItem[]> {
   const [header = "", ...rows] = (await readFile(join(WARDROBE, "labels.csv"), "utf8")).trim().split("\n");
   const columns = header.split(",");
   const chosen = rows.filter((_, at) => at % step === 0);
@@ -105,7 +105,7 @@ export async function wardrobe(step: number): Promise<NewItem[]> {
 }
 
 /** Stores items; all of them must be taken. */
-export async function fill(url: string, items: readonly NewItem[]): Promise<void> {
+export async function fill(url: string, items: readonly DemoItem[]): Promise<void> {
   const lapel = connect({ baseUrl: url, timeoutMs: 300_000 });
   const messages = (async function* () {
     yield* items;

@@ -82,6 +82,8 @@ test("pictures are read from files, and what is refused leaves the others", asyn
     { id: "missing", image: join(folder, "nothing.jpg") },
     { id: "empty", image: empty },
     { id: "torn", image: photo.subarray(0, 1000) },
+    { id: "untyped", image: photo, fields: { stock: { kind: { case: "integer", value: 1.5 as unknown as bigint } } } },
+    { id: "unreachable", image: () => Promise.reject(new Error("no such address")) },
     { id: "by-path", image: photo },
     { id: "bytes", image: photo },
   ]);
@@ -89,6 +91,8 @@ test("pictures are read from files, and what is refused leaves the others", asyn
   assert.deepEqual(new Set(refused.map(({ id, error }) => `${id} ${error?.reason} ${error?.status}`)), new Set([
     "missing NOT_SENT INVALID_ARGUMENT",
     "empty NOT_SENT INVALID_ARGUMENT",
+    "untyped NOT_SENT INVALID_ARGUMENT",
+    "unreachable NOT_SENT INVALID_ARGUMENT",
     "by-path NOT_SENT INVALID_ARGUMENT",
     "torn BAD_IMAGE INVALID_ARGUMENT",
   ]));

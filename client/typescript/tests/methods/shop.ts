@@ -1,13 +1,13 @@
 // What the tests of the methods share.
 import type { Lapel } from "../../src/index.js";
-import type { NewItem } from "../server.js";
+import type { DemoItem } from "../server.js";
 
 /** A server with a catalogue, which each test leaves as it found it. */
 export interface Shop {
   /** Its client, over the transport whose turn it is. */
   readonly lapel: Lapel;
   /** What is in the catalogue. */
-  readonly items: readonly NewItem[];
+  readonly items: readonly DemoItem[];
   /** A photo that is not. */
   readonly photo: Uint8Array;
   /** Whether the transport can stream requests. */
