@@ -53,17 +53,19 @@ export function headMethods(shop: () => Shop): void {
 
   test("the next version of a head is compared, promoted, rolled back", async () => {
     const { lapel, items } = shop();
+    const { head: first } = await lapel.heads.getHead({ name: "part" });
     const source = { case: "labelAttribute", value: "part" } as const;
     await all(lapel.heads.teach({ name: "part", source, description: "once more", update: true, hold: true, insist: true }));
-    assert.equal((await settled(lapel, "part", 2))?.state, HeadState.STANDBY);
+    const second = await settled(lapel, "part");
+    assert(first && second && second.version > first.version && second.state === HeadState.STANDBY);
     const { attributes } = await lapel.heads.compareHeads({ name: "part" });
     const labelled = items.filter(({ labels }) => labels.part !== undefined);
     assert.equal(attributes[0]?.worth?.examples, BigInt(labelled.length));
     assert.equal(attributes[0].gained, attributes[0].lost, "both are taught the same");
     const { head: promoted } = await lapel.heads.promoteHead({ name: "part" });
-    assert.deepEqual([promoted?.version, promoted?.state], [2, HeadState.ACTIVE]);
+    assert.deepEqual([promoted?.version, promoted?.state], [second.version, HeadState.ACTIVE]);
     const { head: back } = await lapel.heads.rollbackHead({ name: "part" });
-    assert.deepEqual([back?.version, back?.state], [1, HeadState.ACTIVE]);
+    assert.deepEqual([back?.version, back?.state], [first.version, HeadState.ACTIVE]);
   });
 
   test("labels are changed, and a backfill is cancelled", async () => {
@@ -72,7 +74,7 @@ export function headMethods(shop: () => Shop): void {
     const changed = await lapel.heads.changeLabels({ attribute: "part", changes: [{ change: rename }], hold: true });
     assert.deepEqual(changed.labels.map(({ label, newLabel }) => [label, newLabel]), [["bottom", "legs"]]);
     const { head: dropped } = await lapel.heads.cancelHead({ name: "part" });
-    assert.deepEqual([dropped?.version, dropped?.state], [3, HeadState.RETIRED]);
+    assert.deepEqual([dropped?.version, dropped?.state], [changed.head?.version, HeadState.RETIRED]);
     await lapel.heads.retireHead({ name: "part" });
     const answer = await lapel.search.search({ query: like("dress-03"), k: 1 });
     assert(!("part" in answer.weights));
