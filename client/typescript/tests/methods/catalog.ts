@@ -69,7 +69,7 @@ export function catalogMethods(shop: () => Shop): void {
     const listed = [];
     let pageToken = "";
     do {
-      const answer = await lapel.catalog.listItems({ pageSize: 20, pageToken });
+      const answer = await lapel.catalog.listItems({ pageSize: 10, pageToken });
       listed.push(...answer.items);
       pageToken = answer.nextPageToken;
     } while (pageToken !== "");

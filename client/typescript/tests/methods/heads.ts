@@ -1,7 +1,7 @@
 // HeadService.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { like, type Lapel } from "../../src/index.js";
+import { like, type Lapel, type LapelError } from "../../src/index.js";
 import { HeadState, type Head } from "../../src/v1.js";
 import { externalHead, headParts, sha256 } from "../bundles.js";
 import { all, failureOf } from "../failures.js";
@@ -29,7 +29,9 @@ export function headMethods(shop: () => Shop): void {
     assert(heads.length > 10 && heads.some(({ name }) => name === "mood"));
     const { attributes } = await lapel.heads.listLabels({ attribute: "mood" });
     assert.deepEqual(attributes[0]?.labels.map(({ label }) => label), ["calm", "loud"]);
-    await lapel.catalog.upsertItem({ item: { id: "dress-03", signatures: [{ head: "mood", values: [3, 4] }], signaturesOnly: true } });
+    for (const [id, values] of [["dress-03", [3, 4]], ["blazer-01", [4, 3]]] as const) {
+      await lapel.catalog.upsertItem({ item: { id, signatures: [{ head: "mood", values: [...values] }], signaturesOnly: true } });
+    }
     const signatures = [{ head: "mood", values: [0.6, 0.8] }];
     const answer = await lapel.search.search({ query: { source: { case: "signatures", value: { signatures } } }, k: 1 });
     assert(answer.results[0]?.itemId === "dress-03" && answer.results[0].distance < 1e-6);
@@ -45,8 +47,8 @@ export function headMethods(shop: () => Shop): void {
     const taughtItems = items.filter(({ labels }) => labels.part !== undefined);
     assert.equal(event.value.worth?.examples, BigInt(taughtItems.length));
     assert.equal((await settled(lapel, "part"))?.state, HeadState.ACTIVE);
-    const { examples } = await lapel.heads.suggestExamples({ name: "part", count: 3 });
-    assert(examples.length === 3 && examples.every(({ itemId }) => !taughtItems.some(({ id }) => id === itemId)));
+    const { examples } = await lapel.heads.suggestExamples({ name: "part", count: 2 });
+    assert(examples.length === 2 && examples.every(({ itemId }) => !taughtItems.some(({ id }) => id === itemId)));
     const pieces = await all(lapel.heads.downloadHead({ name: "part" }));
     assert.equal(sha256(...pieces.map(({ chunk }) => chunk)), pieces[0]?.head?.bundleSha256);
   });
@@ -71,10 +73,17 @@ export function headMethods(shop: () => Shop): void {
   test("labels are changed, and a backfill is cancelled", async () => {
     const { lapel } = shop();
     const rename = { case: "rename", value: { from: "bottom", to: "legs" } } as const;
-    const changed = await lapel.heads.changeLabels({ attribute: "part", changes: [{ change: rename }], hold: true });
-    assert.deepEqual(changed.labels.map(({ label, newLabel }) => [label, newLabel]), [["bottom", "legs"]]);
-    const { head: dropped } = await lapel.heads.cancelHead({ name: "part" });
-    assert.deepEqual([dropped?.version, dropped?.state], [changed.head?.version, HeadState.RETIRED]);
+    let dropped: Head | undefined;
+    while (dropped === undefined) {
+      const changed = await lapel.heads.changeLabels({ attribute: "part", changes: [{ change: rename }], hold: true });
+      assert.deepEqual(changed.labels.map(({ label, newLabel }) => [label, newLabel]), [["bottom", "legs"]]);
+      const { version = 0 } = changed.head ?? {};
+      const cancelling = lapel.heads.cancelHead({ name: "part" });
+      // Of few items a backfill may be done sooner.
+      dropped = (await cancelling.catch((error: LapelError) => assert.equal(error.status, "FAILED_PRECONDITION")))?.head;
+      if (dropped) assert.deepEqual([dropped.version, dropped.state], [version, HeadState.RETIRED]);
+      else await lapel.heads.retireHead({ name: "part", version });
+    }
     await lapel.heads.retireHead({ name: "part" });
     const answer = await lapel.search.search({ query: like("dress-03"), k: 1 });
     assert(!("part" in answer.weights));
