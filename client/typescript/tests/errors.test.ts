@@ -12,7 +12,7 @@ import { relay, webRelay, type Relay } from "./relay.js";
 import { dress, fill, start, wardrobe, type Server } from "./server.js";
 
 // One in so many of the demo's photos.
-const STEP = 50;
+const STEP = 100;
 // Until a server has heard that a caller left; much longer than it takes.
 const WAIT_MS = 10_000;
 
@@ -20,7 +20,7 @@ let server: Server;
 let photo: Uint8Array;
 
 before(async () => {
-  server = await start({ limits__streams_max: "8" });
+  server = await start({ limits__streams_max: "4" });
   photo = await dress();
   await fill(server.url, await wardrobe(STEP));
 });
@@ -199,7 +199,7 @@ for (const { name, connect, relay } of TRANSPORTS) {
 
     test("streams that are not read to their end are given up, and the server is free of them", async () => {
       // More than it has places for, one after the other.
-      for (let stream = 0; stream < 12; stream++) {
+      for (let stream = 0; stream < 6; stream++) {
         const ending = new AbortController();
         const pieces = lapel.admin.backup({}, { signal: ending.signal });
         if (stream % 2 === 0) {

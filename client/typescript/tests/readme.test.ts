@@ -11,7 +11,7 @@ import { ROOT, fill, start, wardrobe } from "./server.js";
 const PACKAGE = resolve(import.meta.dirname, "../..");
 const PHOTO = join(ROOT, "examples/queries/dress.jpg");
 // One in so many of the demo's photos.
-const STEP = 50;
+const STEP = 150;
 
 /** Runs a program, which must end well; gives what it said. */
 function ran(cwd: string, ...command: string[]): string {
