@@ -22,6 +22,11 @@ python-client *ARGS:
     cargo build --release --bin lapel-server
     client/python/check {{ARGS}}
 
+# Build the TypeScript client, and call every method by it on the built server, from Node.js and as a browser does.
+typescript:
+    cargo build --release --bin lapel-server
+    cd client && npm ci && npm run build -w typescript && npm test -w typescript
+
 # Pass the console's flows in a browser (CHROMIUM: its program) against the built server, and write its files anew.
 console:
     cd client && npm ci && npm run build -w typescript && npm run build -w console && npm test -w console
