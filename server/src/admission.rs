@@ -42,8 +42,8 @@ pub(crate) struct Origin {
 #[derive(Debug)]
 pub(crate) struct Admission {
     places: Places,
-    /// For those who watch the server's health, who need no token and must not take a stream from those who have one.
-    watchers: Places,
+    /// For those who ask for the server's health, who need no token and must take nothing from those who have one.
+    health: Places,
     calls: Arc<Pool>,
     streams: Arc<Pool>,
     answers: Arc<Pool>,
@@ -56,7 +56,7 @@ impl Admission {
         let pool = |kind| Pool::new(kind, limits.pool_bytes(), limits.share_bytes());
         Arc::new(Self {
             places: Places::new(limits.requests_max, limits.streams_max),
-            watchers: Places::new(0, limits.streams_max),
+            health: Places::new(limits.requests_max, limits.streams_max),
             calls: pool(Kind::Calls),
             streams: pool(Kind::Streams),
             answers: pool(Kind::Answers),
@@ -74,17 +74,23 @@ impl Admission {
         token: Option<&Arc<Party>>,
     ) -> Result<Admitted, Error> {
         let admitted = self.request(true, origin, token);
-        admitted.enter_as(&self.places)?;
+        admitted.take_places()?;
         Ok(admitted)
     }
 
-    /// Lets somebody watch the server's health.
+    /// Lets somebody ask for the server's health, or watch it (`lasts`). Its connection is of no more use for that: anybody
+    /// may ask.
     ///
     /// # Errors
-    /// As [`Admission::stream`].
-    pub(crate) fn watcher(self: &Arc<Self>, origin: Option<&Origin>) -> Result<Admitted, Error> {
-        let admitted = self.request(true, origin, None);
-        admitted.enter_as(&self.watchers)?;
+    /// [`Error::Exhausted`] where the server, the address or the connection has no place for it.
+    pub(crate) fn health(self: &Arc<Self>, lasts: bool, origin: Option<&Origin>) -> Result<Admitted, Error> {
+        let admitted = self.request(lasts, origin, None);
+        let mut permits = vec![self.health.take(lasts, "the server")?];
+        if let Some(Origin { connection, address, activity: _ }) = origin {
+            permits.push(address.health(lasts)?);
+            permits.push(connection.place(lasts)?);
+        }
+        admitted.places().permits = permits;
         Ok(admitted)
     }
 
@@ -207,12 +213,12 @@ impl Admitted {
     /// # Errors
     /// [`Error::Exhausted`] where there is none.
     pub(crate) fn enter(&self) -> Result<(), Error> {
-        self.enter_as(&self.0.admission.places)
+        self.take_places()
     }
 
-    fn enter_as(&self, server: &Places) -> Result<(), Error> {
-        let Request { lasts, parties, activity, .. } = &*self.0;
-        let mut permits = vec![server.take(*lasts, "the server")?];
+    fn take_places(&self) -> Result<(), Error> {
+        let Request { admission, lasts, parties, activity, .. } = &*self.0;
+        let mut permits = vec![admission.places.take(*lasts, "the server")?];
         // A call has its connection's place already.
         let taken = self.places().permits.len();
         for party in parties.iter().skip(taken) {
@@ -233,6 +239,13 @@ impl Admitted {
     /// Whether it is a stream.
     pub(crate) fn lasts(&self) -> bool {
         self.0.lasts
+    }
+
+    /// Notes that something of its message has come.
+    pub(crate) fn comes(&self) {
+        if let Some(activity) = &self.0.activity {
+            activity.touch();
+        }
     }
 
     /// Takes room for bytes of a call's message that have come in.

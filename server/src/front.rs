@@ -6,6 +6,7 @@ mod answer;
 mod caller;
 mod compression;
 mod connections;
+mod files;
 mod gate;
 mod headers;
 mod inflow;
@@ -21,6 +22,7 @@ mod web;
 
 pub(crate) use caller::Caller;
 pub(crate) use connections::accept;
+pub(crate) use files::allow as allow_files;
 pub(crate) use gate::{Gate, GateLayer};
 pub use roles::Role;
 pub(crate) use tls::{Tls, TlsError};

@@ -3,7 +3,8 @@
 use crate::config::{Config, ConfigError};
 use crate::core::{Core, OpenError};
 use crate::front::{
-    Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, Web, WebLayer, accept, serve,
+    Gate, GateLayer, Tls, TlsError, Tokens, TokensError, Traces, TracesError, Web, WebLayer, accept,
+    allow_files, serve,
 };
 use crate::grpc::{Framed, Services};
 use crate::probes;
@@ -188,6 +189,7 @@ impl Server {
     /// # Errors
     /// [`ServeError::Reflection`].
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+        allow_files(self.core.config().limits.connections_max);
         let (reporter, health) = tonic_health::server::health_reporter();
         report(&reporter, ServingStatus::Serving).await;
         let core = self.core.clone();
@@ -248,7 +250,7 @@ impl Server {
         }
         if let Some(probing) = probing {
             // Nothing depends on how they ended.
-            let _ = tokio::time::timeout(drain, probing).await;
+            let _ = probing.await;
         }
         Ok(())
     }

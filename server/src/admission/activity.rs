@@ -46,7 +46,7 @@ impl Activity {
         activity
     }
 
-    /// Notes that an answer goes on.
+    /// Notes that a request or an answer goes on.
     pub(crate) fn touch(&self) {
         let ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_ms.store(ms, Ordering::Relaxed);

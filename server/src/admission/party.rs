@@ -44,6 +44,8 @@ fn full(lasts: bool, whose: &str) -> Error {
 pub(crate) struct Party {
     whose: &'static str,
     places: Places,
+    /// For who asks for the server's health.
+    health: Places,
     /// Pictures of queries that wait for the model.
     pictures: Arc<Semaphore>,
     /// Bytes by [`Kind`].
@@ -66,10 +68,12 @@ impl Party {
         Self::bounded("this token", limits.requests_per_token_max, limits)
     }
 
-    /// An address, whose connections are bounded: behind a proxy it is everybody, so that it shares in bytes alone.
-    pub(crate) fn address() -> Self {
+    /// An address, whose connections are bounded: behind a proxy it is everybody, so that it shares in bytes alone, and in
+    /// what needs no token.
+    pub(crate) fn address(limits: &Limits) -> Self {
         let all = Semaphore::MAX_PERMITS;
-        Self::new("this address", Places::new(all, all), all)
+        let health = Places::new(limits.requests_max.div_ceil(2), limits.streams_max.div_ceil(2));
+        Self { health, ..Self::new("this address", Places::new(all, all), all) }
     }
 
     fn bounded(whose: &'static str, calls: usize, limits: &Limits) -> Self {
@@ -80,7 +84,8 @@ impl Party {
 
     fn new(whose: &'static str, places: Places, pictures: usize) -> Self {
         let (bytes, waiting) = (Default::default(), watch::Sender::new(0));
-        Self { whose, places, pictures: Arc::new(Semaphore::new(pictures)), bytes, waiting }
+        let (health, pictures) = (Places::new(0, 0), Arc::new(Semaphore::new(pictures)));
+        Self { whose, places, health, pictures, bytes, waiting }
     }
 
     /// Those that wait until it has given bytes back.
@@ -98,6 +103,11 @@ impl Party {
 
     pub(super) fn place(&self, lasts: bool) -> Result<OwnedSemaphorePermit, Error> {
         self.places.take(lasts, self.whose)
+    }
+
+    /// A place for one who asks for the server's health, of an address.
+    pub(super) fn health(&self, lasts: bool) -> Result<OwnedSemaphorePermit, Error> {
+        self.health.take(lasts, self.whose)
     }
 
     pub(super) fn refuse_call(&self) -> Result<(), Error> {

@@ -248,7 +248,7 @@ mod tests {
         assert!(refused.starts_with("this connection has as many bytes of requests"), "{refused}");
         assert!(pool.refuses(&one).is_some() && pool.refuses(&other).is_none());
         let theirs = pool.take(&other, 50).expect("the other half");
-        assert!(pool.take(&self::one(Party::address()), 1).is_err(), "all of it is taken");
+        assert!(pool.take(&self::one(Party::address(&Limits::default())), 1).is_err(), "all of it is taken");
         let part = held.split(30);
         drop(held);
         assert_eq!((pool.used(), part.bytes()), (80, 30));

@@ -17,7 +17,7 @@ fn limits() -> Limits {
 fn origin(limits: &Limits) -> Origin {
     Origin {
         connection: Arc::new(Party::connection(limits)),
-        address: Arc::new(Party::address()),
+        address: Arc::new(Party::address(&Limits::default())),
         activity: Activity::new(),
     }
 }

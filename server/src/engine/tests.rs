@@ -224,7 +224,7 @@ async fn one_connection_leaves_half_of_the_queue_to_others() {
     let call = |origin: &Origin| admission.call(Some(origin), None).expect("there is a place");
     let origin = || Origin {
         connection: Arc::new(Party::connection(&limits)),
-        address: Arc::new(Party::address()),
+        address: Arc::new(Party::address(&Limits::default())),
         activity: Activity::new(),
     };
     let (greedy, other) = (origin(), origin());

@@ -1,6 +1,7 @@
 //! The connections of each address.
 
 use crate::admission::{Activity, Party};
+use crate::config::Limits;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,8 +14,11 @@ const NETWORK_BITS: u32 = 64;
 const IDLE_MIN: Duration = Duration::from_secs(1);
 
 /// Addresses with open connections, and those whose requests have outlived them.
-#[derive(Clone, Default)]
-pub(super) struct Addresses(Arc<Mutex<All>>);
+#[derive(Clone)]
+pub(super) struct Addresses {
+    limits: Arc<Limits>,
+    all: Arc<Mutex<All>>,
+}
 
 #[derive(Default)]
 struct All {
@@ -25,13 +29,13 @@ struct All {
 
 impl All {
     /// The entry of an address of which a connection has come.
-    fn entry(&mut self, address: IpAddr) -> &mut Address {
+    fn entry(&mut self, address: IpAddr, limits: &Limits) -> &mut Address {
         let left = &mut self.left;
         self.open.entry(address).or_insert_with(|| {
             let party = left.remove(&address).and_then(|party| party.upgrade());
             // There are no more of them than requests in flight.
             left.retain(|_, party| party.strong_count() > 0);
-            Address { party: party.unwrap_or_else(|| Arc::new(Party::address())), open: Vec::new() }
+            Address { party: party.unwrap_or_else(|| Arc::new(Party::address(limits))), open: Vec::new() }
         })
     }
 }
@@ -43,6 +47,11 @@ struct Address {
 }
 
 impl Addresses {
+    /// Of a server with these bounds.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits: Arc::new(limits), all: Arc::default() }
+    }
+
     /// A place for one more connection of an address, unless it has `most` already.
     pub(super) fn place(
         &self,
@@ -52,7 +61,7 @@ impl Addresses {
     ) -> Option<AddressPlace> {
         let address = network(address);
         let mut all = self.lock();
-        let open = all.entry(address);
+        let open = all.entry(address, &self.limits);
         if open.open.len() >= most {
             return None;
         }
@@ -62,11 +71,14 @@ impl Addresses {
     }
 
     /// Closes a connection that is of no use to anybody: of the address that has most of them, the one that has been so for
-    /// longest.
-    pub(super) fn close_one(&self) {
+    /// longest; never `newcomer`, for which there is no place yet.
+    pub(super) fn close_one(&self, newcomer: Option<&Arc<Activity>>) {
         let all = self.lock();
+        let is_in =
+            |activity: &&Arc<Activity>| newcomer.is_none_or(|newcomer| !Arc::ptr_eq(activity, newcomer));
         let idle = all.open.values().filter_map(|address| {
-            let idle = address.open.iter().filter_map(|activity| Some((activity.idle()?, activity)));
+            let open = address.open.iter().filter(is_in);
+            let idle = open.filter_map(|activity| Some((activity.idle()?, activity)));
             let (time, activity) = idle.max_by_key(|(time, _)| *time)?;
             (time >= IDLE_MIN).then_some((address.open.len(), time, activity))
         });
@@ -78,7 +90,7 @@ impl Addresses {
     }
 
     fn lock(&self) -> MutexGuard<'_, All> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
-        let addresses = Addresses::default();
+        let addresses = Addresses::new(Limits::default());
         let place = |text: &str| addresses.place(text.parse().expect("an address"), &Activity::new(), 2);
         let held = [place("10.0.0.1"), place("::ffff:10.0.0.1")];
         assert!(held.iter().all(Option::is_some), "one address, written in two ways");
@@ -146,7 +158,7 @@ mod tests {
 
     #[test]
     fn an_address_that_comes_back_has_the_share_that_its_requests_hold() {
-        let addresses = Addresses::default();
+        let addresses = Addresses::new(Limits::default());
         let place = |text: &str| {
             let place = addresses.place(text.parse().expect("an address"), &Activity::new(), 2);
             place.expect("there is room")
@@ -163,7 +175,7 @@ mod tests {
 
     #[test]
     fn room_is_made_at_the_cost_of_whoever_has_most() {
-        let addresses = Addresses::default();
+        let addresses = Addresses::new(Limits::default());
         let long_ago = |seconds| Activity::idle_for(Duration::from_secs(seconds));
         let open = [
             ("10.0.0.1", long_ago(9)),
@@ -175,12 +187,18 @@ mod tests {
             addresses.place(address.parse().expect("an address"), activity, 9).expect("there is room")
         });
         let closed = || open.each_ref().map(|(_, activity)| activity.closed().is_cancelled());
-        addresses.close_one();
+        addresses.close_one(None);
         assert_eq!(closed(), [false, false, true, false], "the oldest of two");
-        addresses.close_one();
+        addresses.close_one(None);
         assert_eq!(closed(), [false, true, true, false], "the first of them is on its way out");
-        addresses.close_one();
-        addresses.close_one();
+        addresses.close_one(None);
+        addresses.close_one(None);
         assert_eq!(closed(), [true, true, true, false], "and none that has only come");
+        let newcomer = long_ago(5);
+        let _place = addresses.place("10.0.0.4".parse().expect("an address"), &newcomer, 9);
+        addresses.close_one(Some(&newcomer));
+        assert!(!newcomer.closed().is_cancelled(), "it waits for the room that is made");
+        addresses.close_one(None);
+        assert!(newcomer.closed().is_cancelled());
     }
 }

@@ -87,7 +87,9 @@ struct Going {
     with_transport: usize,
     /// Bytes of the next piece at most.
     piece_max: usize,
-    record: Record,
+    /// `None` for a file of the console.
+    record: Option<Record>,
+    activity: Option<Arc<Activity>>,
     /// When something of it went last. Nothing while the caller waits for it.
     went: Option<Instant>,
 }
@@ -104,8 +106,8 @@ impl Going {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(other) => {
-                        if let Some(trailers) = other.trailers_ref() {
-                            self.record.note(trailers);
+                        if let (Some(record), Some(trailers)) = (&mut self.record, other.trailers_ref()) {
+                            record.note(trailers);
                         }
                         self.went();
                         return Poll::Ready(Some(Ok(other)));
@@ -123,7 +125,8 @@ impl Going {
 
     fn went(&mut self) {
         self.went = Some(Instant::now());
-        if let Some(activity) = &self.record.activity {
+        let is_health = self.record.as_ref().is_some_and(|record| record.is_health);
+        if let Some(activity) = self.activity.as_ref().filter(|_| !is_health) {
             activity.touch();
         }
     }
@@ -192,9 +195,19 @@ impl Unread {
     /// The body of an answer; it is looked at from now on.
     pub(super) fn answer(&self, source: Source, record: Record) -> Answer {
         let activity = record.activity.clone();
+        self.going(source, Some(record), activity)
+    }
+
+    /// The body of a file; it is looked at from now on.
+    pub(super) fn file(&self, body: Body, activity: Option<Arc<Activity>>) -> Answer {
+        self.going(Source::Stream(body), None, activity)
+    }
+
+    fn going(&self, source: Source, record: Option<Record>, activity: Option<Arc<Activity>>) -> Answer {
         let went = Some(Instant::now());
         let (rest, piece_max) = (Bytes::new(), FIRST_PIECE);
-        let going = Going { source, rest, with_transport: 0, piece_max, record, went };
+        let going =
+            Going { source, rest, with_transport: 0, piece_max, record, activity: activity.clone(), went };
         let going = Arc::new(Mutex::new(Some(going)));
         self.lock().push(Arc::downgrade(&going));
         Answer { going, is_told: false, activity }
@@ -210,8 +223,10 @@ impl Unread {
             let stalled = |going: &mut Going| going.went.is_some_and(|went| went.elapsed() >= stall);
             let Some(mut stalled) = going.take_if(stalled) else { continue };
             drop(going);
-            stalled.record.code = Some(Code::DeadlineExceeded);
-            if let Some(activity) = &stalled.record.activity {
+            if let Some(record) = &mut stalled.record {
+                record.code = Some(Code::DeadlineExceeded);
+            }
+            if let Some(activity) = &stalled.activity {
                 activity.give_up(GIVEN_UP_MAX);
             }
         }
@@ -253,6 +268,7 @@ mod tests {
             metrics: Arc::new(Metrics::default()),
             slow: Duration::from_secs(1),
             lasts: false,
+            is_health: false,
             code: None,
             admitted: None,
             activity: Some(Activity::new()),

@@ -74,7 +74,7 @@ pub(crate) fn accept(
             listener,
             tls,
             open: Arc::new(Semaphore::new(limits.connections_max)),
-            addresses: Addresses::default(),
+            addresses: Addresses::new(limits.clone()),
             limits,
             sender,
         };
@@ -104,6 +104,8 @@ impl Accepting {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "no connection was accepted");
+                    // As with too many open files, where an idle connection has one.
+                    self.addresses.close_one(None);
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
@@ -115,7 +117,9 @@ impl Accepting {
                 tracing::debug!(%address, "closed: its address has as many connections as it may");
                 continue;
             };
-            let Some(permit) = self.permit().await else { return };
+            let Some(permit) = self.permit(&activity).await else { return };
+            // It has waited for the server, and not been idle.
+            activity.touch();
             let connection = Arc::new(Party::connection(&self.limits));
             let origin = Origin { connection, address: place.party().clone(), activity };
             let peer = Peer { address, origin };
@@ -145,14 +149,14 @@ impl Accepting {
         }
     }
 
-    /// A place for a connection that has come. Where all are taken, one that is of no use is closed for it; while there is
+    /// A place for a newcomer's connection. Where all are taken, one that is of no use is closed for it; while there is
     /// none such, it waits, and so do those behind it.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+    async fn permit(&self, newcomer: &Arc<Activity>) -> Option<OwnedSemaphorePermit> {
         loop {
             match self.open.clone().try_acquire_owned() {
                 Ok(permit) => return Some(permit),
                 Err(TryAcquireError::Closed) => return None,
-                Err(TryAcquireError::NoPermits) => self.addresses.close_one(),
+                Err(TryAcquireError::NoPermits) => self.addresses.close_one(Some(newcomer)),
             }
             // Nobody else takes it meanwhile.
             if let Ok(permit) = timeout(RETRY, self.open.clone().acquire_owned()).await {

@@ -36,6 +36,8 @@ use tower::{Layer, Service};
 
 /// Between two looks at the answers that are on their way.
 const UNREAD_EVERY: Duration = Duration::from_secs(1);
+/// How long the message of who asks for health may take, which is a few bytes.
+const HEALTH_STALL: Duration = Duration::from_secs(5);
 /// What callers call that this server does not have.
 const OTHER: &str = "other";
 /// As headers: the codes with which the transport refuses a message that is too large, or would be when decompressed.
@@ -89,7 +91,7 @@ impl Gate {
         }
     }
 
-    /// Lets a request through: the record gets its caller, and the request what it takes, unless it asks for health. A
+    /// Lets a request through: the record gets its caller, and the request what it takes; who asks for health needs no token. A
     /// method that is not known is refused like one that the caller may not call: what is let through is written down in
     /// `roles`, and nothing else is.
     fn admit(
@@ -100,9 +102,7 @@ impl Gate {
     ) -> Result<Option<Admitted>, Error> {
         let origin = request.extensions().get::<Peer>().map(|peer| peer.origin.clone());
         if let Some(Needs { roles: [], lasts }) = needs {
-            if lasts {
-                record.admitted = Some(self.admission.watcher(origin.as_ref())?);
-            }
+            record.admitted = Some(self.admission.health(lasts, origin.as_ref())?);
             return Ok(None);
         }
         let token = self.identify(request.headers())?;
@@ -138,7 +138,8 @@ impl Gate {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
     {
-        let path = request.uri().path().trim_start_matches('/').to_owned();
+        let path = request.uri().path();
+        let path = path.strip_prefix('/').unwrap_or(path).to_owned();
         let (service_name, method) = path.split_once('/').unwrap_or((&path, ""));
         let found = needs(service_name, method);
         let mut record = self.record(&request, found, &path);
@@ -152,12 +153,15 @@ impl Gate {
                 (answer, admitted)
             }
         };
-        // A message about health has a bound of its own, which the transport's refusal names.
-        let answer = if admitted.is_some() { self.reasoned(answer) } else { answer };
+        let answer = self.reasoned(answer, record.is_health);
+        if record.is_health && !record.lasts {
+            // Whoever does not read that the server is well takes no place from others.
+            record.admitted = None;
+        }
         let (mut head, source) = if record.lasts {
             let (head, body) = answer.into_parts();
-            let is_watch = found.is_some_and(|needs| needs.roles.is_empty());
-            let source = if is_watch { Source::watch(body, &self.farewell) } else { Source::Stream(body) };
+            let source =
+                if record.is_health { Source::watch(body, &self.farewell) } else { Source::Stream(body) };
             (head, source)
         } else {
             whole(answer, admitted, reads_gzip).await
@@ -165,6 +169,12 @@ impl Gate {
         record.note(&head.headers);
         head.headers.extend(told.map(|id| (HeaderName::from_static(REQUEST_ID), id)));
         Response::from_parts(head, Body::new(self.unread.answer(source, record)))
+    }
+
+    /// A file of the console on its way, given up like an answer that nobody reads.
+    pub(super) fn file(&self, file: Response<Body>, peer: Option<&Peer>) -> Response<Body> {
+        let activity = peer.map(|peer| peer.origin.activity.clone());
+        file.map(|body| Body::new(self.unread.file(body, activity)))
     }
 
     /// The record of a request that has just come.
@@ -180,6 +190,7 @@ impl Gate {
             metrics: self.metrics.clone(),
             slow: self.slow,
             lasts: found.is_some_and(|needs| needs.lasts),
+            is_health: found.is_some_and(|needs| needs.roles.is_empty()),
             code: None,
             admitted: None,
             activity: peer.map(|p| p.origin.activity.clone()),
@@ -201,8 +212,12 @@ impl Gate {
     {
         // The secret is nobody's business further in.
         request.headers_mut().remove("authorization");
-        let deadline = time_left(request.headers());
-        let (message_max, stall) = (self.message_max, self.stall);
+        let deadline = match time_left(request.headers()) {
+            Ok(deadline) => deadline,
+            Err(error) => return Status::from(error).into_http(),
+        };
+        let message_max = self.message_max;
+        let stall = if admitted.is_some() { self.stall } else { self.stall.min(HEALTH_STALL) };
         let counted = |body| Body::new(Counted::new(body, admitted.cloned(), message_max, stall));
         let request = request.map(counted);
         let answering = stages.of(async move { service.call(request).await });
@@ -215,29 +230,33 @@ impl Gate {
         until(deadline, AssertUnwindSafe(answering).catch_unwind()).await
     }
 
-    /// The transport refuses a message beyond the bound, or a call that ends before its message does, by itself; here that
-    /// gets the reason that every refusal has.
-    fn reasoned(&self, answer: Response<Body>) -> Response<Body> {
+    /// The transport refuses a message beyond the bound, one that is not whole or that it cannot read, by itself; here that
+    /// gets the reason that every refusal has. A message about health has a bound of its own, which the transport's refusal
+    /// names.
+    fn reasoned(&self, answer: Response<Body>, is_health: bool) -> Response<Body> {
         let headers = answer.headers();
         let too_large = headers.get("grpc-status").is_some_and(|code| TOO_LARGE.iter().any(|c| code == c));
         if headers.contains_key("grpc-status-details-bin") {
             return answer;
         }
-        if too_large {
+        if too_large && !is_health {
             return Status::from(Error::MessageTooLarge { most: self.message_max }).into_http();
         }
-        if is_unfinished(headers) {
-            let error = Error::invalid("message", "the call ended before its message was whole");
-            return Status::from(error).into_http();
+        match unreadable(headers) {
+            Some(why) => Status::from(Error::invalid("message", why)).into_http(),
+            None => answer,
         }
-        answer
     }
 }
 
-/// Whether the transport says that a call has no message, or only a part of one.
-fn is_unfinished(headers: &HeaderMap) -> bool {
-    let status = Status::from_header_map(headers).filter(|status| status.code() == Code::Internal);
-    status.is_some_and(|status| UNFINISHED.contains(&status.message()))
+/// What the transport says of a message that it cannot read, as the server's fault, which it takes it for: faults of the
+/// server itself have details.
+fn unreadable(headers: &HeaderMap) -> Option<String> {
+    let status = Status::from_header_map(headers).filter(|status| status.code() == Code::Internal)?;
+    if UNFINISHED.contains(&status.message()) {
+        return Some("the call ended before its message was whole".to_owned());
+    }
+    Some(format!("it cannot be read: {}", status.message()))
 }
 
 /// The answer of a call, all of it, compressed where that gains something. Its request gives everything back before the

@@ -1,10 +1,13 @@
 //! What the gate reads of a request's headers.
 
+use crate::error::Error;
 use std::time::Duration;
 use tonic::codegen::http::HeaderMap;
 
 /// The header with a request's id, the caller's or ours.
 pub(super) const REQUEST_ID: &str = "x-request-id";
+/// The header with a caller's deadline.
+const TIMEOUT: &str = "grpc-timeout";
 /// Longest id that is taken over from a caller.
 const REQUEST_ID_LEN_MAX: usize = 64;
 /// By so much our own deadline comes before the caller's, so that the caller reads our answer.
@@ -34,12 +37,27 @@ pub(super) fn request_id(headers: &HeaderMap) -> String {
     )
 }
 
-/// What is left of the caller's deadline, less what the answer needs to arrive in time.
-pub(super) fn time_left(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+/// What is left of the caller's deadline, less what the answer needs to arrive in time; `None`: there is none.
+///
+/// # Errors
+/// [`Error::Invalid`] for a header that says no time.
+pub(super) fn time_left(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+    let Some(given) = headers.get(TIMEOUT) else { return Ok(None) };
+    let time = given.to_str().ok().and_then(time).ok_or_else(|| {
+        Error::invalid(
+            TIMEOUT,
+            "it is 1 to 8 digits and one of H, M, S, m, u and n, as in 500m for half a second",
+        )
+    })?;
+    Ok(Some(time.saturating_sub(DEADLINE_MARGIN).max(time.mul_f64(DEADLINE_SHARE))))
+}
+
+/// A time as gRPC writes it.
+fn time(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
-    let time = match unit {
+    let is_number = (1..=8).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = number.parse().ok().filter(|_| is_number)?;
+    Some(match unit {
         "H" => Duration::from_secs(number * 3600),
         "M" => Duration::from_secs(number * 60),
         "S" => Duration::from_secs(number),
@@ -47,8 +65,7 @@ pub(super) fn time_left(headers: &HeaderMap) -> Option<Duration> {
         "u" => Duration::from_micros(number),
         "n" => Duration::from_nanos(number),
         _ => return None,
-    };
-    Some(time.saturating_sub(DEADLINE_MARGIN).max(time.mul_f64(DEADLINE_SHARE)))
+    })
 }
 
 #[cfg(test)]
@@ -60,15 +77,16 @@ mod tests {
     fn deadlines_leave_time_for_the_answer() {
         let left = |text: &'static str| {
             let mut headers = HeaderMap::new();
-            headers.insert("grpc-timeout", HeaderValue::from_static(text));
-            time_left(&headers)
+            headers.insert(TIMEOUT, HeaderValue::from_static(text));
+            time_left(&headers).ok()
         };
-        assert_eq!(left("1S"), Some(Duration::from_millis(995)));
-        assert_eq!(left("10m"), Some(Duration::from_millis(9)));
-        assert_eq!(left("2H"), Some(Duration::from_secs(7200) - DEADLINE_MARGIN));
-        for unsound in ["", "S", "1", "1x", "-1S", "123456789S"] {
+        assert_eq!(left("1S"), Some(Some(Duration::from_millis(995))));
+        assert_eq!(left("10m"), Some(Some(Duration::from_millis(9))));
+        assert_eq!(left("2H"), Some(Some(Duration::from_secs(7200) - DEADLINE_MARGIN)));
+        for unsound in ["", "S", "1", "1x", "-1S", "+1S", "123456789S", "1 S"] {
             assert_eq!(left(unsound), None, "{unsound:?}");
         }
+        assert!(time_left(&HeaderMap::new()).is_ok_and(|left| left.is_none()));
     }
 
     #[test]

@@ -247,7 +247,12 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Counted<B> {
             }
             match std::task::ready!(this.poll_body(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => this.rest = data,
+                    Ok(data) => {
+                        if let Some(admitted) = &this.admitted {
+                            admitted.comes();
+                        }
+                        this.rest = data;
+                    }
                     Err(trailers) => {
                         this.enter()?;
                         return Poll::Ready(Some(Ok(trailers)));

@@ -22,9 +22,11 @@ pub(super) struct Record {
     /// From so much time on it is slow, unless it lasts as long as its caller wants.
     pub(super) slow: Duration,
     pub(super) lasts: bool,
+    /// It asks for the server's health, which anybody may: its connection is of no more use for that.
+    pub(super) is_health: bool,
     /// `None` until it is known; a request that ends without is one whose caller left.
     pub(super) code: Option<Code>,
-    /// What a stream has taken; that of a call is given back with its work, before its answer is read.
+    /// What a stream has taken, or who asks for health; that of a call is given back with its work, before its answer is read.
     pub(super) admitted: Option<Admitted>,
     /// Of its connection.
     pub(super) activity: Option<Arc<Activity>>,

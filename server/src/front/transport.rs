@@ -26,10 +26,13 @@ const STREAM_WINDOWS: [u32; 2] = [1 << 16, 1 << 20];
 const CONNECTION_WINDOW: u32 = 64 << 20;
 /// How often it is looked whether a connection is of use to anybody still.
 const LOOKED_EVERY: Duration = Duration::from_millis(500);
-/// How long a connection without a running request has to leave once the server stops.
+/// How long a connection without a running request has to leave once the server stops, and how long nothing may come on it.
 const PARTING: Duration = Duration::from_secs(3);
 /// Bytes of a request's head in HTTP/1.1, and of its body that are read ahead. In HTTP/2 the transport's own bounds do.
 const HEAD_MAX: usize = 32 << 10;
+
+/// Bytes of a request's headers in HTTP/2, of which a connection may have many that go on.
+const HEADERS_MAX: u32 = 8 << 10;
 
 /// Serves connections until `stop` ends, then until the last of their requests has. Dropped earlier, it leaves them be.
 pub(crate) async fn serve<S>(
@@ -92,6 +95,7 @@ fn protocols(limits: &Limits) -> Builder<TokioExecutor> {
         .keep_alive_interval(KEEPALIVE.0)
         .keep_alive_timeout(KEEPALIVE.1)
         .max_concurrent_streams(u32::try_from(streams).ok())
+        .max_header_list_size(HEADERS_MAX)
         .initial_stream_window_size(window)
         .initial_connection_window_size(window_of_all);
     builder
@@ -149,13 +153,16 @@ async fn asked_to_leave(age: Duration, stopping: &CancellationToken) {
 /// answer is under way, and HTTP/2 waits for the answer to a ping before it closes.
 async fn of_no_use(socket: &Socket, peer: &Peer, stall: Duration, stopping: &CancellationToken) {
     let activity = &peer.origin.activity;
-    let mut left: Option<Instant> = None;
+    let (mut left, mut stopped): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         tokio::time::sleep(LOOKED_EVERY).await;
         // What a client has sent before it left may still be read.
         left = socket.has_left().then(|| left.unwrap_or_else(Instant::now));
         let is_gone = left.is_some_and(|left| left.elapsed() >= stall);
-        let may_part = stopping.is_cancelled() && activity.idle().is_some_and(|idle| idle >= PARTING);
+        stopped = stopping.is_cancelled().then(|| stopped.unwrap_or_else(Instant::now));
+        // A request may have begun right before.
+        let has_had_time = stopped.is_some_and(|stopped| stopped.elapsed() >= PARTING);
+        let may_part = has_had_time && activity.idle().is_some_and(|idle| idle >= PARTING);
         if is_gone || may_part || activity.closed().is_cancelled() {
             return;
         }

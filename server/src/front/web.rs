@@ -11,6 +11,7 @@ mod trailers;
 use self::origins::{Asking, Origins};
 use self::session::Sessions;
 use self::trailers::TrailersInBody;
+use super::connections::Peer;
 use super::gate::Gate;
 use super::headers::bearer;
 use super::roles::Role;
@@ -82,7 +83,7 @@ impl Web {
             origins: Origins::new(web.origins.clone()),
             base_path: web.base_path.clone(),
             has_console: web.console && console::is_there(),
-            sessions: Sessions::new(&format!("{}/", web.base_path), config.tls.is_some())?,
+            sessions: Sessions::new(&format!("{}/", web.base_path), address.port(), config.tls.is_some())?,
             is_local: address.ip().is_loopback(),
             gate,
         })
@@ -106,6 +107,7 @@ impl Web {
         let only_local = self.is_local && self.gate.tokens.load().is_none();
         let asking = self.origins.asking(&request, only_local);
         if matches!(asking, Asking::Stranger) {
+            tracing::info!(peer = peer_of(&request), "a page of another origin was refused");
             return Asking::refused();
         }
         if let Some(answer) = asking.preflight(&request) {
@@ -122,7 +124,7 @@ impl Web {
             _ if method == Method::GET || method == Method::HEAD => self.console(&request, is_below),
             Content::Other if method == Method::POST && is_below && self.has_console => {
                 match request.uri().path() {
-                    "/sign-in" => self.sign_in(request.headers()),
+                    "/sign-in" => self.sign_in(&request),
                     "/sign-out" => done(self.sessions.end()),
                     _ => native(request, service).await,
                 }
@@ -159,6 +161,7 @@ impl Web {
         let file = path.strip_prefix('/').filter(|_| self.has_console && is_below).and_then(|path| {
             console::file(path, request.method(), request.headers(), self.may_search(request.headers()))
         });
+        let file = file.map(|file| self.gate.file(file, request.extensions().get::<Peer>()));
         file.unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "there is nothing here\n"))
     }
 
@@ -172,15 +175,30 @@ impl Web {
     }
 
     /// A cookie for a browser that shows a token.
-    fn sign_in(&self, headers: &HeaderMap) -> Response<Body> {
+    fn sign_in(&self, request: &Request<Body>) -> Response<Body> {
         let tokens = self.gate.tokens.load();
         let Some(tokens) = &*tokens else { return done(None) };
-        match bearer(headers).and_then(|secret| tokens.find(secret)) {
-            None => plain(StatusCode::UNAUTHORIZED, "The server does not know this token.\n"),
-            Some(token) if token.has(Role::Search) => done(self.sessions.begin(token)),
-            Some(_) => plain(StatusCode::FORBIDDEN, "The console takes a token with the role \"search\".\n"),
+        let peer = peer_of(request);
+        match bearer(request.headers()).and_then(|secret| tokens.find(secret)) {
+            None => {
+                tracing::warn!(peer, "a sign-in with an unknown token was refused");
+                plain(StatusCode::UNAUTHORIZED, "The server does not know this token.\n")
+            }
+            Some(token) if token.has(Role::Search) => {
+                tracing::info!(peer, caller = token.name, "signed in");
+                done(self.sessions.begin(token, request.headers()))
+            }
+            Some(token) => {
+                tracing::warn!(peer, caller = token.name, "a sign-in without the role search was refused");
+                plain(StatusCode::FORBIDDEN, "The console takes a token with the role \"search\".\n")
+            }
         }
     }
+}
+
+/// Where a request comes from, for the log.
+fn peer_of(request: &Request<Body>) -> String {
+    request.extensions().get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default()
 }
 
 /// A call in gRPC-web: it goes on as gRPC, and its answer comes back as gRPC-web.

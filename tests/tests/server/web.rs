@@ -195,7 +195,15 @@ async fn nothing_of_the_console_is_served_to_who_may_not_search() {
         console.header("etag"),
         ask(address, "GET", "/", &[("authorization", searches.as_str())], &[]).await.header("etag")
     );
-    assert_eq!(page(cookie.replace("session=", "session=0")).await.header("etag"), nobody.header("etag"));
+    let (name, value) = cookie.split_once('=').expect("a value");
+    assert_eq!(page(format!("{name}=0{value}")).await.header("etag"), nobody.header("etag"));
+    // Whoever can set cookies of this name shuts nobody out, and neither does a server on another port.
+    let planted = format!("{name}=0; other=1; {cookie}");
+    assert_eq!(page(planted).await.header("etag"), console.header("etag"));
+    assert!(name.ends_with(address.rsplit(':').next().expect("a port")), "{name}");
+    let behind = [("authorization", searches.as_str()), ("x-forwarded-proto", "https")];
+    let behind = ask(address, "POST", "/sign-in", &behind, &[]).await;
+    assert!(behind.header("set-cookie").is_some_and(|cookie| cookie.contains("Secure")), "{behind:?}");
     // A cookie opens files, and no call.
     assert_eq!(
         call(address, STATS, &[("cookie", cookie.as_str())], &[]).await.code(),
@@ -333,6 +341,28 @@ async fn a_watch_ends_when_its_client_has_left() {
     drop(stream);
     let ended = async { while in_flight(probes).await > 0 {} };
     timeout(WAIT, ended).await.expect("it ends with its client");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_the_callers_fault_and_told() {
+    let server = server(|_| {}).await;
+    let address = &server.address;
+    let kind = ("content-type", "application/grpc-web");
+    let health = "/grpc.health.v1.Health/Check";
+    for path in [STATS, health] {
+        for body in [&[][..], &[0, 0, 0, 0, 9, 1], &[1, 0, 0, 0, 0], &[0x80, 0, 0, 0, 0]] {
+            let answer = ask(address, "POST", path, &[kind], body).await;
+            assert_eq!(answer.code(), Some(Code::InvalidArgument as i32), "{path} {body:?}: {answer:?}");
+        }
+        for (time, code) in [("5x", Code::InvalidArgument), ("-1S", Code::InvalidArgument), ("5S", Code::Ok)]
+        {
+            let answer = call(address, path, &[("grpc-timeout", time)], &[]).await;
+            assert_eq!(answer.code(), Some(code as i32), "{path} {time}: {answer:?}");
+        }
+        let twice = call(address, &format!("/{path}"), &[], &[]).await;
+        assert_eq!(twice.code(), Some(Code::Unimplemented as i32), "{twice:?}");
+    }
     server.finish().await;
 }
 
