@@ -26,11 +26,14 @@ export class LapelError extends Error {
   /** When to try again, in milliseconds; `undefined` where the server does not say. */
   readonly retryAfterMs: number | undefined;
 
-  /** Reads the details of a failed call; what is no status at all, as a broken connection, is UNAVAILABLE or UNKNOWN. */
-  constructor(cause: unknown) {
+  /**
+   * Reads the details of a failed call. `signal` is its caller's: where that has not ended the call, a connection that could not
+   * be made, or broke, is UNAVAILABLE.
+   */
+  constructor(cause: unknown, signal?: AbortSignal) {
     const error = ConnectError.from(cause);
     super(error.rawMessage, { cause });
-    this.code = error.code;
+    this.code = !signal?.aborted && isBroken(cause) ? Code.Unavailable : error.code;
     const [info] = error.findDetails(ErrorInfoSchema);
     this.reason = info?.reason ?? "";
     this.metadata = info?.metadata ?? {};
@@ -45,4 +48,10 @@ export class LapelError extends Error {
   get status(): string {
     return Code[this.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
   }
+}
+
+/** Whether a connection failed: `fetch` throws a TypeError, Node.js says that the stream was cancelled or aborted. */
+function isBroken(cause: unknown): boolean {
+  if (!(cause instanceof ConnectError) || cause.metadata.has("grpc-status")) return false;
+  return cause.code === Code.Canceled || cause.code === Code.Aborted || cause.cause instanceof TypeError;
 }

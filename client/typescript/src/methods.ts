@@ -18,20 +18,20 @@ export function methodsOf<S extends DescService>(service: S, client: Client<S>, 
     const byDefault = methodKind === "unary" ? { timeoutMs } : {};
     wrapped[localName] = (request, options) => {
       const answer = method(request, { ...byDefault, ...options });
-      return answer instanceof Promise ? answer.catch(rethrow) : rethrown(answer);
+      const { signal } = options ?? {};
+      if (!(answer instanceof Promise)) return rethrown(answer, signal);
+      return answer.catch((cause: unknown) => {
+        throw new LapelError(cause, signal);
+      });
     };
   }
   return wrapped as Client<S>;
 }
 
-function rethrow(cause: unknown): never {
-  throw new LapelError(cause);
-}
-
-async function* rethrown<T>(answers: AsyncIterable<T>): AsyncGenerator<T> {
+async function* rethrown<T>(answers: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
   try {
     yield* answers;
   } catch (cause) {
-    rethrow(cause);
+    throw new LapelError(cause, signal);
   }
 }

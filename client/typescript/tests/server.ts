@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { connect } from "../src/node.js";
-import type { UpsertItemsRequestSchema } from "../src/v1.js";
+import type { FieldValueSchema } from "../src/v1.js";
 
 /** The project's root, where the default configuration finds the models. Compiled tests lie four folders below it. */
 export const ROOT = resolve(import.meta.dirname, "../../../..");
@@ -19,6 +19,8 @@ const WAIT_MS = 120_000;
 
 export interface Server {
   readonly url: string;
+  /** How many requests have not ended. */
+  inFlight(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -28,12 +30,17 @@ export async function start(settings: Record<string, string> = {}): Promise<Serv
   const named = Object.entries(settings).map(([key, value]) => [`LAPEL__${key.toUpperCase()}`, value]);
   const child = spawn(PROGRAM, ["--listen", "127.0.0.1:0", "--data", join(data, "data"), "--log-json", "serve"], {
     cwd: ROOT,
-    env: { ...process.env, RUST_LOG: "info", ...Object.fromEntries(named) },
+    env: { ...process.env, RUST_LOG: "info", LAPEL__OPERATION__PROBES: "127.0.0.1:0", ...Object.fromEntries(named) },
     stdio: ["ignore", "inherit", "pipe"],
   });
-  const address = await addressOf(child);
+  const { serving = "", probes = "" } = await addressesOf(child);
   return {
-    url: `http://${address}`,
+    // By a name that certificates have.
+    url: settings.tls__certificate === undefined ? `http://${serving}` : `https://localhost:${serving.split(":").at(-1)}`,
+    async inFlight() {
+      const metrics = await (await fetch(`http://${probes}/metrics`)).text();
+      return Number(/^lapel_requests_in_flight (\d+)$/m.exec(metrics)?.[1]);
+    },
     async stop() {
       const ended = new Promise((done) => child.once("exit", done));
       child.kill("SIGTERM");
@@ -43,9 +50,13 @@ export async function start(settings: Record<string, string> = {}): Promise<Serv
   };
 }
 
-/** Its log is where it tells the port that the system chose. */
-function addressOf(child: ChildProcess): Promise<string> {
+// What its log says of the ports that the system chose.
+const PORTS: Record<string, "serving" | "probes"> = { serving: "serving", "probes and metrics": "probes" };
+
+/** Its addresses, once it serves. */
+function addressesOf(child: ChildProcess): Promise<{ serving?: string; probes?: string }> {
   const log: string[] = [];
+  const addresses: { serving?: string; probes?: string } = {};
   return new Promise((told, failed) => {
     const failure = (why: string) => failed(new Error(`the server ${why}\n${log.join("\n")}`));
     const timer = setTimeout(() => failure("did not start in time"), WAIT_MS);
@@ -56,17 +67,26 @@ function addressOf(child: ChildProcess): Promise<string> {
       log.push(line);
       if (!line.startsWith("{")) return;
       const { fields } = JSON.parse(line) as { fields?: { message?: string; address?: string } };
-      if (fields?.message !== "serving" || fields.address === undefined) return;
+      const port = PORTS[fields?.message ?? ""];
+      if (port === undefined || fields?.address === undefined) return;
+      addresses[port] = fields.address;
+      if (port !== "serving") return;
       clearTimeout(timer);
-      told(fields.address);
+      told(addresses);
     });
   });
 }
 
-export type NewItem = MessageInitShape<typeof UpsertItemsRequestSchema>;
+/** A photo of the demo. */
+export interface DemoItem {
+  readonly id: string;
+  readonly image: Uint8Array;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly fields: Readonly<Record<string, MessageInitShape<typeof FieldValueSchema>>>;
+}
 
 /** One photo in `step` of the demo's, as items with their labels and a price. */
-export async function wardrobe(step: number): Promise<NewItem[]> {
+export async function wardrobe(step: number): Promise<DemoItem[]> {
   const [header = "", ...rows] = (await readFile(join(WARDROBE, "labels.csv"), "utf8")).trim().split("\n");
   const columns = header.split(",");
   const chosen = rows.filter((_, at) => at % step === 0);
@@ -78,14 +98,14 @@ export async function wardrobe(step: number): Promise<NewItem[]> {
         id: image.replace(".jpg", ""),
         image: await readFile(join(WARDROBE, "images", image)),
         labels: Object.fromEntries(labels) as Record<string, string>,
-        fields: { price: { kind: { case: "number" as const, value: 10 + at } }, product: { kind: { case: "keyword" as const, value: `p${at % 9}` } } },
+        fields: { price: { kind: { case: "number", value: 10 + at } }, product: { kind: { case: "keyword", value: `p${at % 9}` } } },
       };
     }),
   );
 }
 
 /** Stores items; all of them must be taken. */
-export async function fill(url: string, items: readonly NewItem[]): Promise<void> {
+export async function fill(url: string, items: readonly DemoItem[]): Promise<void> {
   const lapel = connect({ baseUrl: url, timeoutMs: 300_000 });
   const messages = (async function* () {
     yield* items;

@@ -121,8 +121,10 @@ async fn pages_of_strangers_may_not_call_and_listed_ones_may() {
     let read = call(address, STATS, &[SHOP], &[]).await;
     assert_eq!((read.code(), read.header("access-control-allow-origin")), (Some(0), Some(SHOP.1)));
     assert!(read.header("access-control-expose-headers").is_some_and(|all| all.contains("grpc-status")));
-    let (status, told) = refusal(&call(address, STATS, &[STRANGER], &[]).await);
+    let refused = call(address, STATS, &[STRANGER], &[]).await;
+    let (status, told) = refusal(&refused);
     assert!(status == 403 && told.contains("web.origins"), "{status} {told}");
+    assert_eq!(refused.header("cache-control"), Some("no-store"), "another page may get another answer");
     // Its own pages: by the name of this machine, and not by one that a stranger has pointed here.
     let own = [("host", "localhost:7700"), ("origin", "http://localhost:7700")];
     assert_eq!(call(address, STATS, &own, &[]).await.code(), Some(0));
@@ -290,6 +292,28 @@ async fn who_sends_slowly_or_nothing_gives_its_place_back() {
     let ended = async { while in_flight(probes).await > 0 {} };
     timeout(WAIT, ended).await.expect("the places are given back");
     assert_eq!(call(address, STATS, &[], &[]).await.code(), Some(0));
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_half_a_head() {
+    let mut server = server(|config| {
+        config.limits.greeting_seconds = 600;
+        config.limits.stall_seconds = 600;
+    })
+    .await;
+    let mut open = Vec::new();
+    for begun in ["", "GET / HTTP/1.1\r\nHost: lo", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTT"] {
+        let mut stream = connect(&server.address).await;
+        stream.write_all(begun.as_bytes()).await.expect("sent");
+        open.push(stream);
+    }
+    // The last has its first answer: the server has read what came before it.
+    let mut answered = [0; 12];
+    timeout(WAIT, open[2].read_exact(&mut answered)).await.expect("in time").expect("answered");
+    assert_eq!(&answered, b"HTTP/1.1 200");
+    timeout(WAIT, server.stop()).await.expect("it stops while they stay");
+    drop(open);
     server.finish().await;
 }
 
