@@ -15,7 +15,15 @@ from lapel.testing import Server
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 #: By document: blocks, and kinds of commands in others, that are not run. Each says why, where it stands.
-NOT_RUN = {}
+NOT_RUN = {
+    "README.md": 10,
+    "docs/bundle.md": 4,
+    "docs/developer.md": 2,
+    "docs/first-steps.md": 2,
+    "docs/languages.md": 2,
+    "docs/ml-engineer.md": 3,
+    "docs/operator.md": 4,
+}
 
 
 def _name(document):
