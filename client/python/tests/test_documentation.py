@@ -62,12 +62,13 @@ def walk(demo, tmp_path, monkeypatch, lapel_server_settings):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_what_is_shown_runs(document, request):
     shown = blocks(document)
-    runs = [block for block in shown if block.language != "text" and not block.mark("not run")]
-    if not runs:
-        return
-    walk = request.getfixturevalue("walk")
     for block in shown:
-        walk.follow(document, block)
+        if path := block.mark("as"):
+            assert block.text == (ROOT / path).read_text(), f"line {block.line}: {path} has other lines"
+    if any(block.language != "text" and not block.mark("not run") and not block.mark("as") for block in shown):
+        walk = request.getfixturevalue("walk")
+        for block in shown:
+            walk.follow(document, block)
 
 
 def test_what_is_not_run_is_counted():
