@@ -3,6 +3,8 @@ import { Code, type LapelError } from "@lapel/client";
 
 export function Failure({ error, retry }: { error: LapelError | undefined; retry?: () => void }) {
   if (!error) return null;
+  // The only fault is often the whole message.
+  const faults = error.faults.filter(({ description }) => description !== error.message);
   const unreachable = error.code === Code.Unavailable || (error.code === Code.Unknown && error.reason === "");
   return (
     <div class="failure" role="alert">
@@ -10,9 +12,9 @@ export function Failure({ error, retry }: { error: LapelError | undefined; retry
         <strong>{error.status}</strong> {error.message}
         {error.reason !== "" && error.reason !== error.status && <code> {error.reason}</code>}
       </p>
-      {error.faults.length > 0 && (
+      {faults.length > 0 && (
         <ul>
-          {error.faults.map(({ field, description }) => (
+          {faults.map(({ field, description }) => (
             <li key={field + description}>
               {field && <code>{field}</code>} {description}
             </li>

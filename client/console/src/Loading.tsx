@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { pending } from "./load";
 
-const LONG_MS = 3000;
+const LONG_MS = 2000;
 
 export function Loading() {
   const waiting = pending.value > 0;

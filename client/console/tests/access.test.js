@@ -13,17 +13,22 @@ import { accessible, launch, shot, withPage } from "./browser.js";
 // One in so many of the demo's photos: a few.
 const STEP = 60;
 
-test("nothing of the console is served without a token, and it asks for one", async () => {
+test("over TLS nothing of the console is served without a token, and it asks for one", async () => {
   const folder = mkdtempSync(join(tmpdir(), "lapel-"));
-  const tokens = join(folder, "tokens.toml");
+  const [certificate = "", key = "", tokens = ""] = ["server.pem", "server.key", "tokens.toml"].map((name) => join(folder, name));
   const { secret, entry } = newToken();
   writeFileSync(tokens, entry);
-  const server = await start({ access__tokens: tokens });
+  newCertificate(certificate, key);
+  const server = await start({ tls__certificate: certificate, tls__key: key, access__tokens: tokens });
   const browser = await launch();
   try {
-    assert.equal((await fetch(`${server.url}/assets/console.js`)).status, 404);
-    await withPage(browser, {}, async (page) => {
-      await page.goto(`${server.url}/`);
+    const url = server.url.replace("http:", "https:");
+    await withPage(browser, { ignoreHTTPSErrors: true }, async (page) => {
+      assert.equal((await page.request.get(`${url}/assets/console.js`)).status(), 404);
+      await page.goto(`${url}/`);
+      await page.fill("#token", "no token");
+      await page.click("button");
+      await page.waitForSelector("text=does not know this token");
       await page.fill("#token", secret);
       await shot(page, "sign-in");
       await accessible(page);
@@ -31,13 +36,15 @@ test("nothing of the console is served without a token, and it asks for one", as
       await page.waitForSelector("text=The catalogue is empty");
       // Another tab has the cookie, and not the token.
       const other = await page.context().newPage();
-      await other.goto(`${server.url}/`);
+      await other.goto(`${url}/`);
       await other.fill("dialog #token", secret);
       await other.click("dialog button:text-is('Sign in')");
       await other.waitForSelector("text=The catalogue is empty");
+      await page.goto(`${url}/#/server`);
+      await page.waitForSelector("text=with TLS");
       await page.click("text=Sign out");
       await page.waitForSelector("#token");
-    });
+    }, /401/);
   } finally {
     await browser.close();
     await server.stop();
@@ -52,36 +59,17 @@ function newToken() {
   return { entry: stdout, secret };
 }
 
-test("over TLS, with a certificate and a token", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "lapel-"));
-  const [certificate, key, tokens] = ["server.pem", "server.key", "tokens.toml"].map((name) => join(folder, name));
-  const { secret, entry } = newToken();
-  writeFileSync(`${tokens}`, entry);
+/**
+ * A certificate that nobody has signed but itself.
+ * @param {string} certificate
+ * @param {string} key
+ */
+function newCertificate(certificate, key) {
   const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
   const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  const made = spawnSync("openssl", ["req", "-x509", ...kind, ...names, "-keyout", `${key}`, "-out", `${certificate}`]);
+  const made = spawnSync("openssl", ["req", "-x509", ...kind, ...names, "-keyout", key, "-out", certificate]);
   assert.equal(made.status, 0, `openssl: ${made.error ?? made.stderr}`);
-  const server = await start({ tls__certificate: `${certificate}`, tls__key: `${key}`, access__tokens: `${tokens}` });
-  const browser = await launch();
-  try {
-    const url = server.url.replace("http:", "https:");
-    await withPage(browser, { ignoreHTTPSErrors: true }, async (page) => {
-      await page.goto(`${url}/`);
-      await page.fill("#token", "no token");
-      await page.click("button");
-      await page.waitForSelector("text=does not know this token");
-      await page.fill("#token", secret);
-      await page.click("button");
-      await page.waitForSelector("text=The catalogue is empty");
-      await page.goto(`${url}/#/server`);
-      await page.waitForSelector("text=with TLS");
-    }, /401/);
-  } finally {
-    await browser.close();
-    await server.stop();
-    rmSync(folder, { recursive: true });
-  }
-});
+}
 
 test("below a base path, behind a proxy", async () => {
   const server = await start({ web__base_path: "/shop" });

@@ -39,7 +39,7 @@ export async function withPage(browser, options, work, expected = /^$/) {
   try {
     await work(page);
   } catch (cause) {
-    await page.screenshot({ path: join(SHOTS, "failed.png") });
+    await page.screenshot({ path: join(SHOTS, "failed.jpg") });
     throw new Error(`at ${page.url()}: ${cause}\n${complaints.join("\n")}`, { cause });
   } finally {
     await context.close();
@@ -60,7 +60,7 @@ export async function shot(page, name) {
     });
     return shown.length === 0;
   });
-  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+  await page.screenshot({ path: join(SHOTS, `${name}.jpg`), quality: 85 });
 }
 
 /**

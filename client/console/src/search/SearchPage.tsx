@@ -32,6 +32,7 @@ export function SearchPage() {
       document.removeEventListener("paste", paste);
     };
   }, []);
+  const hasItems = (catalog.value?.stats.items ?? 0n) > 0n;
   const searching = query !== "" || liked.length > 0;
   return (
     <div class={open === "" ? "search" : "search looking"}>
@@ -43,7 +44,7 @@ export function SearchPage() {
           {query !== "" && <SuggestionsFold />}
           {liked.length === 0 && <Weights />}
           {searching && <WhyNot />}
-          {catalog.value && <Filters conditions={conditions} set={(next) => change({ conditions: next, k: PAGE })} />}
+          {hasItems && <Filters conditions={conditions} set={(next) => change({ conditions: next, k: PAGE })} />}
         </SmallFold>
       </div>
       {searching ? <Results /> : <Start />}

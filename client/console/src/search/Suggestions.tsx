@@ -15,10 +15,12 @@ const SUGGESTIONS = 12;
 
 export function Suggestions() {
   const state = search.value;
+  // A photo is asked about by the signatures that are seen in it.
+  const ready = seen.value !== undefined || state.query.startsWith("item:");
   const query = queryOf(state, seen.value);
-  const key = JSON.stringify([state.query, state.edits, state.conditions, seen.value !== undefined]);
+  const key = JSON.stringify([state.query, state.edits, state.conditions, ready]);
   const { data, error, busy } = useLoaded(key, async (signal) => {
-    if (!query || !seen.value) return undefined;
+    if (!query || !ready) return undefined;
     const request = {
       query,
       manipulations: changed(state.edits),

@@ -1,8 +1,7 @@
 // How it looks: in the dark, on small screens, without anything in it.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { start } from "../../../typescript/build/tests/server.js";
-import { accessible, launch, shot, withPage } from "../browser.js";
+import { accessible, shot } from "../browser.js";
 import { at, firstItem, flow, settled } from "./shop.js";
 
 /** @typedef {import("./shop.js").Page} Page */
@@ -31,21 +30,18 @@ async function through(page, look) {
   }
 }
 
-flow("every page can be read in the dark", async (page) => {
-  await through(page, async (name) => {
-    await shot(page, `dark-${name}`);
-    await accessible(page);
-  });
+flow("every page in the dark", async (page) => {
+  await through(page, (name) => shot(page, `dark-${name}`));
 }, { options: { colorScheme: "dark" } });
 
-flow("every page fits a small screen", async (page) => {
+flow("every page fits a small screen, and can be read there in the dark", async (page) => {
   await through(page, async (name) => {
     await shot(page, `small-${name}`);
     await accessible(page);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     assert(wide <= 320, `${name} is ${wide} pixels wide`);
   });
-}, { options: { viewport: { width: 320, height: 640 }, hasTouch: true } });
+}, { options: { viewport: { width: 320, height: 640 }, hasTouch: true, colorScheme: "dark" } });
 
 flow("an error is told in the server's words, and the page goes on", async (page) => {
   await at(page, "#/search?q=item:nothing-here");
@@ -58,21 +54,18 @@ flow("an error is told in the server's words, and the page goes on", async (page
   await settled(page);
 });
 
-test("an empty catalogue says what to do", async () => {
-  const [empty, browser] = await Promise.all([start(), launch()]);
+flow("an empty catalogue says what to do", async (page) => {
+  const empty = await start();
   try {
-    await withPage(browser, {}, async (page) => {
-      await page.goto(`${empty.url}/`);
-      await page.waitForSelector("text=The catalogue is empty");
-      await shot(page, "empty");
-      await accessible(page);
-      for (const name of ["teach?name=half&labels=a%7Cb", "heads", "catalogue", "server"]) {
-        await page.goto(`${empty.url}/#/${name}`);
-        await page.waitForSelector(".empty, .versions td, .coverage td");
-      }
-    });
+    await page.goto(`${empty.url}/`);
+    await page.waitForSelector("text=The catalogue is empty");
+    await shot(page, "empty");
+    await accessible(page);
+    for (const name of ["teach?name=half&labels=a%7Cb", "heads", "catalogue", "server"]) {
+      await page.goto(`${empty.url}/#/${name}`);
+      await page.waitForSelector(".empty, .versions td, .coverage td");
+    }
   } finally {
-    await browser.close();
     await empty.stop();
   }
 });

@@ -31,7 +31,7 @@ flow("on a slow network it says that it waits, nothing moves, and an old answer 
   await at(page, `#/search?q=item:${id}`);
   await settled(page);
   const before = await places(page);
-  await slowed(page, 3500);
+  await slowed(page, 2500);
   await page.click(`[data-item="${second}"] >> text=Similar`);
   await page.waitForSelector(".grid.stale");
   assert.deepEqual(await places(page), before);
