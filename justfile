@@ -31,6 +31,12 @@ typescript:
 console:
     cd client && npm ci && npm run build -w typescript && npm run build -w console && npm test -w console
 
+# Write the API reference, docs/api, from the comments in proto/.
+api-pages:
+    python3 -m venv target/api-pages
+    target/api-pages/bin/pip install --quiet grpcio-tools
+    target/api-pages/bin/python tests/python/api_pages.py
+
 # Everything the gate runs.
 ci:
     bash .ci/run
@@ -97,11 +103,12 @@ bench-embed *ARGS:
 # Recall and speed of the search, beside the exact scan in the same run (minutes), then the same over gRPC.
 bench-search *ARGS:
     cargo run --release --bin lapel-server -- bench-search --changes --levels --hnsw --html target/bench-search.html {{ARGS}}
-    cargo run --release --bin lapel-bench-grpc
+    cargo build --release -p lapel-tests --features measure --bins
+    target/release/lapel-bench-grpc
 
 # Every size, number of heads and change that docs/figures.md reports, on a seed of its own (about an hour).
 bench-search-all:
-    cargo build --release --workspace --bins
+    cargo build --release --workspace --features lapel-tests/measure --bins
     for heads in 6 13; do for items in 20000 100000 1000000; do \
       target/release/lapel-server bench-search --items $items --heads $heads --seed $((items / 1000 + heads)) --changes; \
       target/release/lapel-server bench-search --items $items --heads $heads --seed $((items / 1000 + heads + 1)) --missing 0.3; \
@@ -130,26 +137,29 @@ model OPERATIONS="1000000":
 
 # What a backfill costs the queries beside it, and how fast it is, with the feature cache and without (10 minutes).
 bench-backfill *ARGS:
-    cargo run --release -p lapel-tests --bin lapel-bench-backfill -- {{ARGS}}
+    cargo build --release -p lapel-tests --features measure --bins
+    target/release/lapel-bench-backfill {{ARGS}}
 
 # How long it takes to teach a head 20 examples of 5 labels on 20,000 items, until it serves, and what that costs the searches
 # beside it (minutes, most of them to store the items; --data FOLDER keeps these, --cold: also without the feature cache).
 bench-teach *ARGS:
-    cargo build --release -p lapel-tests --bin lapel-child-server --bin lapel-bench-backfill
+    cargo build --release -p lapel-tests --features measure --bins
     target/release/lapel-bench-backfill --teach {{ARGS}}
 
 # Durable updates of price and stock a second, and what they cost the searches beside them (2 minutes).
 bench-updates *ARGS:
-    cargo run --release -p lapel-tests --bin lapel-bench-updates -- {{ARGS}}
+    cargo build --release -p lapel-tests --features measure --bins
+    target/release/lapel-bench-updates {{ARGS}}
 
 # A mixed load for half an hour, with the server's memory and open files watched.
 soak *ARGS:
-    cargo run --release -p lapel-tests --bin lapel-soak -- {{ARGS}}
+    cargo build --release -p lapel-tests --features measure --bins
+    target/release/lapel-soak {{ARGS}}
 
 # Strangers of every kind beside a steady load of good searches, for an hour (--seconds): none of these fails, their p99 at most
 # doubles, memory stays within its bound, and ten seconds after the strangers have left everything is as before.
 hostile *ARGS:
-    cargo build --release -p lapel-tests --bins
+    cargo build --release -p lapel-tests --features measure --bins
     target/release/lapel-hostile {{ARGS}}
 
 # Coverage-guided fuzzing of everything that is read from outside (SECONDS: for each target). Needs `cargo install

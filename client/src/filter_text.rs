@@ -8,9 +8,11 @@
 //!           | NAME ("<" | "<=" | ">" | ">=") VALUE     integers, numbers and timestamps
 //!           | NAME ["not"] "in" "(" VALUE { "," VALUE } ")"
 //!           | PREDICTED ("=" | "!=" | ["not"] "in") ... ["@" PROBABILITY]
+//!           | "id" ("=" | "!=" | ["not"] "in") ...
 //! ```
 //!
-//! A NAME is a field or else an attribute of stored labels; `field.NAME` and `label.NAME` say which. PREDICTED is
+//! A NAME is a field or else an attribute of stored labels; `field.NAME` and `label.NAME` say which. `id` is the item's id where
+//! no field or attribute is called so, and `item.id` always. PREDICTED is
 //! `predicted.NAME`: the label that the head of an attribute sees, where it is sure of it or else with at least the
 //! PROBABILITY, as in `predicted.color in (red, blue) @ 0.8`. What holds spaces, signs or one of the words above stands in
 //! single or double quotes, in which `\` stands before a quote or another `\`.
@@ -18,17 +20,16 @@
 //! that have no value; `and exists NAME` leaves them out.
 
 mod known;
+mod nodes;
 mod token;
 
 pub use known::{Known, Named};
 
-use crate::fields::{is_ordered, kind_name, read_value};
+use crate::fields::{is_ordered, kind_name};
 use crate::v1;
-use crate::v1::FieldKind;
-use crate::v1::field_filter::Condition;
-use crate::v1::field_range::{Lower, Upper};
 use crate::v1::filter::Node;
 use known::{FIELD, LABEL, PREDICTED};
+use nodes::{among, existence, joined, negated, range, typed};
 use std::fmt;
 use token::{Token, TokenKind, is_reserved, tokens};
 
@@ -187,6 +188,9 @@ impl Parser<'_> {
                         "{attribute} is an attribute; expected =, != or in, as in predicted.{attribute} = LABEL @ 0.8"
                     ),
                 }),
+                Named::Id => {
+                    Err(Fault { at: test_at, what: "ids have no order; expected =, != or in".to_owned() })
+                }
             },
         }
     }
@@ -307,90 +311,6 @@ impl Parser<'_> {
         self.next += usize::from(is_next);
         is_next
     }
-}
-
-/// One filter as it is, several in a list.
-fn joined(mut filters: Vec<v1::Filter>, list: fn(v1::FilterList) -> Node) -> v1::Filter {
-    match (filters.len(), filters.pop()) {
-        (1, Some(one)) => one,
-        (_, last) => {
-            filters.extend(last);
-            v1::Filter { node: Some(list(v1::FilterList { filters })) }
-        }
-    }
-}
-
-fn negated(filter: v1::Filter) -> v1::Filter {
-    v1::Filter { node: Some(Node::None(v1::FilterList { filters: vec![filter] })) }
-}
-
-fn on_field(field: String, condition: Condition) -> v1::Filter {
-    let filter = v1::FieldFilter { field, condition: Some(condition), allow_unknown: false };
-    v1::Filter { node: Some(Node::Field(filter)) }
-}
-
-/// Whether there is a value; or else why nobody can ask that.
-fn existence(named: Named, exists: bool) -> Result<v1::Filter, String> {
-    match named {
-        Named::Field(field, _) => Ok(on_field(field, Condition::Exists(exists))),
-        Named::Label(attribute) => {
-            let filter = v1::LabelFilter { attribute, exists: Some(exists), ..v1::LabelFilter::default() };
-            Ok(v1::Filter { node: Some(Node::Label(filter)) })
-        }
-        Named::Predicted(attribute) => {
-            Err(format!("exists and missing are for what is stored; predicted.{attribute} takes =, != or in"))
-        }
-    }
-}
-
-/// The value is one of these; a predicted one with at least a probability, where one is given.
-fn among(named: Named, values: Vec<Value>, least: Option<f32>) -> Result<v1::Filter, Fault> {
-    match named {
-        Named::Field(field, kind) => {
-            // A condition on a field of several keywords names single ones.
-            let kind = if kind == FieldKind::Keywords { FieldKind::Keyword } else { kind };
-            let values = values.iter().map(|value| typed(&field, kind, value));
-            let mut values: Vec<v1::FieldValue> = values.collect::<Result<_, _>>()?;
-            let condition = match (values.len(), values.pop()) {
-                (1, Some(one)) => Condition::Equals(one),
-                (_, last) => {
-                    values.extend(last);
-                    Condition::AnyOf(v1::FieldValueList { values })
-                }
-            };
-            Ok(on_field(field, condition))
-        }
-        Named::Label(attribute) => {
-            let labels = values.into_iter().map(|value| value.text).collect();
-            let filter = v1::LabelFilter { attribute, labels, ..v1::LabelFilter::default() };
-            Ok(v1::Filter { node: Some(Node::Label(filter)) })
-        }
-        Named::Predicted(attribute) => {
-            let labels = values.into_iter().map(|value| value.text).collect();
-            let allow_unknown = false;
-            let filter = v1::PredictedFilter { attribute, labels, probability_min: least, allow_unknown };
-            Ok(v1::Filter { node: Some(Node::Predicted(filter)) })
-        }
-    }
-}
-
-fn range(field: String, sign: &str, value: v1::FieldValue) -> v1::Filter {
-    let (mut lower, mut upper) = (None, None);
-    match sign {
-        "<" => upper = Some(Upper::Below(value)),
-        "<=" => upper = Some(Upper::To(value)),
-        ">" => lower = Some(Lower::Above(value)),
-        _ => lower = Some(Lower::From(value)),
-    }
-    on_field(field, Condition::Range(v1::FieldRange { lower, upper }))
-}
-
-fn typed(field: &str, kind: FieldKind, value: &Value) -> Result<v1::FieldValue, Fault> {
-    let fault = |why| Fault {
-        at: value.at,
-        what: format!("{field} is a field of the kind {}: {why}", kind_name(kind)),
-    };
-    read_value(kind, &value.text).map_err(fault)
 }
 
 #[cfg(test)]

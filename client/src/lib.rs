@@ -98,7 +98,7 @@ pub struct Client {
     pub heads: HeadServiceClient<Connection>,
     /// Backbones.
     pub generations: GenerationServiceClient<Connection>,
-    /// Backups.
+    /// Backups, and what the server does.
     pub admin: AdminServiceClient<Connection>,
 }
 

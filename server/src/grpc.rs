@@ -36,10 +36,12 @@ mod versions;
 pub(crate) use framed::Framed;
 
 use crate::core::Core;
+use crate::metrics::Metrics;
 use std::sync::Arc;
 
 /// Implements every service on one core.
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) core: Arc<Core>,
+    pub(crate) metrics: Arc<Metrics>,
 }

@@ -25,6 +25,7 @@ mod serve;
 mod stages;
 #[cfg(test)]
 mod testing;
+mod traffic;
 
 pub(crate) use lapel_store as store;
 

@@ -2,6 +2,7 @@
 
 use crate::core::Core;
 use crate::stages::Stage;
+use crate::traffic::Traffic;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -11,7 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Labels that come from closed sets, so that no caller can make up series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +43,9 @@ pub(crate) struct Metrics {
     features: Gauge,
     healthy: Gauge,
     memory: Gauge,
+    /// The same calls as they were in the last minute.
+    pub(crate) traffic: Traffic,
+    pub(crate) started: SystemTime,
 }
 
 /// From 0.5 ms to 16 s.
@@ -65,6 +69,8 @@ impl Default for Metrics {
             features: Gauge::default(),
             healthy: Gauge::default(),
             memory: Gauge::default(),
+            traffic: Traffic::default(),
+            started: SystemTime::now(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -115,11 +121,17 @@ impl Metrics {
         stages: &[(Stage, Duration)],
     ) {
         self.in_flight.dec();
+        self.traffic.ended(method, code, took, Instant::now());
         self.requests.get_or_create(&Labels(vec![("method", method), ("code", code)])).inc();
         self.times.get_or_create(&Labels(vec![("method", method)])).observe(took.as_secs_f64());
         for (stage, time) in stages {
             self.stages.get_or_create(&Labels(vec![("stage", stage.name())])).observe(time.as_secs_f64());
         }
+    }
+
+    /// Requests that have not ended.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.get().try_into().unwrap_or(0)
     }
 
     /// The text that a scrape gets.
@@ -148,7 +160,8 @@ impl Metrics {
     }
 }
 
-fn resident_bytes() -> Option<i64> {
+/// Memory of the process; `None` where the system does not tell.
+pub(crate) fn resident_bytes() -> Option<i64> {
     let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
     let resident: i64 = pages.split_whitespace().nth(1)?.parse().ok()?;
     Some(resident * rustix::param::page_size() as i64)

@@ -254,7 +254,7 @@ impl Server {
     }
 
     fn routes(&self) -> Result<Routes, ServeError> {
-        let services = Services { core: self.core.clone() };
+        let services = Services { core: self.core.clone(), metrics: self.gate.metrics.clone() };
         let most = self.core.config().limits.message_bytes_max();
         let reflection = || {
             tonic_reflection::server::Builder::configure()

@@ -1,8 +1,9 @@
-"""AdminService: a backup taken while the server serves, and what is restored from it."""
+"""AdminService: a backup taken while the server serves, what is restored from it, and what the server does."""
 
 import subprocess
 
 import bundles
+import grpc
 import pytest
 from program import WAIT, command
 from protocol import ROOT, v1
@@ -47,3 +48,18 @@ def test_a_backup_that_was_cut_off_is_refused(backup, tmp_path):
     assert code == 1 and "ends too early" in said, said
     # What was not restored does not stand in the way of the next try.
     assert restore(backup, data)[0] == 0
+
+
+def test_the_server_says_what_it_does(client):
+    client.catalog.CatalogStats(v1.CatalogStatsRequest())
+    with pytest.raises(grpc.RpcError):
+        client.catalog.GetItem(v1.GetItemRequest(id="nothing"))
+    stats = client.admin.ServerStats(v1.ServerStatsRequest())
+    assert stats.healthy and stats.version and stats.resident_bytes > 1 << 20 and stats.in_flight >= 1
+    assert 0 < stats.window_seconds <= 70 and stats.started.seconds > 1_700_000_000
+    methods = {method.method: method for method in stats.methods}
+    counted = methods["lapel.v1.CatalogService/CatalogStats"]
+    assert counted.calls >= 1 and 0 < counted.p50_ms <= counted.p99_ms
+    assert methods["lapel.v1.CatalogService/GetItem"].failures["NOT_FOUND"] >= 1
+    calls = [method.calls for method in stats.methods]
+    assert calls == sorted(calls, reverse=True)

@@ -59,8 +59,8 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         Self {
-            alone: Duration::from_secs(15),
-            beside: Duration::from_secs(60),
+            alone: Duration::from_secs(10),
+            beside: Duration::from_secs(35),
             rate: 30.0,
             // 80 megapixels are decoded at a time (`limits.decoding_pixels_max`): 690 MiB in three copies of three bytes
             // a pixel. The rest is for some 700 connections and their messages.

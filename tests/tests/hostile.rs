@@ -1,4 +1,4 @@
-//! Two minutes of strangers of every kind beside good searches; `just hostile` is the same for an hour.
+//! A minute of strangers of every kind beside good searches; `just hostile` is the same for an hour.
 
 use lapel_tests::hostile::{Plan, run};
 

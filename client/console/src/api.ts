@@ -30,7 +30,8 @@ export async function signIn(token: string): Promise<string> {
 /** Forgets the token and the cookie. */
 export async function signOut(): Promise<void> {
   sessionStorage.removeItem(TOKEN_KEY);
-  await fetch(`${serverUrl}/sign-out`, { method: "POST" });
+  // Where the server cannot be reached, the cookie is left to the end of the browser's session.
+  await fetch(`${serverUrl}/sign-out`, { method: "POST" }).catch(() => {});
   location.reload();
 }
 

@@ -5,7 +5,7 @@ import { FieldKind, type FieldValueSchema, type FilterSchema } from "@lapel/clie
 import { joined, parted } from "./address";
 
 type Filter = MessageInitShape<typeof FilterSchema>;
-type Value = MessageInitShape<typeof FieldValueSchema>;
+type Kind = Exclude<NonNullable<MessageInitShape<typeof FieldValueSchema>["kind"]>, { case: undefined } | { case: "keywords" }>;
 
 /** One condition: a label or a field has one of these values, or a field's value lies within. */
 export type Condition =
@@ -27,33 +27,37 @@ function conditionFilter(condition: Condition, kinds: Kinds): Filter {
   if (condition.of === "range") {
     const { from, to } = condition;
     const range = {
-      lower: from === "" ? { case: undefined } : { case: "from" as const, value: fieldValue(from, kind) },
-      upper: to === "" ? { case: undefined } : { case: "to" as const, value: fieldValue(to, kind) },
+      lower: from === "" ? { case: undefined } : { case: "from" as const, value: { kind: fieldValue(from, kind) } },
+      upper: to === "" ? { case: undefined } : { case: "to" as const, value: { kind: fieldValue(to, kind) } },
     };
     return { node: { case: "field", value: { field: name, condition: { case: "range", value: range } } } };
   }
   if (condition.of === "label") {
     return { node: { case: "label", value: { attribute: name, labels: [...condition.values] } } };
   }
-  const values = condition.values.map((value) => fieldValue(value, kind));
+  const values = condition.values.map((value) => ({ kind: fieldValue(value, kind) }));
   return { node: { case: "field", value: { field: name, condition: { case: "anyOf", value: { values } } } } };
 }
 
-/** A value as it is typed, as the server takes it. */
-export function fieldValue(text: string, kind: FieldKind): Value {
+/** A value as it is typed, as the server takes it: what is `kind` in its message. */
+export function fieldValue(text: string, kind: FieldKind): Kind {
+  // An address may have been typed: what is no value of the kind goes as it is, and the server says so.
+  if (isOrdered(kind) && !Number.isFinite(kind === FieldKind.TIMESTAMP ? Date.parse(text) : Number(text))) {
+    return { case: "keyword", value: text };
+  }
   switch (kind) {
     case FieldKind.INTEGER:
-      return { kind: { case: "integer", value: BigInt(Math.round(Number(text)) || 0) } };
+      return { case: "integer", value: BigInt(Math.round(Number(text))) };
     case FieldKind.NUMBER:
-      return { kind: { case: "number", value: Number(text) } };
+      return { case: "number", value: Number(text) };
     case FieldKind.BOOLEAN:
-      return { kind: { case: "boolean", value: text === "true" } };
+      return { case: "boolean", value: text === "true" };
     case FieldKind.TIMESTAMP:
-      return { kind: { case: "timestamp", value: timestampFromDate(new Date(text)) } };
+      return { case: "timestamp", value: timestampFromDate(new Date(text)) };
     case FieldKind.KEYWORD:
     case FieldKind.KEYWORDS:
     case FieldKind.UNSPECIFIED:
-      return { kind: { case: "keyword", value: text } };
+      return { case: "keyword", value: text };
   }
 }
 
@@ -93,8 +97,11 @@ function conditionWhere(condition: Condition, kinds: Kinds): string {
   return more.length === 0 ? `${name} = ${only}` : `${name} in (${[only, ...more].join(", ")})`;
 }
 
+// Words of the grammar, whatever they are named.
+const RESERVED = ["and", "or", "not", "in", "exists", "missing"];
+
 function quoted(text: string): string {
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(text) ? text : JSON.stringify(text);
+  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(text) && !RESERVED.includes(text.toLowerCase()) ? text : JSON.stringify(text);
 }
 
 /** Puts conditions into the address. */

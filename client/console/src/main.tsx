@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { useState } from "preact/hooks";
 import { Dialog } from "./Dialog";
+import { Loading } from "./Loading";
 import { PAGES, address, link, type Page } from "./address";
 import { hasToken, signIn, signOut, tokenWanted } from "./api";
 import { readCatalog } from "./catalog";
@@ -28,6 +29,9 @@ function Console() {
   document.title = `${NAMES[page]} · Lapel`;
   return (
     <>
+      <button class="skip" onClick={() => document.querySelector("main")?.focus()}>
+        Skip to the page
+      </button>
       <header class="masthead">
         <span class="brand">Lapel</span>
         <nav aria-label="Pages">
@@ -43,10 +47,11 @@ function Console() {
           </button>
         )}
       </header>
-      <main>
+      <main tabIndex={-1}>
         <h1 class="hidden">{NAMES[page]}</h1>
         <Shown />
       </main>
+      <Loading />
       {tokenWanted.value && <TokenDialog />}
     </>
   );
@@ -77,6 +82,10 @@ function TokenDialog() {
     </Dialog>
   );
 }
+
+// A file that misses its place does not take the page away.
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => event.preventDefault());
 
 void readCatalog();
 render(<Console />, document.body);

@@ -1,6 +1,9 @@
 // Photos that were dropped, pasted or picked: kept for this session, so that reloading and going back find them.
 import { newRequestId } from "@lapel/client";
 
+/** Kinds of files that the server reads as photos. */
+export const PHOTO_TYPES = "image/jpeg,image/png,image/webp";
+
 const PREFIX = "lapel.photo.";
 const photos = new Map<string, Uint8Array>();
 

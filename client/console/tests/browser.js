@@ -40,7 +40,7 @@ export async function withPage(browser, options, work, expected = /^$/) {
     await work(page);
   } catch (cause) {
     await page.screenshot({ path: join(SHOTS, "failed.png") });
-    throw new Error(`at ${page.url()}: ${complaints.join("\n")}`, { cause });
+    throw new Error(`at ${page.url()}: ${cause}\n${complaints.join("\n")}`, { cause });
   } finally {
     await context.close();
   }
@@ -55,8 +55,8 @@ export async function withPage(browser, options, work, expected = /^$/) {
 export async function shot(page, name) {
   await page.waitForFunction(() => {
     const shown = [...document.querySelectorAll(".picture.waiting")].filter((place) => {
-      const { top, bottom, width } = place.getBoundingClientRect();
-      return width > 0 && bottom > 0 && top < innerHeight && !place.textContent;
+      const { top, bottom } = place.getBoundingClientRect();
+      return place.checkVisibility() && bottom > 0 && top < innerHeight && !place.textContent;
     });
     return shown.length === 0;
   });

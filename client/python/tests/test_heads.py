@@ -106,6 +106,12 @@ def test_generations(client):
         client.generations.drop(serving.backbone)
 
 
+def test_the_server_says_what_it_does(client):
+    client.items.stats()
+    status = client.status()
+    assert status.healthy and any(method.method.endswith("/CatalogStats") for method in status.methods)
+
+
 def test_a_backup_is_whole(client):
     file, seen = io.BytesIO(b"before"), []
     file.seek(0, io.SEEK_END)

@@ -115,6 +115,7 @@ def test_filters_of_every_kind(client, wardrobe):
         (filters.between("price", above=10.0, below=13.0), 2),
         (filters.any_of(filters.between("price", at_least=10.0, at_most=11.0), filters.field("price", 12.0)), 3),
         (filters.label("category", "spacesuit", allow_unknown=True), 0),
+        (filters.ids(wardrobe[0].id, wardrobe[1].id, "nothing"), 2),
     ]:
         assert client.items.count(filter).items == items, filter
     assert client.items.count(filters.predicted("category", "dress", probability_min=0.2)).items

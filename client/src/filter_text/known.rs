@@ -13,6 +13,11 @@ pub(super) const LABEL: &str = "label.";
 /// Before the name of an attribute of which the label is meant that a head sees.
 pub(super) const PREDICTED: &str = "predicted.";
 
+/// The item's id, whatever fields and attributes are called.
+const ITEM_ID: &str = "item.id";
+/// The item's id, where nothing else is called so.
+const ID: &str = "id";
+
 /// What the names in a filter can be.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
@@ -31,6 +36,8 @@ pub enum Named {
     Label(String),
     /// An attribute as its head sees it.
     Predicted(String),
+    /// The item's id.
+    Id,
 }
 
 impl Known {
@@ -44,7 +51,8 @@ impl Known {
     }
 
     /// What a name is: `field.NAME`, `label.NAME`, `predicted.NAME`, or a field of that name or else an attribute. An attribute
-    /// that is named with `label.` or `predicted.` need not be known: heads may know its labels before items have them.
+    /// that is named with `label.` or `predicted.` need not be known: heads may know its labels before items have them. `id` is
+    /// the item's id where nothing else is called so, and `item.id` always.
     ///
     /// # Errors
     /// That there is none, with those that there are.
@@ -55,12 +63,18 @@ impl Known {
         if let Some(attribute) = name.strip_prefix(PREDICTED) {
             return Ok(Named::Predicted(attribute.to_owned()));
         }
+        if name == ITEM_ID {
+            return Ok(Named::Id);
+        }
         let (is_field, bare) = name.strip_prefix(FIELD).map_or((false, name), |bare| (true, bare));
         if let Some(kind) = self.fields.get(bare) {
             return Ok(Named::Field(bare.to_owned(), *kind));
         }
         if !is_field && self.attributes.contains(bare) {
             return Ok(Named::Label(bare.to_owned()));
+        }
+        if name == ID {
+            return Ok(Named::Id);
         }
         let fields = list(self.fields.keys());
         if is_field {

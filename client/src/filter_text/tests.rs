@@ -1,5 +1,8 @@
 use super::*;
 use crate::fields::show_value;
+use crate::v1::FieldKind;
+use crate::v1::field_filter::Condition;
+use crate::v1::field_range::{Lower, Upper};
 
 fn known() -> Known {
     let fields = [
@@ -39,6 +42,7 @@ fn shown(filter: &v1::Filter) -> String {
             let least = probability_min.map(|least| format!(" from {least}")).unwrap_or_default();
             format!("predicted {attribute} {}{least}", labels.join("/"))
         }
+        Node::Ids(v1::IdFilter { item_ids }) => format!("id {}", item_ids.join("/")),
         Node::Field(v1::FieldFilter { field, condition, allow_unknown }) => {
             assert!(!allow_unknown);
             format!("field {field} {}", condition_shown(condition.as_ref().expect("set")))
@@ -70,6 +74,7 @@ fn filters_are_read_as_they_are_meant() {
             "in_stock = true and price < 50 and not (brand in (\"acme\", \"x y\")) and color = red",
             "all[field in_stock is true, field price below 50, none[field brand is acme/x y], label color red]",
         ),
+        ("id = g1 or item.id not in (g2, \"g 3\")", "any[id g1, none[id g2/g 3]]"),
         (
             "color=red or color = blue AND price>=1.5",
             "any[label color red, all[label color blue, field price from 1.5]]",

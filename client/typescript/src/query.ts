@@ -17,6 +17,11 @@ export function allOf(...filters: MessageInitShape<typeof FilterSchema>[]): Mess
   return { node: { case: "all", value: { filters } } };
 }
 
+/** A filter on an item's id: one of those given. */
+export function withId(...itemIds: string[]): MessageInitShape<typeof FilterSchema> {
+  return { node: { case: "ids", value: { itemIds } } };
+}
+
 /** A filter on a stored label: one of those given. */
 export function labelled(attribute: string, ...labels: string[]): MessageInitShape<typeof FilterSchema> {
   return { node: { case: "label", value: { attribute, labels } } };

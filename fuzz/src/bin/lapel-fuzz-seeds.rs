@@ -99,7 +99,8 @@ fn tree() -> v1::Filter {
         probability_min: Some(0.8),
         allow_unknown: true,
     }));
-    node(v1::filter::Node::All(v1::FilterList { filters: vec![field, none, predicted] }))
+    let ids = node(v1::filter::Node::Ids(v1::IdFilter { item_ids: vec!["g1".into()] }));
+    node(v1::filter::Node::All(v1::FilterList { filters: vec![field, none, predicted, ids] }))
 }
 
 fn item(id: &str) -> v1::UpsertItemsRequest {

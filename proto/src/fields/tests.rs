@@ -61,6 +61,7 @@ fn fields_of_tree(filter: &v1::Filter) -> usize {
             1 + list.filters.iter().map(|filter| 1 + fields_of_tree(filter)).sum::<usize>()
         }
         Some(Node::Label(label)) => 1 + text(&label.attribute) + label.labels.len(),
+        Some(Node::Ids(ids)) => 1 + ids.item_ids.len(),
         Some(Node::Predicted(predicted)) => 1 + text(&predicted.attribute) + predicted.labels.len(),
         Some(Node::Field(field)) => {
             let values = match &field.condition {
@@ -88,8 +89,10 @@ fn tree() -> impl Strategy<Value = v1::Filter> {
         let probability_min = Some(0.5);
         Node::Predicted(v1::PredictedFilter { attribute, labels, probability_min, allow_unknown: true })
     });
+    let ids =
+        proptest::collection::vec(name(), 0..4).prop_map(|item_ids| Node::Ids(v1::IdFilter { item_ids }));
     let node = |node| v1::Filter { node: Some(node) };
-    prop_oneof![field, label, predicted].prop_map(node).prop_recursive(4, 20, 4, move |inner| {
+    prop_oneof![field, label, predicted, ids].prop_map(node).prop_recursive(4, 20, 4, move |inner| {
         let list = proptest::collection::vec(inner, 0..4).prop_map(|filters| v1::FilterList { filters });
         prop_oneof![
             list.clone().prop_map(Node::All),

@@ -56,6 +56,11 @@ pub enum Filter {
         /// The least probability; `None`: it is not below its label's own threshold.
         least: Option<Finite>,
     },
+    /// Its id is one of these.
+    Id {
+        /// The ids that pass; there need not be such items.
+        any_of: Vec<String>,
+    },
 }
 
 impl Default for Filter {
@@ -86,7 +91,8 @@ impl Filter {
             | Self::HasLabel { .. }
             | Self::Field { .. }
             | Self::Range { .. }
-            | Self::HasField { .. } => BTreeSet::new(),
+            | Self::HasField { .. }
+            | Self::Id { .. } => BTreeSet::new(),
         }
     }
 

@@ -86,12 +86,12 @@ impl Model {
 
     /// Items that pass, by id.
     pub(crate) fn passing(&self, filter: &Filter) -> impl Iterator<Item = (&String, &Stored)> {
-        self.items.iter().filter(move |(_, stored)| passes(filter, stored))
+        self.items.iter().filter(move |(id, stored)| passes(filter, id, stored))
     }
 }
 
-fn passes(filter: &Filter, stored: &Stored) -> bool {
-    let passes = |filter: &Filter| passes(filter, stored);
+fn passes(filter: &Filter, id: &str, stored: &Stored) -> bool {
+    let passes = |filter: &Filter| passes(filter, id, stored);
     match filter {
         Filter::All(filters) => filters.iter().all(passes),
         Filter::Any(filters) => filters.iter().any(passes),
@@ -123,6 +123,7 @@ fn passes(filter: &Filter, stored: &Stored) -> bool {
         Filter::HasField { field } => stored.fields.contains_key(field),
         // The model has no heads.
         Filter::Predicted { .. } => false,
+        Filter::Id { any_of } => any_of.iter().any(|wanted| wanted == id),
     }
 }
 
@@ -206,6 +207,9 @@ pub(crate) fn filter() -> impl Strategy<Value = Filter> {
             ends.prop_map(move |(from, to)| Filter::Range { field: field.to_owned(), from, to })
         }),
         field().prop_map(|field| Filter::HasField { field: field.to_owned() }),
+        proptest::collection::vec(0u8..40, 0..6).prop_map(|items| Filter::Id {
+            any_of: items.iter().map(|item| format!("i{item:02}")).collect(),
+        }),
     ];
     leaf.prop_recursive(3, 24, 4, |inner| {
         let filters = || proptest::collection::vec(inner.clone(), 0..4);

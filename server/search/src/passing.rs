@@ -30,6 +30,7 @@ pub(crate) fn passing<'a>(items: &'a ItemIndex, filter: &Filter) -> Option<Cow<'
         Filter::Predicted { attribute, any_of, least } => {
             Cow::Owned(items.predictions().passing(attribute, any_of, *least))
         }
+        Filter::Id { any_of } => Cow::Owned(any_of.iter().filter_map(|id| items.slot(id)).collect()),
     };
     Some(slots)
 }

@@ -12,7 +12,7 @@ pub enum Role {
     Write,
     /// Change heads and generations, and see what becomes of them.
     Heads,
-    /// Take the whole catalogue away: backups and exports.
+    /// Take the whole catalogue away: backups and exports. See what others call.
     Admin,
 }
 
@@ -84,7 +84,9 @@ pub(super) fn needs(service: &str, method: &str) -> Option<Needs> {
             "lapel.v1.GenerationService",
             "BuildGeneration" | "BuildGenerationFromFiles" | "SwitchGeneration" | "DropGeneration",
         ) => &[Heads],
-        ("lapel.v1.CatalogService", "ExportItems") | ("lapel.v1.AdminService", "Backup") => &[Admin],
+        ("lapel.v1.CatalogService", "ExportItems") | ("lapel.v1.AdminService", "Backup" | "ServerStats") => {
+            &[Admin]
+        }
         _ => return None,
     };
     Some(Needs { roles, lasts: lasts(method) })

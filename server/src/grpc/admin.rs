@@ -2,12 +2,36 @@
 
 use super::Services;
 use super::outgoing::{Answers, Outgoing, PIECE_BYTES};
+use crate::metrics::resident_bytes;
+use crate::traffic::MethodTraffic;
 use lapel_proto::v1;
 use lapel_proto::v1::admin_service_server::AdminService;
+use std::time::{Duration, Instant};
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
 impl AdminService for Services {
+    async fn server_stats(
+        &self,
+        _: Request<v1::ServerStatsRequest>,
+    ) -> Result<Response<v1::ServerStatsResponse>, Status> {
+        let (window, methods) = self.metrics.traffic.told(Instant::now());
+        let waiting = self.core.engine.waiting();
+        Ok(Response::new(v1::ServerStatsResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: Some(self.metrics.started.into()),
+            healthy: self.core.is_healthy(),
+            resident_bytes: resident_bytes().and_then(|bytes| bytes.try_into().ok()).unwrap_or(0),
+            in_flight: self.metrics.in_flight(),
+            window_seconds: window.as_secs_f64(),
+            methods: methods.into_iter().map(method_stats).collect(),
+            pictures_waiting: waiting
+                .into_iter()
+                .map(|(queue, count)| (queue.to_owned(), count as u64))
+                .collect(),
+        }))
+    }
+
     type BackupStream = Answers<v1::BackupResponse>;
 
     async fn backup(
@@ -42,5 +66,17 @@ impl AdminService for Services {
             }));
         });
         Ok(Response::new(answers))
+    }
+}
+
+fn method_stats(told: MethodTraffic) -> v1::MethodStats {
+    let MethodTraffic { method, calls, failures, p50, p99 } = told;
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    v1::MethodStats {
+        method: method.to_owned(),
+        calls,
+        failures: failures.into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
+        p50_ms: ms(p50),
+        p99_ms: ms(p99),
     }
 }

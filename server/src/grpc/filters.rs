@@ -1,7 +1,10 @@
 //! Filters from the wire: lists of conditions and trees of them, converted and checked once.
 
+mod values;
+
+pub(super) use values::{Values, with_article};
+
 use super::asked::fits;
-use super::fields::field_value;
 use super::predicted;
 use crate::catalogue::Snapshot;
 use crate::config::Config;
@@ -13,8 +16,9 @@ use lapel_proto::v1::field_range::{Lower, Upper};
 use lapel_proto::v1::field_value::Kind;
 use lapel_proto::v1::filter::Node;
 use lapel_search::Filter;
-use lapel_values::{FieldKind, FieldValue};
+use lapel_values::FieldValue;
 use std::ops::Bound;
+use values::shown;
 
 const SECOND_NANOS: i32 = 1_000_000_000;
 const MICROSECOND_NANOS: i32 = 1000;
@@ -101,8 +105,14 @@ impl Reader<'_> {
                 let most = self.config.limits.filter_values_max;
                 predicted::condition(self.snapshot, &format!("{path}.predicted"), asked, most, self.faults)
             }
+            Some(Node::Ids(v1::IdFilter { item_ids })) => {
+                if item_ids.is_empty() {
+                    self.faults.refuse(format!("{path}.ids"), "give at least one id");
+                }
+                Filter::Id { any_of: item_ids }
+            }
             None => {
-                self.faults.refuse(path, "set one of all, any, none, label, field and predicted");
+                self.faults.refuse(path, "set one of all, any, none, label, field, predicted and ids");
                 Filter::default()
             }
         }
@@ -183,7 +193,7 @@ impl Reader<'_> {
     }
 }
 
-/// The nodes of a tree, and the labels and values that they name. A loop, as the depth is not checked yet.
+/// The nodes of a tree, and the labels, values and ids that they name. A loop, as the depth is not checked yet.
 fn size(tree: &v1::Filter) -> (usize, usize) {
     let (mut nodes, mut values) = (0, 0);
     let mut open = vec![tree];
@@ -193,6 +203,7 @@ fn size(tree: &v1::Filter) -> (usize, usize) {
             Some(Node::All(list) | Node::Any(list) | Node::None(list)) => open.extend(&list.filters),
             Some(Node::Label(label)) => values += label.labels.len(),
             Some(Node::Predicted(predicted)) => values += predicted.labels.len(),
+            Some(Node::Ids(ids)) => values += ids.item_ids.len(),
             Some(Node::Field(field)) => {
                 values += match &field.condition {
                     Some(Condition::Equals(_)) => 1,
@@ -298,101 +309,6 @@ fn end_words(end: &Bound<FieldValue>, [included, excluded]: [&str; 2]) -> String
         Bound::Included(value) => format!("{included} {}", shown(value)),
         Bound::Excluded(value) => format!("{excluded} {}", shown(value)),
         Bound::Unbounded => String::new(),
-    }
-}
-
-/// Takes the values that a condition or facet gives for a field: all of the kind that it asks for.
-pub(super) struct Values<'a> {
-    /// The field, where it is known.
-    field: Option<&'a str>,
-    /// Of a field that is not known: the kind of the first value.
-    kind: Option<FieldKind>,
-}
-
-impl<'a> Values<'a> {
-    /// Those of a field; `None` for the kind: there is no such field.
-    pub(super) fn of(field: &'a str, kind: Option<FieldKind>) -> Self {
-        Self { field: kind.map(|_| field), kind }
-    }
-
-    /// A value that fits; otherwise it is noted as a fault.
-    pub(super) fn take(
-        &mut self,
-        path: &str,
-        given: v1::FieldValue,
-        faults: &mut Faults,
-    ) -> Option<FieldValue> {
-        let value = match field_value(given) {
-            Ok(value) => value,
-            Err(wrong) => {
-                faults.refuse(path, wrong);
-                return None;
-            }
-        };
-        let given = value.kind();
-        if given == FieldKind::Keywords {
-            faults.refuse(path, "keywords are named one by one: set `keyword`");
-            return None;
-        }
-        match self.kind {
-            Some(kind) if kind.asked() != given => {
-                let subject = self.subject();
-                let (kind, given) = (with_article(kind), with_article(given));
-                faults.refuse(path, format!("{subject} is {kind}; {} is {given}", shown(&value)));
-                None
-            }
-            Some(_) => Some(value),
-            None => {
-                self.kind = Some(given);
-                Some(value)
-            }
-        }
-    }
-
-    /// Whether the values have an order, as far as their kind is known; otherwise it is noted as a fault that `what` want one.
-    pub(super) fn have_order(&self, path: &str, what: &str, faults: &mut Faults) -> bool {
-        match self.kind {
-            Some(kind) if !kind.is_ordered() => {
-                let (subject, kind) = (self.subject(), with_article(kind));
-                faults.refuse(
-                    path,
-                    format!("{subject} is {kind}; {what} are for integers, numbers and timestamps"),
-                );
-                false
-            }
-            Some(_) | None => true,
-        }
-    }
-
-    /// What a fault says of the field: its name, if there is such a field. Others have any name, of any length.
-    fn subject(&self) -> &'a str {
-        self.field.unwrap_or("the first value")
-    }
-}
-
-/// The kind of one value in words.
-pub(super) fn with_article(kind: FieldKind) -> &'static str {
-    match kind {
-        FieldKind::Keyword => "a keyword",
-        FieldKind::Keywords => "a list of keywords",
-        FieldKind::Integer => "an integer",
-        FieldKind::Number => "a number",
-        FieldKind::Boolean => "a boolean",
-        FieldKind::Timestamp => "a timestamp",
-    }
-}
-
-fn shown(value: &FieldValue) -> String {
-    match value {
-        FieldValue::Keyword(keyword) => format!("{keyword:?}"),
-        FieldValue::Keywords(keywords) => format!("{keywords:?}"),
-        FieldValue::Integer(number) => number.to_string(),
-        FieldValue::Number(number) => number.get().to_string(),
-        FieldValue::Boolean(is_true) => is_true.to_string(),
-        FieldValue::Timestamp(_) => match super::fields::to_wire(value).kind {
-            Some(Kind::Timestamp(moment)) => moment.to_string(),
-            Some(_) | None => String::new(),
-        },
     }
 }
 

@@ -105,7 +105,8 @@ fn passes_all(filter: &Filter) -> bool {
         | Filter::Field { .. }
         | Filter::Range { .. }
         | Filter::HasField { .. }
-        | Filter::Predicted { .. } => false,
+        | Filter::Predicted { .. }
+        | Filter::Id { .. } => false,
     }
 }
 
@@ -120,7 +121,8 @@ fn passes_none(filter: &Filter) -> bool {
         | Filter::Field { .. }
         | Filter::Range { .. }
         | Filter::HasField { .. }
-        | Filter::Predicted { .. } => false,
+        | Filter::Predicted { .. }
+        | Filter::Id { .. } => false,
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn attributes<'a>(filters: impl IntoIterator<Item = &'a v1::Filter>) 
             {
                 attributes.insert(asked.attribute.clone());
             }
-            Some(Node::Predicted(_) | Node::Label(_) | Node::Field(_)) | None => {}
+            Some(Node::Predicted(_) | Node::Label(_) | Node::Field(_) | Node::Ids(_)) | None => {}
         }
     }
     attributes

@@ -80,11 +80,11 @@ async fn top_20(client: &mut Client, queries: &[(Vec<u8>, Labels)], gallery: &[(
 async fn manipulated_rendered_garments_are_found() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    let garments = ingest(&mut client, 21, 500).await;
+    let garments = ingest(&mut client, 21, 300).await;
     let gallery: Vec<_> =
         garments.into_iter().enumerate().map(|(i, g)| (format!("g{i}"), g.labels)).collect();
     let queries: Vec<_> =
-        (0..150).map(|i| render(22, i)).map(|g: Rendered| (to_jpeg(&g.photo), g.truth)).collect();
+        (0..72).map(|i| render(22, i)).map(|g: Rendered| (to_jpeg(&g.photo), g.truth)).collect();
     let total = top_20(&mut client, &queries, &gallery).await;
     total.print("rendered");
     total.check();
@@ -97,9 +97,10 @@ async fn manipulated_real_photos_are_found() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     let load = |p: &LabelledPhoto| std::fs::read(&p.path).expect("a photo");
-    // Every other photo is a query, the rest the gallery: nobody finds themselves.
-    let (queries, gallery): (Vec<_>, Vec<_>) = photos.iter().enumerate().partition(|(i, _)| i % 2 == 0);
-    let items = gallery.iter().map(|(_, p)| v1::UpsertItemsRequest {
+    // One photo in four is a query, every other one of the gallery: nobody finds themselves.
+    let queries = photos.iter().step_by(4);
+    let gallery: Vec<_> = photos.iter().skip(1).step_by(2).collect();
+    let items = gallery.iter().map(|p| v1::UpsertItemsRequest {
         id: p.name.clone(),
         image: load(p),
         labels: p.labels.clone(),
@@ -107,8 +108,8 @@ async fn manipulated_real_photos_are_found() {
     });
     let results = client.upsert(items.collect()).await.expect("stored");
     assert!(results.iter().all(|r| r.error.is_none()));
-    let gallery: Vec<_> = gallery.into_iter().map(|(_, p)| (p.name.clone(), p.labels.clone())).collect();
-    let queries: Vec<_> = queries.into_iter().map(|(_, p)| (load(p), p.labels.clone())).collect();
+    let gallery: Vec<_> = gallery.into_iter().map(|p| (p.name.clone(), p.labels.clone())).collect();
+    let queries: Vec<_> = queries.map(|p| (load(p), p.labels.clone())).collect();
     let total = top_20(&mut client, &queries, &gallery).await;
     total.print("real");
     total.check();

@@ -28,7 +28,8 @@ fn check_facets(found: &[v1::Facet], pieces: &[&Piece], context: &str) {
 
 /// Compares a list, a count, and searches by both scans with the model.
 async fn check(client: &mut Client, pieces: &Pieces, filter: &v1::Filter, query: &[f32], context: &str) {
-    let passing: Vec<(&String, &Piece)> = pieces.iter().filter(|(_, piece)| passes(piece, filter)).collect();
+    let passing: Vec<(&String, &Piece)> =
+        pieces.iter().filter(|(id, piece)| passes(id, piece, filter)).collect();
     let ids: Vec<&String> = passing.iter().map(|(id, _)| *id).collect();
     let of_passing: Vec<&Piece> = passing.iter().map(|(_, piece)| *piece).collect();
     let filter = Some(filter.clone());
@@ -144,8 +145,14 @@ async fn every_method_tells_the_path_of_each_bad_node() {
         node(Node::Any(v1::FilterList { filters: vec![field("price", Condition::Range(wrong))] })),
         field("prise", Condition::Exists(true)),
         v1::Filter::default(),
+        node(Node::Ids(v1::IdFilter::default())),
     ]));
-    let paths = ["filter.all[1].any[0].field.range.from", "filter.all[2].field.field", "filter.all[3]"];
+    let paths = [
+        "filter.all[1].any[0].field.range.from",
+        "filter.all[2].field.field",
+        "filter.all[3]",
+        "filter.all[4].ids",
+    ];
     let search = v1::SearchRequest { filter: filter.clone(), ..by_item("a", 1) };
     let search = client.search.search(search).await.expect_err("refused");
     let picked_ids = vec!["a".to_owned(), "b".to_owned()];

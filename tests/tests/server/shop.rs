@@ -106,7 +106,11 @@ pub(crate) fn piece(random: &mut ChaCha8Rng) -> Piece {
 
 pub(crate) fn tree(random: &mut ChaCha8Rng, depth: usize) -> v1::Filter {
     if depth == 0 || random.random_bool(0.3) {
-        return if random.random_bool(0.25) { label_leaf(random) } else { field_leaf(random) };
+        return match random.random_range(0..10) {
+            0 => id_leaf(random),
+            1..4 => label_leaf(random),
+            _ => field_leaf(random),
+        };
     }
     let count = random.random_range(0..4);
     let list = v1::FilterList { filters: (0..count).map(|_| tree(random, depth - 1)).collect() };
@@ -115,6 +119,13 @@ pub(crate) fn tree(random: &mut ChaCha8Rng, depth: usize) -> v1::Filter {
         1 => Node::Any(list),
         _ => Node::None(list),
     })
+}
+
+/// Also of ids that no item has.
+fn id_leaf(random: &mut ChaCha8Rng) -> v1::Filter {
+    let count = random.random_range(1..40);
+    let item_ids = (0..count).map(|_| format!("i{:03}", random.random_range(0..200))).collect();
+    node(Node::Ids(v1::IdFilter { item_ids }))
 }
 
 fn label_leaf(random: &mut ChaCha8Rng) -> v1::Filter {
@@ -183,11 +194,12 @@ fn is_one_of(value: &v1::FieldValue, wanted: &v1::FieldValue) -> bool {
     }
 }
 
-pub(crate) fn passes(piece: &Piece, filter: &v1::Filter) -> bool {
+pub(crate) fn passes(id: &str, piece: &Piece, filter: &v1::Filter) -> bool {
+    let passes = |filter: &v1::Filter| passes(id, piece, filter);
     match filter.node.as_ref().expect("set") {
-        Node::All(list) => list.filters.iter().all(|filter| passes(piece, filter)),
-        Node::Any(list) => list.filters.iter().any(|filter| passes(piece, filter)),
-        Node::None(list) => !list.filters.iter().any(|filter| passes(piece, filter)),
+        Node::All(list) => list.filters.iter().all(passes),
+        Node::Any(list) => list.filters.iter().any(passes),
+        Node::None(list) => !list.filters.iter().any(passes),
         Node::Label(asked) => {
             let label = piece.labels.get(&asked.attribute);
             match asked.exists {
@@ -195,6 +207,7 @@ pub(crate) fn passes(piece: &Piece, filter: &v1::Filter) -> bool {
                 None => label.is_some_and(|label| asked.labels.contains(label)),
             }
         }
+        Node::Ids(asked) => asked.item_ids.iter().any(|wanted| wanted == id),
         Node::Predicted(asked) => panic!("the model has no heads: {asked:?}"),
         Node::Field(asked) => {
             let value = piece.fields.get(&asked.field);

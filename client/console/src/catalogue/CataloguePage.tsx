@@ -1,5 +1,5 @@
 // The catalogue: browse by labels and fields, upload, edit labels, and what is missing or damaged.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Item } from "@lapel/client/v1";
 import type { LapelError } from "@lapel/client";
 import { address, go } from "../address";
@@ -7,10 +7,12 @@ import { failure, lapel } from "../api";
 import { catalog, catalogError, kinds, readCatalog } from "../catalog";
 import { filterOf, readConditions, writeConditions, type Condition } from "../conditions";
 import { Failure } from "../Failure";
-import { arrowKeys } from "../grid";
+import { gridKeys } from "../grid";
+import { awaited } from "../load";
 import { items as itemsText } from "../numbers";
 import { Picture } from "../pictures";
 import { Filters } from "../search/Filters";
+import { SmallFold } from "../SmallFold";
 import { ItemDialog } from "./ItemDialog";
 import { Missing } from "./Missing";
 import { Upload } from "./Upload";
@@ -40,7 +42,9 @@ export function CataloguePage() {
       <div class="side">
         <Upload changed={changed} />
         <Missing />
-        <Filters key={key === "[]" ? "none" : "some"} conditions={conditions} set={(next) => show(next)} />
+        <SmallFold title="Filters">
+          <Filters key={key === "[]" ? "none" : "some"} conditions={conditions} set={(next) => show(next)} />
+        </SmallFold>
       </div>
       <section class="results" aria-label="Items" aria-busy={listed.busy}>
         <div class="bar top">
@@ -53,7 +57,7 @@ export function CataloguePage() {
         {listed.total === 0n && conditions.length === 0 && (
           <p class="empty">The catalogue is empty. Drop photos on the left, or run <code>lapel items import FOLDER</code>.</p>
         )}
-        <ul class="grid" onKeyDown={arrowKeys}>
+        <ul class="grid" onKeyDown={gridKeys}>
           {listed.items.map((item) => (
             <ItemCard key={item.id} item={item} look={() => show(conditions, item.id)} />
           ))}
@@ -87,32 +91,40 @@ function ItemCard({ item, look }: { item: Item; look: () => void }) {
   );
 }
 
+interface Listed {
+  readonly items: readonly Item[];
+  readonly token: string;
+  readonly total?: bigint;
+  readonly error?: LapelError;
+  readonly busy: boolean;
+}
+
 /** Pages of items, one after the other. */
 function useListed(conditions: readonly Condition[], key: string) {
-  const [shown, setShown] = useState<{ items: Item[]; token: string; total?: bigint; error?: LapelError; busy: boolean }>({
-    items: [],
-    token: "",
-    busy: true,
-  });
+  const [shown, setShown] = useState<Listed>({ items: [], token: "", busy: true });
+  // Ends with the key: a page of what was listed before comes too late.
+  const ending = useRef(new AbortController());
   const filter = filterOf(conditions, kinds.value);
-  const read = async (before: readonly Item[], pageToken: string, signal?: AbortSignal) => {
+  const read = async (before: readonly Item[], pageToken: string) => {
+    const { signal } = ending.current;
     setShown((now) => ({ ...now, busy: true }));
     try {
-      const options = signal ? { signal } : {};
-      const [page, counted] = await Promise.all([
-        lapel.catalog.listItems({ pageSize: PAGE, pageToken, filter }, options),
-        lapel.catalog.countItems({ filter }, options),
-      ]);
-      if (!signal?.aborted) setShown({ items: [...before, ...page.items], token: page.nextPageToken, total: counted.items, busy: false });
+      const [page, counted] = await awaited(
+        Promise.all([
+          lapel.catalog.listItems({ pageSize: PAGE, pageToken, filter }, { signal }),
+          lapel.catalog.countItems({ filter }, { signal }),
+        ]),
+      );
+      if (!signal.aborted) setShown({ items: [...before, ...page.items], token: page.nextPageToken, total: counted.items, busy: false });
     } catch (cause) {
       const error = failure(cause);
-      if (!signal?.aborted) setShown((now) => ({ ...now, error, busy: false }));
+      if (!signal.aborted) setShown((now) => ({ ...now, error, busy: false }));
     }
   };
   useEffect(() => {
-    const ending = new AbortController();
-    void read([], "", ending.signal);
-    return () => ending.abort();
+    ending.current = new AbortController();
+    void read([], "");
+    return () => ending.current.abort();
   }, [key]);
   return { ...shown, more: shown.token !== "", next: () => void read(shown.items, shown.token) };
 }

@@ -1,35 +1,32 @@
 // One item: its pictures, its labels to edit, its fields.
 import { useState } from "preact/hooks";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { Item } from "@lapel/client/v1";
-import type { LapelError } from "@lapel/client";
+import type { Item, PredictedAttribute } from "@lapel/client/v1";
 import { link } from "../address";
-import { failure, lapel } from "../api";
+import { lapel } from "../api";
 import { catalog } from "../catalog";
 import { Dialog } from "../Dialog";
 import { Failure } from "../Failure";
-import { useLoaded } from "../load";
+import { Fields } from "../Fields";
+import { useAction, useLoaded } from "../load";
 import { percent } from "../numbers";
 import { Picture, forgetPictures } from "../pictures";
-import { valueText } from "../values";
+import { Row, Table } from "../Table";
 
 export function ItemDialog({ id, close, changed }: { id: string; close: () => void; changed: () => void }) {
-  const { data, error, reload } = useLoaded(id, (signal) => lapel.catalog.getItem({ id }, { signal }));
-  const [failed, setFailed] = useState<LapelError>();
+  const { data, error, busy, reload } = useLoaded(id, (signal) => lapel.catalog.getItem({ id }, { signal }));
+  const removal = useAction(() => {
+    forgetPictures(id);
+    changed();
+    close();
+  });
   const item = data?.item;
-  const remove = async () => {
-    try {
-      await lapel.catalog.deleteItems({ ids: [id] });
-      forgetPictures(id);
-      changed();
-      close();
-    } catch (cause) {
-      setFailed(failure(cause));
-    }
-  };
+  const remove = () => confirm(`Delete ${id}?`) && removal.act(() => lapel.catalog.deleteItems({ ids: [id] }));
   return (
     <Dialog title={id} close={close} wide>
-      <Failure error={failed ?? error} retry={reload} />
+      <Failure error={error} retry={reload} />
+      <Failure error={removal.error} />
+      {!item && busy && <p class="empty">Loading…</p>}
       {item && (
         <div class="item">
           <div>
@@ -46,7 +43,7 @@ export function ItemDialog({ id, close, changed }: { id: string; close: () => vo
                 changed();
               }}
             />
-            <Fields item={item} />
+            <Fields fields={item.fields} />
             <p class="quiet">
               {item.updateTime ? `written ${timestampDate(item.updateTime).toLocaleString()}; ` : ""}
               signatures of {item.heads.length} heads
@@ -55,7 +52,7 @@ export function ItemDialog({ id, close, changed }: { id: string; close: () => vo
               <a class="button" href={link("search", new URLSearchParams({ q: `item:${id}` }))}>
                 Search like this
               </a>
-              <button class="plain bad" onClick={() => confirm(`Delete ${id}?`) && void remove()}>
+              <button class="plain bad" disabled={removal.busy} onClick={remove}>
                 Delete
               </button>
             </div>
@@ -66,77 +63,77 @@ export function ItemDialog({ id, close, changed }: { id: string; close: () => vo
   );
 }
 
+const COLUMNS = ["attribute", "stored label", "seen"];
+
 /** A row an attribute: the stored label, and what its head sees. */
 function Labels({ item, saved }: { item: Item; saved: () => void }) {
   const { data, busy } = useLoaded(`seen ${item.id}`, (signal) =>
     item.hasImage ? lapel.search.describe({ source: { case: "itemId", value: item.id } }, { signal }) : Promise.resolve(undefined),
   );
-  const [failed, setFailed] = useState<LapelError>();
+  const { error, act } = useAction(saved);
+  const [last, setLast] = useState<{ attribute: string; before: string; label: string }>();
   const known = catalog.value?.attributes ?? [];
   const names = [...new Set([...known.map(({ attribute }) => attribute), ...Object.keys(item.labels)])].sort();
-  const write = async (attribute: string, label: string) => {
+  const write = (attribute: string, label: string) => {
+    const before = item.labels[attribute] ?? "";
     const labels: Record<string, string> = label === "" ? {} : { [attribute]: label };
-    try {
-      await lapel.catalog.upsertItem({ item: { id: item.id, labels, updateMask: { paths: [`labels.${attribute}`] } } });
-      setFailed(undefined);
-      saved();
-    } catch (cause) {
-      setFailed(failure(cause));
-    }
+    const updateMask = { paths: [`labels.${attribute}`] };
+    act(async () => {
+      await lapel.catalog.upsertItem({ item: { id: item.id, labels, updateMask } });
+      setLast({ attribute, before, label });
+    });
   };
   return (
     <>
-      <Failure error={failed} />
-      <table class="labels-table">
-        <thead>
-          <tr>
-            <th scope="col">attribute</th>
-            <th scope="col">stored label</th>
-            <th scope="col">seen</th>
-          </tr>
-        </thead>
-        <tbody>
-          {names.map((attribute) => {
-            const labels = known.find((other) => other.attribute === attribute)?.labels.map(({ label }) => label) ?? [];
-            const stored = item.labels[attribute] ?? "";
-            const predicted = data?.attributes.find((other) => other.attribute === attribute);
-            const best = predicted?.labels[0];
-            return (
-              <tr key={attribute}>
-                <th scope="row">{attribute.replaceAll("_", " ")}</th>
-                <td>
-                  <select value={stored} aria-label={`stored label of ${attribute}`} onChange={(event) => void write(attribute, event.currentTarget.value)}>
-                    <option value="">none stored</option>
-                    {[...new Set(stored === "" ? labels : [stored, ...labels])].map((label) => (
-                      <option key={label} value={label}>
-                        {label}
-                      </option>
-                    ))}
-                  </select>
-                </td>
-                <td class={best && stored !== "" && best.label !== stored ? "warn" : "quiet"}>
-                  {best ? `${best.label} ${percent(best.probability)}${predicted?.unsure ? ", unsure" : ""}` : busy ? "…" : ""}
-                </td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
+      <Failure error={error} />
+      <Table class="labels-table" columns={COLUMNS}>
+        {names.map((attribute) => {
+          const labels = known.find((other) => other.attribute === attribute)?.labels.map(({ label }) => label) ?? [];
+          const stored = item.labels[attribute] ?? "";
+          const choice = <Choice attribute={attribute} stored={stored} labels={labels} write={write} />;
+          const predicted = data?.attributes.find((other) => other.attribute === attribute);
+          const sight = <Sight predicted={predicted} stored={stored} busy={busy} />;
+          return <Row key={attribute} columns={COLUMNS} cells={[attribute.replaceAll("_", " "), choice, sight]} />;
+        })}
+      </Table>
+      <p class="said" role="status">
+        {last && (
+          <>
+            {last.attribute.replaceAll("_", " ")}: {last.label || "none"} in place of {last.before || "none"}{" "}
+            <button class="plain" onClick={() => write(last.attribute, last.before)}>
+              Undo
+            </button>
+          </>
+        )}
+      </p>
     </>
   );
 }
 
-function Fields({ item }: { item: Item }) {
-  const fields = Object.entries(item.fields).sort(([a], [b]) => a.localeCompare(b));
-  if (fields.length === 0) return null;
+interface ChoiceProps {
+  readonly attribute: string;
+  readonly stored: string;
+  readonly labels: readonly string[];
+  readonly write: (attribute: string, label: string) => void;
+}
+
+function Choice({ attribute, stored, labels, write }: ChoiceProps) {
   return (
-    <dl class="fields">
-      {fields.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name.replaceAll("_", " ")}</dt>
-          <dd>{valueText(value)}</dd>
-        </div>
+    <select value={stored} aria-label={`stored label of ${attribute}`} onChange={(event) => write(attribute, event.currentTarget.value)}>
+      <option value="">none stored</option>
+      {[...new Set(stored === "" ? labels : [stored, ...labels])].map((label) => (
+        <option key={label} value={label}>
+          {label}
+        </option>
       ))}
-    </dl>
+    </select>
   );
+}
+
+/** What its head sees; where that is another label than the stored one, it stands out. */
+function Sight({ predicted, stored, busy }: { predicted: PredictedAttribute | undefined; stored: string; busy: boolean }) {
+  const best = predicted?.labels[0];
+  if (!best) return <span class="quiet">{busy ? "…" : ""}</span>;
+  const tone = stored !== "" && best.label !== stored ? "warn" : "quiet";
+  return <span class={tone}>{`${best.label} ${percent(best.probability)}${predicted.unsure ? ", unsure" : ""}`}</span>;
 }

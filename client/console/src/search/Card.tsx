@@ -3,6 +3,7 @@ import type { AttributeMatch, SearchResult } from "@lapel/client/v1";
 import { AttributeOutcome } from "@lapel/client/v1";
 import { Picture } from "../pictures";
 import { valueText } from "../values";
+import { dragItem } from "./drag";
 import type { Ranked } from "./model";
 import { begin, change, judge, search } from "./state";
 
@@ -22,7 +23,7 @@ export function Card({ ranked, rank }: { ranked: Ranked; rank: number }) {
         aria-expanded={open === id}
         aria-label={`${rank}. ${id}${result.matchesAll ? ", has all that was asked for" : ""}: explain`}
         draggable
-        onDragStart={(event) => event.dataTransfer?.setData("text/x-lapel-item", id)}
+        onDragStart={(event) => dragItem(event, id)}
         onClick={look}
       >
         <Picture id={id} picture={result.picture} alt="" />
@@ -38,18 +39,23 @@ export function Card({ ranked, rank }: { ranked: Ranked; rank: number }) {
       <Facts result={result} group={group} />
       <Differences matches={result.explanation?.attributes ?? []} />
       <div class="actions">
-        <button aria-pressed={liked.includes(id)} onClick={() => judge(id, "liked")} aria-label={`Like ${id}`}>
+        <button {...key("l", "like")} aria-pressed={liked.includes(id)} onClick={() => judge(id, "liked")} aria-label={`Like ${id}`}>
           Like
         </button>
-        <button aria-pressed={disliked.includes(id)} onClick={() => judge(id, "disliked")} aria-label={`Dislike ${id}`}>
+        <button {...key("d", "dislike")} aria-pressed={disliked.includes(id)} onClick={() => judge(id, "disliked")} aria-label={`Dislike ${id}`}>
           Dislike
         </button>
-        <button onClick={() => change(begin(`item:${id}`))} aria-label={`Similar to ${id}`}>
+        <button {...key("s", "search like it")} onClick={() => change(begin(`item:${id}`))} aria-label={`Similar to ${id}`}>
           Similar
         </button>
       </div>
     </li>
   );
+}
+
+/** A letter that presses the button while the card has the focus. */
+function key(letter: string, what: string) {
+  return { "aria-keyshortcuts": letter, title: `${what}: ${letter}` };
 }
 
 function Facts({ result, group }: { result: SearchResult; group: string }) {

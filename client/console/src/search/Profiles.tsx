@@ -1,29 +1,19 @@
 // Saved weights.
 import { useState } from "preact/hooks";
-import type { LapelError } from "@lapel/client";
-import { failure, lapel } from "../api";
+import { lapel } from "../api";
 import { Failure } from "../Failure";
-import { useLoaded } from "../load";
+import { useAction, useLoaded } from "../load";
 import { answer } from "./model";
 import { change, search } from "./state";
 
 export function Profiles() {
   const { profile, liked } = search.value;
   const { data, error, reload } = useLoaded("profiles", (signal) => lapel.feedback.listProfiles({ pageSize: 1000 }, { signal }));
-  const [failed, setFailed] = useState<LapelError>();
+  const action = useAction(reload);
   const [said, say] = useState("");
   const profiles = data?.profiles ?? [];
   const chosen = profiles.find(({ name }) => name === profile);
-  const act = (work: () => Promise<string>) => {
-    work().then(
-      (done) => {
-        setFailed(undefined);
-        say(done);
-        reload();
-      },
-      (cause: unknown) => setFailed(failure(cause)),
-    );
-  };
+  const act = (work: () => Promise<string>) => action.act(async () => say(await work()));
   const save = async (name: string) => {
     // Without the factors of this query's edits: a search with the profile has edits of its own.
     const heads = answer.peek()?.weights ?? [];
@@ -88,7 +78,7 @@ export function Profiles() {
       <p class="quiet" role="status">
         {said}
       </p>
-      <Failure error={failed ?? error} />
+      <Failure error={action.error ?? error} />
     </details>
   );
 }

@@ -1,7 +1,9 @@
 // What is searched like: a photo or an item, with the parts that were found drawn on it.
 import { useEffect, useState } from "preact/hooks";
+import { DropZone, FileButton } from "../DropZone";
 import { Picture, blobUrl } from "../pictures";
-import { bytesOf, imageOf, keepPhoto, photoOf } from "../photos";
+import { PHOTO_TYPES, bytesOf, imageOf, keepPhoto, photoOf } from "../photos";
+import { draggedItem } from "./drag";
 import { seen } from "./model";
 import { begin, change, search } from "./state";
 
@@ -12,38 +14,20 @@ export async function searchPhoto(file: File | undefined): Promise<void> {
 
 export function Query() {
   const { query } = search.value;
-  const [over, setOver] = useState(false);
+  const take = (given: DataTransfer) => {
+    const id = draggedItem(given);
+    if (id === "") void searchPhoto(imageOf(given));
+    else change(begin(`item:${id}`));
+  };
   return (
-    <section
-      aria-label="Query"
-      class={over ? "query over" : "query"}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={(event) => {
-        event.preventDefault();
-        setOver(false);
-        const id = event.dataTransfer?.getData("text/x-lapel-item");
-        if (id) change(begin(`item:${id}`));
-        else void searchPhoto(imageOf(event.dataTransfer));
-      }}
-    >
+    <DropZone name="Query" class="query" take={take}>
       {query !== "" && <Subject query={query} />}
       <div class="pick">
-        <label class="button">
-          {query === "" ? "Choose a photo" : "Another photo"}
-          <input
-            type="file"
-            class="hidden"
-            accept="image/jpeg,image/png,image/webp"
-            onChange={(event) => {
-              const input = event.currentTarget;
-              void searchPhoto(input.files?.[0]).then(() => (input.value = ""));
-            }}
-          />
-        </label>
+        <FileButton
+          text={query === "" ? "Choose a photo" : "Another photo"}
+          accept={PHOTO_TYPES}
+          take={([file]) => void searchPhoto(file)}
+        />
         <ItemField />
         {query !== "" && (
           <button class="plain" onClick={() => change(begin(""))}>
@@ -52,7 +36,7 @@ export function Query() {
         )}
       </div>
       <p class="quiet">or drop or paste one anywhere</p>
-    </section>
+    </DropZone>
   );
 }
 

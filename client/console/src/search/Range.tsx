@@ -69,7 +69,7 @@ async function spread(name: string, kind: FieldKind, conditions: readonly Condit
   const filter = filterOf(conditions, kinds.value);
   const facet = async (bounds: number[]) => {
     const of = { case: "field" as const, value: name };
-    const written = bounds.map((bound) => fieldValue(boundText(bound, kind), kind));
+    const written = bounds.map((bound) => ({ kind: fieldValue(boundText(bound, kind), kind) }));
     const answer = await lapel.catalog.countItems({ filter, facets: [{ of, bounds: written }] }, { signal });
     return answer.facets[0];
   };

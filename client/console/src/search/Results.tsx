@@ -1,10 +1,10 @@
 // The results: what was asked for, how many there are, and the grid.
 import { useState } from "preact/hooks";
 import { PlanKind, type AttainableChange } from "@lapel/client/v1";
-import { catalog, kinds } from "../catalog";
+import { catalog, catalogError, kinds, readCatalog } from "../catalog";
 import { conditionText, isOrdered, withCondition } from "../conditions";
 import { Failure } from "../Failure";
-import { arrowKeys } from "../grid";
+import { gridKeys } from "../grid";
 import { count, items, milliseconds } from "../numbers";
 import { Card } from "./Card";
 import { RequestDialog } from "./RequestDialog";
@@ -16,16 +16,19 @@ const K_MAX = 1000;
 export function Results() {
   const shown = answer.value;
   const { k, query, liked } = search.value;
+  const stale = shown?.query !== query;
+  // Nothing is searched for before the catalogue is known.
+  const waiting = busy.value || (!catalog.value && !catalogError.value);
   const [showing, show] = useState(false);
   return (
-    <section class="results" aria-label="Results" aria-busy={busy.value}>
+    <section class="results" aria-label="Results" aria-busy={waiting}>
       <div class="bar top">
         <Wanted />
         <Arrangement />
         {(query !== "" || liked.length > 0) && <button onClick={() => show(true)}>This request</button>}
       </div>
       {showing && <RequestDialog close={() => show(false)} />}
-      <Failure error={error.value} retry={askAgain} />
+      <Failure error={error.value ?? catalogError.value} retry={() => (catalog.value ? askAgain() : void readCatalog())} />
       {shown && (
         <>
           <p class="quiet summary" role="status">
@@ -34,7 +37,7 @@ export function Results() {
           </p>
           {shown.attainability && <Attainable changes={shown.attainability.changes} number={shown.attainability.items} />}
           {shown.ranked.length === 0 && <p class="empty">No item passes these filters. Take one away, above.</p>}
-          <ul class="grid" onKeyDown={arrowKeys}>
+          <ul class={stale ? "grid stale" : "grid"} onKeyDown={gridKeys}>
             {shown.ranked.map((ranked, at) => (
               <Card key={ranked.result.itemId} ranked={ranked} rank={at + 1} />
             ))}
@@ -46,7 +49,7 @@ export function Results() {
           )}
         </>
       )}
-      {!shown && busy.value && <p class="empty">Searching…</p>}
+      {!shown && waiting && <p class="empty">Searching…</p>}
     </section>
   );
 }

@@ -1,8 +1,9 @@
 // Searching: what is searched like and how on the left, the results, and one of them looked at on the right.
-import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { catalog } from "../catalog";
+import { DropZone } from "../DropZone";
 import { imageOf } from "../photos";
+import { SmallFold } from "../SmallFold";
 import { Detail } from "./Detail";
 import { Filters } from "./Filters";
 import { Query, searchPhoto } from "./Query";
@@ -11,6 +12,7 @@ import { Seen } from "./Seen";
 import { Start } from "./Start";
 import { Suggestions } from "./Suggestions";
 import { Weights } from "./Weights";
+import { draggedItem } from "./drag";
 import { PAGE, change, search } from "./state";
 
 export function SearchPage() {
@@ -22,14 +24,11 @@ export function SearchPage() {
       event.preventDefault();
       void searchPhoto(imageOf(event.dataTransfer));
     };
-    const over = (event: DragEvent) => event.preventDefault();
     const paste = (event: ClipboardEvent) => void searchPhoto(imageOf(event.clipboardData));
     document.addEventListener("drop", drop);
-    document.addEventListener("dragover", over);
     document.addEventListener("paste", paste);
     return () => {
       document.removeEventListener("drop", drop);
-      document.removeEventListener("dragover", over);
       document.removeEventListener("paste", paste);
     };
   }, []);
@@ -38,29 +37,18 @@ export function SearchPage() {
     <div class={open === "" ? "search" : "search looking"}>
       <div class="side">
         <Query />
-        <Tuning>
+        <SmallFold title="Attributes, weights, filters">
           {liked.length > 0 && <Weights />}
           {searching && <Seen />}
           {query !== "" && <SuggestionsFold />}
           {liked.length === 0 && <Weights />}
           {searching && <WhyNot />}
           {catalog.value && <Filters conditions={conditions} set={(next) => change({ conditions: next, k: PAGE })} />}
-        </Tuning>
+        </SmallFold>
       </div>
       {searching ? <Results /> : <Start />}
       <Detail />
     </div>
-  );
-}
-
-/** What is beside the results; on a small screen above them, and closed until somebody looks. */
-function Tuning({ children }: { children: ComponentChildren }) {
-  const [open, setOpen] = useState(() => matchMedia("(min-width: 761px)").matches);
-  return (
-    <details class="tuning" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>Attributes, weights, filters</summary>
-      {open && children}
-    </details>
   );
 }
 
@@ -75,19 +63,22 @@ function SuggestionsFold() {
   );
 }
 
-/** Asks for the place of any item. */
+/** Asks for the place of any item, by its id or by dropping it. */
 function WhyNot() {
+  const ask = (id: string) => id !== "" && change({ open: id });
   return (
-    <form
-      class="section inline"
-      onSubmit={(event) => {
-        event.preventDefault();
-        const id = new FormData(event.currentTarget).get("id");
-        if (typeof id === "string" && id.trim() !== "") change({ open: id.trim() });
-      }}
-    >
-      <input name="id" aria-label="Id of an item that is missing from the results" placeholder="why not… (an item's id)" autocomplete="off" />
-      <button>Why not?</button>
-    </form>
+    <DropZone name="Why not this one?" class="section" take={(given) => ask(draggedItem(given))}>
+      <form
+        class="inline"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const id = new FormData(event.currentTarget).get("id");
+          if (typeof id === "string") ask(id.trim());
+        }}
+      >
+        <input name="id" aria-label="Id of an item that is missing from the results" placeholder="why not… (an item's id)" autocomplete="off" />
+        <button>Why not?</button>
+      </form>
+    </DropZone>
   );
 }

@@ -3,7 +3,7 @@ import { lapel } from "../api";
 import { catalog, catalogError, kinds, readCatalog } from "../catalog";
 import { filterOf } from "../conditions";
 import { Failure } from "../Failure";
-import { arrowKeys } from "../grid";
+import { gridKeys } from "../grid";
 import { useLoaded } from "../load";
 import { items } from "../numbers";
 import { Picture } from "../pictures";
@@ -36,7 +36,7 @@ export function Start() {
       </p>
       <Failure error={error} />
       {!data && busy && <p class="empty">Loading…</p>}
-      <ul class="grid" onKeyDown={arrowKeys}>
+      <ul class="grid" onKeyDown={gridKeys}>
         {data?.items.map(({ id }) => (
           <li key={id} class="card" data-item={id}>
             <button class="look" aria-label={`search like ${id}`} onClick={() => change(begin(`item:${id}`))}>

@@ -1,5 +1,7 @@
 // How much each head counts: by sliders, by a profile, or by what was picked, with the reason.
 import type { HeadWeight, PersonaliseResponse } from "@lapel/client/v1";
+import { catalog } from "../catalog";
+import { Meter } from "../Meter";
 import { percent } from "../numbers";
 import { answer } from "./model";
 import { change, search } from "./state";
@@ -19,13 +21,14 @@ function stepOf(factor: number): number {
 
 export function Weights() {
   const shown = answer.value;
-  if (!shown) return null;
-  const picks = shown.picks;
+  const { factors, query } = search.value;
+  if (!shown && query === "") return null;
+  const picks = shown?.picks;
   const byPicks = picks !== undefined && picks.replacedQueryItemId === "";
-  const most = Math.max(...shown.weights.map(({ weight }) => weight), 1e-9);
+  const rows = rowsOf(shown?.weights, factors);
+  const most = Math.max(...rows.map(({ weight }) => weight), 1e-9);
   // In the order of names, so that no slider moves from under the hand that holds it.
-  const rows = [...shown.weights].sort((a, b) => (byPicks ? b.weight - a.weight : a.head.localeCompare(b.head)));
-  const { factors } = search.value;
+  rows.sort((a, b) => (byPicks ? b.weight - a.weight : a.head.localeCompare(b.head)));
   return (
     <section aria-labelledby="weights">
       <header class="bar">
@@ -42,18 +45,12 @@ export function Weights() {
         </p>
       )}
       <ul class="weights">
-        {rows.map((weight) => (
-          <li key={weight.head}>
-            <span class="name">{weight.head.replaceAll("_", " ")}</span>
-            {picks ? (
-              <span class="meter">
-                <span style={{ width: percentWidth(weight.weight / most) }} />
-              </span>
-            ) : (
-              <Slider head={weight.head} factor={factors[weight.head] ?? 1} />
-            )}
-            <span class="number">{weight.weight.toFixed(2)}</span>
-            <small class="quiet">{picks && byPicks ? pickReason(picks, weight.head) : reason(weight, factors[weight.head])}</small>
+        {rows.map(({ head, weight, told }) => (
+          <li key={head}>
+            <span class="name">{head.replaceAll("_", " ")}</span>
+            {picks ? <Meter share={weight / most} /> : <Slider head={head} factor={factors[head] ?? 1} />}
+            <span class="number">{shown ? weight.toFixed(2) : ""}</span>
+            <small class="quiet">{picks && byPicks ? pickReason(picks, head) : reason(told, factors[head])}</small>
           </li>
         ))}
       </ul>
@@ -62,8 +59,19 @@ export function Weights() {
   );
 }
 
-export function percentWidth(share: number): string {
-  return `${Math.max(0, Math.min(100, 100 * share)).toFixed(1)}%`;
+interface Row {
+  readonly head: string;
+  readonly weight: number;
+  /** What the server says of it; nothing of a head that is off, or before it has answered. */
+  readonly told: HeadWeight | undefined;
+}
+
+/** Heads in play, and those that are off: they keep their sliders. */
+function rowsOf(weights: readonly HeadWeight[] | undefined, factors: Readonly<Record<string, number>>): Row[] {
+  if (!weights) return (catalog.value?.stats.heads ?? []).map(({ head }) => ({ head, weight: 0, told: undefined }));
+  const rows: Row[] = weights.map((told) => ({ head: told.head, weight: told.weight, told }));
+  const off = Object.keys(factors).filter((head) => factors[head] === 0 && !rows.some((row) => row.head === head));
+  return [...rows, ...off.map((head) => ({ head, weight: 0, told: undefined }))];
 }
 
 function Slider({ head, factor }: { head: string; factor: number }) {
@@ -88,8 +96,9 @@ function Slider({ head, factor }: { head: string; factor: number }) {
 }
 
 /** What led to a weight. */
-function reason(weight: HeadWeight, factor: number | undefined): string {
+function reason(weight: HeadWeight | undefined, factor: number | undefined): string {
   if (factor !== undefined) return factor === 0 ? "off" : `× ${factor} by hand`;
+  if (!weight) return "";
   if (weight.edited) return "changed";
   if (weight.confidence !== undefined) return `sure ${percent(weight.confidence)}`;
   return weight.givenWeight !== undefined && search.value.profile !== "" ? "profile" : "";

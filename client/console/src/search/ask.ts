@@ -42,7 +42,8 @@ export function searchOf(state: SearchState, query: QueryInit | undefined, weigh
     explain: true,
     showFields: shownFields(),
   };
-  if (weights) request.weighting = { case: "weights", value: { byHead: weights } };
+  // Of all heads in play: others take no part, as without.
+  if (weights) request.weighting = { case: "weights", value: { byHead: weights, onlyNamed: true } };
   else if (state.profile !== "") request.weighting = { case: "profile", value: state.profile };
   if (state.group !== "") request.groupBy = { field: state.group, resultsMax: 1 };
   else if (state.relevance < 1) request.diversity = { relevance: state.relevance };

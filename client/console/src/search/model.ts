@@ -4,6 +4,7 @@ import type { Attainability, DescribeResponse, HeadWeight, PersonaliseResponse, 
 import { Code, LapelError } from "@lapel/client";
 import { failure, lapel, timed } from "../api";
 import { catalog } from "../catalog";
+import { awaited } from "../load";
 import { personaliseOf, queryOf, searchOf, sourceOf } from "./ask";
 import { search, type SearchState } from "./state";
 
@@ -14,6 +15,8 @@ export interface Ranked {
 }
 
 export interface Answer {
+  /** The query that it is of. Until there is another answer, it stays on the screen. */
+  readonly query: string;
   readonly ranked: readonly Ranked[];
   readonly weights: readonly HeadWeight[];
   readonly plan: SearchPlan | undefined;
@@ -24,6 +27,8 @@ export interface Answer {
   readonly ms: number;
   /** How the picks led to the weights. */
   readonly picks: PersonaliseResponse | undefined;
+  /** The weights that were asked for; `undefined`: each head's own, or the profile's. */
+  readonly asked: Readonly<Record<string, number>> | undefined;
 }
 
 /** What the server sees in the query. */
@@ -39,27 +44,46 @@ let plain: { of: string; weights: readonly HeadWeight[] } | undefined;
 
 /** Searches for what the state says. */
 async function run(state: SearchState, signal: AbortSignal): Promise<void> {
+  let looking: Promise<void> | undefined;
   if (seenOf !== state.query) {
     seen.value = undefined;
-    answer.value = undefined;
     seenOf = "";
     plain = undefined;
-    if (state.query !== "") {
-      seen.value = await describe(state.query, signal);
-      seenOf = state.query;
-    }
+    if (state.query !== "") looking = look(state.query, signal);
   }
-  const query = queryOf(state, seen.value);
-  if (state.liked.length > 0) answer.value = await picked(state, signal);
-  else if (query) answer.value = await searched(state, signal);
-  else answer.value = undefined;
+  // A photo is searched for by the signatures that are seen in it, an item without.
+  if (state.query.startsWith("photo:")) await looking;
+  // Its error is told below, or by the search, which comes to the same.
+  looking?.catch(() => {});
+  const next = await answered(state, signal);
+  signal.throwIfAborted();
+  answer.value = next;
+  await looking;
 }
 
-async function describe(query: string, signal: AbortSignal): Promise<DescribeResponse> {
+async function look(query: string, signal: AbortSignal): Promise<void> {
+  const found = await describe(query, signal);
+  signal.throwIfAborted();
+  seen.value = found;
+  seenOf = query;
+}
+
+async function answered(state: SearchState, signal: AbortSignal): Promise<Answer | undefined> {
+  if (state.liked.length > 0) return await picked(state, signal);
+  return state.query === "" ? undefined : await searched(state, signal);
+}
+
+/** What the server sees in the query; nothing in an item without a picture. */
+async function describe(query: string, signal: AbortSignal): Promise<DescribeResponse | undefined> {
   const source = sourceOf(query);
   if (!source) throw new LapelError(new Error("this photo is not in this session any more: drop it again"));
   const request = { source, includeSignatures: source.case === "image", labelsMax: 1000 };
-  return (await timed("Describe", () => lapel.search.describe(request, { signal }))).answer;
+  try {
+    return (await timed("Describe", () => lapel.search.describe(request, { signal }))).answer;
+  } catch (cause) {
+    if (source.case === "itemId" && failure(cause).code === Code.FailedPrecondition) return undefined;
+    throw cause;
+  }
 }
 
 async function picked(state: SearchState, signal: AbortSignal): Promise<Answer> {
@@ -67,18 +91,20 @@ async function picked(state: SearchState, signal: AbortSignal): Promise<Answer> 
   const { answer, ms } = await timed("Personalise", () => lapel.feedback.personalise(request, { signal }));
   const ranked = answer.results.map((result) => ({ result, group: "" }));
   const { plan, generation, headWeights: weights } = answer;
-  return { ranked, weights, plan, generation, ms, attainability: undefined, passing: undefined, picks: answer };
+  const { query } = state;
+  return { query, ranked, weights, plan, generation, ms, attainability: undefined, passing: undefined, picks: answer, asked: undefined };
 }
 
 async function searched(state: SearchState, signal: AbortSignal): Promise<Answer> {
-  const request = searchOf(state, queryOf(state, seen.value), await weightsOf(state, signal));
+  const asked = await weightsOf(state, signal);
+  const request = searchOf(state, queryOf(state, seen.value), asked);
   const { answer, ms } = await timed("Search", () => lapel.search.search(request, { signal }));
   const grouped = answer.groups.flatMap(({ value, results }) =>
     results.map((result) => ({ result, group: value?.kind.value === undefined ? "none" : `${value.kind.value}` })),
   );
   const ranked = state.group === "" ? answer.results.map((result) => ({ result, group: "" })) : grouped;
   const { plan, generation, attainability, headWeights: weights, itemsPassing: passing } = answer;
-  return { ranked, weights, plan, generation, ms, attainability, passing, picks: undefined };
+  return { query: state.query, ranked, weights, plan, generation, ms, attainability, passing, picks: undefined, asked };
 }
 
 /** The weights of a search: those it would have by itself, times the factors; `undefined` where there are none. */
@@ -109,11 +135,14 @@ async function refresh(): Promise<void> {
   running = { query: state.query, ending };
   busy.value = true;
   try {
-    await run(state, ending.signal);
+    await awaited(run(state, ending.signal));
     error.value = undefined;
   } catch (cause) {
     const failed = failure(cause);
-    if (failed.code !== Code.Canceled) error.value = failed;
+    if (failed.code !== Code.Canceled) {
+      error.value = failed;
+      if (answer.peek()?.query !== state.query) answer.value = undefined;
+    }
   } finally {
     running = undefined;
     if (again) void refresh();

@@ -1,14 +1,19 @@
 // Where any item stands in a search, also when it is not among the results.
-import { create } from "@bufbuild/protobuf";
-import { FilterSchema, type Filter, type Item, type SearchResult } from "@lapel/client/v1";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { FilterSchema, SearchResult } from "@lapel/client/v1";
+import { allOf, withId } from "@lapel/client";
 import { lapel } from "../api";
-import { queryOf, searchOf, type SearchInit } from "./ask";
+import { kinds } from "../catalog";
+import { filterOf } from "../conditions";
+import { personaliseOf, queryOf, searchOf } from "./ask";
 import { seen, weightsOf } from "./model";
 import type { SearchState } from "./state";
 
+type Filter = MessageInitShape<typeof FilterSchema>;
+
 export interface Place {
-  /** Its distance and its terms; `undefined` where it could not be told apart from others. */
-  readonly result: SearchResult | undefined;
+  /** Its distance and its terms. */
+  readonly result: SearchResult;
   /** Whether it passes the filters. */
   readonly passes: boolean;
   /** Its rank among those that pass; `undefined`: beyond what the server counts. */
@@ -18,39 +23,31 @@ export interface Place {
 // The server's default limit on results.
 const K_MAX = 1000;
 
-/**
- * The protocol has no filter on ids: the item is found among those with exactly its labels and fields, whose distances no
- * filter changes.
- */
-export async function placeOf(id: string, state: SearchState, signal: AbortSignal): Promise<Place> {
-  const { item } = await lapel.catalog.getItem({ id }, { signal });
-  const alone = { ...state, group: "", relevance: 1, k: K_MAX };
-  const request = searchOf(alone, queryOf(state, seen.value), await weightsOf(state, signal));
-  const twins = item ? twinsOf(item) : [];
-  const find = async (init: SearchInit) => {
-    const { results } = await lapel.search.search(init, { signal });
-    return results.find(({ itemId }) => itemId === id);
-  };
-  const within = (filter: SearchInit["filter"]) => ({
-    node: { case: "all" as const, value: { filters: filter ? [filter, ...twins] : twins } },
-  });
-  const result = await find({ ...request, exact: true, filter: within(undefined) });
-  if (!result) return { result, passes: false, rank: undefined };
-  const passes = request.filter === undefined || (await find({ ...request, exact: true, filter: within(request.filter) })) !== undefined;
-  const nearer = await lapel.search.search({ ...request, explain: false, exact: true, distanceMax: result.distance }, { signal });
-  const rank = nearer.results.length < K_MAX ? nearer.results.length + (passes ? 0 : 1) : undefined;
-  return { result, passes, rank };
+/** `undefined`: there is no such item, or it is one of those that are left out. */
+export async function placeOf(id: string, state: SearchState, signal: AbortSignal): Promise<Place | undefined> {
+  const nearest = await ranking(state, signal);
+  const filter = filterOf(state.conditions, kinds.value);
+  const [result] = await nearest({ filter: withId(id) });
+  if (!result) return undefined;
+  const passes = filter === undefined || (await nearest({ filter: allOf(filter, withId(id)), explain: false })).length > 0;
+  const nearer = await nearest({ filter, distanceMax: result.distance, explain: false });
+  return { result, passes, rank: nearer.length < K_MAX ? nearer.length : undefined };
 }
 
-/** Conditions that the item passes with those alone that are labelled alike. */
-function twinsOf(item: Item): Filter[] {
-  const labels = Object.entries(item.labels).map(([attribute, label]) =>
-    create(FilterSchema, { node: { case: "label", value: { attribute, labels: [label] } } }),
-  );
-  const fields = Object.entries(item.fields).flatMap(([field, value]) =>
-    value.kind.case === "keywords"
-      ? []
-      : [create(FilterSchema, { node: { case: "field", value: { field, condition: { case: "equals", value } } } })],
-  );
-  return [...labels, ...fields];
+interface Changes {
+  readonly filter: Filter | undefined;
+  readonly distanceMax?: number;
+  readonly explain?: boolean;
+}
+
+/** The search of a state, by picks or without, to be made with other filters. */
+async function ranking(state: SearchState, signal: AbortSignal): Promise<(changes: Changes) => Promise<readonly SearchResult[]>> {
+  const alone = { ...state, group: "", relevance: 1, k: K_MAX };
+  const query = queryOf(state, seen.value);
+  if (state.liked.length > 0) {
+    const request = personaliseOf(alone, query);
+    return async (changes) => (await lapel.feedback.personalise({ ...request, ...changes }, { signal })).results;
+  }
+  const request = searchOf(alone, query, await weightsOf(state, signal));
+  return async (changes) => (await lapel.search.search({ ...request, exact: true, ...changes }, { signal })).results;
 }

@@ -1,14 +1,17 @@
-// The server: what it holds, how far its heads reach, and how fast it answers this browser.
-import { useState } from "preact/hooks";
-import { FieldKind } from "@lapel/client/v1";
-import { lapel, serverUrl, timings, type Timing } from "../api";
+// The server: what it holds and does, how far its heads reach, and how fast it answers this browser.
+import { FieldKind, type FieldCoverage, type HeadCoverage } from "@lapel/client/v1";
+import { readStats } from "../catalog";
 import { Failure } from "../Failure";
 import { useLoaded } from "../load";
-import { count, milliseconds, percent } from "../numbers";
-import { percentWidth } from "../search/Weights";
+import { Meter } from "../Meter";
+import { count, percent } from "../numbers";
+import { Row, Table, number } from "../Table";
+import { Figure } from "./Figure";
+import { Timings } from "./Timings";
+import { Traffic } from "./Traffic";
 
 export function ServerPage() {
-  const { data, error, reload } = useLoaded("server", (signal) => lapel.catalog.catalogStats({}, { signal }));
+  const { data, error, busy, reload } = useLoaded("server", readStats);
   return (
     <div class="page">
       <header class="bar">
@@ -16,6 +19,7 @@ export function ServerPage() {
         <button onClick={reload}>Read again</button>
       </header>
       <Failure error={error} retry={reload} />
+      {!data && busy && <p class="empty">Loading…</p>}
       {data && (
         <>
           <dl class="figures">
@@ -23,151 +27,56 @@ export function ServerPage() {
             <Figure name="heads in service" value={count(data.heads.length)} />
             <Figure name="generation" value={`${data.generation}`} />
             <Figure name="photos with features kept" value={count(data.cachedFeatures)} />
-            <Figure name="damaged items" value={count(data.damagedItems.length)} />
+            <Figure name="damaged items" value={count(data.damagedItems.length)} bad={data.damagedItems.length > 0} />
+            <Figure name="lost records" value={count(data.lostRecords)} bad={data.lostRecords > 0n} />
           </dl>
-          <h3>Answers to this browser</h3>
-          <Timings />
-          <h3>What heads have signatures of</h3>
-          <table class="coverage">
-            <thead>
-              <tr>
-                <th scope="col">head</th>
-                <th scope="col" class="number">
-                  items
-                </th>
-                <th scope="col" class="number">
-                  missing
-                </th>
-                <th scope="col">share</th>
-              </tr>
-            </thead>
-            <tbody>
-              {data.heads.map(({ head, signatures, missing }) => {
-                const share = Number(signatures) / Math.max(1, Number(signatures + missing));
-                return (
-                  <tr key={head}>
-                    <th scope="row">{head}</th>
-                    <td class="number">{count(signatures)}</td>
-                    <td class="number">{count(missing)}</td>
-                    <td>
-                      <span class="meter" title={percent(share)}>
-                        <span style={{ width: percentWidth(share) }} />
-                      </span>
-                    </td>
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
-          <h3>Fields</h3>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">field</th>
-                <th scope="col">kind</th>
-                <th scope="col" class="number">
-                  items
-                </th>
-                <th scope="col">declared</th>
-              </tr>
-            </thead>
-            <tbody>
-              {data.fields.map(({ field, kind, items, declared }) => (
-                <tr key={field}>
-                  <th scope="row">{field}</th>
-                  <td>{FieldKind[kind].toLowerCase()}</td>
-                  <td class="number">{count(items)}</td>
-                  <td>{declared ? "yes" : ""}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+          <section aria-labelledby="traffic">
+            <h3 id="traffic">What it does</h3>
+            <Traffic />
+          </section>
+          <div class="beside">
+            <section aria-labelledby="coverage">
+              <h3 id="coverage">What heads have signatures of</h3>
+              <Coverage heads={data.heads} />
+            </section>
+            <section aria-labelledby="fields">
+              <h3 id="fields">Fields</h3>
+              <FieldTable fields={data.fields} />
+            </section>
+            <section aria-labelledby="timings">
+              <h3 id="timings">Answers to this browser</h3>
+              <Timings />
+            </section>
+          </div>
         </>
       )}
     </div>
   );
 }
 
-function Figure({ name, value }: { name: string; value: string }) {
+const COVERAGE = ["head", number("items"), number("missing"), "share"];
+
+function Coverage({ heads }: { heads: readonly HeadCoverage[] }) {
   return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
+    <Table class="coverage" columns={COVERAGE}>
+      {heads.map(({ head, signatures, missing }) => {
+        const share = Number(signatures) / Math.max(1, Number(signatures + missing));
+        const lacking = <span class={missing > 0n ? "warn" : undefined}>{count(missing)}</span>;
+        return <Row key={head} columns={COVERAGE} cells={[head, count(signatures), lacking, <Meter share={share} title={percent(share)} />]} />;
+      })}
+    </Table>
   );
 }
 
-// Searches of "Measure": enough for a p99 that means something.
-const MEASURED = 200;
+const FIELDS = ["field", "kind", number("items"), "declared"];
 
-/** What this browser waited, by call; with some searches made for it. */
-function Timings() {
-  const [busy, setBusy] = useState(false);
-  const [rate, setRate] = useState<number>();
-  const measure = async () => {
-    setBusy(true);
-    try {
-      const { items } = await lapel.catalog.listItems({ pageSize: 1 });
-      const id = items[0]?.id;
-      if (id === undefined) return;
-      const start = performance.now();
-      const found: Timing[] = [];
-      for (let done = 0; done < MEASURED; done++) {
-        const begun = performance.now();
-        await lapel.search.search({ query: { source: { case: "itemId", value: id } }, k: 40 });
-        found.push({ what: "Search, measured", ms: performance.now() - begun });
-      }
-      setRate((1000 * MEASURED) / (performance.now() - start));
-      timings.value = [...timings.value.filter(({ what }) => what !== "Search, measured"), ...found];
-    } finally {
-      setBusy(false);
-    }
-  };
-  const byCall = new Map<string, number[]>();
-  for (const { what, ms } of timings.value) byCall.set(what, [...(byCall.get(what) ?? []), ms]);
+function FieldTable({ fields }: { fields: readonly FieldCoverage[] }) {
+  if (fields.length === 0) return <p class="quiet">No item has one.</p>;
   return (
-    <>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">call</th>
-            <th scope="col" class="number">
-              calls
-            </th>
-            <th scope="col" class="number">
-              median
-            </th>
-            <th scope="col" class="number">
-              p99
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {[...byCall].map(([what, all]) => (
-            <tr key={what}>
-              <th scope="row">{what}</th>
-              <td class="number">{all.length}</td>
-              <td class="number">{milliseconds(quantile(all, 0.5))}</td>
-              <td class="number">{milliseconds(quantile(all, 0.99))}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <div class="inline">
-        <button disabled={busy} onClick={() => void measure()}>
-          {busy ? "Measuring…" : `Measure ${MEASURED} searches, one after the other`}
-        </button>
-        {rate !== undefined && <span>{count(Math.round(rate))} a second</span>}
-      </div>
-      <p class="quiet">
-        Round trips as this page sees them, {serverUrl.startsWith("https") ? "with TLS" : "in the clear"}. The server's own
-        figures for Prometheus are at <code>/metrics</code> of <code>operation.probes</code>.
-      </p>
-    </>
+    <Table columns={FIELDS}>
+      {fields.map(({ field, kind, items, declared }) => (
+        <Row key={field} columns={FIELDS} cells={[field, FieldKind[kind].toLowerCase(), count(items), declared ? "yes" : ""]} />
+      ))}
+    </Table>
   );
-}
-
-function quantile(all: readonly number[], share: number): number {
-  const ordered = [...all].sort((a, b) => a - b);
-  return ordered[Math.min(ordered.length - 1, Math.floor(share * ordered.length))] ?? 0;
 }

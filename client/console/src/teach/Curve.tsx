@@ -14,7 +14,8 @@ const HEIGHT = 110;
 
 export function Curve({ points }: { points: readonly Point[] }) {
   const last = points.at(-1);
-  if (!last) return null;
+  // One alone shows no way.
+  if (!last || points.length < 2) return null;
   const most = Math.max(...points.map(({ examples }) => examples));
   const least = Math.min(...points.map(({ examples }) => examples), most - 1);
   const x = (examples: number) => 6 + ((WIDTH - 12) * (examples - least)) / (most - least);

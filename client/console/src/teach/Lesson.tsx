@@ -1,10 +1,11 @@
 // What the examples are worth, teaching from them, and which version serves.
 import { useEffect, useState } from "preact/hooks";
-import { TeachStep, type Head, type HeadWorth, type TaughtHead, type TeachProgress } from "@lapel/client/v1";
+import { HeadState, TeachStep, type Head, type HeadWorth, type TaughtHead, type TeachProgress } from "@lapel/client/v1";
 import type { LapelError } from "@lapel/client";
 import { failure, lapel } from "../api";
 import { readCatalog } from "../catalog";
 import { Failure } from "../Failure";
+import { useAction } from "../load";
 import { Versions } from "../heads/Versions";
 import { Curve, type Point } from "./Curve";
 import { Worth } from "./Worth";
@@ -82,7 +83,7 @@ export function Lesson({ versions, reload }: { versions: readonly Head[]; reload
       <Failure error={failed} />
       <Curve points={points} />
       {worth && <Worth worth={worth} />}
-      {taught && (
+      {taught && waits(taught, versions) && (
         <p class="note" role="status">
           Version {taught.head?.version} is taught{taught.heldBecause ? `, and waits: ${taught.heldBecause}` : " and waits for you to promote it"}.
         </p>
@@ -98,6 +99,12 @@ export function Lesson({ versions, reload }: { versions: readonly Head[]; reload
       )}
     </>
   );
+}
+
+/** Whether what was taught is still to be promoted. */
+function waits(taught: TaughtHead, versions: readonly Head[]): boolean {
+  const version = versions.find((head) => head.version === taught.head?.version);
+  return version?.state !== HeadState.ACTIVE && version?.state !== HeadState.RETIRED;
 }
 
 function teachRequest(dryRun: boolean, update: boolean) {
@@ -135,7 +142,7 @@ function Progress({ progress }: { progress: TeachProgress }) {
 
 /** Begins with the labels of this attribute that items carry already. */
 function StoredLabels() {
-  const [failed, setFailed] = useState<LapelError>();
+  const { error, busy, act } = useAction();
   const [said, say] = useState("");
   const read = async () => {
     const filter = { node: { case: "label" as const, value: { attribute: name.peek(), exists: true, allowUnknown: true } } };
@@ -155,13 +162,13 @@ function StoredLabels() {
   };
   return (
     <>
-      <button class="plain" onClick={() => void read().catch((cause: unknown) => setFailed(failure(cause)))}>
+      <button class="plain" disabled={busy} onClick={() => act(read)}>
         Read stored labels
       </button>
       <span class="quiet" role="status">
         {said}
       </span>
-      <Failure error={failed} />
+      <Failure error={error} />
     </>
   );
 }
@@ -169,20 +176,18 @@ function StoredLabels() {
 /** Writes the labels to the items, so that searches and others find them. */
 function Store() {
   const [done, setDone] = useState<number>();
-  const [failed, setFailed] = useState<LapelError>();
+  const { error, busy, act } = useAction(() => void readCatalog());
   const write = async () => {
     const path = `labels.${name.peek()}`;
     let stored = 0;
-    setFailed(undefined);
     for (const [id, label] of examples.peek()) {
       await lapel.catalog.upsertItem({ item: { id, labels: { [name.peek()]: label }, updateMask: { paths: [path] } } });
       setDone(++stored);
     }
-    void readCatalog();
   };
   return (
     <>
-      <button class="plain" disabled={examples.value.size === 0} onClick={() => void write().catch((cause: unknown) => setFailed(failure(cause)))}>
+      <button class="plain" disabled={busy || examples.value.size === 0} onClick={() => act(write)}>
         Store labels with the items
       </button>
       {done !== undefined && (
@@ -190,7 +195,7 @@ function Store() {
           {done} stored
         </span>
       )}
-      <Failure error={failed} />
+      <Failure error={error} />
     </>
   );
 }

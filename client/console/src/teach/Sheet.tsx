@@ -44,15 +44,19 @@ export function Sheet({ taught }: { taught: boolean }) {
     // Not on arrival at the page, where the focus is wherever the reader has put it.
     if (round > 0) move(0);
   }, [data]);
-  const press = (event: KeyboardEvent) => {
+  const give = (as: string | undefined) => {
     const at = current.current;
     const item = shown[at];
+    if (!item) return;
+    label(item.id, as);
+    move(as === undefined ? at : at + 1);
+  };
+  const press = (event: KeyboardEvent) => {
+    const at = current.current;
     const given = labels.value[Number(event.key) - 1];
-    if (event.ctrlKey || event.metaKey || event.altKey || !item) return;
-    if (given !== undefined) {
-      label(item.id, given);
-      move(at + 1);
-    } else if (event.key === "0" || event.key === "Delete" || event.key === "Backspace") label(item.id, undefined);
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (given !== undefined) give(given);
+    else if (event.key === "0" || event.key === "Delete" || event.key === "Backspace") give(undefined);
     else if (event.key === "ArrowRight" || event.key === " ") move(at + 1);
     else if (event.key === "ArrowLeft") move(at - 1);
     else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
@@ -65,19 +69,7 @@ export function Sheet({ taught }: { taught: boolean }) {
   return (
     <section class="results" aria-label="Pictures to label" aria-busy={busy}>
       <div class="bar top">
-        <ul class="keys" aria-label="Keys">
-          {labels.value.map((known, index) => (
-            <li key={known}>
-              <kbd>{index + 1}</kbd> {known}
-            </li>
-          ))}
-          <li>
-            <kbd>0</kbd> none
-          </li>
-          <li>
-            <kbd>→</kbd> pass
-          </li>
-        </ul>
+        <Keys give={give} pass={() => move(current.current + 1)} />
         <span class="quiet number" role="status">
           {done} of {shown.length} labelled
         </span>
@@ -115,6 +107,25 @@ export function Sheet({ taught }: { taught: boolean }) {
         })}
       </ul>
     </section>
+  );
+}
+
+/** What keys do, and buttons for those who have none. */
+function Keys({ give, pass }: { give: (as: string | undefined) => void; pass: () => void }) {
+  return (
+    <div class="keys" role="group" aria-label="Label the picture">
+      {labels.value.map((known, index) => (
+        <button key={known} onClick={() => give(known)}>
+          <kbd>{index + 1}</kbd> {known}
+        </button>
+      ))}
+      <button onClick={() => give(undefined)}>
+        <kbd>0</kbd> none
+      </button>
+      <button onClick={pass}>
+        <kbd>→</kbd> pass
+      </button>
+    </div>
   );
 }
 

@@ -2,6 +2,9 @@
 import type { HeadWorth } from "@lapel/client/v1";
 import { percent } from "../numbers";
 import { Picture } from "../pictures";
+import { Row, Table, number } from "../Table";
+
+const COLUMNS = ["label", number("examples"), number("told right"), "taken for"];
 
 export function Worth({ worth }: { worth: HeadWorth }) {
   const { accuracy, majority, balancedAccuracy, calibrationError, hasSignal } = worth;
@@ -15,35 +18,11 @@ export function Worth({ worth }: { worth: HeadWorth }) {
         </span>
         {!hasSignal && <span class="warn"> The examples do not show that it tells anything.</span>}
       </p>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">label</th>
-            <th scope="col" class="number">
-              examples
-            </th>
-            <th scope="col" class="number">
-              told right
-            </th>
-            <th scope="col">taken for</th>
-          </tr>
-        </thead>
-        <tbody>
-          {worth.labels.map(({ label, examples, recall, told }) => (
-            <tr key={label}>
-              <th scope="row">{label}</th>
-              <td class="number">{`${examples}`}</td>
-              <td class="number">{percent(recall)}</td>
-              <td>
-                {Object.entries(told)
-                  .filter(([other]) => other !== label)
-                  .map(([other, number]) => `${other} ${number}`)
-                  .join(", ")}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <Table columns={COLUMNS}>
+        {worth.labels.map(({ label, examples, recall, told }) => (
+          <Row key={label} columns={COLUMNS} cells={[label, `${examples}`, percent(recall), takenFor(label, told)]} />
+        ))}
+      </Table>
       {worth.doubtful.length > 0 && (
         <details>
           <summary>Perhaps mislabelled: {worth.doubtful.length}</summary>
@@ -63,4 +42,10 @@ export function Worth({ worth }: { worth: HeadWorth }) {
       )}
     </div>
   );
+}
+
+/** The other labels that examples of one were taken for. */
+function takenFor(label: string, told: Readonly<Record<string, unknown>>): string {
+  const others = Object.entries(told).filter(([other]) => other !== label);
+  return others.map(([other, number]) => `${other} ${number}`).join(", ");
 }

@@ -26,6 +26,11 @@ def none_of(*filters: v1.Filter) -> v1.Filter:
     return v1.Filter(none=v1.FilterList(filters=filters))
 
 
+def ids(*item_ids: str) -> v1.Filter:
+    """The item's id is one of these; ids that do not exist are no fault."""
+    return v1.Filter(ids=v1.IdFilter(item_ids=item_ids))
+
+
 def label(attribute: str, *labels: str, allow_unknown: bool = False) -> v1.Filter:
     """The stored label of the attribute is one of these."""
     return v1.Filter(label=v1.LabelFilter(attribute=attribute, labels=labels, allow_unknown=allow_unknown))

@@ -48,6 +48,7 @@ pub(crate) fn facet(text: &str, known: &Known) -> anyhow::Result<v1::FacetReques
         Named::Predicted(_) => {
             Err(anyhow!("{name}: what heads see is not counted, only what is stored; label.NAME is"))
         }
+        Named::Id => Err(anyhow!("{name}: ids are not counted, as each item has its own")),
     }
 }
 

@@ -33,6 +33,7 @@ mod results;
 mod search;
 mod shell;
 mod signatures;
+mod status;
 mod suggest;
 mod teach;
 mod update;
@@ -100,6 +101,8 @@ enum Verb {
     Generations(generations::Verb),
     /// Measure how many requests a second the server answers, and how fast.
     Load(Box<load::Options>),
+    /// Say what the server does at present: calls and their times over the last minute, memory, health.
+    Status,
     /// Save everything the server keeps to one file; `lapel-server restore` reads it.
     Backup(backup::Options),
 }
@@ -138,6 +141,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Items(verb) => items::run(&mut client, verb, json).await,
         Verb::Profiles(verb) => profiles::run(&mut client, verb, json).await,
         Verb::Generations(verb) => generations::run(&mut client, verb, json).await,
+        Verb::Status => status::run(&mut client, json).await,
         Verb::Backup(options) => backup::run(&mut client, &options).await,
         Verb::Load(options) => load::run(&server, &access, &options, json).await,
     }

@@ -97,6 +97,7 @@ fn setting(set: &[String], known: &Known) -> anyhow::Result<v1::UpsertItemsReque
             Named::Field(field, _) => format!("fields.{field}"),
             Named::Label(attribute) => format!("labels.{attribute}"),
             Named::Predicted(_) => bail!("{text}: what heads see is not set; label.NAME is"),
+            Named::Id => bail!("{text}: an item keeps its id"),
         };
         ensure!(!paths.contains(&path), "{} is set twice", name.trim());
         paths.push(path);
@@ -107,11 +108,12 @@ fn setting(set: &[String], known: &Known) -> anyhow::Result<v1::UpsertItemsReque
                     item.fields.insert(field, value);
                 }
             }
-            Named::Label(name) | Named::Predicted(name) => {
+            Named::Label(name) => {
                 if !value.is_empty() {
                     item.labels.insert(name, value.to_owned());
                 }
             }
+            Named::Predicted(_) | Named::Id => {}
         }
     }
     item.update_mask = Some(FieldMask { paths });

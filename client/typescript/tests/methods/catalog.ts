@@ -104,9 +104,12 @@ export function catalogMethods(shop: () => Shop): void {
     assert.equal(dresses.itemsTotal, stats.items);
   });
 
-  test("a backup comes in pieces", async () => {
-    const pieces = await all(shop().lapel.admin.backup({}));
+  test("a backup comes in pieces, and the server says what it does", async () => {
+    const { lapel } = shop();
+    const pieces = await all(lapel.admin.backup({}));
     assert(pieces.reduce((sum, { chunk }) => sum + chunk.length, 0) > 1 << 20);
     assert.equal(pieces.at(-1)?.damagedRecords, 0n);
+    const stats = await lapel.admin.serverStats({});
+    assert(stats.healthy && stats.inFlight >= 1n && stats.methods.some(({ method }) => method === "lapel.v1.AdminService/Backup"));
   });
 }

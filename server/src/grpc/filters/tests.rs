@@ -6,7 +6,7 @@ use crate::store::{ItemChange, ItemRecord};
 use crate::testing::{external_head, network_head};
 use lapel_heads::{Attribute, Manifest};
 use lapel_search::{FacetCounts, FacetOf};
-use lapel_values::{Fields, Finite, Labels};
+use lapel_values::{FieldKind, Fields, Finite, Labels};
 
 /// One item: blue, of a brand, with a price. `stock` is declared and nowhere set.
 fn shop() -> (Snapshot, Config) {

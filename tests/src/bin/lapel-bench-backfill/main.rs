@@ -50,7 +50,7 @@ async fn main() {
         return teach::measure(folder, &options).await;
     }
     let mut server = start(folder.path(), 0, &[]).await;
-    ingest(&server.client, &options).await;
+    ingest(&server.client, &options, 0).await;
     if options.windows > 0 {
         windows(&server, &options).await;
     }
@@ -83,17 +83,22 @@ fn search(number: u64, items: u64) -> v1::SearchRequest {
     by_item(&id(number * 7919 % items), 10)
 }
 
-async fn ingest(client: &Client, options: &Options) {
+/// Items of an upload.
+const UPLOADED: u64 = 512;
+
+/// Stores the items from one on.
+async fn ingest(client: &Client, options: &Options, from: u64) {
     let photos = rendered(5, options.pictures);
     let start = Instant::now();
-    for first in (0..options.items).step_by(512) {
-        let numbers = first..(first + 512).min(options.items);
+    for first in (from..options.items).step_by(UPLOADED as usize) {
+        let numbers = first..(first + UPLOADED).min(options.items);
         let item = |n: u64| photos[(n % options.pictures) as usize].item(id(n), n);
         let results = client.clone().upsert(numbers.map(item).collect()).await.expect("stored");
         assert!(results.iter().all(|r| r.error.is_none()));
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("ingested {} photos, {:.0} a second", options.items, options.items as f64 / seconds);
+    let count = options.items - from;
+    println!("ingested {count} photos, {:.0} a second", count as f64 / seconds);
 }
 
 /// Queries in alternating windows, with and without a backfill beside them.

@@ -1,6 +1,6 @@
 //! How long it takes to teach a head, until it serves, and what that costs the searches beside it.
 
-use super::{FEATURES, Options, ingest, retire, search, start};
+use super::{FEATURES, Options, UPLOADED, ingest, retire, search, start};
 use lapel_client::{Client, v1};
 use lapel_tests::steady::{Searches, ask, print_beside};
 use lapel_tests::{ChildServer, settled};
@@ -45,10 +45,12 @@ pub(crate) async fn measure(folder: &Path, options: &Options) {
     print_beside("teaching without features", &alone, &beside);
 }
 
-/// Stores the items where there are none, and says what their features take.
+/// Stores the items that are not there, and says what their features take. What was cut off goes on.
 async fn fill(client: &mut Client, folder: &Path, options: &Options) {
-    if client.stats().await.expect("told").items == 0 {
-        ingest(client, options).await;
+    let there = client.stats().await.expect("told").items;
+    if there < options.items {
+        // Of the last upload some may be there that do not come next.
+        ingest(client, options, (there / UPLOADED).saturating_sub(1) * UPLOADED).await;
     }
     let items = client.stats().await.expect("told").items;
     assert_eq!(items, options.items, "the folder has another catalogue");

@@ -243,6 +243,10 @@ class AsyncClient:
         )
         return await self._calls.unary(self.stubs.feedback.Personalise, request, timeout)
 
+    async def status(self, *, timeout: float | None = None) -> v1.ServerStatsResponse:
+        """What the server does at present: calls and their times over the last minute, memory, health."""
+        return await self._calls.unary(self.stubs.admin.ServerStats, v1.ServerStatsRequest(), timeout)
+
     async def backup(
         self,
         file: BinaryIO,

@@ -13,7 +13,7 @@ class AsyncStubs:
     """
 
     def __init__(self, channel: Channel) -> None:
-        #: Backups.
+        #: Backups, and what the server does.
         self.admin = v1.AdminServiceStub(channel)
         #: Items.
         self.catalog = v1.CatalogServiceStub(channel)
