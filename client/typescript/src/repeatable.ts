@@ -3,7 +3,7 @@ import { isMessage, type DescMethod, type Message } from "@bufbuild/protobuf";
 import { UpsertItemRequestSchema } from "./v1.js";
 
 // Names of the methods that change nothing begin with one of these.
-const READS = /^(Describe|Search|Suggest|Get|List|Catalog|Count|Compare|Personalise)/;
+const READS = /^(Describe|Search|Suggest|Get|List|Catalog|Count|Compare|Personalise|ServerStats)/;
 
 /** Whether sending a call twice comes to the same as once: it reads, is a dry run, or has a request id. */
 export function isRepeatable(method: DescMethod, message: Message): boolean {

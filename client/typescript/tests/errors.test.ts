@@ -219,7 +219,7 @@ for (const { name, connect, relay } of TRANSPORTS) {
 
 test("an upload that is given up frees the server", async () => {
   const lapel = connect({ baseUrl: server.url });
-  for (let stream = 0; stream < 6; stream++) {
+  for (let stream = 0; stream < 4; stream++) {
     const ending = new AbortController();
     const item = { id: "standing", image: photo };
     const standing = async function* () {

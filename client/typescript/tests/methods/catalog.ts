@@ -85,12 +85,14 @@ export function catalogMethods(shop: () => Shop): void {
   });
 
   test("items are counted, and deleted once they were counted", async () => {
-    const { lapel, items, photo } = shop();
+    const { lapel, items } = shop();
     const stats = await lapel.catalog.catalogStats({});
     assert.equal(stats.items, BigInt(items.length + 1));
     assert.equal(stats.labels.part?.counts.bottom, BigInt(items.filter(({ labels }) => labels.part === "bottom").length));
     const old = { season: { kind: { case: "keyword", value: "2019" } } } as const;
-    for (const id of ["old-1", "old-2"]) await lapel.catalog.upsertItem({ item: { id, image: photo, fields: old } });
+    const { head } = await lapel.heads.getHead({ name: "color" });
+    const signatures = [{ head: "color", values: Array<number>(head?.dim ?? 0).fill(1) }];
+    for (const id of ["old-1", "old-2"]) await lapel.catalog.upsertItem({ item: { id, signatures, fields: old } });
     const filter = { node: { case: "field", value: { field: "season", condition: { case: "equals", value: old.season } } } } as const;
     const counted = await lapel.catalog.countItems({ filter, facets: [{ of: { case: "field", value: "season" } }] });
     assert.equal(counted.items, 2n);
@@ -104,9 +106,12 @@ export function catalogMethods(shop: () => Shop): void {
     assert.equal(dresses.itemsTotal, stats.items);
   });
 
-  test("a backup comes in pieces", async () => {
-    const pieces = await all(shop().lapel.admin.backup({}));
+  test("a backup comes in pieces, and the server says what it does", async () => {
+    const { lapel } = shop();
+    const pieces = await all(lapel.admin.backup({}));
     assert(pieces.reduce((sum, { chunk }) => sum + chunk.length, 0) > 1 << 20);
     assert.equal(pieces.at(-1)?.damagedRecords, 0n);
+    const stats = await lapel.admin.serverStats({});
+    assert(stats.healthy && stats.inFlight >= 1n && stats.methods.some(({ method }) => method === "lapel.v1.AdminService/Backup"));
   });
 }
