@@ -210,3 +210,22 @@ def test_close_gives_calls_up(relay):
     thread.join(10)
     relay.pass_on.set()
     assert failed
+
+
+def test_one_text_is_not_taken_letter_by_letter(client):
+    for call in [
+        lambda: client.items.delete("ab"),
+        lambda: client.search(item_id="a", facets="color"),
+        lambda: client.search(item_id="a", exclude_ids="ab"),
+        lambda: client.personalise("ab"),
+        lambda: client.heads.teach("odd", items={"a": "ab"}),
+        lambda: client.search(item_id="a", manipulations=[("color", "red")]),
+    ]:
+        with pytest.raises(TypeError, match=r"several|by attribute"):
+            call()
+
+
+def test_a_timeout_without_an_end_has_none(client):
+    assert client.items.count(timeout=float("inf")).items_total
+    with pytest.raises(ValueError, match="no number"):
+        client.items.count(timeout=float("nan"))

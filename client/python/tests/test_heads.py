@@ -117,3 +117,11 @@ def test_a_backup_is_whole(client):
     file.seek(0, io.SEEK_END)
     assert client.backup(file, on_progress=seen.append) == 0
     assert seen[-1] == len(file.getvalue()) - len(b"before") and file.getvalue().startswith(b"before")
+
+
+def test_words_want_a_model_that_reads_them(client):
+    with pytest.raises(lapel.FailedPreconditionError) as raised:
+        client.heads.teach("occasion", words={"everyday": ["a casual outfit"], "party": []})
+    assert raised.value.reason == "NO_TEXT_TOWER"
+    with pytest.raises(TypeError, match="words"):
+        client.heads.teach("occasion")

@@ -1,6 +1,7 @@
 """Items: uploaded in every way, read, changed, counted, exported, deleted."""
 
 import json
+import os
 from datetime import UTC, datetime
 
 import numpy as np
@@ -160,3 +161,29 @@ def test_items_are_deleted(client):
     assert raised.value.reason == "COUNT_DIFFERS"
     assert client.items.delete(["old-0", "never"]).not_found == ["never"]
     assert client.items.delete_by_filter(old).items == 1
+
+
+def test_an_item_that_cannot_be_sent_fails_alone(client, own, tmp_path):
+    own += ["first", "last"]
+    named = os.fsdecode(b"caf\xe9")
+    odd = [lapel.NewItem(id=named, image=DRESS), lapel.NewItem(id="odd", signatures=[1, 2])]
+    new = [lapel.NewItem(id="first", image=DRESS), *odd, lapel.NewItem(id="last", image=DRESS)]
+    report = client.items.upsert(new, report=tmp_path / "report.jsonl")
+    assert report.stored == 2 and {one.id for one in report.refused} == {named, "odd"}
+    assert {one.error.reason for one in report.refused} == {"NOT_SENT"}
+    again = client.items.upsert(new, report=tmp_path / "report.jsonl")
+    assert (again.skipped, len(again.refused)) == (2, 2)
+    foreign = tmp_path / "settings.json"
+    foreign.write_text('{"my":"settings"}')
+    with pytest.raises(ValueError, match="not a report"):
+        client.items.upsert(new, report=foreign)
+    assert foreign.read_text() == '{"my":"settings"}'
+
+
+def test_values_of_numpy_are_values(client, own):
+    own.append("typed")
+    fields = {"in_stock": np.True_, "price": np.float64(12.5)}
+    assert client.items.upsert([lapel.NewItem(id="typed", image=DRESS, fields=fields)]).stored == 1
+    assert lapel.python_values(client.items.get("typed").fields) == {"in_stock": True, "price": 12.5}
+    with pytest.raises(TypeError, match="takes texts"):
+        lapel.NewItem(id="typed", fields={"tags": [1, 2]}).message()

@@ -265,9 +265,18 @@ async fn what_cannot_be_taught_is_told() {
     assert!(refused(&server, &["teach", "odd", "--csv", &table], 1).await.contains("no column of labels"));
     refused(&server, &["teach", "odd", "--from-labels", "layer", "--label", "over"], 1).await;
     refused(&server, &["teach", "odd", "--suggest", "3"], 1).await;
-    let why = refused(&server, &["teach", "odd", "--words", "over,under=a photo of a vest"], 1).await;
+    let why = refused(
+        &server,
+        &["teach", "odd", "--words", "over", "--words", "under=a photo of a vest, folded"],
+        1,
+    )
+    .await;
     assert!(why.contains("no text tower"), "{why}");
-    assert!(refused(&server, &["teach", "odd", "--words", "over,=x"], 1).await.contains("LABEL=PROMPT"));
+    assert!(
+        refused(&server, &["teach", "odd", "--words", "over", "--words", "=x"], 1)
+            .await
+            .contains("LABEL=CAPTION")
+    );
     let usage: [&[&str]; 6] = [
         &[],
         &["--from-labels", "layer", "--from-field", "kind"],

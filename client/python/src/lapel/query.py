@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from lapel import v1
 from lapel.images import Image, encode
-from lapel.values import signature_list
+from lapel.values import signature_list, texts
 
 
 class QueryOptions(TypedDict, total=False):
@@ -99,25 +99,33 @@ def search_request(**options: Unpack[SearchOptions]) -> v1.SearchRequest:
         request.weights.CopyFrom(v1.Weights(by_head=weights, only_named=only_named))
     elif only_named:
         raise TypeError("only_named is of weights, and there are none")
-    request.manipulations.extend(manipulation_list(rest.pop("manipulations", {})))
+    request.manipulations.extend(manipulation_list(rest.pop("manipulations", None)))
     if group_by := rest.pop("group_by", None):
         request.group_by.CopyFrom(v1.Grouping(field=group_by) if isinstance(group_by, str) else group_by)
     if (diversity := rest.pop("diversity", None)) is not None:
         request.diversity.CopyFrom(
             diversity if isinstance(diversity, v1.Diversity) else v1.Diversity(relevance=diversity)
         )
-    request.facets.extend(facet_list(rest.pop("facets", ())))
-    request.result_facets.extend(facet_list(rest.pop("result_facets", ())))
+    for name in ("facets", "result_facets"):
+        getattr(request, name).extend(facet_list(rest.pop(name, ()), name))
+    for name in ("exclude_ids", "show_fields"):
+        getattr(request, name).extend(texts(name, rest.pop(name, ())))
     # What is left has the protocol's own names and types.
     request.MergeFrom(v1.SearchRequest(**rest))
     return request
 
 
-def manipulation_list(labels: Mapping[str, str]) -> list[v1.Manipulation]:
+def manipulation_list(labels: Mapping[str, str] | None) -> list[v1.Manipulation]:
     """Messages of edits."""
+    if labels is None:
+        return []
+    if not isinstance(labels, Mapping):
+        raise TypeError('manipulations are wanted labels by attribute, e.g. {"sleeve_length": "short"}')
     return [v1.Manipulation(attribute=attribute, label=label) for attribute, label in labels.items()]
 
 
-def facet_list(facets: Sequence[str | v1.FacetRequest]) -> list[v1.FacetRequest]:
+def facet_list(facets: Sequence[str | v1.FacetRequest], name: str = "facets") -> list[v1.FacetRequest]:
     """Messages of what to count; a text is an attribute."""
+    if isinstance(facets, str):
+        raise TypeError(f"{name} takes several: [{facets!r}] for one")
     return [v1.FacetRequest(attribute=one) if isinstance(one, str) else one for one in facets]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -36,8 +37,13 @@ class Retry:
 class Deadline:
     """A point in time that all tries of a call share."""
 
+    #: Longer than anything lasts; with more, gRPC's own clock runs over.
+    _SECONDS_MAX = 10.0 * 365 * 86400
+
     def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds
+        if math.isnan(seconds):
+            raise ValueError("timeout is no number; inf waits for as long as it takes")
+        self._at = time.monotonic() + min(seconds, self._SECONDS_MAX)
 
     def left(self) -> float:
         """Seconds until then; below 0 afterwards."""

@@ -64,11 +64,17 @@ class UploadLog:
             self._file.close()
 
 
+#: How each line begins.
+_BEGINS = b'{"id":'
+
+
 def _line(result: ItemResult) -> str:
     """A line as `lapel items import --report` writes it, which can go on with the file."""
     told: dict[str, object] = {"id": result.id, "stored": result.error is None}
     told |= {"replaced": result.replaced} if result.error is None else {"error": result.error.message}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n"
+    line = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    # An id may be no text that UTF-8 has, as the names of some files are none.
+    return line.encode(errors="replace").decode() + "\n"
 
 
 def _read(path: Path) -> set[str]:
@@ -86,8 +92,10 @@ def _read(path: Path) -> set[str]:
             raise ValueError(f"{path}, line {number} is not of a report that an upload wrote") from error
         if is_stored:
             stored.add(item_id)
-    if content[whole:] and not content[whole:].startswith(b"{"):
-        raise ValueError(f"{path} is not a report that an upload wrote")
+    rest = content[whole:]
+    # However little of a line was written, it is the beginning of one.
+    if not (rest.startswith(_BEGINS) or _BEGINS.startswith(rest)):
+        raise ValueError(f"{path} is not a report that an upload wrote; give another file")
     with path.open("r+b") as file:
         file.truncate(whole)
     return stored

@@ -16,14 +16,25 @@ from lapel import v1
 Value: TypeAlias = str | Sequence[str] | int | float | bool | datetime
 
 
+def texts(name: str, given: Iterable[str]) -> list[str]:
+    """What is given for an argument that takes several texts. TypeError: one text, which would be taken letter by letter."""
+    if isinstance(given, str | bytes):
+        raise TypeError(f"{name} takes several texts: [{given!r}] for one")
+    found = list(given)
+    for one in found:
+        if not isinstance(one, str):
+            raise TypeError(f"{name} takes texts, and {one!r} is none")
+    return found
+
+
 def field_value(value: Value | v1.FieldValue) -> v1.FieldValue:
     """A value of a field. The kind follows the type: 5 is an integer and 5.0 a number, and a field has values of one kind."""
     match value:
         case v1.FieldValue():
             return value
         # Before int, which it is, too.
-        case bool():
-            return v1.FieldValue(boolean=value)
+        case bool() | np.bool_():
+            return v1.FieldValue(boolean=bool(value))
         case str():
             return v1.FieldValue(keyword=value)
         case int() | np.integer():
@@ -35,8 +46,8 @@ def field_value(value: Value | v1.FieldValue) -> v1.FieldValue:
             moment.FromDatetime(value if value.tzinfo else value.replace(tzinfo=UTC))
             return v1.FieldValue(timestamp=moment)
         case list() | tuple() | set() | frozenset():
-            return v1.FieldValue(keywords=v1.KeywordList(keywords=value))
-    raise TypeError(f"no field has a value of the type {type(value).__name__}")
+            return v1.FieldValue(keywords=v1.KeywordList(keywords=texts("a field of keywords", value)))
+    raise TypeError(f"no field has a value of the type {type(value).__module__}.{type(value).__qualname__}")
 
 
 def python_value(value: v1.FieldValue) -> Value:

@@ -84,10 +84,10 @@ struct Task {
     /// Teach from photos (JPEG, PNG, WebP), a folder a label; they are not stored.
     #[arg(long, value_name = "FOLDER")]
     photos: Option<PathBuf>,
-    /// Teach from words alone, where the backbone reads them (CLIP or SigLIP): labels with commas between, each with what a
-    /// picture of it could be captioned, or without (a photo of a garment with LABEL NAME). A label may come again with another
-    /// caption.
-    #[arg(long, value_name = "LABEL[=CAPTION]", value_delimiter = ',')]
+    /// Teach from words alone, where the backbone reads them (CLIP or SigLIP): labels with commas between, or one label with what
+    /// a picture of it could be captioned, LABEL=CAPTION, an option each. Without a caption it is "a photo of a garment with
+    /// LABEL NAME". A label may come again with another caption.
+    #[arg(long, value_name = "LABEL,...|LABEL=CAPTION")]
     words: Vec<String>,
     /// Teach nothing, but say which items to label next.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]

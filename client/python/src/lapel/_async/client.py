@@ -21,6 +21,7 @@ from lapel.connection import connection
 from lapel.images import Image
 from lapel.query import QueryOptions, SearchOptions, manipulation_list, query, search_request
 from lapel.retry import Retry
+from lapel.values import texts
 
 
 class AsyncClient:
@@ -187,9 +188,9 @@ class AsyncClient:
         """
         request = v1.SuggestRequest(
             query=await in_background(lambda: query(**like)),
-            manipulations=manipulation_list(manipulations or {}),
+            manipulations=manipulation_list(manipulations),
             filter=filter,
-            keep=keep,
+            keep=texts("keep", keep),
             suggestions_max=suggestions_max,
         )
         return await self._calls.unary(self.stubs.search.Suggest, request, timeout)
@@ -227,18 +228,18 @@ class AsyncClient:
         if signatures is not None:
             like["signatures"] = signatures
         request = v1.PersonaliseRequest(
-            picked_ids=picked_ids,
-            unwanted_ids=unwanted_ids,
+            picked_ids=texts("picked_ids", picked_ids),
+            unwanted_ids=texts("unwanted_ids", unwanted_ids),
             query=await in_background(lambda: query(**like)) if like else None,
-            manipulations=manipulation_list(manipulations or {}),
+            manipulations=manipulation_list(manipulations),
             profile=profile,
             filter=filter,
-            exclude_ids=exclude_ids,
+            exclude_ids=texts("exclude_ids", exclude_ids),
             k=k,
             explain=explain,
             distance_max=distance_max,
             as_before=as_before,
-            show_fields=show_fields,
+            show_fields=texts("show_fields", show_fields),
             pictures=pictures,
         )
         return await self._calls.unary(self.stubs.feedback.Personalise, request, timeout)

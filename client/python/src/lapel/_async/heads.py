@@ -13,6 +13,7 @@ from lapel.bundle_file import BundleFile, chunks, read_bundle
 from lapel.errors import FailedPreconditionError
 from lapel.images import Image
 from lapel.teaching import teach_request
+from lapel.values import texts
 
 
 class AsyncHeads:
@@ -28,6 +29,7 @@ class AsyncHeads:
         *,
         items: Mapping[str, Sequence[str]] | None = None,
         images: Mapping[str, Sequence[Image]] | None = None,
+        words: Mapping[str, Sequence[str]] | None = None,
         label_attribute: str = "",
         field: str = "",
         filter: v1.Filter | None = None,
@@ -44,18 +46,21 @@ class AsyncHeads:
         """Teaches a head by showing: the answer says what it is worth; `wait` until it serves.
 
         Examples are ids of items and photos by label (`items`, `images`, or both), or the labels that items carry
-        (`label_attribute`), or their values of a keyword field (`field`). `dry_run` registers nothing.
+        (`label_attribute`), or their values of a keyword field (`field`). Without any, `words` are captions by label, for
+        models that read them (CLIP, SigLIP). `dry_run` registers nothing.
 
         >>> taught = await client.heads.teach("mood", items={"calm": ["a1", "a2"], "loud": ["b1", "b2"]})
         >>> print(taught.worth.accuracy.value, taught.held_because)
         >>> await client.heads.wait("mood")
         """
         request = await in_background(
-            lambda: teach_request(name, items=items, images=images, label_attribute=label_attribute, field=field)
+            lambda: teach_request(
+                name, items=items, images=images, words=words, label_attribute=label_attribute, field=field
+            )
         )
         asked = v1.TeachRequest(
             filter=filter,
-            labels=labels,
+            labels=texts("labels", labels),
             update=update,
             hold=hold,
             insist=insist,

@@ -14,6 +14,7 @@ from lapel.assembly import Assembly
 from lapel.items import CatalogArrays, ExportedItem, StoredImage, UploadProgress, UploadReport, catalog_arrays
 from lapel.query import facet_list
 from lapel.upload_log import UploadLog
+from lapel.values import texts
 
 
 class AsyncItems:
@@ -80,8 +81,8 @@ class AsyncItems:
     async def delete(
         self, ids: Iterable[str], *, request_id: str | None = None, timeout: float | None = None
     ) -> v1.DeleteItemsResponse:
-        """Deletes items; ids that do not exist are told, not an error."""
-        request = v1.DeleteItemsRequest(ids=ids, request_id=new_or(request_id))
+        """Deletes items; ids that do not exist are told, not an error. One id is `[id]`."""
+        request = v1.DeleteItemsRequest(ids=texts("ids", ids), request_id=new_or(request_id))
         return await self._calls.unary(self._stub.DeleteItems, request, timeout)
 
     async def delete_by_filter(

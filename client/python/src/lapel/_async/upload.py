@@ -76,7 +76,7 @@ class AsyncUpload:
             for at, draft in enumerate(drafts):
                 try:
                     item = draft if isinstance(draft, v1.UpsertItemsRequest) else await in_background(draft.message)
-                except (OSError, TypeError, ValueError) as error:
+                except Exception as error:  # noqa: BLE001: whatever an item fails with, it fails alone.
                     settled.add(at)
                     refused = InvalidArgumentError(f"it was not sent: {error}", reason="NOT_SENT")
                     refused.__cause__ = error

@@ -35,18 +35,28 @@ impl Examples {
     /// Words for labels, each a label or `LABEL=PROMPT`; a label that comes again has several prompts.
     pub(super) fn of_words(words: &[String]) -> anyhow::Result<Self> {
         let mut labels: Vec<v1::WordedLabel> = Vec::new();
-        for word in words {
+        // Captions are sentences, and may have commas.
+        let one = |word: &'_ String| -> Vec<String> {
+            if word.contains('=') { vec![word.clone()] } else { word.split(',').map(str::to_owned).collect() }
+        };
+        for word in words.iter().flat_map(one) {
             let (label, prompt) = match word.split_once('=') {
                 Some((label, prompt)) => (label.trim(), Some(prompt.trim())),
                 None => (word.trim(), None),
             };
             ensure!(
                 !label.is_empty() && prompt != Some(""),
-                "--words: {word:?} is neither LABEL nor LABEL=PROMPT"
+                "--words: {word:?} is neither LABEL nor LABEL=CAPTION"
             );
             let prompts = prompt.map(str::to_owned);
             match labels.iter_mut().find(|known| known.label == label) {
-                Some(known) => known.prompts.extend(prompts),
+                Some(known) => {
+                    ensure!(
+                        prompts.is_some() && !known.prompts.is_empty(),
+                        "--words: label {label:?} comes twice; each time with a caption, or once"
+                    );
+                    known.prompts.extend(prompts);
+                }
                 None => labels.push(v1::WordedLabel {
                     label: label.to_owned(),
                     prompts: prompts.into_iter().collect(),
@@ -185,10 +195,15 @@ mod tests {
             label: label.to_owned(),
             prompts: prompts.iter().map(|prompt| (*prompt).to_owned()).collect(),
         };
-        let found = read(&["long", "short=a tee", " short = a vest ", "none"]).expect("read");
-        let labels = vec![label("long", &[]), label("short", &["a tee", "a vest"]), label("none", &[])];
+        let found = read(&["long, wide", "short=a tee, cropped", " short = a vest ", "none"]).expect("read");
+        let labels = vec![
+            label("long", &[]),
+            label("wide", &[]),
+            label("short", &["a tee, cropped", "a vest"]),
+            label("none", &[]),
+        ];
         assert_eq!(found, Source::Words(v1::TaughtWords { labels }));
-        for odd in ["", "=a tee", "short="] {
+        for odd in ["", "=a tee", "short=", "long", "long=a gown", "a,,b"] {
             assert!(read(&["long", odd]).is_err_and(|error| error.to_string().contains("--words")), "{odd}");
         }
     }
