@@ -23,7 +23,9 @@ def teach_request(
     if has_examples + bool(label_attribute) + bool(field) + (words is not None) != 1:
         raise TypeError("examples (items, images or both), words, label_attribute or field is wanted, one of them")
     if words is not None:
-        labels = [v1.WordedLabel(label=label, prompts=texts(f"words[{label!r}]", said)) for label, said in words.items()]
+        labels = [
+            v1.WordedLabel(label=label, prompts=texts(f"words[{label!r}]", said)) for label, said in words.items()
+        ]
         return v1.TeachRequest(name=name, words=v1.TaughtWords(labels=labels))
     if label_attribute:
         return v1.TeachRequest(name=name, label_attribute=label_attribute)
