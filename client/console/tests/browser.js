@@ -39,7 +39,8 @@ export async function withPage(browser, options, work, expected = /^$/) {
   try {
     await work(page);
   } catch (cause) {
-    await page.screenshot({ path: join(SHOTS, "failed.jpg") });
+    // One that cannot be taken does not hide the cause.
+    await page.screenshot({ path: join(SHOTS, "failed.jpg") }).catch(() => {});
     throw new Error(`at ${page.url()}: ${cause}\n${complaints.join("\n")}`, { cause });
   } finally {
     await context.close();
