@@ -1,6 +1,6 @@
 //! Nobody takes all of the server, whatever he does not send, read or end: the others find places and room.
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use lapel_client::v1;
 use lapel_client::v1::catalog_service_client::CatalogServiceClient;
 use lapel_server::ByteSize;
@@ -307,7 +307,7 @@ async fn idle_connections_make_room_for_new_ones() {
     server.finish().await;
 }
 
-/// A connection on which somebody watches is of use and is not closed for a new one.
+/// A connection with a stream is of use and is not closed for a new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_in_use_are_not_closed_for_new_ones() {
     let server = TestServer::start_with(|config| {
@@ -315,9 +315,11 @@ async fn connections_in_use_are_not_closed_for_new_ones() {
         config.limits.connections_max = 2;
     })
     .await;
-    let mut health = HealthClient::new(channel(&server).await);
-    let mut watch = health.watch(HealthCheckRequest::default()).await.expect("watched").into_inner();
-    watch.message().await.expect("told").expect("how it is");
+    let mut catalog = CatalogServiceClient::new(channel(&server).await);
+    let nothing = v1::UpsertItemsStreamRequest { item: Some(v1::UpsertItemsRequest::default()) };
+    let items = stream::iter([nothing]).chain(stream::pending());
+    let mut upload = catalog.upsert_items_stream(items).await.expect("begun").into_inner();
+    upload.message().await.expect("told").expect("that it is no item");
     let mut idle = greeted(&server, Ipv4Addr::new(127, 0, 0, 1)).await;
     let newcomer = timeout(WAIT, async {
         CatalogServiceClient::new(channel(&server).await)
@@ -327,8 +329,33 @@ async fn connections_in_use_are_not_closed_for_new_ones() {
     newcomer.await.expect("its turn comes").expect("served");
     // How it is closed is the system's affair; that it is, is ours.
     let _ = timeout(WAIT, idle.read_to_end(&mut Vec::new())).await.expect("the idle one was closed");
-    health.check(HealthCheckRequest::default()).await.expect("the other is there");
-    drop((watch, health));
+    assert!(upload.message().now_or_never().is_none(), "the other goes on");
+    drop((upload, catalog));
+    server.finish().await;
+}
+
+/// Whoever asks for health needs no token, and keeps nobody out.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_ask_for_health_alone_make_room_for_new_ones() {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.clear();
+        config.limits.connections_max = 2;
+    })
+    .await;
+    let mut watches = Vec::new();
+    for _ in 0..2 {
+        let mut health = HealthClient::new(channel(&server).await);
+        let mut watch = health.watch(HealthCheckRequest::default()).await.expect("watched").into_inner();
+        watch.message().await.expect("told").expect("how it is");
+        watches.push((health, watch));
+    }
+    let newcomer = timeout(WAIT, async {
+        CatalogServiceClient::new(channel(&server).await)
+            .catalog_stats(v1::CatalogStatsRequest::default())
+            .await
+    });
+    newcomer.await.expect("its turn comes").expect("served");
+    drop(watches);
     server.finish().await;
 }
 
