@@ -1,6 +1,7 @@
 """What the tests share: a server with a small catalogue, both clients of it, a relay that fails on demand."""
 
 import csv
+import os
 
 import pytest
 from relay import Relay
@@ -8,8 +9,12 @@ from shop import ITEMS, WARDROBE
 from twins import twin
 
 import lapel
+import lapel.testing
 
 pytest_plugins = ["lapel.testing"]
+
+# Some tests start it from a folder of their own.
+os.environ["LAPEL_SERVER_PROGRAM"] = str(lapel.testing.program())
 
 
 @pytest.fixture(scope="session")
