@@ -238,7 +238,6 @@ test("an upload that is given up frees the server", async () => {
   await lapel.catalog.deleteItems({ ids: ["standing"] });
 });
 
-/** Waits until the server has no request any more. */
 /** Tries again while there is no room: what the server did for one that was given up ends a moment after its answer has. */
 async function withRoom<T>(work: () => Promise<T>): Promise<T> {
   for (;;) {
@@ -251,6 +250,7 @@ async function withRoom<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Waits until the server has no request any more. */
 async function idle(): Promise<void> {
   const endMs = performance.now() + WAIT_MS;
   while ((await server.inFlight()) > 0) {
