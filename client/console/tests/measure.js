@@ -5,7 +5,7 @@ import { fill, start, wardrobe } from "../../typescript/build/tests/server.js";
 import { launch, withPage } from "./browser.js";
 
 /** @typedef {import("../../typescript/build/src/v1.js").ExportItemsResponse} Exported */
-/** @typedef {import("../../typescript/build/src/upload.js").NewItem} NewItem */
+/** @typedef {import("../../typescript/build/tests/server.js").SentItem} NewItem */
 
 const ITEMS = 20_000;
 const MOVES = 60;

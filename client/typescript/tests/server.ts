@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { connect } from "../src/node.js";
-import type { FieldValueSchema } from "../src/v1.js";
+import type { FieldValueSchema, UpsertItemsRequestSchema } from "../src/v1.js";
 
 /** The project's root, where the default configuration finds the models. Compiled tests lie four folders below it. */
 export const ROOT = resolve(import.meta.dirname, "../../../..");
@@ -104,8 +104,11 @@ export async function wardrobe(step: number): Promise<DemoItem[]> {
   );
 }
 
+/** An item as it is sent. */
+export type SentItem = MessageInitShape<typeof UpsertItemsRequestSchema>;
+
 /** Stores items; all of them must be taken. */
-export async function fill(url: string, items: readonly DemoItem[]): Promise<void> {
+export async function fill(url: string, items: readonly SentItem[]): Promise<void> {
   const lapel = connect({ baseUrl: url, timeoutMs: 300_000 });
   const messages = (async function* () {
     yield* items;
