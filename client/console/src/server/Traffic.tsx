@@ -7,7 +7,7 @@ import { lapel } from "../api";
 import { Failure } from "../Failure";
 import { useLoaded } from "../load";
 import { count, milliseconds } from "../numbers";
-import { Row, Table, number } from "../Table";
+import { Row, Scrolled, Table, number } from "../Table";
 import { Figure } from "./Figure";
 
 const EVERY_MS = 5000;
@@ -46,13 +46,15 @@ function Present({ stats }: { stats: ServerStatsResponse }) {
         <Figure name="memory" value={`${count(Math.round(Number(stats.residentBytes) / 2 ** 20))} MiB`} />
         <Figure name="health" value={stats.healthy ? "healthy" : "not healthy"} bad={!stats.healthy} />
       </dl>
-      <Table columns={COLUMNS} caption={`Calls of the last ${Math.round(windowSeconds)} seconds`}>
-        {methods.map((of) => {
-          const failed = Object.entries(of.failures).map(([code, calls]) => `${calls} ${code}`);
-          const cells = [of.method.replace("lapel.v1.", ""), count(of.calls), rate(of, windowSeconds), milliseconds(of.p50Ms), milliseconds(of.p99Ms), failed.join(", ")];
-          return <Row key={of.method} columns={COLUMNS} cells={cells} />;
-        })}
-      </Table>
+      <Scrolled name="Calls by method">
+        <Table columns={COLUMNS} caption={`Calls of the last ${Math.round(windowSeconds)} seconds`}>
+          {methods.map((of) => {
+            const failed = Object.entries(of.failures).map(([code, calls]) => `${calls} ${code}`);
+            const cells = [of.method.replace("lapel.v1.", ""), count(of.calls), rate(of, windowSeconds), milliseconds(of.p50Ms), milliseconds(of.p99Ms), failed.join(", ")];
+            return <Row key={of.method} columns={COLUMNS} cells={cells} />;
+          })}
+        </Table>
+      </Scrolled>
       <p class="quiet">
         Version {stats.version}
         {stats.started && `, started ${timestampDate(stats.started).toLocaleString()}`}
