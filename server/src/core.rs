@@ -31,6 +31,7 @@ pub use delete::DeletedWhere;
 pub(crate) use delete::{FIRST_IDS, check_count};
 pub use heads::Registration;
 pub use item::{Named, NewItem, Parts, Scope};
+pub(crate) use kinds::with_article;
 pub use models::GenerationFiles;
 pub use open_error::OpenError;
 pub use write::Upserted;

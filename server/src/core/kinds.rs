@@ -91,7 +91,7 @@ pub(super) fn contradictions(declared: &BTreeMap<String, FieldKind>, stored: &Fi
 }
 
 /// A kind as it is said of a value.
-fn with_article(kind: FieldKind) -> &'static str {
+pub(crate) fn with_article(kind: FieldKind) -> &'static str {
     match kind {
         FieldKind::Keyword => "a keyword",
         FieldKind::Keywords => "a list of keywords",

@@ -1,9 +1,10 @@
 //! What a request wants counted, and the counts as an answer.
 
 use super::fields::to_wire;
-use super::filters::{Values, with_article};
+use super::filters::Values;
 use crate::catalogue::Snapshot;
 use crate::config::Config;
+use crate::core::with_article;
 use crate::error::Faults;
 use crate::search::{check_labels, checked_field, field_kind};
 use lapel_proto::v1::{self, facet, facet_request};

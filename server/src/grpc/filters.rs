@@ -2,7 +2,7 @@
 
 mod values;
 
-pub(super) use values::{Values, with_article};
+pub(super) use values::Values;
 
 use super::asked::fits;
 use super::predicted;

@@ -1,5 +1,6 @@
 //! Values that conditions and facets give, checked against the kind of their field.
 
+use crate::core::with_article;
 use crate::error::Faults;
 use crate::grpc::fields::{field_value, to_wire};
 use lapel_proto::v1;
@@ -72,18 +73,6 @@ impl<'a> Values<'a> {
     /// What a fault says of the field: its name, if there is such a field. Others have any name, of any length.
     fn subject(&self) -> &'a str {
         self.field.unwrap_or("the first value")
-    }
-}
-
-/// The kind of one value in words.
-pub(in crate::grpc) fn with_article(kind: FieldKind) -> &'static str {
-    match kind {
-        FieldKind::Keyword => "a keyword",
-        FieldKind::Keywords => "a list of keywords",
-        FieldKind::Integer => "an integer",
-        FieldKind::Number => "a number",
-        FieldKind::Boolean => "a boolean",
-        FieldKind::Timestamp => "a timestamp",
     }
 }
 
