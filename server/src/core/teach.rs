@@ -117,6 +117,8 @@ struct Made {
     bundle: Vec<u8>,
     worth: Option<Examined>,
     left_out: LeftOut,
+    /// What would make it better.
+    advice: &'static str,
 }
 
 /// What the fit is made from, in its order.
@@ -213,14 +215,14 @@ impl Core {
     ) -> Result<TeachOutcome, Error> {
         let Teaching { name, from, description, update, hold, insist, dry_run, request } = teaching;
         let about = About { name, description, weights: weights_beside(self.snapshot().columns()) };
-        let Made { bundle, worth, left_out } = match from {
+        let Made { bundle, worth, left_out, advice } = match from {
             TaughtFrom::Examples(found) => self.by_examples(about, found, place.clone(), progress).await?,
             TaughtFrom::Words(words) => self.by_words(about, words, place.clone(), progress).await?,
         };
         let mut held_because = if hold || insist || dry_run {
             String::new()
         } else {
-            doubt(worth.as_ref().map(|told| &told.worth))
+            doubt(worth.as_ref().map(|told| &told.worth), advice)
         };
         let mut head = None;
         if !dry_run {
@@ -268,7 +270,7 @@ impl Core {
             "a head was taught"
         );
         let worth = Some(Examined::of_examples(worth, &labels, &told, &examples));
-        Ok(Made { bundle, worth, left_out })
+        Ok(Made { bundle, worth, left_out, advice: "Give more examples" })
     }
 
     /// Fits behind all other work; dropped, the fit ends soon, and keeps its place until then.
@@ -345,7 +347,7 @@ fn too_few(left_out: &LeftOut) -> Error {
 }
 
 /// Why a head should not serve unseen; empty where its examples show that it tells something.
-fn doubt(worth: Option<&Worth>) -> String {
+fn doubt(worth: Option<&Worth>, advice: &str) -> String {
     let Some(worth) = worth else {
         return "it was made from words alone, and no item carries one of its labels: nothing tells whether it is right. Look at \
                 what it says and promote it, or label some items"
@@ -357,7 +359,7 @@ fn doubt(worth: Option<&Worth>) -> String {
     let percent = |share: f64| 100.0 * share;
     format!(
         "it tells {:.0} % of its examples right ({:.0} to {:.0} %), and whoever always guesses the most frequent label {:.0} %: \
-         they do not show that it tells anything. Give more examples, or promote it",
+         they do not show that it tells anything. {advice}, or promote it",
         percent(worth.accuracy.value),
         percent(worth.accuracy.low),
         percent(worth.accuracy.high),

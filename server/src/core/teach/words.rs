@@ -257,7 +257,7 @@ impl Core {
             "a head was made from words"
         );
         let worth = worth.map(|worth| Examined::of_examples(worth, &labels, &told, &examples));
-        Ok(Made { bundle, worth, left_out })
+        Ok(Made { bundle, worth, left_out, advice: "Give other prompts, or teach it from examples" })
     }
 }
 
