@@ -20,7 +20,19 @@ pub async fn get(address: SocketAddr, path: &str) -> (String, String) {
 
 /// Requests that have not ended.
 pub async fn in_flight(address: SocketAddr) -> u64 {
+    metric(&get(address, "/metrics").await.1, "lapel_requests_in_flight")
+}
+
+/// Searches that a server has been asked for; those under way count while there is no request of another kind.
+pub async fn searches_begun(address: SocketAddr) -> u64 {
     let (_, text) = get(address, "/metrics").await;
-    let count = text.lines().find_map(|line| line.strip_prefix("lapel_requests_in_flight "));
-    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    let ended = metric(&text, "lapel_request_seconds_count{method=\"lapel.v1.SearchService/Search\"}");
+    // Asked for afterwards, so that none counts twice.
+    ended + in_flight(address).await
+}
+
+/// The value of a metric; 0 where it is not told yet.
+fn metric(text: &str, name: &str) -> u64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
