@@ -1,6 +1,8 @@
 """Makes what the package has beside its sources: the stubs from proto/, and the twin without asyncio."""
 
+import os
 import re
+import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -42,13 +44,14 @@ def make_stubs() -> None:
     folder = PACKAGE / "v1"
     folder.mkdir(exist_ok=True)
     protos = sorted(path.relative_to(PROTO) for path in PROTO.glob("lapel/v1/*.proto"))
-    plugin = Path(sys.executable).with_name("protoc-gen-mypy")
+    # Beside the interpreter, and on the path alone where the build has an environment of its own.
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    plugins = {kind: shutil.which(f"protoc-gen-{kind}", path=beside) for kind in ("mypy", "mypy_grpc")}
     out = PACKAGE.parent
     arguments = [
         f"-I{PROTO}",
         f"-I{files('grpc_tools') / '_proto'}",
-        f"--plugin=protoc-gen-mypy={plugin}",
-        f"--plugin=protoc-gen-mypy_grpc={plugin}_grpc",
+        *(f"--plugin=protoc-gen-{kind}={plugin}" for kind, plugin in plugins.items()),
         *(f"--{kind}_out={out}" for kind in ("python", "grpc_python")),
         *(f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")),
     ]
