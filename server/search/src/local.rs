@@ -122,6 +122,32 @@ impl LocalSignatures {
         self.column_mut(before.key()).map(|column| column.adopt(before, coded)).is_some()
     }
 
+    /// Takes over where `spilled`, which was made from `before`, an earlier state of a column, has its rows; false when the column
+    /// is gone.
+    pub fn adopt_rows(&mut self, before: &SignatureColumn, spilled: &SignatureColumn) -> bool {
+        self.column_mut(before.key()).map(|column| column.adopt_rows(before, spilled)).is_some()
+    }
+
+    /// Writes the signature of an item that could not be read as it is elsewhere; `None` where it is nowhere any more.
+    pub fn rewrite(&mut self, key: &str, slot: Slot, signature: Option<&[f32]>) {
+        if let Some(column) = self.column_mut(key) {
+            column.rewrite(slot, signature);
+        }
+    }
+
+    /// The same of a picture, by its slot.
+    pub fn rewrite_picture(&mut self, key: &str, slot: Slot, signature: Option<&[f32]>) {
+        if let Some(column) = self.column_mut(key) {
+            column.rewrite_picture(slot, signature);
+        }
+    }
+
+    /// How often a signature could not be read. What was computed while this grew is of no use.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.columns.iter().map(SignatureColumn::faults).sum()
+    }
+
     /// Moves the item of a slot, which has these labels and fields, and its signatures to a free slot.
     pub fn shift(&mut self, slots: (Slot, Slot), facts: ItemFacts<'_>) {
         self.items.shift(slots, facts);
@@ -188,6 +214,7 @@ impl Signatures for LocalSignatures {
         queries: &[SignatureQuery],
         budget: &Budget<'_>,
     ) -> Vec<Result<SignatureAnswer, SignaturesError>> {
+        let faults = self.faults();
         let mut answers: Vec<Option<Result<SignatureAnswer, SignaturesError>>> =
             queries.iter().map(|_| None).collect();
         let mut ready = Vec::with_capacity(queries.len());
@@ -206,6 +233,9 @@ impl Signatures for LocalSignatures {
                 Some(Err(_)) | None => found,
             }));
         }
+        if self.faults() != faults {
+            return queries.iter().map(|_| Err(SignaturesError::Unreadable)).collect();
+        }
         answers.into_iter().flatten().collect()
     }
 
@@ -217,7 +247,9 @@ impl Signatures for LocalSignatures {
             let slot = self.items.slot(id);
             columns.iter().map(|column| column.get(slot?)).collect()
         };
-        Ok(ids.iter().map(of_item).collect())
+        let faults = self.faults();
+        let rows = ids.iter().map(of_item).collect();
+        if self.faults() == faults { Ok(rows) } else { Err(SignaturesError::Unreadable) }
     }
 
     fn apply(&mut self, changes: &[Change<'_>]) -> Result<Vec<Replaced>, SignaturesError> {
@@ -227,7 +259,13 @@ impl Signatures for LocalSignatures {
                 self.column(key).map_or(Ok(()), |column| check_dimension(column, values))?;
             }
         }
-        Ok(self.write(changes))
+        let (before, faults) = (self.clone(), self.faults());
+        let replaced = self.write(changes);
+        if self.faults() != faults {
+            *self = before;
+            return Err(SignaturesError::Unreadable);
+        }
+        Ok(replaced)
     }
 }
 

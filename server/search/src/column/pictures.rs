@@ -28,6 +28,10 @@ impl PictureSignatures {
         &self.column
     }
 
+    pub(super) fn column_mut(&mut self) -> &mut SignatureColumn {
+        &mut self.column
+    }
+
     pub(super) fn coded_with(&self, codec: &Arc<Codec>) -> Self {
         Self { column: self.column.coded_with(codec), borrowed: self.borrowed.clone() }
     }
@@ -132,6 +136,13 @@ impl SignatureColumn {
             if !of_pictures.has_own(*slot) {
                 of_pictures.borrow(*slot, &own);
             }
+        }
+    }
+
+    /// As [`SignatureColumn::rewrite`], of a picture; what it borrows it goes on borrowing.
+    pub(crate) fn rewrite_picture(&mut self, slot: Slot, signature: Option<&[f32]>) {
+        if let Some(pictures) = self.pictures.as_mut().map(Arc::make_mut) {
+            pictures.column.rewrite(slot, signature);
         }
     }
 
