@@ -312,13 +312,17 @@ impl ColumnBlock {
         }
     }
 
-    /// Positions of the groups of which a row could not be read.
-    pub(crate) fn damaged(&self) -> impl Iterator<Item = usize> + '_ {
-        let is_damaged = |group: usize| match &self.groups[group] {
+    /// Whether a row of the group of a position could not be read.
+    pub(crate) fn is_damaged(&self, at: usize) -> bool {
+        match &self.groups[at / GROUP] {
             Some(Group::Filed(place)) => place.is_damaged(),
             Some(Group::F32(_) | Group::F16(_)) | None => false,
-        };
-        (0..BLOCK).filter(move |at| self.has(*at) && is_damaged(at / GROUP))
+        }
+    }
+
+    /// The positions of all such groups that have a signature.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..BLOCK).filter(|at| self.has(*at) && self.is_damaged(*at))
     }
 
     /// Reads all rows that are in a file, so that those that cannot be read are noticed.

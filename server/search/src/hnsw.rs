@@ -147,7 +147,7 @@ impl Hnsw {
                 return Err(FollowError::Stopped);
             }
             let old = state.blocks.get(number);
-            if !old.is_some_and(|old| old.written() == block.written()) {
+            if old.is_none_or(|old| old.written() != block.written()) {
                 changed += self.follow_block(&index, number, old, block)?;
             }
         }
@@ -249,13 +249,14 @@ impl Hnsw {
     ) -> Result<u64, FollowError> {
         let mut changed = 0;
         for at in 0..BLOCK {
-            let before = old.and_then(|old| old.get(at, self.dim));
+            // What cannot be read any more is indexed anew.
+            let before = old.filter(|old| !old.is_damaged(at)).and_then(|old| old.get(at, self.dim));
             let after = new.get(at, self.dim);
             if before == after {
                 continue;
             }
             let key = (number * BLOCK + at) as u64;
-            if before.is_some() {
+            if old.is_some_and(|old| old.has(at)) {
                 index.remove(key).map_err(FollowError::index)?;
             }
             if let Some(after) = after {
