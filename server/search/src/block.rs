@@ -180,10 +180,7 @@ impl ColumnBlock {
         if let Some(Group::F32(rows)) = self.groups[at / GROUP].as_ref().filter(|_| self.has(at)) {
             return Some(Cow::Borrowed(&rows[at % GROUP * dim..][..dim]));
         }
-        self.with_row(at, dim, |row| match row {
-            Rows::F32(row) => Cow::Owned(row.to_vec()),
-            Rows::F16(row) => Cow::Owned(row.iter().map(|v| v.to_f32()).collect()),
-        })
+        self.with_row(at, dim, |row| Cow::Owned(floats(row).into_owned()))
     }
 
     /// Replaces what a position holds; returns the coding error of a coded signature.
@@ -230,9 +227,11 @@ impl ColumnBlock {
     pub fn recoded(&self, codec: &Codec) -> Self {
         let bytes = codec.group_bytes();
         let mut codes = vec![0; bytes * GROUPS];
-        for at in 0..BLOCK {
-            if let Some(signature) = self.get(at, codec.dim()) {
-                codec.encode(&signature, &mut codes[at / GROUP * bytes..][..bytes], at % GROUP);
+        for (group, codes) in codes.chunks_exact_mut(bytes).enumerate() {
+            // A group at once: rows that are in a file are then read in one go.
+            let Some(rows) = self.rows(group) else { continue };
+            for at in (0..GROUP).filter(|at| self.has(group * GROUP + at)) {
+                codec.encode(&floats(rows.rows().row(at, codec.dim())), codes, at);
             }
         }
         Self { codes: codes.into(), ..self.clone() }
@@ -242,6 +241,13 @@ impl ColumnBlock {
     #[must_use]
     pub fn code_bytes(&self) -> usize {
         self.codes.len() + size_of::<Bits>()
+    }
+}
+
+fn floats(row: Rows<'_>) -> Cow<'_, [f32]> {
+    match row {
+        Rows::F32(row) => Cow::Borrowed(row),
+        Rows::F16(row) => row.iter().map(|v| v.to_f32()).collect(),
     }
 }
 
@@ -323,6 +329,12 @@ impl ColumnBlock {
     /// The positions of all such groups that have a signature.
     pub(crate) fn damaged(&self) -> impl Iterator<Item = usize> + '_ {
         (0..BLOCK).filter(|at| self.has(*at) && self.is_damaged(*at))
+    }
+
+    /// Empties a group, whose rows are not looked at.
+    pub(crate) fn clear_group(&mut self, group: usize) {
+        self.groups[group] = None;
+        self.present[group] = 0;
     }
 
     /// Reads all rows that are in a file, so that those that cannot be read are noticed.

@@ -126,13 +126,6 @@ impl SignatureColumn {
         self.block(slot as usize / BLOCK).is_some_and(|block| block.has(slot as usize % BLOCK))
     }
 
-    /// Bytes of what the compressed scan needs.
-    #[must_use]
-    pub fn code_bytes(&self) -> usize {
-        let of_pictures = self.pictures.as_ref().map_or(0, |pictures| pictures.column().code_bytes());
-        self.blocks.iter().map(|block| block.code_bytes()).sum::<usize>() + of_pictures
-    }
-
     /// Blocks that it has; slots beyond the last have no signature.
     #[must_use]
     pub fn block_count(&self) -> usize {
@@ -157,8 +150,8 @@ impl SignatureColumn {
     pub fn coded(&self) -> Self {
         let stride = (self.count as usize).div_ceil(SAMPLE_MAX).max(1);
         let slots = 0..(self.blocks.len() * BLOCK) as Slot;
-        let sample: Vec<f32> =
-            slots.filter_map(|slot| self.get(slot)).step_by(stride).flat_map(Cow::into_owned).collect();
+        let sample = slots.filter(|slot| self.has(*slot)).step_by(stride);
+        let sample: Vec<f32> = sample.filter_map(|slot| self.get(slot)).flat_map(Cow::into_owned).collect();
         self.coded_by(Codec::train(&sample, self.dim, self.count))
     }
 

@@ -49,7 +49,7 @@ pub use instructions::Instructions;
 pub use items::ItemIndex;
 pub use kernels::BLOCK;
 pub use labels::{LabelIndex, LabelSlots};
-pub use local::LocalSignatures;
+pub use local::{DamagedSlot, LocalSignatures};
 pub use pictures::{PictureIndex, PicturePlace};
 pub use predictions::{Prediction, PredictionIndex, Predictions};
 pub use reach::Attained;

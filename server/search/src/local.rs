@@ -14,6 +14,7 @@ use crate::{
 use lapel_values::ItemFacts;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -22,6 +23,20 @@ use std::sync::Arc;
 pub struct LocalSignatures {
     items: ItemIndex,
     columns: Vec<SignatureColumn>,
+}
+
+/// Where a signature could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DamagedSlot {
+    /// The own signature of an item.
+    Item(Slot),
+    /// That of a picture, by its number, of an item that has several.
+    Picture {
+        /// The item's slot.
+        item: Slot,
+        /// The picture's number.
+        number: u32,
+    },
 }
 
 impl LocalSignatures {
@@ -128,18 +143,31 @@ impl LocalSignatures {
         self.column_mut(before.key()).map(|column| column.adopt_rows(before, spilled)).is_some()
     }
 
-    /// Writes the signature of an item that could not be read as it is elsewhere; `None` where it is nowhere any more.
-    pub fn rewrite(&mut self, key: &str, slot: Slot, signature: Option<&[f32]>) {
-        if let Some(column) = self.column_mut(key) {
-            column.rewrite(slot, signature);
+    /// Writes the signatures of up to `most` groups of 64 items of a column, and as many of pictures, anew of which one could
+    /// not be read: what `find` has by slot, of an item or of a picture, or none. A picture that borrows its item's signature
+    /// borrows it again, once all of those can be read. Returns whether all can.
+    ///
+    /// # Errors
+    /// Those of `find`; some may have been written.
+    pub fn mend<E>(
+        &mut self,
+        key: &str,
+        most: usize,
+        mut find: impl FnMut(DamagedSlot) -> Result<Option<Vec<f32>>, E>,
+    ) -> Result<bool, E> {
+        let Some(column) = self.columns.iter_mut().find(|column| &**column.key() == key) else {
+            return Ok(true);
+        };
+        if !column.mend(most, |slot| find(DamagedSlot::Item(slot)))? {
+            return Ok(false);
         }
-    }
-
-    /// The same of a picture, by its slot.
-    pub fn rewrite_picture(&mut self, key: &str, slot: Slot, signature: Option<&[f32]>) {
-        if let Some(column) = self.column_mut(key) {
-            column.rewrite_picture(slot, signature);
-        }
+        let lent = column.clone();
+        let pictures = self.items.pictures();
+        column.mend_pictures(most, |slot| match pictures.place(slot) {
+            Some(place) if !lent.has_picture(slot) => Ok(lent.get(place.item).map(Cow::into_owned)),
+            Some(place) => find(DamagedSlot::Picture { item: place.item, number: place.number }),
+            None => Ok(None),
+        })
     }
 
     /// How often a signature could not be read. What was computed while this grew is of no use.
@@ -298,7 +326,7 @@ fn write(
     match (change.signatures, given) {
         // An update of a price copies no signature.
         (NewSignatures::Also(_), None) if !relabels(change) => None,
-        (NewSignatures::Also(_), None) => column.get(slot).map(std::borrow::Cow::into_owned),
+        (NewSignatures::Also(_), None) => column.get(slot).map(Cow::into_owned),
         (NewSignatures::Also(_), Some(given)) => {
             let before = column.set(slot, Some(given));
             column.lend(slot, &pictures.now);

@@ -62,6 +62,12 @@ impl LoadingSignatures {
         }
     }
 
+    /// See [`SignatureColumn::faults`].
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.column.faults()
+    }
+
     /// The column, complete. What the files have beside it is forgotten.
     #[must_use]
     pub fn into_column(mut self) -> SignatureColumn {

@@ -139,13 +139,6 @@ impl SignatureColumn {
         }
     }
 
-    /// As [`SignatureColumn::rewrite`], of a picture; what it borrows it goes on borrowing.
-    pub(crate) fn rewrite_picture(&mut self, slot: Slot, signature: Option<&[f32]>) {
-        if let Some(pictures) = self.pictures.as_mut().map(Arc::make_mut) {
-            pictures.column.rewrite(slot, signature);
-        }
-    }
-
     /// Moves a picture's signature to an empty slot.
     pub(crate) fn shift_picture(&mut self, slots: (Slot, Slot)) {
         if let Some(pictures) = self.pictures.as_mut().map(Arc::make_mut) {

@@ -3,6 +3,8 @@
 //! As with codes, the work is done on a copy without any lock, and what has not been written since is adopted.
 
 use super::SignatureColumn;
+use crate::block::ColumnBlock;
+use crate::kernels::GROUP;
 use crate::row_file::{RowFile, RowFileError};
 use crate::{BLOCK, Slot};
 use std::sync::Arc;
@@ -88,6 +90,8 @@ impl SignatureColumn {
             }
             freed += Arc::make_mut(&mut self.blocks[number]).spill(number, &file)?;
         }
+        // What was given up since the last time is given back.
+        file.trim()?;
         Ok(freed)
     }
 
@@ -125,26 +129,55 @@ impl SignatureColumn {
         }
     }
 
-    /// Slots of items that lie where a signature could not be read. They are to be written anew, by
-    /// [`crate::LocalSignatures::rewrite`].
-    #[must_use]
-    pub fn damaged(&self) -> Vec<Slot> {
-        let of_block = |(number, block): (usize, &Arc<crate::block::ColumnBlock>)| {
+    /// Slots of the groups of which a signature could not be read.
+    fn damaged(&self) -> Vec<Slot> {
+        let of_block = |(number, block): (usize, &Arc<ColumnBlock>)| {
             block.damaged().map(|at| (number * BLOCK + at) as Slot).collect::<Vec<_>>()
         };
         self.blocks.iter().enumerate().flat_map(of_block).collect()
     }
 
-    /// The same of pictures.
+    /// Whether there are signatures that could not be read, of items or of pictures.
     #[must_use]
-    pub fn damaged_pictures(&self) -> Vec<Slot> {
-        self.pictures.as_ref().map_or_else(Vec::new, |pictures| pictures.column().damaged())
+    pub fn is_damaged(&self) -> bool {
+        let blocks = self.pictures.iter().flat_map(|pictures| &pictures.column().blocks);
+        self.blocks.iter().chain(blocks).any(|block| block.damaged().next().is_some())
     }
 
-    /// Writes a slot whose signature could not be read: what was there before is not looked at.
-    pub(crate) fn rewrite(&mut self, slot: Slot, signature: Option<&[f32]>) {
-        self.count -= u64::from(self.has(slot));
-        self.count += u64::from(signature.is_some());
-        self.place(slot, signature.map(|s| self.precision.rounded(s)).as_deref());
+    /// Writes the signatures of up to `most` groups anew of which one could not be read: what `find` has of a slot, or none.
+    /// Returns whether all are readable.
+    ///
+    /// # Errors
+    /// Those of `find`; some may have been written.
+    pub(crate) fn mend<E>(
+        &mut self,
+        most: usize,
+        mut find: impl FnMut(Slot) -> Result<Option<Vec<f32>>, E>,
+    ) -> Result<bool, E> {
+        let damaged = self.damaged();
+        let mut groups = damaged.chunk_by(|a, b| a / GROUP as Slot == b / GROUP as Slot);
+        for slots in groups.by_ref().take(most) {
+            let found = slots.iter().map(|slot| find(*slot)).collect::<Result<Vec<_>, E>>()?;
+            let first = slots[0] as usize;
+            self.block_mut(first / BLOCK).clear_group(first % BLOCK / GROUP);
+            self.count -= slots.len() as u64;
+            for (slot, signature) in slots.iter().zip(found) {
+                // The block has been changed even where there is none.
+                self.count += u64::from(signature.is_some());
+                self.place(*slot, signature.map(|s| self.precision.rounded(&s).into_owned()).as_deref());
+            }
+        }
+        Ok(groups.next().is_none())
+    }
+
+    /// The same of pictures, by their slots.
+    pub(crate) fn mend_pictures<E>(
+        &mut self,
+        most: usize,
+        find: impl FnMut(Slot) -> Result<Option<Vec<f32>>, E>,
+    ) -> Result<bool, E> {
+        self.pictures
+            .as_mut()
+            .map_or(Ok(true), |pictures| Arc::make_mut(pictures).column_mut().mend(most, find))
     }
 }
