@@ -16,7 +16,7 @@ use crate::catalogue::{Precision, Snapshot};
 use crate::search::{PlanKind, Planner};
 use anyhow::ensure;
 pub use generate::{Generator, Sample, Shape};
-use lapel_search::{Filter, Instructions, SignatureColumn, Tuning};
+use lapel_search::{Filter, Instructions, Tuning};
 pub use regimes::WeightKind;
 
 use measure::{Narrow, Outcome, Regime, measure, percentile, regimes, shared_p50, solve, throughput};
@@ -142,7 +142,7 @@ fn in_process(options: &Options, generator: &Generator) -> anyhow::Result<Report
     let start = Instant::now();
     set::code(&mut snapshot);
     println!("trained and coded in {:.1} s", start.elapsed().as_secs_f64());
-    let bytes: usize = snapshot.signatures().columns().iter().map(SignatureColumn::code_bytes).sum();
+    let bytes: usize = snapshot.signatures().columns().iter().map(|column| column.bytes().codes).sum();
     println!("codes: {:.2} bytes an item and head", bytes as f64 / (shape.items * shape.heads) as f64);
     set::add_a_head(&mut snapshot, generator)?;
     let planner = Planner::new(&SearchConfig::default());

@@ -1,18 +1,23 @@
-//! What takes long to compute anew, kept on disk: slots, codecs, HNSW indexes. All of it can be deleted at any time.
+//! What takes long to compute anew, kept on disk: slots, codecs, HNSW indexes; and exact signatures that have no room in
+//! memory. All of it can be deleted at any time.
 //!
 //! Every file is written under a temporary name, synced and renamed, and carries a version and a checksum; one that is
 //! damaged, of another version or of another catalogue is passed over and written anew. Nothing has to be in step with
 //! the store: slots say where an item lay, and an index says of every slot which signature it holds, so that an index that
-//! is behind is found and built anew.
+//! is behind is found and built anew. Files of exact signatures (`lapel_search::RowFile`) see to themselves.
 
 use crate::catalogue::{BLOCK, Slot, Snapshot};
 use crate::store::Disk;
-use lapel_search::SignatureColumn;
 use lapel_search::codes::Codec;
+use lapel_search::{OpenedRows, Precision, RowFile, RowFileError, SignatureColumn};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Endings of the files of exact signatures, of items and of pictures.
+const ROWS: [&str; 2] = ["rows", "pictures.rows"];
 
 /// Begins every file: what it is and the version of its layout.
 const MAGIC: [u8; 8] = *b"LAPELCA1";
@@ -88,6 +93,24 @@ impl Caches {
         }
     }
 
+    /// Opens the files of a column's exact signatures, of items and of pictures, with what is left in them. They are written
+    /// as signatures move there, and not when the caches are.
+    ///
+    /// # Errors
+    /// When there can be none.
+    pub fn open_rows(&self, key: &str, shape: (usize, Precision)) -> Result<[OpenedRows; 2], RowFileError> {
+        fs_err::create_dir_all(&self.folder)?;
+        let open =
+            |ending| RowFile::open(&self.path(key, ending), key, shape, Arc::new(self.disk.before_write()));
+        Ok([open(ROWS[0])?, open(ROWS[1])?])
+    }
+
+    /// Deletes the files of a column's exact signatures, all of which are in memory.
+    pub fn drop_rows(&self, key: &str) {
+        // What stays is only space, and tried again by the next start.
+        ROWS.iter().for_each(|ending| drop(std::fs::remove_file(self.path(key, ending))));
+    }
+
     /// Writes everything that a snapshot has, and deletes what it has no more.
     ///
     /// # Errors
@@ -105,6 +128,7 @@ impl Caches {
             let index = self.save_index(column, &files[1])?;
             self.write(&files[0], &CachedColumn { codec: column.codec().map(|c| (**c).clone()), index })?;
             wanted.extend(files);
+            wanted.extend(ROWS.map(|ending| self.path(column.key(), ending)));
         }
         for entry in fs_err::read_dir(&self.folder)? {
             let path = entry?.path();

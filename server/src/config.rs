@@ -166,8 +166,11 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchConfig {
-    /// How exact signatures are kept in memory.
+    /// How exact signatures are kept.
     pub signatures: Precision,
+    /// Memory for signatures and their codes, of all heads; 0: as much as they take. Beyond it exact signatures are read from
+    /// files among the caches.
+    pub memory_bytes: ByteSize,
     /// Signatures of a head from which on its HNSW index is kept; below, a scan is faster.
     pub hnsw_items_min: u64,
     /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
@@ -237,7 +240,12 @@ impl Default for FeatureConfig {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { signatures: Precision::F32, hnsw_items_min: 1_000_000, prototype_items_min: 5 }
+        Self {
+            signatures: Precision::F32,
+            memory_bytes: ByteSize(0),
+            hnsw_items_min: 1_000_000,
+            prototype_items_min: 5,
+        }
     }
 }
 
@@ -337,6 +345,9 @@ mod tests {
         let narrow = load("[limits]\nrequest_bytes_max = \"1 MiB\"\ndecoding_pixels_max = 7").unwrap_err();
         assert!(narrow.contains("request_bytes_max") && narrow.contains("decoding_pixels_max"), "{narrow}");
         assert!(load("[limits]\nimage_bytes_max = \"ten\"").unwrap_err().contains("no size"));
+        let bounded = load("[search]\nmemory_bytes = \"2 GiB\"").expect("fine").search;
+        assert_eq!(bounded, SearchConfig { memory_bytes: ByteSize(2 << 30), ..SearchConfig::default() });
+        assert!(load("[search]\nmemory_bytes = \"2 GB\"").unwrap_err().contains("no size"));
         assert_eq!(
             load("[limits]\nimage_bytes_max = \"2 MiB\"").expect("fine").limits.image_bytes_max,
             ByteSize(2 << 20)

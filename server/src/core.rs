@@ -12,6 +12,7 @@ mod kinds;
 mod load;
 mod looked;
 mod means;
+mod memory;
 mod mend;
 mod models;
 mod moment;

@@ -137,6 +137,9 @@ pub enum Error {
     /// The store failed.
     #[error("the catalogue's store failed: {0}")]
     Store(Arc<StoreError>),
+    /// Signatures could not be read, and are being taken from the store.
+    #[error("signatures could not be read and are being taken from the store; repeat the request")]
+    Unreadable,
     /// The model failed or is busy.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -151,6 +154,7 @@ impl Error {
     pub fn again(&self) -> Self {
         match self {
             Self::Store(error) => Self::Store(error.clone()),
+            Self::Unreadable => Self::Unreadable,
             other => Self::Internal(other.to_string()),
         }
     }
@@ -193,6 +197,7 @@ impl From<SignaturesError> for Error {
             SignaturesError::UnknownColumn(_)
             | SignaturesError::Dimension { .. }
             | SignaturesError::NoTerms => Self::Internal(error.to_string()),
+            SignaturesError::Unreadable => Self::Unreadable,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::stages::Stage;
 use crate::traffic::Traffic;
+use lapel_search::SignatureColumn;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -43,6 +44,7 @@ pub(crate) struct Metrics {
     features: Gauge,
     healthy: Gauge,
     memory: Gauge,
+    signatures: Family<Labels, Gauge>,
     /// The same calls as they were in the last minute.
     pub(crate) traffic: Traffic,
     pub(crate) started: SystemTime,
@@ -69,6 +71,7 @@ impl Default for Metrics {
             features: Gauge::default(),
             healthy: Gauge::default(),
             memory: Gauge::default(),
+            signatures: Family::default(),
             traffic: Traffic::default(),
             started: SystemTime::now(),
         };
@@ -104,6 +107,11 @@ impl Default for Metrics {
             metrics.healthy.clone(),
         );
         registry.register("resident_bytes", "Memory of the process", metrics.memory.clone());
+        registry.register(
+            "signature_bytes",
+            "Bytes of exact signatures in memory and in files, and of their codes",
+            metrics.signatures.clone(),
+        );
         metrics
     }
 }
@@ -142,6 +150,12 @@ impl Metrics {
         self.features.set(core.features_cached() as i64);
         self.healthy.set(i64::from(core.is_healthy()));
         self.memory.set(resident_bytes().unwrap_or(0));
+        let columns = snapshot.signature_columns().map(SignatureColumn::bytes);
+        let (rows, codes, filed) =
+            columns.fold((0, 0, 0), |sum, of| (sum.0 + of.rows, sum.1 + of.codes, sum.2 + of.filed));
+        for (place, bytes) in [("memory", rows as i64), ("codes", codes as i64), ("files", filed as i64)] {
+            self.signatures.get_or_create(&Labels(vec![("place", place)])).set(bytes);
+        }
         let mut by_state: BTreeMap<&'static str, i64> = BTreeMap::new();
         for head in core.registry.all() {
             *by_state.entry(head.state.name()).or_insert(0) += 1;

@@ -28,6 +28,8 @@ async fn a_server_does_what_plain_maps_do() {
     let mut server = TestServer::start_with(|config| {
         config.model.heads.clear();
         config.search.hnsw_items_min = 100;
+        // Signatures come and go.
+        config.search.memory_bytes = lapel_server::ByteSize(1 << 16);
     })
     .await;
     let mut client = server.client().await;

@@ -1,11 +1,17 @@
 //! One column: the signatures of one head by slot, their codes and their index.
 
+mod loading;
 mod pictures;
+mod spill;
+
+pub use loading::LoadingSignatures;
+pub use spill::ColumnBytes;
 
 use crate::block::ColumnBlock;
 use crate::codes::Codec;
 use crate::hnsw::{FollowError, Hnsw, Indexed};
 use crate::kernels::Rows;
+use crate::row_file::RowFile;
 use crate::{BLOCK, Precision, Slot};
 use pictures::PictureSignatures;
 use std::borrow::Cow;
@@ -36,6 +42,8 @@ pub struct SignatureColumn {
     /// Sum of the coding errors since the codec came, and their number.
     drift: (f64, u64),
     precision: Precision,
+    /// Where rows go that have no room in memory.
+    file: Option<Arc<RowFile>>,
     /// Those of pictures, in slots of their own; `None` in the column that these are.
     pictures: Option<Arc<PictureSignatures>>,
 }
@@ -60,6 +68,7 @@ impl SignatureColumn {
             codec: None,
             drift: (0.0, 0),
             precision,
+            file: None,
             pictures: None,
         }
     }
@@ -99,22 +108,22 @@ impl SignatureColumn {
         self.block(slot as usize / BLOCK)?.get(slot as usize % BLOCK, self.dim)
     }
 
-    /// The signature in a slot as it is kept.
-    pub(crate) fn row(&self, slot: Slot) -> Option<Rows<'_>> {
-        self.block(slot as usize / BLOCK)?.row(slot as usize % BLOCK, self.dim)
+    /// Hands the signature in a slot as it is kept to `take`, which must not read another.
+    pub(crate) fn with_row<T>(&self, slot: Slot, take: impl FnOnce(Rows<'_>) -> T) -> Option<T> {
+        self.block(slot as usize / BLOCK)?.with_row(slot as usize % BLOCK, self.dim, take)
+    }
+
+    /// Makes the read of a signature that will be scored soon shorter.
+    pub(crate) fn prefetch(&self, slot: Slot) {
+        if let Some(block) = self.block(slot as usize / BLOCK) {
+            block.prefetch(slot as usize % BLOCK, self.dim);
+        }
     }
 
     /// Whether the slot has a signature.
     #[must_use]
     pub fn has(&self, slot: Slot) -> bool {
         self.block(slot as usize / BLOCK).is_some_and(|block| block.has(slot as usize % BLOCK))
-    }
-
-    /// Bytes of what the compressed scan needs.
-    #[must_use]
-    pub fn code_bytes(&self) -> usize {
-        let of_pictures = self.pictures.as_ref().map_or(0, |pictures| pictures.column().code_bytes());
-        self.blocks.iter().map(|block| block.code_bytes()).sum::<usize>() + of_pictures
     }
 
     /// Blocks that it has; slots beyond the last have no signature.
@@ -141,8 +150,8 @@ impl SignatureColumn {
     pub fn coded(&self) -> Self {
         let stride = (self.count as usize).div_ceil(SAMPLE_MAX).max(1);
         let slots = 0..(self.blocks.len() * BLOCK) as Slot;
-        let sample: Vec<f32> =
-            slots.filter_map(|slot| self.get(slot)).step_by(stride).flat_map(Cow::into_owned).collect();
+        let sample = slots.filter(|slot| self.has(*slot)).step_by(stride);
+        let sample: Vec<f32> = sample.filter_map(|slot| self.get(slot)).flat_map(Cow::into_owned).collect();
         self.coded_by(Codec::train(&sample, self.dim, self.count))
     }
 
@@ -164,10 +173,12 @@ impl SignatureColumn {
     pub(crate) fn adopt(&mut self, before: &Self, coded: &Self) {
         let Some(codec) = &coded.codec else { return };
         for (number, block) in self.blocks.iter_mut().enumerate() {
-            let same = before.blocks.get(number).is_some_and(|old| Arc::ptr_eq(old, block));
-            *block = match coded.blocks.get(number).filter(|_| same) {
-                Some(coded) => coded.clone(),
-                None => Arc::new(block.recoded(codec)),
+            let old = before.blocks.get(number).filter(|old| old.written() == block.written());
+            *block = match (old, coded.blocks.get(number)) {
+                (Some(old), Some(coded)) if Arc::ptr_eq(old, block) => coded.clone(),
+                // Its rows were moved.
+                (Some(_), Some(coded)) => Arc::new(block.with_codes(coded)),
+                _ => Arc::new(block.recoded(codec)),
             };
         }
         self.codec = Some(codec.clone());
@@ -192,15 +203,22 @@ impl SignatureColumn {
 
     /// Writes a slot, and counts nothing.
     fn place(&mut self, slot: Slot, signature: Option<&[f32]>) {
-        let (block, at) = (slot as usize / BLOCK, slot as usize % BLOCK);
-        while self.blocks.len() <= block {
-            self.blocks.push(Arc::new(ColumnBlock::new(self.codec.as_deref())));
-        }
-        let block = Arc::make_mut(&mut self.blocks[block]);
-        if let Some(error) = block.set(at, signature, self.codec.as_deref(), self.precision) {
+        let (codec, precision, version) = (self.codec.clone(), self.precision, self.version + 1);
+        let block = self.block_mut(slot as usize / BLOCK);
+        let error = block.set(slot as usize % BLOCK, signature, codec.as_deref(), precision);
+        block.note_write(version);
+        if let Some(error) = error {
             self.drift = (self.drift.0 + f64::from(error), self.drift.1 + 1);
         }
-        self.version += 1;
+        self.version = version;
+    }
+
+    /// A block to be written, which is made where there is none.
+    fn block_mut(&mut self, number: usize) -> &mut ColumnBlock {
+        while self.blocks.len() <= number {
+            self.blocks.push(Arc::new(ColumnBlock::new(self.codec.as_deref())));
+        }
+        Arc::make_mut(&mut self.blocks[number])
     }
 
     /// Moves a signature to an empty slot.
@@ -260,7 +278,13 @@ impl SignatureColumn {
     /// # Errors
     /// [`FollowError`]; it is then rebuilt by the next call, and not used until then.
     pub fn follow_index(&self, is_stopping: &dyn Fn() -> bool) -> Result<(), FollowError> {
-        self.index.follow(self.indexed(), is_stopping)
+        let faults = self.faults();
+        self.index.follow(self.indexed(), is_stopping)?;
+        if self.faults() != faults {
+            self.index.clear();
+            return Err(FollowError::Index("signatures could not be read".into()));
+        }
+        Ok(())
     }
 
     /// Writes the index to a file as it is, be it behind its column, and returns a hash of each signature that it holds,

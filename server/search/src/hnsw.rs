@@ -76,8 +76,9 @@ impl FollowError {
 }
 
 impl<'a> Indexed<'a> {
-    fn row(self, slot: Slot, dim: usize) -> Option<Rows<'a>> {
-        self.blocks.get(slot as usize / BLOCK)?.row(slot as usize % BLOCK, dim)
+    fn squared_distance(self, query: &[f32], slot: Slot) -> Option<f32> {
+        let squared = |row: Rows<'_>| kernels::squared_distance(Instructions::best(), query, row);
+        self.blocks.get(slot as usize / BLOCK)?.with_row(slot as usize % BLOCK, query.len(), squared)
     }
 
     fn get(self, slot: Slot, dim: usize) -> Option<Cow<'a, [f32]>> {
@@ -146,7 +147,7 @@ impl Hnsw {
                 return Err(FollowError::Stopped);
             }
             let old = state.blocks.get(number);
-            if !old.is_some_and(|old| Arc::ptr_eq(old, block)) {
+            if old.is_none_or(|old| old.written() != block.written()) {
                 changed += self.follow_block(&index, number, old, block)?;
             }
         }
@@ -215,6 +216,24 @@ impl Hnsw {
         Ok(())
     }
 
+    /// Forgets everything, so that it is built anew.
+    pub(crate) fn clear(&self) {
+        if let Ok(mut state) = self.state.write() {
+            *state = State::default();
+        }
+    }
+
+    /// Looks at blocks of its column from now on that have the same signatures as those it was built from; where the index is
+    /// being written, another time does as well.
+    pub(crate) fn share(&self, blocks: &[Arc<ColumnBlock>]) {
+        let Ok(mut state) = self.state.try_write() else { return };
+        for (old, now) in state.blocks.iter_mut().zip(blocks) {
+            if old.written() == now.written() {
+                *old = now.clone();
+            }
+        }
+    }
+
     /// Whether nothing has been indexed yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.state.try_read().is_ok_and(|state| state.index.is_none())
@@ -230,13 +249,14 @@ impl Hnsw {
     ) -> Result<u64, FollowError> {
         let mut changed = 0;
         for at in 0..BLOCK {
-            let before = old.and_then(|old| old.get(at, self.dim));
+            // What cannot be read any more is indexed anew.
+            let before = old.filter(|old| !old.is_damaged(at)).and_then(|old| old.get(at, self.dim));
             let after = new.get(at, self.dim);
             if before == after {
                 continue;
             }
             let key = (number * BLOCK + at) as u64;
-            if before.is_some() {
+            if old.is_some_and(|old| old.has(at)) {
                 index.remove(key).map_err(FollowError::index)?;
             }
             if let Some(after) = after {
@@ -261,9 +281,7 @@ fn tune(index: &Index, column: Indexed<'_>) -> Option<f64> {
     let slots = (column.blocks.len() * BLOCK) as Slot;
     let spread = (0..slots).step_by((slots as usize / MEASURED).max(1));
     let queries: Vec<_> = spread.filter_map(|slot| Some(column.get(slot, dim)?.into_owned())).collect();
-    let squared = |query: &[f32], slot: Slot| {
-        Some(kernels::squared_distance(Instructions::best(), query, column.row(slot, dim)?))
-    };
+    let squared = |query: &[f32], slot: Slot| column.squared_distance(query, slot);
     let last = |query: &Vec<f32>| {
         let mut all: Vec<f32> = (0..slots).filter_map(|slot| squared(query, slot)).collect();
         let at = MEASURED_K.min(all.len()).checked_sub(1)?;

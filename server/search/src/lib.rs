@@ -29,6 +29,7 @@ mod plan;
 mod predictions;
 mod reach;
 mod rescore;
+mod row_file;
 mod scan;
 mod signatures;
 mod slots;
@@ -38,7 +39,7 @@ mod tuning;
 mod words;
 
 pub use block::{Precision, Slot};
-pub use column::SignatureColumn;
+pub use column::{ColumnBytes, LoadingSignatures, SignatureColumn};
 pub use cost::Costs;
 pub use facets::{FacetCounter, FacetCounts, FacetOf};
 pub use fields::FieldIndex;
@@ -48,10 +49,11 @@ pub use instructions::Instructions;
 pub use items::ItemIndex;
 pub use kernels::BLOCK;
 pub use labels::{LabelIndex, LabelSlots};
-pub use local::LocalSignatures;
+pub use local::{DamagedSlot, LocalSignatures};
 pub use pictures::{PictureIndex, PicturePlace};
 pub use predictions::{Prediction, PredictionIndex, Predictions};
 pub use reach::Attained;
+pub use row_file::{BeforeWrite, FoundRows, OpenedRows, RowFile, RowFileError};
 pub use signatures::{
     Budget, Change, IsAbandoned, ItemRows, NewSignatures, PictureMode, Plan, PlanKind, Replaced, SearchTerm,
     SignatureAnswer, SignatureHit, SignatureQuery, Signatures, SignaturesError, TermDistance,

@@ -14,6 +14,7 @@ use crate::{
 use lapel_values::ItemFacts;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -22,6 +23,20 @@ use std::sync::Arc;
 pub struct LocalSignatures {
     items: ItemIndex,
     columns: Vec<SignatureColumn>,
+}
+
+/// Where a signature could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DamagedSlot {
+    /// The own signature of an item.
+    Item(Slot),
+    /// That of a picture, by its number, of an item that has several.
+    Picture {
+        /// The item's slot.
+        item: Slot,
+        /// The picture's number.
+        number: u32,
+    },
 }
 
 impl LocalSignatures {
@@ -122,6 +137,45 @@ impl LocalSignatures {
         self.column_mut(before.key()).map(|column| column.adopt(before, coded)).is_some()
     }
 
+    /// Takes over where `spilled`, which was made from `before`, an earlier state of a column, has its rows; false when the column
+    /// is gone.
+    pub fn adopt_rows(&mut self, before: &SignatureColumn, spilled: &SignatureColumn) -> bool {
+        self.column_mut(before.key()).map(|column| column.adopt_rows(before, spilled)).is_some()
+    }
+
+    /// Writes the signatures of up to `most` groups of 64 items of a column, and as many of pictures, anew of which one could
+    /// not be read: what `find` has by slot, of an item or of a picture, or none. A picture that borrows its item's signature
+    /// borrows it again, once all of those can be read. Returns whether all can.
+    ///
+    /// # Errors
+    /// Those of `find`; some may have been written.
+    pub fn mend<E>(
+        &mut self,
+        key: &str,
+        most: usize,
+        mut find: impl FnMut(DamagedSlot) -> Result<Option<Vec<f32>>, E>,
+    ) -> Result<bool, E> {
+        let Some(column) = self.columns.iter_mut().find(|column| &**column.key() == key) else {
+            return Ok(true);
+        };
+        if !column.mend(most, |slot| find(DamagedSlot::Item(slot)))? {
+            return Ok(false);
+        }
+        let lent = column.clone();
+        let pictures = self.items.pictures();
+        column.mend_pictures(most, |slot| match pictures.place(slot) {
+            Some(place) if !lent.has_picture(slot) => Ok(lent.get(place.item).map(Cow::into_owned)),
+            Some(place) => find(DamagedSlot::Picture { item: place.item, number: place.number }),
+            None => Ok(None),
+        })
+    }
+
+    /// How often a signature could not be read. What was computed while this grew is of no use.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.columns.iter().map(SignatureColumn::faults).sum()
+    }
+
     /// Moves the item of a slot, which has these labels and fields, and its signatures to a free slot.
     pub fn shift(&mut self, slots: (Slot, Slot), facts: ItemFacts<'_>) {
         self.items.shift(slots, facts);
@@ -188,6 +242,7 @@ impl Signatures for LocalSignatures {
         queries: &[SignatureQuery],
         budget: &Budget<'_>,
     ) -> Vec<Result<SignatureAnswer, SignaturesError>> {
+        let faults = self.faults();
         let mut answers: Vec<Option<Result<SignatureAnswer, SignaturesError>>> =
             queries.iter().map(|_| None).collect();
         let mut ready = Vec::with_capacity(queries.len());
@@ -206,6 +261,9 @@ impl Signatures for LocalSignatures {
                 Some(Err(_)) | None => found,
             }));
         }
+        if self.faults() != faults {
+            return queries.iter().map(|_| Err(SignaturesError::Unreadable)).collect();
+        }
         answers.into_iter().flatten().collect()
     }
 
@@ -217,7 +275,9 @@ impl Signatures for LocalSignatures {
             let slot = self.items.slot(id);
             columns.iter().map(|column| column.get(slot?)).collect()
         };
-        Ok(ids.iter().map(of_item).collect())
+        let faults = self.faults();
+        let rows = ids.iter().map(of_item).collect();
+        if self.faults() == faults { Ok(rows) } else { Err(SignaturesError::Unreadable) }
     }
 
     fn apply(&mut self, changes: &[Change<'_>]) -> Result<Vec<Replaced>, SignaturesError> {
@@ -227,7 +287,13 @@ impl Signatures for LocalSignatures {
                 self.column(key).map_or(Ok(()), |column| check_dimension(column, values))?;
             }
         }
-        Ok(self.write(changes))
+        let (before, faults) = (self.clone(), self.faults());
+        let replaced = self.write(changes);
+        if self.faults() != faults {
+            *self = before;
+            return Err(SignaturesError::Unreadable);
+        }
+        Ok(replaced)
     }
 }
 
@@ -260,7 +326,7 @@ fn write(
     match (change.signatures, given) {
         // An update of a price copies no signature.
         (NewSignatures::Also(_), None) if !relabels(change) => None,
-        (NewSignatures::Also(_), None) => column.get(slot).map(std::borrow::Cow::into_owned),
+        (NewSignatures::Also(_), None) => column.get(slot).map(Cow::into_owned),
         (NewSignatures::Also(_), Some(given)) => {
             let before = column.set(slot, Some(given));
             column.lend(slot, &pictures.now);

@@ -65,7 +65,7 @@ impl Rescorer<'_, '_> {
 
     fn prefetch(&self, slot: Slot, in_full: bool) {
         let terms = if in_full { self.terms } else { &self.terms[..self.estimates.heavy] };
-        terms.iter().filter_map(|term| term.column.row(slot)).for_each(kernels::prefetch);
+        terms.iter().for_each(|term| term.column.prefetch(slot));
     }
 }
 

@@ -73,7 +73,7 @@ fn add_exact(
     let exact = ExactTerm { query: term.vector, weight, missing: weight * term.expected };
     let block = term.column.block(number);
     match block.and_then(|block| Some((block.rows(group)?, block.present()[group]))) {
-        Some((rows, present)) => kernels::add_distances(level, &exact, rows, present, sums),
+        Some((rows, present)) => kernels::add_distances(level, &exact, rows.rows(), present, sums),
         None => sums.iter_mut().for_each(|sum| *sum += exact.missing),
     }
 }

@@ -177,6 +177,9 @@ pub enum SignaturesError {
     /// A query has no term.
     #[error("a query needs at least one term")]
     NoTerms,
+    /// Signatures could not be read, and are being read from elsewhere: the same may be asked again soon.
+    #[error("signatures could not be read")]
+    Unreadable,
 }
 
 /// Signatures by id and column key, as they were asked for; `None` where there is none.
@@ -194,12 +197,12 @@ pub trait Signatures: Send + Sync {
     /// The signatures of `ids` under `columns`: one row an id, in its columns' order.
     ///
     /// # Errors
-    /// [`SignaturesError::UnknownColumn`].
+    /// [`SignaturesError::UnknownColumn`], [`SignaturesError::Unreadable`].
     fn rows(&self, ids: &[&str], columns: &[&str]) -> Result<ItemRows<'_>, SignaturesError>;
 
     /// Applies changes in their order, all or none, and returns what each column held before them.
     ///
     /// # Errors
-    /// [`SignaturesError::Dimension`].
+    /// [`SignaturesError::Dimension`], [`SignaturesError::Unreadable`].
     fn apply(&mut self, changes: &[Change<'_>]) -> Result<Vec<Replaced>, SignaturesError>;
 }

@@ -1,7 +1,7 @@
 //! A query beside the columns and items that it is about.
 
 use crate::allowed::Allowed;
-use crate::kernels::{self, Tables};
+use crate::kernels::{self, Rows, Tables};
 use crate::{Instructions, PlanKind, SearchTerm, SignatureColumn, Slot, TermDistance};
 
 /// A query that is ready to run.
@@ -47,8 +47,8 @@ impl<'a> BoundTerm<'a> {
 
     /// The distance of the item in a slot: the expected one when it has no signature.
     pub(crate) fn distance(&self, slot: Slot) -> f32 {
-        let squared = |row| kernels::squared_distance(Instructions::best(), self.vector, row);
-        self.column.row(slot).map_or(self.expected, |row| squared(row).sqrt())
+        let squared = |row: Rows<'_>| kernels::squared_distance(Instructions::best(), self.vector, row);
+        self.column.with_row(slot, squared).map_or(self.expected, f32::sqrt)
     }
 
     /// The term as a hit has it.

@@ -6,7 +6,7 @@ use super::items::Item;
 use super::prototypes::Prototypes;
 use crate::store::{SignatureChange, of_key};
 use lapel_heads::{Head, SignatureSum};
-use lapel_search::{Precision, SignatureColumn};
+use lapel_search::{LoadingSignatures, OpenedRows, Precision, SignatureColumn};
 use std::sync::Arc;
 
 /// A head's statistics over its signatures. Cloning is cheap.
@@ -24,7 +24,7 @@ pub struct Column {
 /// A column that is filled before anybody reads it.
 pub struct LoadingColumn {
     column: Column,
-    signatures: SignatureColumn,
+    signatures: LoadingSignatures,
 }
 
 /// An item before and after a change; `None` where it is not there.
@@ -140,10 +140,17 @@ impl Column {
 }
 
 impl LoadingColumn {
-    /// An empty one.
+    /// An empty one, all of which will be in memory.
     #[must_use]
     pub fn new(column: Column) -> Self {
-        Self { signatures: column.signatures(), column }
+        Self { signatures: LoadingSignatures::new(column.signatures()), column }
+    }
+
+    /// An empty one of which `memory_bytes` of exact signatures will be in memory, and others in these files of items and of
+    /// pictures.
+    #[must_use]
+    pub fn with_files(column: Column, files: [OpenedRows; 2], memory_bytes: usize) -> Self {
+        Self { signatures: LoadingSignatures::with_files(column.signatures(), files, memory_bytes), column }
     }
 
     /// Takes in a stored signature, by its key, of an item or a picture that is there.
@@ -157,13 +164,19 @@ impl LoadingColumn {
             }
             return;
         }
-        let before = self.signatures.set(slot, Some(signature));
+        let before = self.signatures.set(slot, signature);
         let change = SignatureChange::Becomes(Some(signature));
         self.column.follow((None, items.get(slot)), before.as_deref(), change);
         self.signatures.lend(slot, pictures);
     }
 
+    /// How often a signature could not be read that is in a file.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.signatures.faults()
+    }
+
     pub(super) fn into_parts(self) -> (Column, SignatureColumn) {
-        (self.column, self.signatures)
+        (self.column, self.signatures.into_column())
     }
 }

@@ -9,11 +9,11 @@ pub use vocabulary::Unknown;
 use super::column::Column;
 use super::items::{Item, Items, Records, Write, placed};
 use crate::model::Model;
-use crate::store::{ItemChange, ItemRecord, SignatureChange};
+use crate::store::{ItemChange, ItemRecord, SignatureChange, picture_key};
 use imbl::OrdSet;
 use lapel_heads::{Head, HeadKind};
 use lapel_search::{
-    Change, ItemIndex, ItemRows, LocalSignatures, NewSignatures, SignatureColumn, Signatures,
+    Change, DamagedSlot, ItemIndex, ItemRows, LocalSignatures, NewSignatures, SignatureColumn, Signatures,
     SignaturesError, Slot,
 };
 use rayon::prelude::*;
@@ -298,6 +298,32 @@ impl Snapshot {
     /// Takes over codes that were made from `before`, an earlier state of a column; false when the column is gone.
     pub fn adopt_codes(&mut self, before: &SignatureColumn, coded: &SignatureColumn) -> bool {
         self.signatures.adopt_codes(before, coded)
+    }
+
+    /// Takes over where `spilled`, which was made from `before`, an earlier state of a column, has its signatures; false when the
+    /// column is gone.
+    pub fn adopt_rows(&mut self, before: &SignatureColumn, spilled: &SignatureColumn) -> bool {
+        self.signatures.adopt_rows(before, spilled)
+    }
+
+    /// Takes signatures of up to `most` groups of a column that could not be read from elsewhere: what `find` has by item or
+    /// picture.
+    ///
+    /// # Errors
+    /// Those of `find`.
+    pub fn mend<E>(
+        &mut self,
+        key: &str,
+        most: usize,
+        mut find: impl FnMut(&str) -> Result<Option<Vec<f32>>, E>,
+    ) -> Result<(), E> {
+        let items = self.signatures.items().clone();
+        let id = |slot| items.id(slot).map(|id| id.to_string()).unwrap_or_default();
+        let is_mended = self.signatures.mend(key, most, |damaged| match damaged {
+            DamagedSlot::Item(slot) => find(&id(slot)),
+            DamagedSlot::Picture { item, number } => find(&picture_key(&id(item), number)),
+        });
+        is_mended.map(drop)
     }
 
     /// Moves up to `most` items and pictures, where the first or the second is asked for, from the last slots into free ones before them, and gives back the memory

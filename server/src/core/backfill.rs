@@ -188,8 +188,11 @@ impl Backfill<'_> {
 
     /// Whether the error is one that passes, after some time.
     async fn waits_for(&self, error: &Error) -> bool {
-        let Error::Store(error) = error else { return false };
-        let passes = matches!(**error, StoreError::Database(_) | StoreError::Reopening);
+        let passes = match error {
+            Error::Store(error) => matches!(**error, StoreError::Database(_) | StoreError::Reopening),
+            Error::Unreadable => true,
+            _ => false,
+        };
         if passes {
             tracing::warn!(%error, "the backfill waits for the store");
             tokio::select! {

@@ -4,6 +4,7 @@
 //! equals its column a scan does.
 
 use super::Core;
+use super::memory::keep_bounded;
 use crate::catalogue::{BLOCK, Snapshot};
 use lapel_search::{FollowError, SignatureColumn};
 use std::sync::Arc;
@@ -26,6 +27,9 @@ pub(super) fn spawn(core: &Arc<Core>) {
     core.tasks.spawn(keep_compact(core.clone(), core.changed.subscribe()));
     core.tasks.spawn(keep_coded(core.clone(), codes));
     core.tasks.spawn(keep_indexed(core.clone(), indexes));
+    if core.config.search.memory_bytes.0 > 0 {
+        core.tasks.spawn(keep_bounded(core.clone(), core.changed.subscribe()));
+    }
 }
 
 /// Gives the memory of deleted items back: once half of the slots are free, items from the end move into them, some at
@@ -46,9 +50,15 @@ async fn keep_compact(core: Arc<Core>, mut changes: watch::Receiver<()>) {
         while moved == COMPACTED_AT_ONCE && !core.stopping.is_cancelled() {
             let writer = core.writer.lock().await;
             let mut next = Snapshot::clone(&core.snapshot());
+            let faults = next.signatures().faults();
             let compacted =
                 tokio::task::spawn_blocking(move || (next.compact(sparse, COMPACTED_AT_ONCE), next)).await;
             let Ok((count, next)) = compacted else { return };
+            if next.signatures().faults() != faults {
+                // Once they can be read.
+                drop(writer);
+                if next_change(&core, &mut changes).await { break } else { return }
+            }
             moved = count;
             core.publish(next);
             drop(writer);
@@ -66,6 +76,7 @@ async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
             if next_change(&core, &mut changes).await { continue } else { return }
         };
         let (column, caches) = (before.clone(), core.caches.clone());
+        let faults = before.faults();
         let code = move || {
             // The codec it had before the server was started does as well as a new one, and is there at once.
             let cached = || caches.codec(column.key(), column.dim());
@@ -75,6 +86,12 @@ async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
             }
         };
         match tokio::task::spawn_blocking(code).await {
+            // Signatures that could not be read have no codes; they are taken from the store, and that is a change.
+            Ok(coded) if coded.faults() != faults => {
+                if !next_change(&core, &mut changes).await {
+                    return;
+                }
+            }
             Ok(coded) => {
                 core.adopt_codes(&before, &coded).await;
                 if !core.snapshot().signature_columns().any(|c| c.wants_coding(CODED_MIN)) {

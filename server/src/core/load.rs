@@ -35,7 +35,12 @@ pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> 
     damage.add(lost);
     let caches = Caches::new(store.folder(), store.disk().clone());
     snapshot.load_items(items, &caches.slots().unwrap_or_default());
-    let lacking = load_columns(store, &mut snapshot, &heads, (config.search.signatures, &mut damage))?;
+    let columns = ColumnsTo {
+        caches: &caches,
+        precision: config.search.signatures,
+        memory_bytes: config.search.memory_bytes.0,
+    };
+    let lacking = load_columns(store, &mut snapshot, &heads, (&columns, &mut damage))?;
     snapshot.generation = store.generation()?;
     if !damage.is_none() {
         let Damage { records, lost } = &damage;
@@ -45,16 +50,27 @@ pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> 
     Ok(Loaded { snapshot, life: Life::new(heads, models), lacking })
 }
 
+/// Where columns are loaded to.
+struct ColumnsTo<'a> {
+    caches: &'a Caches,
+    precision: Precision,
+    /// For exact signatures; 0: as much as they take.
+    memory_bytes: usize,
+}
+
 /// Adds the columns of all heads that are alive, those that serve as active ones. Returns the keys of heads that lack
 /// signatures although their backfill is over.
 fn load_columns(
     store: &Store,
     snapshot: &mut Snapshot,
     heads: &[HeadStatus],
-    (precision, damage): (Precision, &mut Damage),
+    (to, damage): (&ColumnsTo<'_>, &mut Damage),
 ) -> Result<Vec<String>, StoreError> {
     let alive: Vec<&HeadStatus> = heads.iter().filter(|s| s.is_alive()).collect();
-    let columns = alive.par_iter().map(|status| load_column(store, snapshot, status, precision));
+    // The same for each; what one leaves another may have later.
+    let memory_bytes = to.memory_bytes.div_ceil(alive.len().max(1));
+    let to = ColumnsTo { memory_bytes, ..*to };
+    let columns = alive.par_iter().map(|status| load_column(store, snapshot, status, &to));
     let columns: Vec<_> = columns.collect::<Result<Vec<_>, StoreError>>()?;
     let mut lacking = Vec::new();
     for (status, loaded) in alive.iter().zip(columns) {
@@ -90,14 +106,33 @@ fn load_column(
     store: &Store,
     snapshot: &Snapshot,
     status: &HeadStatus,
-    precision: Precision,
+    to: &ColumnsTo<'_>,
 ) -> Result<Option<(LoadingColumn, Damage)>, StoreError> {
     let Some(head) = &status.head else { return Ok(None) };
-    let column = Column::new(&status.key, head.clone(), precision).of_version(status.version);
-    let mut column = LoadingColumn::new(column);
+    let (key, dim) = (&status.key, head.dim());
+    let empty = || Column::new(key, head.clone(), to.precision).of_version(status.version);
     let items = snapshot.items();
-    let damage = store.signatures(&status.key, head.dim(), |id, values| column.load(items, id, &values))?;
-    Ok(Some((column, damage)))
+    let fill = |mut column: LoadingColumn| {
+        let damage = store.signatures(key, dim, |id, values| column.load(items, id, &values))?;
+        Ok::<_, StoreError>((column, damage))
+    };
+    if to.memory_bytes == 0 {
+        to.caches.drop_rows(key);
+        return fill(LoadingColumn::new(empty())).map(Some);
+    }
+    match to.caches.open_rows(key, (dim, to.precision)) {
+        Ok(files) => {
+            let (column, damage) = fill(LoadingColumn::with_files(empty(), files, to.memory_bytes))?;
+            if column.faults() == 0 {
+                return Ok(Some((column, damage)));
+            }
+            tracing::error!(head = status.name, "its file of signatures cannot be read; all are in memory");
+        }
+        Err(error) => {
+            tracing::error!(head = status.name, %error, "there is no file for its signatures; all are in memory");
+        }
+    }
+    fill(LoadingColumn::new(empty())).map(Some)
 }
 
 fn load_head(

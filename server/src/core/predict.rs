@@ -4,6 +4,7 @@ use super::Core;
 use crate::catalogue::{Column, Snapshot};
 use crate::error::Error;
 use lapel_heads::Attribute;
+use lapel_search::SignaturesError;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
@@ -24,7 +25,7 @@ impl Core {
     /// one goes on from there.
     ///
     /// # Errors
-    /// [`Error::Internal`] when a head panicked.
+    /// [`Error::Internal`] when a head panicked, [`Error::Unreadable`].
     pub(crate) async fn predicting(
         self: &Arc<Self>,
         attributes: &BTreeSet<String>,
@@ -58,11 +59,11 @@ impl Core {
             let _writer = core.writer.lock().await;
             let mut next = Snapshot::clone(&core.snapshot());
             let predicted = tokio::task::spawn_blocking(move || {
-                let most = items_at_once(next.predicting(&attribute));
+                let (most, faults) = (items_at_once(next.predicting(&attribute)), next.signatures().faults());
                 next.predict(&attribute, most);
-                next
+                if next.signatures().faults() == faults { Ok(next) } else { Err(SignaturesError::Unreadable) }
             });
-            core.publish(predicted.await?);
+            core.publish(predicted.await??);
             Ok::<_, Error>(predictor)
         });
         looking.await?

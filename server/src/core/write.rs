@@ -14,7 +14,7 @@ use crate::stages::{Stage, timed};
 use crate::store::{ContentId, ItemChange, Receipt, SignaturesByHead, picture_key};
 use futures_util::future::join_all;
 use lapel_heads::{Features, Head, PartsCase, Signature};
-use lapel_search::Filter;
+use lapel_search::{Filter, SignaturesError};
 use std::sync::{Arc, PoisonError, mpsc};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -207,14 +207,18 @@ impl Core {
             store.prepare(&written, &keys, &receipts).commit(|| agreed.recv().is_ok())
         });
         let apply = tokio::task::spawn_blocking(move || {
+            let faults = next.signatures().faults();
             // What is worked out of a change takes more memory than the change, and a filter may delete any number of items.
             changes.chunks(GROUP_MAX).for_each(|chunk| next.apply(chunk));
-            // A panic before this is a no.
+            if next.signatures().faults() != faults {
+                return Err(SignaturesError::Unreadable);
+            }
+            // A panic before this is a no, too.
             let _ = agree.send(());
-            next
+            Ok(next)
         });
         let (committed, next) = tokio::join!(commit, apply);
-        let next = next?;
+        let next = next??;
         match committed? {
             Ok(true) => {
                 self.publish(next);
@@ -233,6 +237,7 @@ impl Core {
         let _writer = self.writer.lock().await;
         self.check_open()?;
         let mut next = Snapshot::clone(&self.snapshot());
+        let faults = next.signatures().faults();
         let mut by_head = SignaturesByHead::new();
         for Found { slot, item, signatures, pictures, .. } in found {
             for (number, key, values) in pictures {
@@ -246,6 +251,9 @@ impl Core {
                     by_head.entry(key.clone()).or_default().push((item.id.to_string(), values.clone()));
                 }
             }
+        }
+        if next.signatures().faults() != faults {
+            return Err(SignaturesError::Unreadable.into());
         }
         if by_head.is_empty() {
             return Ok(());

@@ -157,6 +157,7 @@ pub(super) fn code_and_reason(error: &Error) -> (Code, &'static str) {
         }
         Error::Model(_) => (Code::InvalidArgument, "UNSOUND_MODEL"),
         Error::Store(error) => of_store(error),
+        Error::Unreadable => (Code::Unavailable, "SIGNATURES_UNREADABLE"),
         Error::Engine(EngineError::Busy(_)) => (Code::ResourceExhausted, "MODEL_BUSY"),
         Error::Engine(EngineError::Stopped) => (Code::Unavailable, "STOPPING"),
         Error::Engine(EngineError::Failed(_)) => (Code::Internal, "MODEL_FAILED"),
@@ -328,6 +329,7 @@ mod tests {
             (io(std::io::ErrorKind::StorageFull), Code::ResourceExhausted, "DISK_FULL"),
             (io(std::io::ErrorKind::Other), Code::Unavailable, "STORE_FAILED"),
             (StoreError::InUse { folder: "/secret/path".into() }.into(), Code::Internal, "STORE_FAILED"),
+            (Error::Unreadable, Code::Unavailable, "SIGNATURES_UNREADABLE"),
             (Error::Engine(EngineError::Busy(3)), Code::ResourceExhausted, "MODEL_BUSY"),
             (Error::Engine(EngineError::Stopped), Code::Unavailable, "STOPPING"),
             (Error::Engine(EngineError::Failed("x".into())), Code::Internal, "MODEL_FAILED"),

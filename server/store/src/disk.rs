@@ -49,6 +49,12 @@ impl Disk {
         self.hook.as_ref().map_or(Ok(()), |hook| hook.before(step))
     }
 
+    /// What whoever writes files by itself asks before each write.
+    pub fn before_write(&self) -> impl Fn() -> io::Result<()> + Send + Sync + use<> {
+        let disk = self.clone();
+        move || disk.step(Step::Write)
+    }
+
     /// Opens the file of a database: one that is there, or with `is_new` one that is not.
     pub(super) fn database(
         &self,

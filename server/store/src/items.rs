@@ -236,14 +236,26 @@ impl Store {
                 Err(error) => return Err(error.into()),
             };
             walk(&table, &name, |id, sealed| {
-                let bytes = unseal(&name, id, sealed)?;
-                let values: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-                if values.len() != dim || values.iter().any(|v| !v.is_finite()) {
-                    return Err(StoreError::damaged(&name, id));
-                }
-                use_signature(id, values);
+                use_signature(id, unseal_signature(&name, id, sealed, dim)?);
                 Ok(ControlFlow::Continue(()))
             })
+        })
+    }
+
+    /// A stored signature of a head by its key: an item's id, or that of one of its pictures (`picture_key`).
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it does not have its checksum, or when the database fails.
+    pub fn signature(&self, head_key: &str, dim: usize, key: &str) -> Result<Option<Vec<f32>>, StoreError> {
+        let name = format!("{SIGNATURES}{head_key}");
+        self.read(|transaction| {
+            let table = match transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name)) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let found = table.get(key)?;
+            found.map(|sealed| unseal_signature(&name, key, sealed.value(), dim)).transpose()
         })
     }
 
@@ -397,4 +409,14 @@ pub(super) fn stored_image(
 
 pub(super) fn to_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// The numbers of a stored signature.
+fn unseal_signature(table: &str, key: &str, sealed: &[u8], dim: usize) -> Result<Vec<f32>, StoreError> {
+    let bytes = unseal(table, key, sealed)?;
+    let values: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    if values.len() != dim || values.iter().any(|v| !v.is_finite()) {
+        return Err(StoreError::damaged(table, key));
+    }
+    Ok(values)
 }

@@ -29,6 +29,8 @@ async fn flipped_bits_in_every_cached_file_are_healed() {
     let mut server = TestServer::start_with(|config| {
         config.model.heads.clear();
         config.search.hnsw_items_min = 500;
+        // So that all signatures are in files.
+        config.search.memory_bytes = ByteSize(1);
     })
     .await;
     let mut client = server.client().await;
@@ -51,6 +53,7 @@ async fn flipped_bits_in_every_cached_file_are_healed() {
         |ending: &str| written.iter().filter(|f| f.extension().is_some_and(|e| e == ending)).count();
     assert_eq!(endings("column"), 2, "{written:?}");
     assert_eq!(endings("index"), 2, "{written:?}");
+    assert_eq!(endings("rows"), 4, "{written:?}");
     assert!(!written.iter().any(|f| f.to_string_lossy().ends_with("unfinished")), "{written:?}");
     for (case, name) in written.iter().enumerate() {
         for part in [0.0, 0.01, 0.5, 1.0] {
@@ -78,19 +81,63 @@ async fn flipped_bits_in_every_cached_file_are_healed() {
     server.finish().await;
 }
 
-/// Waits until the index of a head answers.
-async fn indexed(client: &mut Client, head: &str, dim: usize) {
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_whose_files_are_cut_under_a_server_are_taken_from_the_store() {
+    let mut server = TestServer::start_with(|config| {
+        config.model.heads.clear();
+        config.search.memory_bytes = ByteSize(1);
+    })
+    .await;
+    let mut client = server.client().await;
+    register_heads(&mut client).await.expect("registered");
+    let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(4));
+    let changes = Changes { prefix: "i", ids: 900, items_max: 300, images: &[] };
+    while items.len() < 800 {
+        let op = changes.next(&mut random, &items);
+        op.send(&mut client, "").await.expect("stored");
+        op.apply(&mut items);
+    }
+    server.restart().await;
+    let mut client = server.client().await;
+    let caches = server.data().join("caches");
+    let rows: Vec<PathBuf> = files(&caches)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rows"))
+        .collect();
+    for part in [2, 1_000_000] {
+        for path in &rows {
+            let file = std::fs::File::options().write(true).open(path).expect("the file");
+            file.set_len(file.metadata().expect("there").len() / part).expect("cut");
+        }
+        for (head, dim) in HEADS {
+            let request = v1::SearchRequest { exact: true, ..by_signature(head, dim) };
+            while let Err(status) = client.search.search(request.clone()).await {
+                assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
+        check_answers(&mut client, &items, &mut random, "after its files were cut").await;
+    }
+    server.finish().await;
+}
+
+/// A search by one head.
+fn by_signature(head: &str, dim: usize) -> v1::SearchRequest {
     let signature = v1::Signature { head: head.to_owned(), values: vec![1.0; dim] };
     let set = v1::SignatureSet { signatures: vec![signature] };
-    let request = v1::SearchRequest {
+    v1::SearchRequest {
         query: Some(v1::Query {
             source: Some(v1::query::Source::Signatures(set)),
             also_signatures: Vec::new(),
         }),
         k: 1,
-        plan: v1::PlanKind::Hnsw.into(),
         ..Default::default()
-    };
+    }
+}
+
+/// Waits until the index of a head answers.
+async fn indexed(client: &mut Client, head: &str, dim: usize) {
+    let request = v1::SearchRequest { plan: v1::PlanKind::Hnsw.into(), ..by_signature(head, dim) };
     let kind = |answer: v1::SearchResponse| answer.plan.expect("told").kind();
     while kind(client.search.search(request.clone()).await.expect("answers").into_inner())
         != v1::PlanKind::Hnsw

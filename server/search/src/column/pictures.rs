@@ -28,6 +28,10 @@ impl PictureSignatures {
         &self.column
     }
 
+    pub(super) fn column_mut(&mut self) -> &mut SignatureColumn {
+        &mut self.column
+    }
+
     pub(super) fn coded_with(&self, codec: &Arc<Codec>) -> Self {
         Self { column: self.column.coded_with(codec), borrowed: self.borrowed.clone() }
     }

@@ -1,5 +1,6 @@
 mod distance;
 mod pictures;
+mod rows;
 
 use super::*;
 use crate::{Filter, PlanKind, Precision, SearchTerm, Tuning};
@@ -47,7 +48,7 @@ fn signatures(item: u64, has: impl Fn(u64, u64) -> bool) -> Vec<(String, Vec<f32
     present.map(|(h, key)| (key.to_owned(), near((item * 31 + h * 17) % 5, item * 8 + h, 0.4))).collect()
 }
 
-/// Items 0 to `count`, in one change each.
+/// Items 0 to `count`, in one change each. The signatures of one column are in a file, those of the others in memory.
 fn catalogue(count: u64, has: impl Fn(u64, u64) -> bool) -> LocalSignatures {
     let mut local = LocalSignatures::default();
     for key in KEYS {
@@ -56,6 +57,7 @@ fn catalogue(count: u64, has: impl Fn(u64, u64) -> bool) -> LocalSignatures {
     for item in 0..count {
         put(&mut local, item, None, &signatures(item, &has));
     }
+    rows::spill(&mut local, "pattern", usize::MAX);
     local
 }
 

@@ -51,6 +51,7 @@ impl Shop {
         };
         self.local.apply(&[change]).expect("memory does not fail");
         self.pictures.insert(item, pictures);
+        rows::spill(&mut self.local, KEYS[item as usize % 3], 2000);
     }
 
     fn remove(&mut self, item: u64) {
