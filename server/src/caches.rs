@@ -15,7 +15,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Begins every file: what it is and the version of its layout.
-const MAGIC: [u8; 8] = *b"LAPELCA1";
+const MAGIC: [u8; 8] = *b"LAPELCA2";
 
 /// The caches in a catalogue's folder.
 #[derive(Clone, Debug)]
