@@ -35,6 +35,8 @@ pub(crate) struct Work {
     pub(crate) heads: u64,
     /// Sum of their dimensions.
     pub(crate) numbers: u64,
+    /// Of these, the dimensions of the heads that are worth an estimate.
+    pub(crate) estimated_numbers: u64,
     /// Results wanted.
     pub(crate) k: u64,
 }
@@ -129,7 +131,7 @@ impl Costs {
 
     /// The compressed scan: every code of the wanted groups, then the candidates in full.
     pub(crate) fn codes(&self, work: &Work) -> f64 {
-        let residual_codes = work.groups as f64 * GROUP as f64 * work.numbers as f64 / 4.0;
+        let residual_codes = work.groups as f64 * GROUP as f64 * work.estimated_numbers as f64 / 4.0;
         let candidates = candidates(work.k).min(work.allowed) * work.heads;
         residual_codes * self.residual_code
             + work.slots as f64 * self.slot

@@ -49,7 +49,7 @@ pub struct Tables {
     pub share_min: i16,
     /// Step of the quantised share.
     pub share_step: u16,
-    /// By residual code: its product with the query in steps, at most 63 so that four fit in a byte.
+    /// By residual code: its product with the query in steps, such that the entries of four fit in a byte.
     pub luts: Vec<[u8; CODES]>,
     /// What the look-up tables were shifted by, in their steps.
     pub lut_offset: i16,
@@ -103,7 +103,7 @@ pub struct ExactTerm<'a> {
 }
 
 /// Groups whose codes are fetched before they are read.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 
 /// Adds the estimated terms of several heads to the sums of one group.
 pub fn add_estimates(level: Instructions, terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP]) {

@@ -87,7 +87,7 @@ pub(crate) struct Estimates {
     pub(crate) minima: Vec<[f32; GROUPS]>,
     /// How many of the terms are heavy.
     pub(crate) heavy: usize,
-    /// By slot, what the heavy terms add; empty when all terms are heavy.
+    /// By slot, what the heavy terms add; empty when all terms that are estimated are heavy.
     heavy_sums: Vec<Sums>,
 }
 
@@ -100,11 +100,11 @@ pub(crate) struct BlockEstimates<'e> {
 }
 
 impl Estimates {
-    /// Makes room for a search in which `heavy` of `all` terms are heavy.
-    pub(crate) fn prepare(&mut self, blocks: usize, heavy: usize, all: usize) {
+    /// Makes room for a search in which `estimated` terms are estimated, and `heavy` are heavy.
+    pub(crate) fn prepare(&mut self, blocks: usize, heavy: usize, estimated: usize) {
         self.sums.resize(blocks, [0.0; BLOCK]);
         self.minima.resize(blocks, [0.0; GROUPS]);
-        self.heavy_sums.resize(if heavy < all { blocks } else { 0 }, [0.0; BLOCK]);
+        self.heavy_sums.resize(if heavy < estimated { blocks } else { 0 }, [0.0; BLOCK]);
         self.heavy = heavy;
     }
 
@@ -112,6 +112,12 @@ impl Estimates {
     pub(crate) fn heavy_sum(&self, slot: Slot, estimate: f32) -> f32 {
         let block = self.heavy_sums.get(slot as usize / BLOCK);
         block.map_or(estimate, |sums| sums[slot as usize % BLOCK])
+    }
+
+    /// Bytes that are held.
+    pub(crate) fn bytes(&self) -> usize {
+        let sums = self.sums.capacity() + self.heavy_sums.capacity();
+        sums * size_of::<Sums>() + self.minima.capacity() * size_of::<[f32; GROUPS]>()
     }
 
     /// The blocks, to be filled.

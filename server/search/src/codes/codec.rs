@@ -19,6 +19,8 @@ const BAD_ERROR: f32 = 3.0;
 const NEAR_MIN: f32 = 1.6;
 /// Least squared residual of a query, in squared gains, that has a twin among signatures of that gain.
 const TWIN_RESIDUAL: f32 = 0.6;
+/// The largest gain in steps: the others are whole numbers of them.
+const GAIN_STEPS: f32 = 127.0;
 /// Residuals shorter than the median by more than this (natural logarithm) count as if they were not.
 const LENGTHS_RANGE: f32 = 3.0;
 /// Least length of a residual; a signature on its cell's centre has none.
@@ -339,7 +341,9 @@ fn gain_levels(lengths: &[f32]) -> [f32; GAINS] {
             *level = (sum / f64::from(count)) as f32;
         }
     }
-    levels.map(f32::exp)
+    // As the bytes that the kernels have them in, so that they are exact there.
+    let most = levels.iter().copied().fold(f32::NEG_INFINITY, f32::max).exp();
+    levels.map(|log| (log.exp() / most * GAIN_STEPS).round().max(1.0) / GAIN_STEPS * most)
 }
 
 fn nearest_gain(gains: &[f32; GAINS], length: f32) -> usize {

@@ -2,8 +2,9 @@
 
 use crate::kernels::{CELLS, CODES, GAINS, Tables};
 
-/// Largest entry of a look-up table: four of them fit in a byte.
-const LUT_MAX: f32 = 63.0;
+/// Entries that are added in a byte, and what their largest sum leaves for rounding them up.
+const LUTS_A_BYTE: usize = 4;
+const LUTS_MAX: f32 = 253.0;
 /// Largest sum of entries, less their shift: leaves the factors that follow room in a word.
 const LUT_SUM_MAX: f32 = 4096.0;
 /// Largest number of a signed byte and of a signed word, and the products of the kernels' rounding multiplication.
@@ -42,9 +43,12 @@ impl Products {
         // 1.0 in the kernels' numbers, such that no factor or product leaves its word.
         let one = (ONE_MAX / self.half)
             .min(WORD * BYTE * UPPER / ROUNDING / (centre * share))
-            .min((WORD / reach - 1.0) * BYTE / 128.0 / (gain * step))
+            .min(WORD / reach * BYTE / 128.0 / (gain * step))
             .max(1.0);
-        let lut_scale = (gain * step * one * 128.0 / BYTE).ceil().max(1.0);
+        // Such that the largest gain is the largest byte: gains are kept as shares of it.
+        let wanted = gain * step * one * 128.0 / BYTE;
+        let lut_scale = wanted.floor().max(1.0);
+        let one = if wanted > 1.0 { one * lut_scale / wanted } else { one };
         let of_share = one * centre * ROUNDING / (BYTE * UPPER);
         let of_gain = step * one * ROUNDING / UPPER / lut_scale;
         Tables {
@@ -68,10 +72,11 @@ impl Products {
     fn luts(&self) -> Luts {
         let least = |row: &[f32; CODES]| row.iter().copied().fold(f32::INFINITY, f32::min);
         let most = |row: &[f32; CODES]| row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let range = self.residuals.iter().map(|row| most(row) - least(row)).fold(1e-9, f32::max);
+        let range = |rows: &[[f32; CODES]]| rows.iter().map(|row| most(row) - least(row)).sum::<f32>();
+        let range = self.residuals.chunks(LUTS_A_BYTE).map(range).fold(1e-9, f32::max);
         let sum: f32 = self.residuals.iter().map(|row| least(row).abs().max(most(row).abs())).sum();
-        let step = (range / LUT_MAX).max(sum / LUT_SUM_MAX);
-        let entry = |row: &[f32; CODES]| row.map(|p| ((p - least(row)) / step).round().min(LUT_MAX) as u8);
+        let step = (range / LUTS_MAX).max(sum / LUT_SUM_MAX);
+        let entry = |row: &[f32; CODES]| row.map(|p| ((p - least(row)) / step).round() as u8);
         let luts: Vec<[u8; CODES]> = self.residuals.iter().map(entry).collect();
         let offset = (self.residuals.iter().map(least).sum::<f32>() / step).round();
         let sum: f32 = luts.iter().map(|row| f32::from(row.iter().copied().max().unwrap_or(0))).sum();

@@ -73,21 +73,20 @@ fn estimates_inner(terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP
         prefetch(term.ahead(group));
         let halves = halves(tables, term.group(group));
         let weight = _mm256_set1_ps(tables.weight);
+        if present == u64::MAX {
+            for (half, sums) in halves.into_iter().zip(&mut all) {
+                let [first, second] = roots(half);
+                sums[0] = _mm256_fmadd_ps(weight, first, sums[0]);
+                sums[1] = _mm256_fmadd_ps(weight, second, sums[1]);
+            }
+            continue;
+        }
         for (quarter, (half, sums)) in halves.into_iter().zip(&mut all).enumerate() {
-            let zero = _mm256_setzero_si256();
-            let words = [_mm256_unpacklo_epi16(half, zero), _mm256_unpackhi_epi16(half, zero)];
-            let bits = (present >> (16 * quarter)) as u16;
-            for (part, (words, sum)) in words.into_iter().zip(sums).enumerate() {
-                // The root as x * (1 / root x), to 12 bits: plenty for an estimate. No half is 0.
-                let half = _mm256_cvtepi32_ps(words);
-                let root = _mm256_mul_ps(half, _mm256_rsqrt_ps(half));
-                *sum = if bits == u16::MAX {
-                    _mm256_fmadd_ps(weight, root, *sum)
-                } else {
-                    let term = _mm256_mul_ps(weight, root);
-                    let eight = (bits >> (4 * part) & 0xf) | (bits >> (4 * part + 4) & 0xf0);
-                    _mm256_add_ps(*sum, _mm256_blendv_ps(missing, term, lanes(eight as u8)))
-                };
+            let [first, second, third, fourth] = [0, 4, 8, 12].map(|at| present >> (16 * quarter + at) & 15);
+            let there = [first | third << 4, second | fourth << 4].map(|bits| lanes(bits as u8));
+            for (at, root) in roots(half).into_iter().enumerate() {
+                let term = _mm256_blendv_ps(missing, _mm256_mul_ps(weight, root), there[at]);
+                sums[at] = _mm256_add_ps(sums[at], term);
             }
         }
     }
@@ -98,6 +97,18 @@ fn estimates_inner(terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP
         store8(&mut out[0], first);
         store8(&mut out[1], second);
     }
+}
+
+/// Roots of sixteen words above 0, as words are unpacked.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn roots(words: __m256i) -> [__m256; 2] {
+    let zero = _mm256_setzero_si256();
+    [_mm256_unpacklo_epi16(words, zero), _mm256_unpackhi_epi16(words, zero)].map(|words| {
+        // The root as x * (1 / root x), to 12 bits: plenty for an estimate.
+        let word = _mm256_cvtepi32_ps(words);
+        _mm256_mul_ps(word, _mm256_rsqrt_ps(word))
+    })
 }
 
 /// Halves of squared distances, in words: items 0 to 15, 16 to 31, 32 to 47, 48 to 63.

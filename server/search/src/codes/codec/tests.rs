@@ -83,3 +83,29 @@ fn sixty_four_numbers_take_eleven_bytes() {
     let codec = Codec::train(&clustered(100, 64, 1), 64, 100);
     assert_eq!(codec.group_bytes(), 11 * GROUP);
 }
+
+#[test]
+fn integers_lose_little_of_an_estimate() {
+    for dim in [2, 7, 16, 64, 100, 600] {
+        let signatures = clustered(BLOCK, dim, dim as u64);
+        let codec = Codec::train(&signatures, dim, BLOCK as u64);
+        let query = clustered(3, dim, 99).split_off(2 * dim);
+        let estimates = estimates(&codec, &signatures, &query);
+        let cell = codec.cells.nearest(&query, &mut [0.0; CELLS]);
+        let (near, _) = codec.lowering(&query, cell);
+        let (mut lost, mut error, mut range) = (0.0, 0.0, 0.0f32);
+        for (row, estimate) in signatures.chunks_exact(dim).zip(&estimates) {
+            let code = codec.code(row);
+            let squared = codec.estimate(&query, &code);
+            // Nearer ones are lowered.
+            if squared > near[usize::from(code.gain)] {
+                lost += (squared - estimate * estimate).powi(2);
+                let exact = kernels::squared_distance(Instructions::Portable, &query, Rows::F32(row));
+                error += (squared - exact).powi(2);
+                range = range.max(squared);
+            }
+        }
+        let least = (BLOCK as f32).sqrt() * 0.004 * range;
+        assert!(lost.sqrt() < (0.3 * error.sqrt()).max(least), "dim {dim}: {} {}", lost.sqrt(), error.sqrt());
+    }
+}
