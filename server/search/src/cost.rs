@@ -2,7 +2,7 @@
 
 use crate::Instructions;
 use crate::codes::Codec;
-use crate::kernels::{self, BLOCK, ExactTerm, GROUP, GROUPS, Rows, Sums};
+use crate::kernels::{self, CodedTerm, ExactTerm, GROUP, GROUPS, Rows};
 use std::hint::black_box;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -35,6 +35,8 @@ pub(crate) struct Work {
     pub(crate) heads: u64,
     /// Sum of their dimensions.
     pub(crate) numbers: u64,
+    /// Of these, the dimensions of the heads that are worth an estimate.
+    pub(crate) estimated_numbers: u64,
     /// Results wanted.
     pub(crate) k: u64,
 }
@@ -44,8 +46,9 @@ pub(crate) const FIRST_MIN: usize = 256;
 /// Results from which on an index must keep more candidates than it does anyway.
 const WIDER_FROM: f64 = 256.0;
 const DIM: usize = 64;
-/// Items of which codes are scanned.
-const CODED: usize = 1 << 16;
+/// Items and heads of which codes are scanned.
+const CODED: usize = 1 << 14;
+const CODED_HEADS: usize = 4;
 /// Rows measured: 64 MiB, more than most caches hold.
 const ROWS: usize = 1 << 18;
 /// One row in so many is read at random.
@@ -70,11 +73,10 @@ impl Costs {
         let rows: Vec<f32> = (0..ROWS * DIM).map(|i| (i % 251) as f32 / 2000.0).collect();
         let query = &rows[7..7 + DIM];
         let term = ExactTerm { query, weight: 1.0, missing: 0.0 };
-        let mut sums: Sums = [0.0; BLOCK];
+        let mut sums = [0.0; GROUP];
         let exact = fastest(|| {
             for group in rows.chunks_exact(GROUP * DIM) {
-                let sums = &mut sums.as_chunks_mut::<GROUP>().0[0];
-                kernels::add_distances(level, &term, Rows::F32(group), u64::MAX, sums);
+                kernels::add_distances(level, &term, Rows::F32(group), u64::MAX, &mut sums);
             }
             black_box(&sums);
         });
@@ -93,17 +95,18 @@ impl Costs {
         let codes = vec![0x5a; codec.group_bytes() * GROUPS];
         let all = [u64::MAX; GROUPS];
         let tables = codec.tables(query, 1.0, 0.0);
+        let terms = [CodedTerm { tables: &tables, codes: &codes, present: &all, next: &codes }; CODED_HEADS];
         let coded = fastest(|| {
-            for _ in 0..CODED / BLOCK {
-                kernels::add_estimates(level, &tables, &codes, (&all, &all), &codes, &mut sums);
+            for at in 0..CODED / GROUP {
+                kernels::add_estimates(level, &terms, at % GROUPS, &mut sums);
             }
             black_box(&sums);
         });
-        let mut estimates: Vec<Sums> = vec![[0.0; BLOCK]; ROWS / BLOCK];
+        let mut estimates = vec![[0.0; GROUP]; ROWS / GROUP];
         let slot = fastest(|| {
             for sums in &mut estimates {
                 sums.fill(0.0);
-                kernels::finish(level, &all, sums, &mut [0.0; GROUPS]);
+                black_box(kernels::finish(level, u64::MAX, sums));
             }
             black_box(&estimates);
         });
@@ -113,7 +116,7 @@ impl Costs {
         Self {
             exact_number: exact / (ROWS * DIM) as f64,
             random_row: random / (ROWS / RANDOM_SHARE) as f64,
-            residual_code: coded / (CODED * DIM / 4) as f64,
+            residual_code: coded / (CODED * CODED_HEADS * DIM / 4) as f64,
             tables: prepared,
             slot: slot / ROWS as f64,
         }
@@ -128,7 +131,7 @@ impl Costs {
 
     /// The compressed scan: every code of the wanted groups, then the candidates in full.
     pub(crate) fn codes(&self, work: &Work) -> f64 {
-        let residual_codes = work.groups as f64 * GROUP as f64 * work.numbers as f64 / 4.0;
+        let residual_codes = work.groups as f64 * GROUP as f64 * work.estimated_numbers as f64 / 4.0;
         let candidates = candidates(work.k).min(work.allowed) * work.heads;
         residual_codes * self.residual_code
             + work.slots as f64 * self.slot

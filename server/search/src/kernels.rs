@@ -1,7 +1,7 @@
 //! The inner loops of a scan, each with a portable twin, chosen once by what the processor can do.
 //!
-//! Everything here works on one block of [`BLOCK`] slots: it adds to a query's `sums`, one an item, what one head
-//! contributes. Vectors stay in the caller's hands; no kernel allocates.
+//! Everything here works on one group of [`GROUP`] slots: it adds to a query's `sums`, one an item, what heads
+//! contribute. Vectors stay in the caller's hands; no kernel allocates.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -32,35 +32,54 @@ pub type Sums = [f32; BLOCK];
 /// One bit an item of a block.
 pub type Bits = [u64; GROUPS];
 
-/// What a query needs to estimate its distances to a column's coded signatures.
+/// What a query needs to estimate its distances to a column's coded signatures, in integers.
 ///
-/// With c the item's cell, p its quantised share of the cell's centre, g its gain and e its residual codes, the
-/// estimate of the squared distance is `s = base + cells[c] * (share_min + share_step * p) + gains[g] * (offset + sum
-/// of luts[m][e_m])`, lowered to `s - near_slope * max(0, near[g] - s)`: see [`crate::codes::Codec`].
+/// With c the item's cell, p its share, g its gain and e its residual codes, half the squared distance is
+/// `h = base - centres[c] * (share_min + p * share_step) - gains[g] * lut_scale * (lut_offset + sum of luts[m][e_m])`,
+/// and at least 0, lowered to `h - near_slope * max(0, near[g] * near_scale - h)`, and at least 1: see
+/// [`crate::codes::Codec`]. It adds `weight * sqrt(h)` to the item's sum. How far each product is shifted is written
+/// down in the plain kernel.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// Squared lengths of the query and of a signature.
-    pub base: f32,
-    /// By cell: -2 times the product of the query with the cell's centre.
-    pub cells: [f32; CELLS],
-    /// By gain: -2 times the gain times the step of the look-up tables.
-    pub gains: [f32; GAINS],
-    /// What the look-up tables were shifted by, in their steps.
-    pub offset: f32,
+    /// Half the squared lengths of the query and of a signature.
+    pub base: i16,
+    /// By cell: the query along its centre.
+    pub centres: [i8; CELLS],
     /// Least share of a centre.
-    pub share_min: f32,
+    pub share_min: i16,
     /// Step of the quantised share.
-    pub share_step: f32,
-    /// By gain: squared distances below this are too large, and lowered by `near_slope` times what they lack.
-    pub near: [f32; GAINS],
-    /// See `near`.
-    pub near_slope: f32,
-    /// By residual code: its product with the query in steps, at most 127 so that two fit in a byte.
+    pub share_step: u16,
+    /// By residual code: its product with the query in steps, such that the entries of four fit in a byte.
     pub luts: Vec<[u8; CODES]>,
-    /// The head's weight.
+    /// What the look-up tables were shifted by, in their steps.
+    pub lut_offset: i16,
+    /// Makes the most of a word.
+    pub lut_scale: i16,
+    /// By gain, at least 0.
+    pub gains: [i8; GAINS],
+    /// By gain: halves of squared distances below this are too large, and lowered by `near_slope` times what they lack.
+    pub near: [u8; GAINS],
+    /// See `near`.
+    pub near_scale: u16,
+    /// See `near`.
+    pub near_slope: u16,
+    /// The head's weight, for the root of `h`.
     pub weight: f32,
     /// What an item without a signature adds: weight times expected distance.
     pub missing: f32,
+}
+
+/// One head of a query over one block.
+#[derive(Clone, Copy, Debug)]
+pub struct CodedTerm<'a> {
+    /// The query's tables.
+    pub tables: &'a Tables,
+    /// The block's codes, its groups one after the other.
+    pub codes: &'a [u8],
+    /// Items that have a signature.
+    pub present: &'a Bits,
+    /// The codes of the block that is read next; empty where there is none.
+    pub next: &'a [u8],
 }
 
 /// Exact signatures of one group, `[GROUP, dim]`.
@@ -83,37 +102,47 @@ pub struct ExactTerm<'a> {
     pub missing: f32,
 }
 
-/// Adds one head's estimated terms to the sums of a block; `codes` are its groups one after the other. Groups of
-/// which no item is `wanted` are left as they are.
-pub fn add_estimates(
-    level: Instructions,
-    tables: &Tables,
-    codes: &[u8],
-    (present, wanted): (&Bits, &Bits),
-    next: &[u8],
-    sums: &mut Sums,
-) {
-    let bytes = group_bytes(tables.luts.len());
-    let codes = codes.chunks_exact(bytes);
-    let groups = codes.zip(sums.as_chunks_mut::<GROUP>().0);
-    for (at, ((codes, sums), (present, wanted))) in groups.zip(present.iter().zip(wanted)).enumerate() {
-        // What few items of a filter lie in is not fetched for the others.
-        if *wanted != 0
-            && let Some(next) = next.get(at * bytes..(at + 1) * bytes)
-        {
-            #[cfg(target_arch = "x86_64")]
-            avx2::prefetch(next);
-        }
-        match (level, *present) {
-            (_, _) if *wanted == 0 => {}
-            (_, 0) => sums.iter_mut().for_each(|s| *s += tables.missing),
-            #[cfg(target_arch = "x86_64")]
-            (Instructions::Avx512, present) => avx512::estimates(tables, codes, present, sums),
-            #[cfg(target_arch = "x86_64")]
-            (Instructions::Avx2, present) => avx2::estimates(tables, codes, present, sums),
-            (_, present) => portable::estimates(tables, codes, present, sums),
+/// Groups whose codes are fetched before they are read.
+const AHEAD: usize = 4;
+
+/// Adds the estimated terms of several heads to the sums of one group.
+pub fn add_estimates(level: Instructions, terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP]) {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 => avx512::estimates(terms, group, sums),
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => avx2::estimates(terms, group, sums),
+        _ => portable::estimates(terms, group, sums),
+    }
+}
+
+impl<'a> CodedTerm<'a> {
+    /// The codes of a group: cells and gains, shares, residual codes.
+    fn group(&self, group: usize) -> (&'a [u8; GROUP], &'a [u8; GROUP], &'a [u8]) {
+        const NONE: &[u8; GROUP] = &[0; GROUP];
+        let bytes = group_bytes(self.tables.luts.len());
+        let codes = self.codes.get(group * bytes..(group + 1) * bytes).unwrap_or_default();
+        match codes.as_chunks::<GROUP>().0 {
+            [cells, shares, ..] => (cells, shares, &codes[2 * GROUP..]),
+            _ => (NONE, NONE, &[]),
         }
     }
+
+    /// The codes of a group that is read soon; empty where there is none.
+    #[cfg(target_arch = "x86_64")]
+    fn ahead(&self, group: usize) -> &'a [u8] {
+        let bytes = group_bytes(self.tables.luts.len());
+        let group = group + AHEAD;
+        let (codes, group) = if group < GROUPS { (self.codes, group) } else { (self.next, group - GROUPS) };
+        codes.get(group * bytes..(group + 1) * bytes).unwrap_or_default()
+    }
+}
+
+/// Where the byte of an item lies among the 64 of a group: those of the first half of the items are the even ones, so
+/// that splitting a register of bytes into words leaves both halves in order.
+#[must_use]
+pub fn byte_of(item: usize) -> usize {
+    item % (GROUP / 2) * 2 + item / (GROUP / 2)
 }
 
 /// Bytes of one group of codes with `subs` residual codes an item, an even number.
@@ -162,14 +191,14 @@ pub fn products(level: Instructions, vector: &[f32], matrix: &[f32], out: &mut [
     }
 }
 
-/// Sets the sums of items that are not allowed to infinity, and writes the least of each group.
-pub fn finish(level: Instructions, allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
+/// Sets the sums of a group's items that are not allowed to infinity, and returns the least.
+pub fn finish(level: Instructions, allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx512 => avx512::finish(allowed, sums, minima),
+        Instructions::Avx512 => avx512::finish(allowed, sums),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx2 => avx2::finish(allowed, sums, minima),
-        _ => portable::finish(allowed, sums, minima),
+        Instructions::Avx2 => avx2::finish(allowed, sums),
+        _ => portable::finish(allowed, sums),
     }
 }
 

@@ -18,6 +18,7 @@ mod instructions;
 mod items;
 pub mod kernels;
 mod labels;
+mod leading;
 mod local;
 #[cfg(test)]
 mod model;

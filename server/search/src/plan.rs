@@ -3,7 +3,8 @@
 use crate::best::{Best, Hit};
 use crate::cost::Work;
 use crate::kernels::{BLOCK, GROUPS, Tables};
-use crate::rescore::{heavy, rescore};
+use crate::leading::{estimated, heavy};
+use crate::rescore::rescore;
 use crate::scan::{self, BlockEstimates, Estimates};
 use crate::terms::{BoundTerm, Query};
 use crate::{Budget, Instructions, IsAbandoned, Plan, PlanKind, Tuning};
@@ -16,25 +17,29 @@ use std::thread::ScopedJoinHandle;
 const SHARED_NS_MIN: f64 = 200_000.0;
 /// Queries that share one pass over the codes: their estimates, 4 bytes a slot each, are in memory together.
 const PASS_QUERIES_MAX: usize = 8;
-/// Blocks that one query scans before the next does: their codes, 11 bytes for 64 numbers of a slot, fit the farther
-/// cache of one core.
-const TILE: usize = 8;
+/// Blocks that one query scans before the next does: their codes, 11 bytes for 64 numbers of a slot and head, fit the
+/// farther cache of one core.
+const TILE: usize = 4;
+/// A thread keeps a search's estimates for its next one until it has so many bytes of others.
+const KEPT_BYTES_MAX: usize = 64 << 20;
 
 impl<'a> Query<'a> {
     fn work(&self) -> Work {
+        let numbers = |terms: &[BoundTerm<'_>]| terms.iter().map(|term| term.vector.len() as u64).sum();
         Work {
             allowed: self.allowed.count(),
             groups: self.allowed.count().min((self.allowed.blocks() * GROUPS) as u64),
             slots: (self.allowed.blocks() * BLOCK) as u64,
             heads: self.terms.len() as u64,
-            numbers: self.terms.iter().map(|t| t.vector.len() as u64).sum(),
+            numbers: numbers(&self.terms),
+            estimated_numbers: numbers(&self.terms[..estimated(&self.terms)]),
             k: self.k as u64,
         }
     }
 
     /// Whether a scan of codes can run: a column without them is read in full beside the others.
     fn is_coded(&self) -> bool {
-        self.terms.iter().any(|term| term.column.codec().is_some())
+        self.terms[..estimated(&self.terms)].iter().any(|term| term.column.codec().is_some())
     }
 
     /// The cheapest of the plans that can run, or the one that was asked for if it can; `without` has been tried in vain.
@@ -168,7 +173,7 @@ pub(crate) fn run<'a>(queries: &[Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hi
 }
 
 thread_local! {
-    /// Estimates of this thread's last search: 4 to 8 bytes a slot that need not be allocated each time.
+    /// Estimates of this thread's last searches: 4 to 8 bytes a slot and query that need not be allocated each time.
     static ESTIMATES: RefCell<Vec<Estimates>> = RefCell::default();
 }
 
@@ -179,8 +184,9 @@ fn by_codes<'a>(queries: &[&Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hit<'a>
         pool.resize_with(queries.len().max(pool.len()), Estimates::default);
         let mut first = Vec::with_capacity(queries.len());
         for (query, estimates) in queries.iter().zip(pool.iter_mut()) {
-            estimates.prepare(query.allowed.blocks(), heavy(&query.terms), query.terms.len());
-            let coded: Vec<_> = query.terms.iter().map(|term| (term, term.tables())).collect();
+            let terms = &query.terms[..estimated(&query.terms)];
+            estimates.prepare(query.allowed.blocks(), heavy(&query.terms), terms.len());
+            let coded: Vec<_> = terms.iter().map(|term| (term, term.tables())).collect();
             first.push(Scan { query, coded, out: estimates.blocks(), from: 0 });
         }
         if threads > 1 {
@@ -196,8 +202,12 @@ fn by_codes<'a>(queries: &[&Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hit<'a>
             false => rescore(query, estimates, tuning),
         });
         let answers = rescored.collect();
-        // What a batch needed beyond a single search, of items and of pictures, is given back.
-        pool.truncate(2);
+        let mut kept = 0;
+        pool.retain(|estimates| {
+            let keeps = kept < KEPT_BYTES_MAX;
+            kept += estimates.bytes();
+            keeps
+        });
         answers
     })
 }

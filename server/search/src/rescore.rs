@@ -13,14 +13,11 @@ const COMPLETE_SHARE: f64 = 0.7;
 /// Candidates after which it learns from all: there are few others.
 const COMPLETE_MAX: u64 = 2048;
 /// After the first, one in so many is scored in full to keep the error bar honest; the others are given up early.
-const SAMPLED: usize = 8;
+const SAMPLED: usize = 16;
 /// How many times more candidates each further round looks at.
 const GROWTH: usize = 4;
 /// How far ahead rows are fetched.
 const AHEAD: usize = 4;
-/// Heads of at least this share of the largest weight are heavy: their rows are fetched ahead and scored first, and
-/// for most candidates that is enough to give them up.
-const HEAVY_SHARE: f64 = 0.25;
 
 /// Scores candidates of one query.
 struct Rescorer<'q, 'a> {
@@ -67,11 +64,6 @@ impl Rescorer<'_, '_> {
         let terms = if in_full { self.terms } else { &self.terms[..self.estimates.heavy] };
         terms.iter().for_each(|term| term.column.prefetch(slot));
     }
-}
-
-/// How many of the terms, heaviest first, are worth an exact look before the others.
-pub(crate) fn heavy(terms: &[BoundTerm<'_>]) -> usize {
-    terms.iter().take_while(|t| t.weight >= HEAVY_SHARE * terms[0].weight).count()
 }
 
 /// The best of a query by the exact formula, and how many items were scored for it.

@@ -2,7 +2,7 @@
 
 use crate::allowed::Allowed;
 use crate::best::{Best, Hit};
-use crate::kernels::{self, Bits, ExactTerm, GROUP, GROUPS, Sums, Tables};
+use crate::kernels::{self, Bits, CodedTerm, ExactTerm, GROUP, GROUPS, Sums, Tables};
 use crate::terms::BoundTerm;
 use crate::{BLOCK, Instructions, IsAbandoned, Slot};
 
@@ -87,7 +87,7 @@ pub(crate) struct Estimates {
     pub(crate) minima: Vec<[f32; GROUPS]>,
     /// How many of the terms are heavy.
     pub(crate) heavy: usize,
-    /// By slot, what the heavy terms add; empty when all terms are heavy.
+    /// By slot, what the heavy terms add; empty when all terms that are estimated are heavy.
     heavy_sums: Vec<Sums>,
 }
 
@@ -100,11 +100,11 @@ pub(crate) struct BlockEstimates<'e> {
 }
 
 impl Estimates {
-    /// Makes room for a search in which `heavy` of `all` terms are heavy.
-    pub(crate) fn prepare(&mut self, blocks: usize, heavy: usize, all: usize) {
+    /// Makes room for a search in which `estimated` terms are estimated, and `heavy` are heavy.
+    pub(crate) fn prepare(&mut self, blocks: usize, heavy: usize, estimated: usize) {
         self.sums.resize(blocks, [0.0; BLOCK]);
         self.minima.resize(blocks, [0.0; GROUPS]);
-        self.heavy_sums.resize(if heavy < all { blocks } else { 0 }, [0.0; BLOCK]);
+        self.heavy_sums.resize(if heavy < estimated { blocks } else { 0 }, [0.0; BLOCK]);
         self.heavy = heavy;
     }
 
@@ -112,6 +112,12 @@ impl Estimates {
     pub(crate) fn heavy_sum(&self, slot: Slot, estimate: f32) -> f32 {
         let block = self.heavy_sums.get(slot as usize / BLOCK);
         block.map_or(estimate, |sums| sums[slot as usize % BLOCK])
+    }
+
+    /// Bytes that are held.
+    pub(crate) fn bytes(&self) -> usize {
+        let sums = self.sums.capacity() + self.heavy_sums.capacity();
+        sums * size_of::<Sums>() + self.minima.capacity() * size_of::<[f32; GROUPS]>()
     }
 
     /// The blocks, to be filled.
@@ -128,7 +134,38 @@ impl Estimates {
 /// A query's terms with what the kernels need of each; `None` for a column without codes, which is read in full.
 pub(crate) type CodedTerms<'q, 'a> = [(&'q BoundTerm<'a>, Option<Tables>)];
 
-/// Estimates one block.
+/// Some of a query's terms over one block.
+struct BlockTerms<'b, 'a> {
+    coded: Vec<CodedTerm<'b>>,
+    /// Those of columns, or of blocks, without codes.
+    in_full: Vec<&'b BoundTerm<'a>>,
+    number: usize,
+}
+
+impl<'b, 'a> BlockTerms<'b, 'a> {
+    fn new(terms: &'b CodedTerms<'_, 'a>, number: usize) -> Self {
+        let (mut coded, mut in_full) = (Vec::with_capacity(terms.len()), Vec::new());
+        for (term, tables) in terms {
+            let block = term.column.block(number);
+            match (tables, block.and_then(|block| Some((block.codes()?, block.present())))) {
+                (Some(tables), Some((codes, present))) => {
+                    let next = term.column.block(number + 1).and_then(|block| block.codes());
+                    coded.push(CodedTerm { tables, codes, present, next: next.unwrap_or_default() });
+                }
+                _ => in_full.push(*term),
+            }
+        }
+        Self { coded, in_full, number }
+    }
+
+    /// Adds what they add to the sums of a group.
+    fn add(&self, group: usize, level: Instructions, sums: &mut [f32; GROUP]) {
+        kernels::add_estimates(level, &self.coded, group, sums);
+        self.in_full.iter().for_each(|term| add_exact(term, self.number, group, level, sums));
+    }
+}
+
+/// Estimates one block. What few items of a filter lie in is not read for the others.
 pub(crate) fn estimate(
     terms: &CodedTerms<'_, '_>,
     number: usize,
@@ -137,26 +174,20 @@ pub(crate) fn estimate(
     out: &mut BlockEstimates<'_>,
 ) {
     let BlockEstimates { sums, minima, heavy, heavy_sums } = out;
-    sums.fill(0.0);
-    for (at, (term, tables)) in terms.iter().enumerate() {
-        if at == *heavy
-            && let Some(heavy_sums) = heavy_sums
-        {
-            heavy_sums.copy_from_slice(*sums);
+    let (heavy, light) = terms.split_at((*heavy).min(terms.len()));
+    let (heavy, light) = (BlockTerms::new(heavy, number), BlockTerms::new(light, number));
+    for (group, sums) in sums.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+        if allowed[group] == 0 {
+            sums.fill(f32::INFINITY);
+            minima[group] = f32::INFINITY;
+            continue;
         }
-        let (next_term, next_number) =
-            if at + 1 < terms.len() { (terms[at + 1].0, number) } else { (terms[0].0, number + 1) };
-        let next = next_term.column.block(next_number).and_then(|block| block.codes()).unwrap_or_default();
-        let codes = term.column.block(number).and_then(|block| Some((block.codes()?, block.present())));
-        match (tables, codes) {
-            (Some(tables), Some((codes, present))) => {
-                kernels::add_estimates(level, tables, codes, (present, allowed), next, sums);
-            }
-            _ => {
-                let groups = sums.as_chunks_mut::<GROUP>().0.iter_mut().enumerate();
-                groups.for_each(|(group, sums)| add_exact(term, number, group, level, sums));
-            }
+        sums.fill(0.0);
+        heavy.add(group, level, sums);
+        if let Some(heavy_sums) = heavy_sums {
+            heavy_sums.as_chunks_mut::<GROUP>().0[group] = *sums;
+            light.add(group, level, sums);
         }
+        minima[group] = kernels::finish(level, allowed[group], sums);
     }
-    kernels::finish(level, allowed, sums, minima);
 }

@@ -1,7 +1,8 @@
 //! A column's codec: trained on a sample of its signatures, codes every one of them.
 
 use super::kmeans::{Centroids, kmeans};
-use crate::kernels::{CELLS, CODES, GAINS, GROUP, Tables, group_bytes};
+use super::products::Products;
+use crate::kernels::{CELLS, CODES, GAINS, GROUP, Tables, byte_of, group_bytes};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -12,14 +13,14 @@ use std::ops::Range;
 const CODES_A_NUMBER: (usize, usize) = (9, 32);
 /// Rounds of k-means for cells and for residual codes.
 const ROUNDS: usize = 8;
-/// Largest entry of a look-up table: two of them fit in a byte.
-const LUT_MAX: f32 = 127.0;
 /// A code whose squared error is this many times the mean is a bad one.
 const BAD_ERROR: f32 = 3.0;
 /// Estimates are lowered up to this many times a twin's, at least.
 const NEAR_MIN: f32 = 1.6;
 /// Least squared residual of a query, in squared gains, that has a twin among signatures of that gain.
 const TWIN_RESIDUAL: f32 = 0.6;
+/// The largest gain in steps: the others are whole numbers of them.
+const GAIN_STEPS: f32 = 127.0;
 /// Residuals shorter than the median by more than this (natural logarithm) count as if they were not.
 const LENGTHS_RANGE: f32 = 3.0;
 /// Least length of a residual; a signature on its cell's centre has none.
@@ -47,7 +48,7 @@ pub struct Codec {
 struct Code {
     cell: u8,
     gain: u8,
-    /// How many times the cell's centre the reconstruction contains.
+    /// How long the reconstruction is along the cell's centre.
     share: f32,
     residuals: Vec<u8>,
     /// Squared distance from the reconstruction.
@@ -194,10 +195,9 @@ impl Codec {
     pub fn encode(&self, signature: &[f32], group: &mut [u8], at: usize) -> f32 {
         let code = self.code(signature);
         let share = ((code.share - self.share_min) / self.share_step).round();
-        group[at] = code.cell | code.gain << 6;
-        group[GROUP + at] = share.clamp(0.0, 255.0) as u8;
-        // The first half of the group lies in even bytes, the second in odd ones: see the kernels.
-        let byte = at % (GROUP / 2) * 2 + at / (GROUP / 2);
+        let byte = byte_of(at);
+        group[byte] = code.cell | code.gain << 6;
+        group[GROUP + byte] = share.clamp(0.0, 255.0) as u8;
         for (pair, codes) in group[2 * GROUP..].chunks_exact_mut(GROUP).zip(code.residuals.chunks_exact(2)) {
             pair[byte] = codes[0] | codes[1] << 4;
         }
@@ -236,15 +236,14 @@ impl Codec {
             codes.push(code as u8);
         }
         // The share of the centre makes good what the residual's code has added along it.
-        let (product, squared) = self.cells.product_and_square(cell, signature);
-        let share = if squared > 0.0 { (product - level * coded) / squared } else { 0.0 };
+        let share = self.cells.along(cell, signature) - level * coded * self.cells.inverse_length(cell);
         Code { cell: cell as u8, gain: gain as u8, share, residuals: codes, error: error * level * level }
     }
 
     /// The estimate of the squared distance of a vector to a coded signature, before it is lowered.
     fn estimate(&self, vector: &[f32], code: &Code) -> f32 {
         let cell = usize::from(code.cell);
-        let mut product = code.share * self.cells.product_and_square(cell, vector).0;
+        let mut product = code.share * self.cells.along(cell, vector);
         for (sub, (book, residual)) in self.books.iter().zip(&code.residuals).enumerate() {
             let values =
                 self.part(sub).enumerate().map(|(at, d)| book.value(usize::from(*residual), at) * vector[d]);
@@ -260,35 +259,26 @@ impl Codec {
     /// What the kernels need to estimate distances of a unit `query` to coded signatures.
     #[must_use]
     pub fn tables(&self, query: &[f32], weight: f32, expected: f32) -> Tables {
-        let squared: f32 = query.iter().map(|v| v * v).sum();
-        let mut cells = [0.0; CELLS];
+        let mut centres = [0.0; CELLS];
         // The products with all centres are what the nearest is found by.
-        let cell = self.cells.nearest(query, &mut cells);
-        cells.iter_mut().for_each(|c| *c *= -2.0);
-        let mut products = vec![[0.0f32; CODES]; self.books.len()];
-        for (sub, (book, out)) in self.books.iter().zip(&mut products).enumerate() {
+        let cell = self.cells.nearest(query, &mut centres);
+        centres.iter_mut().enumerate().for_each(|(at, product)| *product *= self.cells.inverse_length(at));
+        let mut residuals = vec![[0.0f32; CODES]; self.books.len()];
+        for (sub, (book, out)) in self.books.iter().zip(&mut residuals).enumerate() {
             book.products(&query[self.part(sub)], out);
         }
-        let least = |row: &[f32; CODES]| row.iter().copied().fold(f32::INFINITY, f32::min);
-        let most = |row: &[f32; CODES]| row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let range = products.iter().map(|row| most(row) - least(row)).fold(1e-9, f32::max);
-        let step = range / LUT_MAX;
-        let offset = products.iter().map(least).sum::<f32>() / step;
-        let entry = |row: &[f32; CODES]| row.map(|p| ((p - least(row)) / step).round().min(LUT_MAX) as u8);
         let (near, near_slope) = self.lowering(query, cell);
-        Tables {
-            base: 1.0 + squared,
-            cells,
-            gains: self.gains.map(|g| -2.0 * g * step),
-            offset,
-            share_min: self.share_min,
-            share_step: self.share_step,
-            near,
+        let squared: f32 = query.iter().map(|v| v * v).sum();
+        Products {
+            half: (1.0 + squared) / 2.0,
+            centres,
+            residuals,
+            gains: self.gains,
+            shares: (self.share_min, self.share_step),
+            near: near.map(|near| near / 2.0),
             near_slope,
-            luts: products.iter().map(entry).collect(),
-            weight,
-            missing: weight * expected,
         }
+        .tables(weight, weight * expected)
     }
 }
 
@@ -351,7 +341,9 @@ fn gain_levels(lengths: &[f32]) -> [f32; GAINS] {
             *level = (sum / f64::from(count)) as f32;
         }
     }
-    levels.map(f32::exp)
+    // As the bytes that the kernels have them in, so that they are exact there.
+    let most = levels.iter().copied().fold(f32::NEG_INFINITY, f32::max).exp();
+    levels.map(|log| (log.exp() / most * GAIN_STEPS).round().max(1.0) / GAIN_STEPS * most)
 }
 
 fn nearest_gain(gains: &[f32; GAINS], length: f32) -> usize {

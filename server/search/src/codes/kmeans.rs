@@ -55,19 +55,22 @@ impl Centroids {
         best.0
     }
 
-    /// The product of a vector with a centroid, and the centroid's squared length.
-    pub(super) fn product_and_square(&self, at: usize, vector: &[f32]) -> (f32, f32) {
-        let product = vector.iter().enumerate().map(|(d, v)| v * self.value(at, d)).sum();
-        (product, 2.0 * self.halves[at])
+    /// One over the length of a centroid; 0 of one at the origin, which has no direction.
+    pub(super) fn inverse_length(&self, at: usize) -> f32 {
+        let length = (2.0 * self.halves[at]).sqrt();
+        if length > 0.0 { 1.0 / length } else { 0.0 }
+    }
+
+    /// The length of a vector along a centroid.
+    pub(super) fn along(&self, at: usize, vector: &[f32]) -> f32 {
+        let product: f32 = vector.iter().enumerate().map(|(d, v)| v * self.value(at, d)).sum();
+        product * self.inverse_length(at)
     }
 
     /// Takes away what a vector has along a centroid.
     pub(super) fn project_out(&self, at: usize, vector: &mut [f32]) {
-        let (product, square) = self.product_and_square(at, vector);
-        if square > 0.0 {
-            let share = product / square;
-            vector.iter_mut().enumerate().for_each(|(d, v)| *v -= share * self.value(at, d));
-        }
+        let share = self.along(at, vector) * self.inverse_length(at);
+        vector.iter_mut().enumerate().for_each(|(d, v)| *v -= share * self.value(at, d));
     }
 
     /// One number of one centroid.

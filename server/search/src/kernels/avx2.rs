@@ -4,7 +4,7 @@
     reason = "intrinsics that read and write memory, and calls that need the processor's word"
 )]
 
-use super::{Bits, ExactTerm, GROUP, GROUPS, Rows, Sums, Tables, portable};
+use super::{CELLS, CodedTerm, ExactTerm, GROUP, Rows, Tables, portable};
 use half::f16;
 use std::arch::x86_64::*;
 
@@ -20,8 +20,8 @@ macro_rules! on_avx2 {
     };
 }
 
-pub(super) fn estimates(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32; GROUP]) {
-    on_avx2!(estimates_inner(tables, codes, present, sums));
+pub(super) fn estimates(terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP]) {
+    on_avx2!(estimates_inner(terms, group, sums));
 }
 
 pub(super) fn distances(term: &ExactTerm<'_>, rows: Rows<'_>, present: u64, sums: &mut [f32; GROUP]) {
@@ -41,8 +41,8 @@ fn products_inner(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
     portable::products(vector, matrix, out);
 }
 
-pub(super) fn finish(allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
-    on_avx2!(finish_inner(allowed, sums, minima));
+pub(super) fn finish(allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
+    on_avx2!(finish_inner(allowed, sums))
 }
 
 pub(super) fn between(sums: &[f32; GROUP], bounds: (f32, f32)) -> u64 {
@@ -60,60 +60,152 @@ pub(super) fn prefetch<T>(row: &[T]) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn estimates_inner(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32; GROUP]) {
-    let (head, residuals) = codes.split_at(2 * GROUP);
-    let words = look_up(&tables.luts, residuals);
-    let gain_table = broadcast_floats(&tables.gains);
-    let near_table = broadcast_floats(&tables.near);
-    let near_slope = _mm256_set1_ps(tables.near_slope);
-    let (base, offset) = (_mm256_set1_ps(tables.base), _mm256_set1_ps(tables.offset));
-    let (share_min, share_step) = (_mm256_set1_ps(tables.share_min), _mm256_set1_ps(tables.share_step));
-    let (weight, missing) = (_mm256_set1_ps(tables.weight), _mm256_set1_ps(tables.missing));
-    let (cells, shares) = (head[..GROUP].as_chunks::<8>().0, head[GROUP..].as_chunks::<8>().0);
-    for (eighth, sums) in sums.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        let cell = _mm256_cvtepu8_epi32(load_bytes8(&cells[eighth]));
-        let share = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(load_bytes8(&shares[eighth])));
-        let half = words[eighth / 2];
-        let half =
-            if eighth % 2 == 0 { _mm256_castsi256_si128(half) } else { _mm256_extracti128_si256::<1>(half) };
-        let product = _mm256_add_ps(_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(half)), offset);
-        let level = _mm256_srli_epi32::<6>(cell);
-        let gain = _mm256_permutevar_ps(gain_table, level);
-        let near = _mm256_permutevar_ps(near_table, level);
-        let centre = gather(&tables.cells, cell);
-        let share = _mm256_fmadd_ps(share_step, share, share_min);
-        let squared = _mm256_fmadd_ps(gain, product, _mm256_fmadd_ps(centre, share, base));
-        let lack = _mm256_max_ps(_mm256_sub_ps(near, squared), _mm256_setzero_ps());
-        let squared = _mm256_fnmadd_ps(near_slope, lack, squared);
-        // As in the AVX-512 kernel, the root as x * (1 / root x), here to 12 bits.
-        let squared = _mm256_max_ps(squared, _mm256_set1_ps(1e-12));
-        let root = _mm256_mul_ps(squared, _mm256_rsqrt_ps(squared));
-        let there = lanes((present >> (8 * eighth)) as u8);
-        let term = _mm256_blendv_ps(missing, _mm256_mul_ps(weight, root), there);
-        let sum = _mm256_add_ps(load8(sums), term);
-        store8(sums, sum);
+fn estimates_inner(terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP]) {
+    // By quarter of the group, as words are unpacked: items 0 to 3 and 8 to 11, then 4 to 7 and 12 to 15.
+    let mut all = [[_mm256_setzero_ps(); 2]; 4];
+    for term in terms {
+        let (tables, present) = (term.tables, term.present[group]);
+        let missing = _mm256_set1_ps(tables.missing);
+        if present == 0 {
+            all.as_flattened_mut().iter_mut().for_each(|sum| *sum = _mm256_add_ps(*sum, missing));
+            continue;
+        }
+        prefetch(term.ahead(group));
+        let halves = halves(tables, term.group(group));
+        let weight = _mm256_set1_ps(tables.weight);
+        if present == u64::MAX {
+            for (half, sums) in halves.into_iter().zip(&mut all) {
+                let [first, second] = roots(half);
+                sums[0] = _mm256_fmadd_ps(weight, first, sums[0]);
+                sums[1] = _mm256_fmadd_ps(weight, second, sums[1]);
+            }
+            continue;
+        }
+        for (quarter, (half, sums)) in halves.into_iter().zip(&mut all).enumerate() {
+            let [first, second, third, fourth] = [0, 4, 8, 12].map(|at| present >> (16 * quarter + at) & 15);
+            let there = [first | third << 4, second | fourth << 4].map(|bits| lanes(bits as u8));
+            for (at, root) in roots(half).into_iter().enumerate() {
+                let term = _mm256_blendv_ps(missing, _mm256_mul_ps(weight, root), there[at]);
+                sums[at] = _mm256_add_ps(sums[at], term);
+            }
+        }
+    }
+    let (eighths, _) = sums.as_chunks_mut::<8>();
+    for ([a, b], out) in all.into_iter().zip(eighths.as_chunks_mut::<2>().0) {
+        let first = _mm256_add_ps(load8(&out[0]), _mm256_permute2f128_ps::<0x20>(a, b));
+        let second = _mm256_add_ps(load8(&out[1]), _mm256_permute2f128_ps::<0x31>(a, b));
+        store8(&mut out[0], first);
+        store8(&mut out[1], second);
     }
 }
 
-/// Sums of the look-ups of all residual codes, in words: items 0 to 15, 16 to 31, 32 to 47, 48 to 63.
+/// Roots of sixteen words above 0, as words are unpacked.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn look_up(luts: &[[u8; 16]], residuals: &[u8]) -> [__m256i; 4] {
-    let low = _mm256_set1_epi8(15);
-    let mut all = [_mm256_setzero_si256(); 2];
-    let mut odd = [_mm256_setzero_si256(); 2];
-    for (pair, bytes) in luts.as_chunks::<2>().0.iter().zip(residuals.as_chunks::<GROUP>().0) {
-        let tables = (broadcast_bytes(&pair[0]), broadcast_bytes(&pair[1]));
-        for (half, bytes) in bytes.as_chunks::<32>().0.iter().enumerate() {
-            let codes = load_bytes32(bytes);
-            let a = _mm256_shuffle_epi8(tables.0, _mm256_and_si256(codes, low));
-            let b = _mm256_shuffle_epi8(tables.1, _mm256_and_si256(_mm256_srli_epi16::<4>(codes), low));
-            let sum = _mm256_add_epi8(a, b);
+#[inline]
+fn roots(words: __m256i) -> [__m256; 2] {
+    let zero = _mm256_setzero_si256();
+    [_mm256_unpacklo_epi16(words, zero), _mm256_unpackhi_epi16(words, zero)].map(|words| {
+        // The root as x * (1 / root x), to 12 bits: plenty for an estimate.
+        let word = _mm256_cvtepi32_ps(words);
+        _mm256_mul_ps(word, _mm256_rsqrt_ps(word))
+    })
+}
+
+/// Halves of squared distances, in words: items 0 to 15, 16 to 31, 32 to 47, 48 to 63.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn halves(tables: &Tables, (cells, shares, residuals): (&[u8; GROUP], &[u8; GROUP], &[u8])) -> [__m256i; 4] {
+    let sums = look_up(tables, residuals);
+    let mut out = [_mm256_setzero_si256(); 4];
+    let (cells, shares) = (cells.as_chunks::<32>().0, shares.as_chunks::<32>().0);
+    for (at, (cells, shares)) in cells.iter().zip(shares).enumerate() {
+        let (cells, shares) = (load_bytes32(cells), load_bytes32(shares));
+        let gain = _mm256_and_si256(_mm256_srli_epi16::<6>(cells), _mm256_set1_epi8(3));
+        let centres = centres(&tables.centres, cells);
+        let gains = _mm256_shuffle_epi8(broadcast_four(tables.gains.map(i8::cast_unsigned)), gain);
+        let near = _mm256_shuffle_epi8(broadcast_four(tables.near), gain);
+        let bytes = [centres, shares, gains, near];
+        out[at] = half(tables, bytes.map(|bytes| _mm256_slli_epi16::<8>(bytes)), sums[at]);
+        let upper = _mm256_set1_epi16(-256);
+        out[2 + at] = half(tables, bytes.map(|bytes| _mm256_and_si256(bytes, upper)), sums[2 + at]);
+    }
+    out
+}
+
+/// Halves of the squared distances of sixteen items, from the upper halves of words and the sums of look-ups.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn half(tables: &Tables, [centre, share, gain, near]: [__m256i; 4], sum: __m256i) -> __m256i {
+    let share = _mm256_mulhi_epu16(share, set_word(tables.share_step));
+    let share = _mm256_add_epi16(share, _mm256_set1_epi16(tables.share_min));
+    let centre = _mm256_mulhrs_epi16(centre, share);
+    let sum = _mm256_mullo_epi16(sum, _mm256_set1_epi16(tables.lut_scale));
+    let residual = _mm256_mulhrs_epi16(gain, sum);
+    let half = _mm256_subs_epi16(_mm256_set1_epi16(tables.base), centre);
+    let half = _mm256_max_epi16(_mm256_subs_epi16(half, residual), _mm256_setzero_si256());
+    let lack = _mm256_subs_epu16(_mm256_mulhi_epu16(near, set_word(tables.near_scale)), half);
+    let lowered = _mm256_mulhi_epu16(_mm256_add_epi16(lack, lack), set_word(tables.near_slope));
+    _mm256_max_epu16(_mm256_subs_epu16(half, lowered), _mm256_set1_epi16(1))
+}
+
+/// By item, the entry of its cell: bits 4 and 5 of the byte choose among four tables.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn centres(table: &[i8; CELLS], cells: __m256i) -> __m256i {
+    let place = _mm256_and_si256(cells, _mm256_set1_epi8(15));
+    let [a, b, c, d] = [0, 16, 32, 48].map(|from| {
+        let part: [u8; 16] = std::array::from_fn(|at| table[from + at].cast_unsigned());
+        _mm256_shuffle_epi8(broadcast_bytes(&part), place)
+    });
+    // A byte is taken from the second where its highest bit is set.
+    let (fourth, fifth) = (_mm256_slli_epi16::<3>(cells), _mm256_slli_epi16::<2>(cells));
+    _mm256_blendv_epi8(_mm256_blendv_epi8(a, b, fourth), _mm256_blendv_epi8(c, d, fourth), fifth)
+}
+
+/// Shifted sums of the look-ups of all residual codes, in words: items 0 to 15, 16 to 31, 32 to 47, 48 to 63.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn look_up(tables: &Tables, residuals: &[u8]) -> [__m256i; 4] {
+    let odd = _mm256_set1_epi16(tables.lut_offset);
+    // As sums of bytes: even ones and 256 times the odd ones.
+    let mut all = [_mm256_add_epi16(odd, _mm256_slli_epi16::<8>(odd)); 2];
+    let mut odd = [odd; 2];
+    let (fours, twos) = tables.luts.as_chunks::<4>();
+    let (pairs, rest) = residuals.as_chunks::<{ 2 * GROUP }>();
+    for (four, bytes) in fours.iter().zip(pairs) {
+        let luts = four.each_ref().map(|lut| broadcast_bytes(lut));
+        let (first, second) = bytes.split_at(GROUP);
+        let both = first.as_chunks::<32>().0.iter().zip(second.as_chunks::<32>().0);
+        for (half, (first, second)) in both.enumerate() {
+            let sum = _mm256_add_epi8(
+                look_up_two([luts[0], luts[1]], load_bytes32(first)),
+                look_up_two([luts[2], luts[3]], load_bytes32(second)),
+            );
             all[half] = _mm256_add_epi16(all[half], sum);
             odd[half] = _mm256_add_epi16(odd[half], _mm256_srli_epi16::<8>(sum));
         }
     }
+    for (two, bytes) in twos.as_chunks::<2>().0.iter().zip(rest.as_chunks::<GROUP>().0) {
+        let luts = two.each_ref().map(|lut| broadcast_bytes(lut));
+        for (half, bytes) in bytes.as_chunks::<32>().0.iter().enumerate() {
+            let sum = look_up_two(luts, load_bytes32(bytes));
+            all[half] = _mm256_add_epi16(all[half], sum);
+            odd[half] = _mm256_add_epi16(odd[half], _mm256_srli_epi16::<8>(sum));
+        }
+    }
+    // Words wrap, so taking the odd bytes away leaves the even ones.
     let even = |half: usize| _mm256_sub_epi16(all[half], _mm256_slli_epi16::<8>(odd[half]));
     [even(0), even(1), odd[0], odd[1]]
+}
+
+/// Sums of the look-ups of two codes a byte, in bytes.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn look_up_two(luts: [__m256i; 2], codes: __m256i) -> __m256i {
+    let low = _mm256_set1_epi8(15);
+    let a = _mm256_shuffle_epi8(luts[0], _mm256_and_si256(codes, low));
+    let b = _mm256_shuffle_epi8(luts[1], _mm256_and_si256(_mm256_srli_epi16::<4>(codes), low));
+    _mm256_add_epi8(a, b)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -159,19 +251,20 @@ fn squared_inner(query: &[f32], row: Rows<'_>) -> f32 {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn finish_inner(allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
+fn finish_inner(allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
     let infinity = _mm256_set1_ps(f32::INFINITY);
-    for ((bits, sums), least) in allowed.iter().zip(sums.as_chunks_mut::<GROUP>().0).zip(minima) {
-        let mut all = infinity;
-        for (eighth, sums) in sums.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let kept = _mm256_blendv_ps(infinity, load8(sums), lanes((bits >> (8 * eighth)) as u8));
+    let mut least = infinity;
+    for (eighth, sums) in sums.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let mut kept = load8(sums);
+        if allowed != u64::MAX {
+            kept = _mm256_blendv_ps(infinity, kept, lanes((allowed >> (8 * eighth)) as u8));
             store8(sums, kept);
-            all = _mm256_min_ps(all, kept);
         }
-        let mut lanes = [0.0; 8];
-        store8(&mut lanes, all);
-        *least = lanes.into_iter().fold(f32::INFINITY, f32::min);
+        least = _mm256_min_ps(least, kept);
     }
+    let four = _mm_min_ps(_mm256_castps256_ps128(least), _mm256_extractf128_ps::<1>(least));
+    let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -203,13 +296,6 @@ fn lanes(bits: u8) -> __m256 {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn gather(table: &[f32; 64], indexes: __m256i) -> __m256 {
-    let indexes = _mm256_and_si256(indexes, _mm256_set1_epi32(63));
-    // SAFETY: every index is below 64, the length of the table; the scale is the size of an f32.
-    unsafe { _mm256_i32gather_ps::<4>(table.as_ptr(), indexes) }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
 fn load8(values: &[f32; 8]) -> __m256 {
     // SAFETY: the array is 32 readable bytes; the load needs no alignment.
     unsafe { _mm256_loadu_ps(values.as_ptr()) }
@@ -228,11 +314,6 @@ fn load_bytes32(bytes: &[u8; 32]) -> __m256i {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn load_bytes8(bytes: &[u8; 8]) -> __m128i {
-    _mm_cvtsi64_si128(i64::from_le_bytes(*bytes))
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
 fn load_halves(values: &[f16; 8]) -> __m128i {
     // SAFETY: the array is 16 readable bytes (f16 is two); the load needs no alignment.
     unsafe { _mm_loadu_si128(values.as_ptr().cast()) }
@@ -245,8 +326,11 @@ fn broadcast_bytes(lut: &[u8; 16]) -> __m256i {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn broadcast_floats(values: &[f32; 4]) -> __m256 {
-    // SAFETY: the array is 16 readable bytes; the load needs no alignment.
-    let four = unsafe { _mm_loadu_ps(values.as_ptr()) };
-    _mm256_set_m128(four, four)
+fn broadcast_four(bytes: [u8; 4]) -> __m256i {
+    _mm256_set1_epi32(i32::from_le_bytes(bytes))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn set_word(word: u16) -> __m256i {
+    _mm256_set1_epi16(word.cast_signed())
 }

@@ -4,7 +4,8 @@
     reason = "intrinsics that read and write memory, and calls of functions that only some processors can run"
 )]
 
-use super::{Bits, CELLS, ExactTerm, GROUP, GROUPS, Rows, Sums, Tables, portable};
+use super::avx2::prefetch;
+use super::{CELLS, CodedTerm, ExactTerm, GROUP, Rows, Tables, portable};
 use half::f16;
 use std::arch::x86_64::*;
 
@@ -17,8 +18,8 @@ macro_rules! on_avx512 {
     };
 }
 
-pub(super) fn estimates(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32; GROUP]) {
-    on_avx512!(estimates_inner(tables, codes, present, sums));
+pub(super) fn estimates(terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP]) {
+    on_avx512!(estimates_inner(terms, group, sums));
 }
 
 pub(super) fn distances(term: &ExactTerm<'_>, rows: Rows<'_>, present: u64, sums: &mut [f32; GROUP]) {
@@ -38,8 +39,8 @@ fn products_inner(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
     portable::products(vector, matrix, out);
 }
 
-pub(super) fn finish(allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
-    on_avx512!(finish_inner(allowed, sums, minima));
+pub(super) fn finish(allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
+    on_avx512!(finish_inner(allowed, sums))
 }
 
 pub(super) fn between(sums: &[f32; GROUP], bounds: (f32, f32)) -> u64 {
@@ -59,63 +60,129 @@ fn between_inner(sums: &[f32; GROUP], (above, up_to): (f32, f32)) -> u64 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn estimates_inner(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32; GROUP]) {
-    let (head, residuals) = codes.split_at(2 * GROUP);
-    let (first, second) = look_up(&tables.luts, residuals);
-    let wide = [
-        _mm512_cvtepu16_epi32(_mm512_castsi512_si256(first)),
-        _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(first)),
-        _mm512_cvtepu16_epi32(_mm512_castsi512_si256(second)),
-        _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(second)),
-    ];
-    let cell_table = load_floats(&tables.cells);
-    let gain_table = _mm512_broadcast_f32x4(load_four(&tables.gains));
-    let near_table = _mm512_broadcast_f32x4(load_four(&tables.near));
-    let near_slope = _mm512_set1_ps(tables.near_slope);
-    let (base, offset) = (_mm512_set1_ps(tables.base), _mm512_set1_ps(tables.offset));
-    let (share_min, share_step) = (_mm512_set1_ps(tables.share_min), _mm512_set1_ps(tables.share_step));
-    let (weight, missing) = (_mm512_set1_ps(tables.weight), _mm512_set1_ps(tables.missing));
-    let (cells, shares) = (head[..GROUP].as_chunks::<16>().0, head[GROUP..].as_chunks::<16>().0);
-    for (quarter, product) in wide.into_iter().enumerate() {
-        let cell = _mm512_cvtepu8_epi32(load_bytes16(&cells[quarter]));
-        let share = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_bytes16(&shares[quarter])));
-        let product = _mm512_add_ps(_mm512_cvtepi32_ps(product), offset);
-        let level = _mm512_srli_epi32::<6>(cell);
-        let gain = _mm512_permutevar_ps(gain_table, level);
-        let near = _mm512_permutevar_ps(near_table, level);
-        let lower = _mm512_permutex2var_ps(cell_table[0], cell, cell_table[1]);
-        let upper = _mm512_permutex2var_ps(cell_table[2], cell, cell_table[3]);
-        let is_upper = _mm512_test_epi32_mask(cell, _mm512_set1_epi32(32));
-        let centre = _mm512_mask_blend_ps(is_upper, lower, upper);
-        let share = _mm512_fmadd_ps(share_step, share, share_min);
-        let squared = _mm512_fmadd_ps(gain, product, _mm512_fmadd_ps(centre, share, base));
-        let lack = _mm512_max_ps(_mm512_sub_ps(near, squared), _mm512_setzero_ps());
-        let squared = _mm512_fnmadd_ps(near_slope, lack, squared);
-        // The root as x * (1 / root x), to 14 bits: plenty for an estimate and a fifth of the time. The least
-        // value keeps the reciprocal finite.
-        let squared = _mm512_max_ps(squared, _mm512_set1_ps(1e-12));
-        let root = _mm512_mul_ps(squared, _mm512_rsqrt14_ps(squared));
-        let term = _mm512_mask_mul_ps(missing, (present >> (16 * quarter)) as __mmask16, weight, root);
-        add_to(&mut sums.as_chunks_mut::<16>().0[quarter], term);
+fn estimates_inner(terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP]) {
+    // By half of the group, as words are unpacked: of each eight items the first four, then the others.
+    let mut all = [[_mm512_setzero_ps(); 2]; 2];
+    for term in terms {
+        let (tables, present) = (term.tables, term.present[group]);
+        let missing = _mm512_set1_ps(tables.missing);
+        if present == 0 {
+            all.as_flattened_mut().iter_mut().for_each(|sum| *sum = _mm512_add_ps(*sum, missing));
+            continue;
+        }
+        prefetch(term.ahead(group));
+        let weight = _mm512_set1_ps(tables.weight);
+        for (at, (half, sums)) in halves(tables, term.group(group)).into_iter().zip(&mut all).enumerate() {
+            let zero = _mm512_setzero_si512();
+            let words = [_mm512_unpacklo_epi16(half, zero), _mm512_unpackhi_epi16(half, zero)];
+            let bits = (present >> (32 * at)) as u32;
+            for (part, (words, sum)) in words.into_iter().zip(sums).enumerate() {
+                // The root as x * (1 / root x), to 14 bits: plenty for an estimate and a fifth of the time. No half
+                // is 0.
+                let half = _mm512_cvtepi32_ps(words);
+                let root = _mm512_mul_ps(half, _mm512_rsqrt14_ps(half));
+                let there = of_each_eight(bits >> (4 * part));
+                *sum = _mm512_add_ps(*sum, _mm512_mask_mul_ps(missing, there, weight, root));
+            }
+        }
+    }
+    for ([a, b], out) in all.into_iter().zip(sums.as_chunks_mut::<32>().0) {
+        let (quarters, _) = out.as_chunks_mut::<16>();
+        let first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+        let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+        add_to(&mut quarters[0], _mm512_permutex2var_ps(a, first, b));
+        add_to(&mut quarters[1], _mm512_permutex2var_ps(a, second, b));
     }
 }
 
-/// Sums of the look-ups of all residual codes: words of items 0 to 31, and of items 32 to 63.
+/// The lowest four bits of each byte.
+fn of_each_eight(bits: u32) -> u16 {
+    let [a, b, c, d] = bits.to_le_bytes().map(|byte| u16::from(byte & 15));
+    a | b << 4 | c << 8 | d << 12
+}
+
+/// Halves of squared distances, in words: items 0 to 31, 32 to 63.
 #[target_feature(enable = "avx512f,avx512bw")]
-fn look_up(luts: &[[u8; 16]], residuals: &[u8]) -> (__m512i, __m512i) {
-    let low = _mm512_set1_epi8(15);
-    let (mut all, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-    for (pair, bytes) in luts.as_chunks::<2>().0.iter().zip(residuals.as_chunks::<GROUP>().0) {
-        let codes = load_bytes64(bytes);
-        let a = _mm512_shuffle_epi8(broadcast(&pair[0]), _mm512_and_si512(codes, low));
-        let b =
-            _mm512_shuffle_epi8(broadcast(&pair[1]), _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low));
-        let sum = _mm512_add_epi8(a, b);
+#[inline]
+fn halves(tables: &Tables, (cells, shares, residuals): (&[u8; GROUP], &[u8; GROUP], &[u8])) -> [__m512i; 2] {
+    let [first, second] = look_up(tables, residuals);
+    let (cells, shares) = (load_bytes64(cells), load_bytes64(shares));
+    let gain = _mm512_and_si512(_mm512_srli_epi16::<6>(cells), _mm512_set1_epi8(3));
+    let gains = _mm512_shuffle_epi8(broadcast_four(tables.gains.map(i8::cast_unsigned)), gain);
+    let near = _mm512_shuffle_epi8(broadcast_four(tables.near), gain);
+    let bytes = [centres(&tables.centres, cells), shares, gains, near];
+    let upper = _mm512_set1_epi16(-256);
+    [
+        half(tables, bytes.map(|bytes| _mm512_slli_epi16::<8>(bytes)), first),
+        half(tables, bytes.map(|bytes| _mm512_and_si512(bytes, upper)), second),
+    ]
+}
+
+/// Halves of the squared distances of 32 items, from the upper halves of words and the sums of look-ups.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn half(tables: &Tables, [centre, share, gain, near]: [__m512i; 4], sum: __m512i) -> __m512i {
+    let share = _mm512_mulhi_epu16(share, set_word(tables.share_step));
+    let share = _mm512_add_epi16(share, _mm512_set1_epi16(tables.share_min));
+    let centre = _mm512_mulhrs_epi16(centre, share);
+    let sum = _mm512_mullo_epi16(sum, _mm512_set1_epi16(tables.lut_scale));
+    let residual = _mm512_mulhrs_epi16(gain, sum);
+    let half = _mm512_subs_epi16(_mm512_set1_epi16(tables.base), centre);
+    let half = _mm512_max_epi16(_mm512_subs_epi16(half, residual), _mm512_setzero_si512());
+    let lack = _mm512_subs_epu16(_mm512_mulhi_epu16(near, set_word(tables.near_scale)), half);
+    let lowered = _mm512_mulhi_epu16(_mm512_add_epi16(lack, lack), set_word(tables.near_slope));
+    _mm512_max_epu16(_mm512_subs_epu16(half, lowered), _mm512_set1_epi16(1))
+}
+
+/// By item, the entry of its cell: bits 4 and 5 of the byte choose among four tables.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn centres(table: &[i8; CELLS], cells: __m512i) -> __m512i {
+    let place = _mm512_and_si512(cells, _mm512_set1_epi8(15));
+    let [a, b, c, d] = [0, 16, 32, 48].map(|from| {
+        let part: [u8; 16] = std::array::from_fn(|at| table[from + at].cast_unsigned());
+        _mm512_shuffle_epi8(broadcast(&part), place)
+    });
+    let fourth = _mm512_test_epi8_mask(cells, _mm512_set1_epi8(16));
+    let fifth = _mm512_test_epi8_mask(cells, _mm512_set1_epi8(32));
+    let (lower, upper) = (_mm512_mask_blend_epi8(fourth, a, b), _mm512_mask_blend_epi8(fourth, c, d));
+    _mm512_mask_blend_epi8(fifth, lower, upper)
+}
+
+/// Shifted sums of the look-ups of all residual codes, in words: items 0 to 31, 32 to 63.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn look_up(tables: &Tables, residuals: &[u8]) -> [__m512i; 2] {
+    let mut odd = _mm512_set1_epi16(tables.lut_offset);
+    // As sums of bytes: even ones and 256 times the odd ones.
+    let mut all = _mm512_add_epi16(odd, _mm512_slli_epi16::<8>(odd));
+    let (fours, twos) = tables.luts.as_chunks::<4>();
+    let (pairs, rest) = residuals.as_chunks::<GROUP>().0.as_chunks::<2>();
+    for ([a, b, c, d], [first, second]) in fours.iter().zip(pairs) {
+        let sum = _mm512_add_epi8(
+            look_up_two([a, b], load_bytes64(first)),
+            look_up_two([c, d], load_bytes64(second)),
+        );
         all = _mm512_add_epi16(all, sum);
         odd = _mm512_add_epi16(odd, _mm512_srli_epi16::<8>(sum));
     }
-    // `all` has the odd bytes 256 times too; words wrap, so taking them away leaves the even ones.
-    (_mm512_sub_epi16(all, _mm512_slli_epi16::<8>(odd)), odd)
+    for ([a, b], bytes) in twos.as_chunks::<2>().0.iter().zip(rest) {
+        let sum = look_up_two([a, b], load_bytes64(bytes));
+        all = _mm512_add_epi16(all, sum);
+        odd = _mm512_add_epi16(odd, _mm512_srli_epi16::<8>(sum));
+    }
+    // Words wrap, so taking the odd bytes away leaves the even ones.
+    [_mm512_sub_epi16(all, _mm512_slli_epi16::<8>(odd)), odd]
+}
+
+/// Sums of the look-ups of two codes a byte, in bytes.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn look_up_two([a, b]: [&[u8; 16]; 2], codes: __m512i) -> __m512i {
+    let low = _mm512_set1_epi8(15);
+    let a = _mm512_shuffle_epi8(broadcast(a), _mm512_and_si512(codes, low));
+    let b = _mm512_shuffle_epi8(broadcast(b), _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low));
+    _mm512_add_epi8(a, b)
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -157,23 +224,15 @@ fn squared_inner(query: &[f32], row: Rows<'_>) -> f32 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn finish_inner(allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
+fn finish_inner(allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
     let infinity = _mm512_set1_ps(f32::INFINITY);
-    for ((bits, sums), least) in allowed.iter().zip(sums.as_chunks_mut::<GROUP>().0).zip(minima) {
-        let mut all = infinity;
-        for (quarter, sums) in sums.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-            let kept = _mm512_mask_mov_ps(infinity, (bits >> (16 * quarter)) as __mmask16, load16(sums));
-            store16(sums, kept);
-            all = _mm512_min_ps(all, kept);
-        }
-        *least = _mm512_reduce_min_ps(all);
+    let mut least = infinity;
+    for (quarter, sums) in sums.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let kept = _mm512_mask_mov_ps(infinity, (allowed >> (16 * quarter)) as __mmask16, load16(sums));
+        store16(sums, kept);
+        least = _mm512_min_ps(least, kept);
     }
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn load_floats(table: &[f32; CELLS]) -> [__m512; 4] {
-    let parts = table.as_chunks::<16>().0;
-    [load16(&parts[0]), load16(&parts[1]), load16(&parts[2]), load16(&parts[3])]
+    _mm512_reduce_min_ps(least)
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -192,12 +251,6 @@ fn load16(values: &[f32; 16]) -> __m512 {
 fn store16(values: &mut [f32; 16], register: __m512) {
     // SAFETY: the array is 64 writable bytes; the store needs no alignment.
     unsafe { _mm512_storeu_ps(values.as_mut_ptr(), register) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn load_four(values: &[f32; 4]) -> __m128 {
-    // SAFETY: the array is 16 readable bytes; the load needs no alignment.
-    unsafe { _mm_loadu_ps(values.as_ptr()) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -221,4 +274,14 @@ fn load_halves(values: &[f16; 16]) -> __m256i {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn broadcast(lut: &[u8; 16]) -> __m512i {
     _mm512_broadcast_i32x4(load_bytes16(lut))
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn broadcast_four(bytes: [u8; 4]) -> __m512i {
+    _mm512_set1_epi32(i32::from_le_bytes(bytes))
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn set_word(word: u16) -> __m512i {
+    _mm512_set1_epi16(word.cast_signed())
 }

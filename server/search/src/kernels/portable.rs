@@ -1,36 +1,51 @@
 //! The kernels in plain Rust: what runs without vector instructions, and what the others are tested against.
 
-use super::{Bits, CELLS, CODES, ExactTerm, GROUP, GROUPS, Rows, Sums, Tables};
+use super::{CELLS, CODES, CodedTerm, ExactTerm, GROUP, Rows, Tables, byte_of};
 
-pub(super) fn estimates(tables: &Tables, codes: &[u8], present: u64, sums: &mut [f32; GROUP]) {
-    let (cells, rest) = codes.split_at(GROUP);
-    let (shares, residuals) = rest.split_at(GROUP);
-    let mut products = [0u16; GROUP];
-    for (pair, bytes) in tables.luts.as_chunks::<2>().0.iter().zip(residuals.chunks_exact(GROUP)) {
-        for (at, byte) in bytes.iter().enumerate() {
-            let sum = pair[0][usize::from(byte & 15)] + pair[1][usize::from(byte >> 4)];
-            products[item(at)] += u16::from(sum);
+pub(super) fn estimates(terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP]) {
+    for term in terms {
+        let (tables, present) = (term.tables, term.present[group]);
+        let (cells, shares, residuals) = term.group(group);
+        for (at, sum) in sums.iter_mut().enumerate() {
+            let byte = byte_of(at);
+            *sum += if present >> at & 1 == 1 {
+                let codes = residuals.chunks_exact(GROUP).map(|pair| pair[byte]);
+                tables.weight * f32::from(half(tables, cells[byte], shares[byte], codes)).sqrt()
+            } else {
+                tables.missing
+            };
         }
-    }
-    for (at, sum) in sums.iter_mut().enumerate() {
-        *sum += if present >> at & 1 == 1 {
-            let (cell, gain) = (usize::from(cells[at] & 63), usize::from(cells[at] >> 6));
-            let share = tables.share_min + tables.share_step * f32::from(shares[at]);
-            let squared = tables.base
-                + tables.cells[cell] * share
-                + tables.gains[gain] * (tables.offset + f32::from(products[at]));
-            let lowered = squared - tables.near_slope * (tables.near[gain] - squared).max(0.0);
-            tables.weight * lowered.max(0.0).sqrt()
-        } else {
-            tables.missing
-        };
     }
 }
 
-/// The item that a byte of residual codes belongs to: even bytes hold the first half of the group, odd bytes the
-/// second, so that splitting a register of bytes into words leaves both in order.
-pub(super) fn item(byte: usize) -> usize {
-    byte / 2 + byte % 2 * (GROUP / 2)
+/// Half the squared distance of an item.
+fn half(tables: &Tables, cell: u8, share: u8, residuals: impl Iterator<Item = u8>) -> u16 {
+    let pairs = tables.luts.as_chunks::<2>().0.iter().zip(residuals);
+    let entries = pairs.map(|(pair, byte)| pair[0][usize::from(byte & 15)] + pair[1][usize::from(byte >> 4)]);
+    let sum = entries.fold(tables.lut_offset, |sum, entry| sum.wrapping_add(i16::from(entry)));
+    let gain = usize::from(cell >> 6);
+    let residual = rounded_product(upper(tables.gains[gain]), sum.wrapping_mul(tables.lut_scale));
+    let share = tables.share_min.wrapping_add(high_product(u16::from(share) << 8, tables.share_step) as i16);
+    let centre = rounded_product(upper(tables.centres[usize::from(cell & 63)]), share);
+    let half = tables.base.saturating_sub(centre).saturating_sub(residual).max(0) as u16;
+    let near = high_product(u16::from(tables.near[gain]) << 8, tables.near_scale);
+    let lack = near.saturating_sub(half);
+    half.saturating_sub(high_product(2 * lack, tables.near_slope)).max(1)
+}
+
+/// A signed byte as the upper half of a word.
+fn upper(byte: i8) -> i16 {
+    i16::from(byte) << 8
+}
+
+/// The product of two fractions of 2^15, rounded.
+fn rounded_product(a: i16, b: i16) -> i16 {
+    ((i32::from(a) * i32::from(b) + (1 << 14)) >> 15) as i16
+}
+
+/// The upper half of a product.
+fn high_product(a: u16, b: u16) -> u16 {
+    ((u32::from(a) * u32::from(b)) >> 16) as u16
 }
 
 pub(super) fn distances(term: &ExactTerm<'_>, rows: Rows<'_>, present: u64, sums: &mut [f32; GROUP]) {
@@ -93,16 +108,15 @@ fn products_of<const COLUMNS: usize>(vector: &[f32], matrix: &[f32], out: &mut [
     out.copy_from_slice(&sums);
 }
 
-pub(super) fn finish(allowed: &Bits, sums: &mut Sums, minima: &mut [f32; GROUPS]) {
-    for ((bits, sums), least) in allowed.iter().zip(sums.as_chunks_mut::<GROUP>().0).zip(minima) {
-        *least = f32::INFINITY;
-        for (at, sum) in sums.iter_mut().enumerate() {
-            if bits >> at & 1 == 0 {
-                *sum = f32::INFINITY;
-            }
-            *least = least.min(*sum);
+pub(super) fn finish(allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
+    let mut least = f32::INFINITY;
+    for (at, sum) in sums.iter_mut().enumerate() {
+        if allowed >> at & 1 == 0 {
+            *sum = f32::INFINITY;
         }
+        least = least.min(*sum);
     }
+    least
 }
 
 pub(super) fn between(sums: &[f32; GROUP], (above, up_to): (f32, f32)) -> u64 {

@@ -12,22 +12,20 @@ fn floats(rng: &mut ChaCha8Rng, count: usize, scale: f32) -> Vec<f32> {
 }
 
 fn tables(rng: &mut ChaCha8Rng, subs: usize) -> Tables {
-    let mut cells = [0.0; CELLS];
-    cells.copy_from_slice(&floats(rng, CELLS, 2.0));
-    let mut gains = [0.0; GAINS];
-    gains.copy_from_slice(&floats(rng, GAINS, 1e-3));
     Tables {
-        base: 2.0,
-        cells,
-        gains,
-        offset: -50.0 * subs as f32,
-        share_min: 0.4,
-        share_step: 0.004,
-        near: [0.1, 0.2, 0.5, 0.9],
-        near_slope: 0.8,
-        luts: (0..subs).map(|_| std::array::from_fn(|_| rng.random_range(0..=127))).collect(),
-        weight: 1.7,
-        missing: 0.9,
+        base: rng.random_range(8_000..=16_256),
+        centres: std::array::from_fn(|_| rng.random_range(-127..=127)),
+        share_min: rng.random_range(-16_000..=16_000),
+        share_step: rng.random(),
+        luts: (0..subs).map(|_| std::array::from_fn(|_| rng.random_range(0..=63))).collect(),
+        lut_offset: rng.random_range(-4096..=4096),
+        lut_scale: rng.random_range(1..=60),
+        gains: std::array::from_fn(|_| rng.random_range(0..=127)),
+        near: rng.random(),
+        near_scale: rng.random_range(0..=32_767),
+        near_slope: rng.random(),
+        weight: rng.random(),
+        missing: 90.0,
     }
 }
 
@@ -49,23 +47,29 @@ fn close(a: &[f32], b: &[f32], tolerance: f32) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn estimates_agree_with_plain_rust(seed: u64, pairs in 1usize..40) {
+    fn estimates_agree_with_plain_rust(seed: u64, pairs in 1usize..40, heads in 1usize..4) {
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let tables = tables(rng, 2 * pairs);
-        let mut codes = vec![0; group_bytes(2 * pairs) * GROUPS];
-        rng.fill(&mut codes[..]);
-        let (present, wanted) = (bits(rng), bits(rng));
-        let start: Vec<f32> = floats(rng, BLOCK, 1.0);
-        let run = |level| {
-            let mut sums: Sums = [0.0; BLOCK];
-            sums.copy_from_slice(&start);
-            add_estimates(level, &tables, &codes, (&present, &wanted), &[], &mut sums);
-            sums
+        let mut head = |pairs: usize| {
+            let mut codes = vec![0; group_bytes(2 * pairs) * GROUPS];
+            rng.fill(&mut codes[..]);
+            (tables(rng, 2 * pairs), codes, bits(rng))
         };
-        let portable = run(Instructions::Portable);
-        for level in others() {
-            // The reciprocal square roots have 12 bits and more.
-            close(&run(level), &portable, 1e-3)?;
+        let heads: Vec<_> = (0..heads).map(|at| head(pairs + at)).collect();
+        let term = |(tables, codes, present)| CodedTerm { tables, codes, present, next: codes };
+        let terms: Vec<CodedTerm<'_>> = heads.iter().map(|(t, c, p)| term((t, c.as_slice(), p))).collect();
+        let start = floats(&mut ChaCha8Rng::seed_from_u64(seed), GROUP, 1.0);
+        for group in 0..GROUPS {
+            let run = |level| {
+                let mut sums = [0.0; GROUP];
+                sums.copy_from_slice(&start);
+                add_estimates(level, &terms, group, &mut sums);
+                sums
+            };
+            let portable = run(Instructions::Portable);
+            for level in others() {
+                // The reciprocal square roots have 12 bits and more; all before them is the same.
+                close(&run(level), &portable, 1e-3)?;
+            }
         }
     }
 
@@ -112,17 +116,17 @@ proptest! {
     #[test]
     fn masks_and_minima_are_the_same(seed: u64) {
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let (allowed, start) = (bits(rng), floats(rng, BLOCK, 1.0));
-        let run = |level| {
-            let mut sums: Sums = [0.0; BLOCK];
-            sums.copy_from_slice(&start);
-            let mut minima = [0.0; GROUPS];
-            finish(level, &allowed, &mut sums, &mut minima);
-            let group = &sums.as_chunks::<GROUP>().0[2];
-            (sums, minima, between(level, group, (-0.3, 0.4)))
-        };
-        for level in others() {
-            prop_assert_eq!(run(level), run(Instructions::Portable));
+        let start = floats(rng, GROUP, 1.0);
+        for allowed in [u64::MAX, 0, rng.random()] {
+            let run = |level| {
+                let mut sums = [0.0; GROUP];
+                sums.copy_from_slice(&start);
+                let least = finish(level, allowed, &mut sums);
+                (sums, least, between(level, &sums, (-0.3, 0.4)))
+            };
+            for level in others() {
+                prop_assert_eq!(run(level), run(Instructions::Portable));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Instructions;
-use crate::kernels::{self, BLOCK, GROUPS, Rows, add_estimates};
+use crate::kernels::{self, BLOCK, CodedTerm, GROUPS, Rows, add_estimates};
 use rand::prelude::*;
 
 /// Unit vectors around a few centres.
@@ -24,17 +24,13 @@ fn estimates(codec: &Codec, signatures: &[f32], query: &[f32]) -> Vec<f32> {
     for (at, signature) in signatures.chunks_exact(codec.dim()).take(BLOCK).enumerate() {
         codec.encode(signature, &mut codes[at / GROUP * bytes..][..bytes], at % GROUP);
     }
-    let all = [u64::MAX; GROUPS];
-    let mut sums = [0.0; BLOCK];
-    add_estimates(
-        Instructions::Portable,
-        &codec.tables(query, 1.0, 9.0),
-        &codes,
-        (&all, &all),
-        &[],
-        &mut sums,
-    );
-    sums.to_vec()
+    let tables = codec.tables(query, 1.0, 9.0);
+    let term = CodedTerm { tables: &tables, codes: &codes, present: &[u64::MAX; GROUPS], next: &[] };
+    let mut sums = vec![[0.0; GROUP]; GROUPS];
+    for (group, sums) in sums.iter_mut().enumerate() {
+        add_estimates(Instructions::Portable, &[term], group, sums);
+    }
+    sums.into_flattened()
 }
 
 #[test]
@@ -72,7 +68,7 @@ fn odd_samples_train_a_codec() {
         let error = codec.encode(&vec![0.3; dim], &mut group, 63);
         assert!(error.is_finite() && codec.error().is_finite());
         let tables = codec.tables(&vec![0.3; dim], 1.0, 1.0);
-        assert!(tables.cells.iter().chain(&tables.gains).all(|v| v.is_finite()) && tables.offset.is_finite());
+        assert!(tables.weight.is_finite() && tables.base > 0);
     }
 }
 
@@ -86,4 +82,30 @@ fn the_same_sample_gives_the_same_codec() {
 fn sixty_four_numbers_take_eleven_bytes() {
     let codec = Codec::train(&clustered(100, 64, 1), 64, 100);
     assert_eq!(codec.group_bytes(), 11 * GROUP);
+}
+
+#[test]
+fn integers_lose_little_of_an_estimate() {
+    for dim in [2, 7, 16, 64, 100, 600] {
+        let signatures = clustered(BLOCK, dim, dim as u64);
+        let codec = Codec::train(&signatures, dim, BLOCK as u64);
+        let query = clustered(3, dim, 99).split_off(2 * dim);
+        let estimates = estimates(&codec, &signatures, &query);
+        let cell = codec.cells.nearest(&query, &mut [0.0; CELLS]);
+        let (near, _) = codec.lowering(&query, cell);
+        let (mut lost, mut error, mut range) = (0.0, 0.0, 0.0f32);
+        for (row, estimate) in signatures.chunks_exact(dim).zip(&estimates) {
+            let code = codec.code(row);
+            let squared = codec.estimate(&query, &code);
+            // Nearer ones are lowered.
+            if squared > near[usize::from(code.gain)] {
+                lost += (squared - estimate * estimate).powi(2);
+                let exact = kernels::squared_distance(Instructions::Portable, &query, Rows::F32(row));
+                error += (squared - exact).powi(2);
+                range = range.max(squared);
+            }
+        }
+        let least = (BLOCK as f32).sqrt() * 0.004 * range;
+        assert!(lost.sqrt() < (0.3 * error.sqrt()).max(least), "dim {dim}: {} {}", lost.sqrt(), error.sqrt());
+    }
 }
