@@ -29,7 +29,7 @@ pub(super) async fn keep_bounded(core: Arc<Core>, mut changes: watch::Receiver<(
         if core.snapshot().signatures().faults() != faults {
             tracing::error!("signatures cannot be read from their files; they are taken from the store");
             match core.mend_signatures().await {
-                Ok(()) => faults = core.snapshot().signatures().faults(),
+                Ok(seen) => faults = seen,
                 Err(error) => tracing::error!(%error, "the signatures cannot be taken from the store yet"),
             }
         }
@@ -91,14 +91,16 @@ impl Core {
         Spilled::Some
     }
 
-    /// Takes all signatures that cannot be read from the store.
-    async fn mend_signatures(&self) -> Result<(), Error> {
+    /// Takes all signatures that cannot be read from the store, and returns how often that had been met before.
+    async fn mend_signatures(&self) -> Result<u64, Error> {
         let snapshot = self.snapshot();
         // One that cannot be read is seldom alone.
-        tokio::task::spawn_blocking(move || {
+        let checked = tokio::task::spawn_blocking(move || {
             snapshot.signature_columns().for_each(SignatureColumn::check_rows);
-        })
-        .await?;
+            snapshot.signatures().faults()
+        });
+        // What is met from here on is looked for again.
+        let seen = checked.await?;
         while !self.stopping.is_cancelled() {
             let _writer = self.writer.lock().await;
             self.check_open()?;
@@ -117,10 +119,10 @@ impl Core {
             });
             match mended.await?? {
                 Some(next) => self.publish(next),
-                None => return Ok(()),
+                None => return Ok(seen),
             }
         }
-        Ok(())
+        Ok(seen)
     }
 }
 
