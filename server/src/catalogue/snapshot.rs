@@ -93,6 +93,16 @@ impl Snapshot {
         &self.signatures
     }
 
+    /// What is made of signatures that are read one by one, where all of them can be read.
+    ///
+    /// # Errors
+    /// [`SignaturesError::Unreadable`].
+    pub fn reading<T>(&self, read: impl FnOnce() -> T) -> Result<T, SignaturesError> {
+        let faults = self.signatures.faults();
+        let read = read();
+        if self.signatures.faults() == faults { Ok(read) } else { Err(SignaturesError::Unreadable) }
+    }
+
     /// The signatures of items under the active heads, in the order of [`Snapshot::columns`].
     ///
     /// # Errors

@@ -244,7 +244,7 @@ impl Backfill<'_> {
         for (on, keys) in groups {
             let mut by_picture: Vec<Vec<(String, Vec<f32>)>> = Vec::with_capacity(images.len());
             for (number, content) in (0..).zip(&images) {
-                let had = had(snapshot, &found.item, number, keys);
+                let had = snapshot.reading(|| had(snapshot, &found.item, number, keys))?;
                 let is_whole = had.len() == keys.len();
                 by_picture.push(if is_whole {
                     had

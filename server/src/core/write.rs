@@ -165,12 +165,13 @@ impl Core {
     async fn commit_group(self: &Arc<Self>, group: Vec<Waiting>) {
         let before = self.snapshot();
         let (on, core) = (before.clone(), self.clone());
+        let faults = before.signatures().faults();
         let resolved = tokio::task::spawn_blocking(move || resolve(group, &on, &core)).await;
         // After a panic nobody is answered, and each caller notices that.
         let Ok(Resolved { done, changes, receipts, features }) = resolved else { return };
         let committed = match changes.is_empty() && receipts.is_empty() {
             true => Ok(()),
-            false => self.commit(changes, receipts, Snapshot::clone(&before)).await,
+            false => self.commit(changes, receipts, (Snapshot::clone(&before), faults)).await,
         };
         if committed.is_ok() {
             for (on, content, features) in features {
@@ -191,12 +192,13 @@ impl Core {
     }
 
     /// Writes changes and works out what they lead to at the same time; only when both have succeeded are they made
-    /// durable, and then published. The caller holds the writer's lock.
+    /// durable, and then published; none of it where a signature could not be read since there were so many `faults`. The
+    /// caller holds the writer's lock.
     async fn commit(
         &self,
         changes: Vec<ItemChange>,
         receipts: Vec<Receipt>,
-        mut next: Snapshot,
+        (mut next, faults): (Snapshot, u64),
     ) -> Result<(), Error> {
         self.check_open()?;
         let keys: Vec<String> = next.all_columns().map(|c| c.key().to_string()).collect();
@@ -207,7 +209,6 @@ impl Core {
             store.prepare(&written, &keys, &receipts).commit(|| agreed.recv().is_ok())
         });
         let apply = tokio::task::spawn_blocking(move || {
-            let faults = next.signatures().faults();
             // What is worked out of a change takes more memory than the change, and a filter may delete any number of items.
             changes.chunks(GROUP_MAX).for_each(|chunk| next.apply(chunk));
             if next.signatures().faults() != faults {

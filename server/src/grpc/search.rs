@@ -115,7 +115,7 @@ impl Services {
             Some(number) => {
                 let of =
                     |column: &Column| snapshot.picture_signature(column, slot, number).map(Cow::into_owned);
-                snapshot.columns().iter().map(of).collect()
+                snapshot.reading(|| snapshot.columns().iter().map(of).collect())?
             }
             None => {
                 let rows = snapshot.active_signatures(&[id])?.into_iter().flatten();

@@ -126,7 +126,8 @@ impl Services {
             faults.end()?;
             let count = if count == 0 { SUGGESTED_DEFAULT } else { count } as usize;
             let wanted = Wanted { filter, exclude: exclude_ids.into_iter().collect(), count };
-            suggest((&core, &snapshot), column(&snapshot, &status)?, &wanted, is_abandoned)
+            let column = column(&snapshot, &status)?;
+            snapshot.reading(|| suggest((&core, &snapshot), column, &wanted, is_abandoned))?
         });
         let Suggested { items, considered } = found.await??;
         let example =
@@ -160,7 +161,7 @@ impl Services {
             let filter = filters::filter(&snapshot, &core.config, Vec::new(), filter, &mut faults);
             faults.end()?;
             let columns = (column(&snapshot, &status)?, column(&snapshot, &other)?);
-            compare(&snapshot, columns, &filter, is_abandoned)
+            snapshot.reading(|| compare(&snapshot, columns, &filter, is_abandoned))?
         });
         let attributes = found.await??.into_iter().map(compared).collect();
         readable(v1::CompareHeadsResponse { attributes }, || "the heads have too many labels".to_owned())
