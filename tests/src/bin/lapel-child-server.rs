@@ -29,6 +29,9 @@ struct Options {
     /// Signatures of a head from which on its index is kept.
     #[arg(long)]
     hnsw_items_min: Option<u64>,
+    /// Bytes of memory for signatures; as configured where none are given.
+    #[arg(long)]
+    signature_bytes: Option<usize>,
     /// Mebibytes for pages of the catalogue's file; as configured where none are given.
     #[arg(long)]
     page_cache_mib: Option<usize>,
@@ -74,6 +77,9 @@ async fn main() {
     }
     if let Some(least) = options.hnsw_items_min {
         config.search.hnsw_items_min = least;
+    }
+    if let Some(bytes) = options.signature_bytes {
+        config.search.memory_bytes = lapel_server::ByteSize(bytes);
     }
     if let Some(mib) = options.page_cache_mib {
         config.store.cache_bytes = lapel_server::ByteSize(mib << 20);
