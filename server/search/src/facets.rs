@@ -80,12 +80,12 @@ impl FacetCounter<'_> {
                     let buckets = if bounds.is_empty() { Vec::new() } else { vec![0; bounds.len() + 1] };
                     return FacetCounts { missing: items, buckets, ..FacetCounts::default() };
                 };
-                let missing = items - self.among(slots.present());
+                let found = self.among(slots.present());
                 let counts = match slots.values() {
                     Values::Words(words) => of_words(self, words, values_max),
-                    Values::Numbers(numbers) => of_numbers(self, slots, numbers, bounds),
+                    Values::Numbers(numbers) => of_numbers(self, slots, (numbers, found), bounds),
                 };
-                FacetCounts { missing, ..counts }
+                FacetCounts { missing: items - found, ..counts }
             }
         }
     }
@@ -96,9 +96,9 @@ impl FacetCounter<'_> {
     }
 
     /// The passing slots as bits; `None` where all are counted.
-    fn bits(&self) -> Option<&[u64]> {
+    fn bits(&self) -> Option<&[Bits]> {
         let passing = self.passing?;
-        Some(self.bits.get_or_init(|| bits(passing, self.index.blocks())).as_flattened())
+        Some(self.bits.get_or_init(|| bits(passing, self.index.blocks())))
     }
 
     /// How many slots of a word are counted. Of a word with fewer slots than `least`, which is not among the best anyway, it
@@ -111,7 +111,7 @@ impl FacetCounter<'_> {
             }
             (SlotSet::Many(slots), Some(_)) => self.among(slots),
             (SlotSet::One(_) | SlotSet::Few(_), Some(_)) => {
-                let (listed, bits) = (slots.listed().iter(), self.bits().unwrap_or_default());
+                let (listed, bits) = (slots.listed().iter(), self.bits().unwrap_or_default().as_flattened());
                 listed.filter(|slot| is_set(bits, **slot)).count() as u64
             }
         }
@@ -141,12 +141,13 @@ fn of_words(counted: &FacetCounter<'_>, words: &Words, values_max: usize) -> Fac
 fn of_numbers(
     counted: &FacetCounter<'_>,
     slots: &FieldSlots,
-    numbers: &Numbers,
+    (numbers, found): (&Numbers, u64),
     bounds: &[FieldValue],
 ) -> FacetCounts {
     // Bounds of another kind, which the server refuses, count nothing.
     let keys: Option<Vec<u64>> = bounds.iter().map(|bound| slots.key(bound)).collect();
-    let found = numbers.counts(keys.as_deref().unwrap_or_default(), counted.bits());
+    let passing = counted.bits().map(|bits| (bits, found));
+    let found = numbers.counts(keys.as_deref().unwrap_or_default(), passing);
     let value = |key: u64| numbers::value(slots.kind(), key);
     FacetCounts {
         values: found.values,
