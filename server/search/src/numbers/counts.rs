@@ -1,10 +1,14 @@
 //! Counts of the entries whose slots pass.
 
 use super::distinct::Distinct;
+use super::leaf::Leaf;
 use super::{Numbers, Set};
 use crate::Slot;
 use crate::bits::is_set;
 use crate::kernels::Bits;
+
+/// Leaves at either end that are looked at before sets are.
+const NEAR: usize = 8;
 
 /// What the values of some items are like.
 #[derive(Default)]
@@ -67,21 +71,28 @@ impl Numbers {
 
     /// The least key of a passing entry.
     fn least(&self, passing: Passing<'_>) -> Option<u64> {
-        let gap = self.first_fence(|fence| self.fences.common(fence, passing.slots) > 0);
-        let from = gap.checked_sub(1).and_then(|before| self.fences.key(before)).unwrap_or_default();
-        self.leaves.meeting(from, u64::MAX).find_map(|leaf| {
+        let first = |leaf: &Leaf| {
             let at = leaf.slots().iter().position(|slot| passing.has(*slot))?;
             leaf.keys().get(at).copied()
+        };
+        // Mostly there is one near the end.
+        self.leaves.iter().take(NEAR).find_map(first).or_else(|| {
+            let gap = self.first_fence(|fence| self.fences.common(fence, passing.slots) > 0);
+            let (from, _) = self.gap(gap);
+            self.leaves.meeting(from, u64::MAX).find_map(first)
         })
     }
 
     /// The largest key of a passing entry.
     fn greatest(&self, passing: Passing<'_>) -> Option<u64> {
-        let gap = self.first_fence(|fence| self.fences.common(fence, passing.slots) == passing.found);
-        let (_, to) = self.gap(gap);
-        self.leaves.meeting(0, to).rev().find_map(|leaf| {
+        let last = |leaf: &Leaf| {
             let at = leaf.slots().iter().rposition(|slot| passing.has(*slot))?;
             leaf.keys().get(at).copied()
+        };
+        self.leaves.iter().rev().take(NEAR).find_map(last).or_else(|| {
+            let gap = self.first_fence(|fence| self.fences.common(fence, passing.slots) == passing.found);
+            let (_, to) = self.gap(gap);
+            self.leaves.meeting(0, to).rev().find_map(last)
         })
     }
 

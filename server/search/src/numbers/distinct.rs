@@ -73,38 +73,58 @@ impl<'a> Distinct<'a> {
         is_set(self.passing, slot)
     }
 
+    /// Whether the last key so far goes on as a leaf's first, and passes already.
+    fn is_settled(&self, key: u64) -> bool {
+        self.open.as_ref().is_some_and(|run| run.key == key && run.passes)
+    }
+
     /// Of a leaf without shared keys only its ends may have one, with the leaves beside it.
     fn add_ends(&mut self, leaf: &Leaf) {
-        let (keys, slots) = (leaf.keys(), leaf.slots());
-        for at in [0, leaf.len() - 1].into_iter().take(leaf.len().min(2)) {
-            self.add_run(keys[at], self.passes(slots[at]), false);
+        let (first, last) = leaf.ends();
+        if let [slot, ..] = leaf.slots() {
+            self.add_run(first, self.passes(*slot), false);
+        }
+        if let [_, .., slot] = leaf.slots() {
+            self.add_run(last, self.passes(*slot), false);
         }
     }
 
     /// A leaf of few keys: the entries of each are looked at until one passes.
     fn add_runs(&mut self, leaf: &Leaf) {
-        let (mut keys, mut slots) = (leaf.keys(), leaf.slots());
-        while let Some(key) = keys.first().copied() {
-            let len = keys.partition_point(|other| *other == key);
-            self.add_run(key, slots[..len].iter().any(|slot| self.passes(*slot)), len > 1);
-            (keys, slots) = (&keys[len..], &slots[len..]);
+        let mut from = 0;
+        for (word, marks) in leaf.last_marks().iter().enumerate() {
+            let mut marks = *marks;
+            while marks != 0 {
+                let to = word * GROUP + marks.trailing_zeros() as usize + 1;
+                marks &= marks - 1;
+                let Some(slots) = leaf.slots().get(from..to) else { return };
+                let key = match (from == 0, to == leaf.len()) {
+                    (true, _) => leaf.ends().0,
+                    (_, true) => leaf.ends().1,
+                    (false, false) => leaf.keys()[from],
+                };
+                let passes = self.is_settled(key) || slots.iter().any(|slot| self.passes(*slot));
+                self.add_run(key, passes, slots.len() > 1);
+                from = to;
+            }
         }
     }
 
     /// A leaf of many keys, 64 entries at a time, without branches: which entries pass cannot be foreseen.
     fn add_words(&mut self, leaf: &Leaf) {
+        let passing = self.passing;
         let (mut found, mut carry, mut was_last) = (0, false, true);
         // Whether the first key's entries, and the last one's, were counted, pass, and are several.
-        let (mut first, mut last) = (None, (false, false, false));
+        let (mut first, mut last) = (None, [false; 3]);
         for (slots, ends) in leaf.slots().chunks(GROUP).zip(leaf.last_marks()) {
-            let passing = slots.iter().rev().fold(0, |word, slot| word * 2 + u64::from(self.passes(*slot)));
+            let hit = slots.iter().rev().fold(0, |word, slot| word << 1 | u64::from(is_set(passing, *slot)));
             // A key's entries are the bits from behind the last end up to the next. To those below the end all ones are
             // added: where one of them passes, the sum carries into the end's bit, or into the next word.
             let below = !ends & (u64::MAX >> (GROUP - slots.len()));
-            let (sum, carries) = (passing & below).overflowing_add(below);
+            let (sum, carries) = (hit & below).overflowing_add(below);
             let (sum, carries_too) = sum.overflowing_add(u64::from(carry));
             carry = carries | carries_too;
-            let hits = (sum | passing) & ends;
+            let hits = (sum | hit) & ends;
             let single = ends & (ends << 1 | u64::from(was_last));
             was_last = ends >> (GROUP - 1) == 1;
             let counted = if self.shared_only { hits & !single } else { hits };
@@ -113,20 +133,17 @@ impl<'a> Distinct<'a> {
             if *ends != 0 && first.is_none() {
                 first = Some(at(ends.trailing_zeros()));
             }
-            let [is_counted, passes, is_shared] = at(slots.len() as u32 - 1);
-            last = (is_counted, passes, is_shared);
+            last = at(slots.len() as u32 - 1);
         }
-        let (Some([is_counted, passes, is_shared]), Some((first_key, last_key))) =
-            (first, leaf.keys().first().zip(leaf.keys().last()))
-        else {
-            return;
-        };
         // Both may go on in the leaves beside this one.
-        self.add_run(*first_key, passes, is_shared);
-        found -= u64::from(is_counted);
-        if first_key != last_key {
-            let (is_counted, passes, is_shared) = last;
-            self.add_run(*last_key, passes, is_shared);
+        let ends = leaf.ends();
+        if let Some([is_counted, passes, is_shared]) = first {
+            self.add_run(ends.0, passes, is_shared);
+            found -= u64::from(is_counted);
+        }
+        if ends.0 != ends.1 {
+            let [is_counted, passes, is_shared] = last;
+            self.add_run(ends.1, passes, is_shared);
             found -= u64::from(is_counted);
         }
         self.found += found;

@@ -4,20 +4,30 @@
 use crate::bits::{common, is_set};
 use crate::kernels::{Bits, GROUP, GROUPS};
 use crate::{BLOCK, Slot};
+use imbl::Vector;
 use std::sync::Arc;
+
+/// Blocks of slots whose bits lie together: of fewer a set would be read in bits too small to be fetched ahead, and of more a
+/// write would copy more.
+const TOGETHER: usize = 4;
+/// The bits of so many slots.
+const SPAN: usize = TOGETHER * BLOCK;
 
 /// The row of the slots whose key no other has.
 const SINGLE: usize = 0;
 
-/// Bits by block of slots, row and slot. Cloning is cheap; blocks are shared until they are written.
+/// The bits of a set in one span of slots.
+type Row = [Bits; TOGETHER];
+
+/// Bits by span of slots, row and slot. Cloning is cheap; spans are shared until they are written.
 #[derive(Clone, Default)]
 pub(super) struct Fences {
     /// Ascending.
     keys: Vec<u64>,
     /// By fence: entries below it.
     counts: Vec<u64>,
-    /// By block: the row of single keys, and one a fence. Without fences there is none, and nothing is set behind the last.
-    blocks: Vec<Arc<Vec<Bits>>>,
+    /// The row of single keys, and one a fence. Without fences there is none, and nothing is set behind the last.
+    spans: Vector<Arc<Vec<Row>>>,
 }
 
 impl Fences {
@@ -56,40 +66,42 @@ impl Fences {
         let above = self.above(key);
         self.counts[above..].iter_mut().for_each(|count| *count -= 1);
         self.set(above + 1.., slot, false);
-        let is_empty = |block: &Arc<Vec<Bits>>| block.as_flattened().iter().all(|word| *word == 0);
-        while self.blocks.last().is_some_and(is_empty) {
-            self.blocks.pop();
+        let is_empty =
+            |span: &Arc<Vec<Row>>| span.as_flattened().as_flattened().iter().all(|word| *word == 0);
+        while self.spans.last().is_some_and(is_empty) {
+            self.spans.pop_back();
         }
     }
 
     /// Notes whether no other entry has the key of a slot's.
     pub(super) fn set_single(&mut self, slot: Slot, is_single: bool) {
-        let block = self.blocks.get(slot as usize / BLOCK).and_then(|block| block.get(SINGLE));
+        let (span, at) = (slot as usize / SPAN, slot % SPAN as Slot);
+        let row = self.spans.get(span).and_then(|span| span.get(SINGLE));
         // What stays as it is is not copied.
-        if block.is_some_and(|block| is_set(block, slot % BLOCK as Slot)) != is_single {
+        if row.is_some_and(|row| is_set(row.as_flattened(), at)) != is_single {
             self.set(SINGLE..SINGLE + 1, slot, is_single);
         }
     }
 
-    fn set(&mut self, rows: impl std::slice::SliceIndex<[Bits], Output = [Bits]>, slot: Slot, is_in: bool) {
+    fn set(&mut self, rows: impl std::slice::SliceIndex<[Row], Output = [Row]>, slot: Slot, is_in: bool) {
         if self.is_empty() {
             return;
         }
-        let (block, at) = (slot as usize / BLOCK, slot as usize % BLOCK);
+        let (span, at) = (slot as usize / SPAN, slot as usize % SPAN);
         if is_in {
-            self.make_room(block);
+            self.make_room(span);
         }
-        let Some(block) = self.blocks.get_mut(block) else { return };
-        for row in Arc::make_mut(block).get_mut(rows).unwrap_or_default() {
-            let bit = 1 << (at % GROUP);
-            row[at / GROUP] = if is_in { row[at / GROUP] | bit } else { row[at / GROUP] & !bit };
+        let Some(span) = self.spans.get_mut(span) else { return };
+        for row in Arc::make_mut(span).get_mut(rows).unwrap_or_default() {
+            let (word, bit) = (&mut row.as_flattened_mut()[at / GROUP], 1 << (at % GROUP));
+            *word = if is_in { *word | bit } else { *word & !bit };
         }
     }
 
-    fn make_room(&mut self, block: usize) {
+    fn make_room(&mut self, span: usize) {
         let rows = self.len() + 1;
-        while self.blocks.len() <= block {
-            self.blocks.push(Arc::new(vec![[0; GROUPS]; rows]));
+        while self.spans.len() <= span {
+            self.spans.push_back(Arc::new(vec![[[0; GROUPS]; TOGETHER]; rows]));
         }
     }
 
@@ -105,10 +117,10 @@ impl Fences {
         let before = fence.checked_sub(1).and_then(|before| self.count(before)).unwrap_or_default();
         self.keys.insert(fence, key);
         self.counts.insert(fence, before);
-        for block in &mut self.blocks {
-            let block = Arc::make_mut(block);
-            let row = if fence == 0 { [0; GROUPS] } else { block[fence] };
-            block.insert(fence + 1, row);
+        for span in &mut self.spans {
+            let span = Arc::make_mut(span);
+            let row = if fence == 0 { [[0; GROUPS]; TOGETHER] } else { span[fence] };
+            span.insert(fence + 1, row);
         }
         for slot in single {
             self.set(SINGLE..SINGLE + 1, *slot, true);
@@ -126,10 +138,10 @@ impl Fences {
         self.keys.remove(fence);
         self.counts.remove(fence);
         if self.is_empty() {
-            self.blocks.clear();
+            self.spans.clear();
         }
-        for block in &mut self.blocks {
-            Arc::make_mut(block).remove(fence + 1);
+        for span in &mut self.spans {
+            Arc::make_mut(span).remove(fence + 1);
         }
     }
 
@@ -144,17 +156,15 @@ impl Fences {
     }
 
     fn common_with(&self, row: usize, slots: &[Bits]) -> u64 {
-        let of_block =
-            |(block, slots): (&Arc<Vec<Bits>>, &Bits)| block.get(row).map(|row| common(row, slots));
-        self.blocks.iter().zip(slots).filter_map(of_block).sum()
+        let rows = self.spans.iter().filter_map(|span| span.get(row));
+        rows.flatten().zip(slots).map(|(of_row, slots)| common(of_row, slots)).sum()
     }
 
     /// Turns the bits of the slots below a fence.
     pub(super) fn toggle(&self, fence: usize, bits: &mut [Bits]) {
-        for (block, bits) in self.blocks.iter().zip(bits) {
-            for (word, of_row) in bits.iter_mut().zip(block.get(fence + 1).into_iter().flatten()) {
-                *word ^= of_row;
-            }
+        let rows = self.spans.iter().filter_map(|span| span.get(fence + 1));
+        for (of_row, bits) in rows.flatten().zip(bits) {
+            bits.iter_mut().zip(of_row).for_each(|(word, of_row)| *word ^= of_row);
         }
     }
 }

@@ -6,15 +6,23 @@ use crate::kernels::GROUP;
 /// A key and the slot whose value has it.
 pub(super) type Entry = (u64, Slot);
 
+/// Entries that a leaf has at most.
+pub(super) const LEAF_MAX: usize = 1024;
+
+/// One bit an entry.
+pub(super) type Marks = [u64; LEAF_MAX / GROUP];
+
 /// Entries that follow one another, ascending, as lists: what asks for slots does not read keys.
 #[derive(Clone, Default)]
 pub(super) struct Leaf {
-    keys: Vec<u64>,
-    slots: Vec<Slot>,
-    /// One bit an entry, set at the last one of each key.
-    last: Vec<u64>,
+    /// The least key and the largest.
+    ends: (u64, u64),
+    /// Set at the last entry of each key.
+    last: Marks,
     /// Different keys.
     values: usize,
+    keys: Vec<u64>,
+    slots: Vec<Slot>,
 }
 
 impl Leaf {
@@ -25,13 +33,15 @@ impl Leaf {
 
     /// Marks the last entry of each key, as is due whenever keys have changed.
     fn mark(&mut self) {
-        let nexts = self.keys.iter().skip(1).map(Some).chain([None]);
-        let is_last = self.keys.iter().zip(nexts).map(|(key, next)| Some(key) != next);
-        self.last.clear();
-        self.last.resize(self.keys.len().div_ceil(GROUP), 0);
-        for (at, is_last) in is_last.enumerate() {
-            self.last[at / GROUP] |= u64::from(is_last) << (at % GROUP);
-        }
+        let Some(end) = self.keys.last().copied() else { return };
+        self.ends = (self.keys.first().copied().unwrap_or(end), end);
+        // Behind the last entry follows another key.
+        let nexts = self.keys.iter().skip(1).copied().chain([!end]);
+        let mut differs = self.keys.iter().zip(nexts).map(|(key, next)| *key != next);
+        self.last = std::array::from_fn(|_| {
+            let word = differs.by_ref().take(GROUP).enumerate();
+            word.fold(0, |word, (at, differs)| word | u64::from(differs) << at)
+        });
         self.values = self.last.iter().map(|word| word.count_ones() as usize).sum();
     }
 
@@ -101,8 +111,18 @@ impl Leaf {
         self.values
     }
 
-    /// One bit an entry, set at the last one of each key.
-    pub(super) fn last_marks(&self) -> &[u64] {
+    /// Whether it can take no entry more.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= LEAF_MAX
+    }
+
+    /// The least key and the largest; of an empty leaf they mean nothing.
+    pub(super) fn ends(&self) -> (u64, u64) {
+        self.ends
+    }
+
+    /// Set at the last entry of each key.
+    pub(super) fn last_marks(&self) -> &Marks {
         &self.last
     }
 
@@ -112,9 +132,7 @@ impl Leaf {
 
     /// The entries from a key up to and with another.
     pub(super) fn within(&self, from: u64, to: u64) -> (&[u64], &[Slot]) {
-        let is_inside = self.keys.first().is_some_and(|first| *first >= from)
-            && self.keys.last().is_some_and(|last| *last <= to);
-        if is_inside {
+        if self.ends.0 >= from && self.ends.1 <= to {
             return (&self.keys, &self.slots);
         }
         let start = self.keys.partition_point(|key| *key < from);

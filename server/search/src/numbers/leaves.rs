@@ -5,8 +5,6 @@ use crate::Slot;
 use imbl::OrdMap;
 use std::sync::Arc;
 
-/// Entries that a leaf has at most.
-pub(super) const LEAF_MAX: usize = 1024;
 /// Entries that a leaf is filled with at once: the next writes find room.
 const LEAF_FILL: usize = 768;
 /// A leaf of fewer entries moves into the one before it.
@@ -43,13 +41,18 @@ impl Leaves {
         }
         let Some(leaf) = self.by_bound.get_mut(&bound) else { return false };
         let leaf = Arc::make_mut(leaf);
-        leaf.insert(entry);
-        let upper = (leaf.len() > LEAF_MAX).then(|| leaf.split());
-        if let Some(upper) = upper
-            && let Some(bound) = upper.first()
-        {
-            self.by_bound.insert(bound, Arc::new(upper));
+        if !leaf.is_full() {
+            leaf.insert(entry);
+            return true;
         }
+        let mut upper = leaf.split();
+        let Some(bound) = upper.first() else { return false };
+        if entry < bound {
+            leaf.insert(entry);
+        } else {
+            upper.insert(entry);
+        }
+        self.by_bound.insert(bound, Arc::new(upper));
         true
     }
 

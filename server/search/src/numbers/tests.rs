@@ -1,5 +1,4 @@
-use super::leaf::Leaf;
-use super::leaves::LEAF_MAX;
+use super::leaf::{LEAF_MAX, Leaf};
 use super::*;
 use lapel_values::{FieldValue, Finite};
 use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL};
