@@ -33,6 +33,19 @@ pub(crate) fn bits(slots: &RoaringBitmap, blocks: usize) -> Vec<Bits> {
     bits
 }
 
+/// The set of the slots whose bits are set.
+pub(crate) fn set(bits: &[Bits]) -> RoaringBitmap {
+    let words = bits.as_flattened();
+    let mut bytes = vec![0; words.len() * 8];
+    bytes.as_chunks_mut::<8>().0.iter_mut().zip(words).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
+    RoaringBitmap::from_lsb0_bytes(0, &bytes)
+}
+
+/// How many slots of a block are set in both.
+pub(crate) fn common(a: &Bits, b: &Bits) -> u64 {
+    a.iter().zip(b).map(|(a, b)| u64::from((a & b).count_ones())).sum()
+}
+
 /// Whether the bit of a slot is set.
 pub(crate) fn is_set(words: &[u64], slot: Slot) -> bool {
     words.get(slot as usize / GROUP).is_some_and(|word| word >> (slot as usize % GROUP) & 1 == 1)
@@ -93,6 +106,7 @@ fn halves([a, b, c, d]: [u8; 4]) -> [usize; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BLOCK;
     use proptest::prelude::*;
 
     proptest! {
@@ -117,6 +131,8 @@ mod tests {
             let mut wanted = vec![[0; GROUPS]; blocks];
             slots.iter().for_each(|slot| mark(wanted.as_flattened_mut(), slot as usize));
             prop_assert!(read_bits == wanted && bits(&slots, blocks) == wanted);
+            let end = (blocks * BLOCK) as Slot;
+            prop_assert_eq!(set(&wanted), slots.iter().filter(|slot| *slot < end).collect::<RoaringBitmap>());
         }
 
         #[test]

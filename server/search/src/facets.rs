@@ -1,18 +1,24 @@
 //! How many items have which labels and values.
 
-use crate::ItemIndex;
-use crate::bits::{bits, is_set};
+use crate::bits::{bits, is_set, set};
 use crate::fields::{FieldSlots, Values};
-use crate::kernels::Bits;
+use crate::kernels::{Bits, GROUP};
 use crate::labels::LabelSlots;
 use crate::numbers::{self, Numbers};
+use crate::ordinals::Ordinals;
 use crate::slots::SlotSet;
 use crate::words::Words;
+use crate::{BLOCK, ItemIndex};
 use lapel_values::FieldValue;
 use roaring::RoaringBitmap;
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+
+/// Where one slot in so many passes, the library has them as bits.
+const LISTED: u64 = 16;
+/// So few slots lie in few of the library's parts, and it passes over the others.
+const FEW: u64 = 16;
 
 /// What to count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +58,19 @@ pub struct FacetCounter<'a> {
     /// `None` where all are counted.
     passing: Option<&'a RoaringBitmap>,
     items: u64,
-    /// The passing slots as bits, once many of them are looked up.
+    /// The passing slots as bits, once they are looked up.
     bits: OnceCell<Vec<Bits>>,
+    /// The passing slots as sets are met with them, once one is.
+    met: OnceCell<Met<'a>>,
+}
+
+/// The passing slots for meeting one set after the other.
+enum Met<'a> {
+    /// Many: the library has them as bits.
+    Passing(&'a RoaringBitmap),
+    /// Those that do not pass. Few slots the library has as a list, and goes through it beside each set's own; a set's slots
+    /// are looked up sooner in the bits of all others.
+    Others(RoaringBitmap),
 }
 
 impl ItemIndex {
@@ -61,7 +78,7 @@ impl ItemIndex {
     #[must_use]
     pub fn facets<'a>(&'a self, passing: Option<&'a RoaringBitmap>) -> FacetCounter<'a> {
         let items = passing.map_or(self.len() as u64, RoaringBitmap::len);
-        FacetCounter { index: self, passing, items, bits: OnceCell::new() }
+        FacetCounter { index: self, passing, items, bits: OnceCell::new(), met: OnceCell::new() }
     }
 }
 
@@ -72,7 +89,7 @@ impl FacetCounter<'_> {
         let items = self.items;
         match of {
             FacetOf::Attribute(attribute) => match self.index.labels().of_attribute(attribute) {
-                Some(labels) => of_labels(self, labels, values_max),
+                Some(labels) => of_labels(self, (attribute, labels), values_max),
                 None => FacetCounts { missing: items, ..FacetCounts::default() },
             },
             FacetOf::Field { field, bounds } => {
@@ -80,25 +97,61 @@ impl FacetCounter<'_> {
                     let buckets = if bounds.is_empty() { Vec::new() } else { vec![0; bounds.len() + 1] };
                     return FacetCounts { missing: items, buckets, ..FacetCounts::default() };
                 };
-                let missing = items - self.among(slots.present());
+                let found = self.among(slots.present());
                 let counts = match slots.values() {
                     Values::Words(words) => of_words(self, words, values_max),
-                    Values::Numbers(numbers) => of_numbers(self, slots, numbers, bounds),
+                    Values::Numbers(numbers) => of_numbers(self, slots, (numbers, found), bounds),
                 };
-                FacetCounts { missing, ..counts }
+                FacetCounts { missing: items - found, ..counts }
             }
         }
     }
 
     /// How many of these slots are counted.
     fn among(&self, slots: &RoaringBitmap) -> u64 {
-        self.passing.map_or(slots.len(), |passing| passing.intersection_len(slots))
+        match self.met() {
+            None => slots.len(),
+            Some(Met::Passing(passing)) => passing.intersection_len(slots),
+            Some(Met::Others(others)) => slots.len() - others.intersection_len(slots),
+        }
+    }
+
+    /// Whether one of these slots is counted.
+    fn is_among(&self, slots: &RoaringBitmap) -> bool {
+        match self.met() {
+            None => !slots.is_empty(),
+            Some(Met::Passing(passing)) => !passing.is_disjoint(slots),
+            Some(Met::Others(others)) => !slots.is_subset(others),
+        }
+    }
+
+    /// `None` where all are counted.
+    fn met(&self) -> Option<&Met<'_>> {
+        let passing = self.passing?;
+        Some(self.met.get_or_init(|| {
+            let slots = (self.index.blocks() * BLOCK) as u64;
+            if passing.len() < FEW || passing.len() * LISTED >= slots {
+                return Met::Passing(passing);
+            }
+            let mut others = self.bits().unwrap_or_default().to_vec();
+            others.as_flattened_mut().iter_mut().for_each(|word| *word = !*word);
+            Met::Others(set(&others))
+        }))
     }
 
     /// The passing slots as bits; `None` where all are counted.
-    fn bits(&self) -> Option<&[u64]> {
+    fn bits(&self) -> Option<&[Bits]> {
         let passing = self.passing?;
-        Some(self.bits.get_or_init(|| bits(passing, self.index.blocks())).as_flattened())
+        Some(self.bits.get_or_init(|| bits(passing, self.index.blocks())))
+    }
+
+    /// Whether to walk over the passing slots costs less than to meet each set, of so many slots each.
+    fn is_walk_cheaper(&self, ordinals: &Ordinals, sets: impl Iterator<Item = u64>) -> bool {
+        let Some(passing) = self.passing.filter(|_| ordinals.is_made()) else { return false };
+        let slots = (self.index.blocks() * BLOCK) as u64;
+        // The library keeps many slots as bits, and looks at 64 of them while it looks up one of few.
+        let cost = |len: u64| if len * LISTED >= slots { slots / GROUP as u64 } else { len };
+        passing.len() < sets.map(cost).sum()
     }
 
     /// How many slots of a word are counted. Of a word with fewer slots than `least`, which is not among the best anyway, it
@@ -106,12 +159,10 @@ impl FacetCounter<'_> {
     fn of_word(&self, slots: &SlotSet, least: u64) -> u64 {
         match (slots, self.passing) {
             (_, None) => slots.len(),
-            (SlotSet::Many(slots), Some(passing)) if slots.len() < least => {
-                u64::from(!passing.is_disjoint(slots))
-            }
+            (SlotSet::Many(slots), Some(_)) if slots.len() < least => u64::from(self.is_among(slots)),
             (SlotSet::Many(slots), Some(_)) => self.among(slots),
             (SlotSet::One(_) | SlotSet::Few(_), Some(_)) => {
-                let (listed, bits) = (slots.listed().iter(), self.bits().unwrap_or_default());
+                let (listed, bits) = (slots.listed().iter(), self.bits().unwrap_or_default().as_flattened());
                 listed.filter(|slot| is_set(bits, **slot)).count() as u64
             }
         }
@@ -119,21 +170,39 @@ impl FacetCounter<'_> {
 }
 
 /// Every item has at most one label of an attribute, so that the others have none.
-fn of_labels(counted: &FacetCounter<'_>, labels: &LabelSlots, values_max: usize) -> FacetCounts {
+fn of_labels(
+    counted: &FacetCounter<'_>,
+    (attribute, labels): (&str, &LabelSlots),
+    values_max: usize,
+) -> FacetCounts {
     let (mut best, mut found) = (Best::new(values_max), 0);
-    for (label, slots) in labels {
-        let count = counted.among(slots);
+    let mut add = |label, count| {
         found += count;
         best.add(label, count);
+    };
+    let ordinals = counted.index.labels().ordinals(attribute);
+    match ordinals
+        .filter(|ordinals| counted.is_walk_cheaper(ordinals, labels.values().map(|slots| slots.len())))
+    {
+        Some(ordinals) => {
+            ordinals.counts(counted.bits().unwrap_or_default()).for_each(|(label, count)| add(label, count));
+        }
+        None => labels.iter().for_each(|(label, slots)| add(label, counted.among(slots))),
     }
     FacetCounts { missing: counted.items - found, ..best.into_counts() }
 }
 
 fn of_words(counted: &FacetCounter<'_>, words: &Words, values_max: usize) -> FacetCounts {
     let mut best = Best::new(values_max);
-    for (word, slots) in words.iter() {
-        let count = counted.of_word(slots, best.least());
-        best.add(word, count);
+    let ordinals = words.ordinals();
+    if counted.is_walk_cheaper(ordinals, words.iter().map(|(_, slots)| slots.len())) {
+        let counts = ordinals.counts(counted.bits().unwrap_or_default());
+        counts.for_each(|(word, count)| best.add(word, count));
+    } else {
+        for (word, slots) in words.iter() {
+            let count = counted.of_word(slots, best.least());
+            best.add(word, count);
+        }
     }
     best.into_counts()
 }
@@ -141,12 +210,13 @@ fn of_words(counted: &FacetCounter<'_>, words: &Words, values_max: usize) -> Fac
 fn of_numbers(
     counted: &FacetCounter<'_>,
     slots: &FieldSlots,
-    numbers: &Numbers,
+    (numbers, found): (&Numbers, u64),
     bounds: &[FieldValue],
 ) -> FacetCounts {
     // Bounds of another kind, which the server refuses, count nothing.
     let keys: Option<Vec<u64>> = bounds.iter().map(|bound| slots.key(bound)).collect();
-    let found = numbers.counts(keys.as_deref().unwrap_or_default(), counted.bits());
+    let passing = counted.bits().map(|bits| (bits, found));
+    let found = numbers.counts(keys.as_deref().unwrap_or_default(), passing);
     let value = |key: u64| numbers::value(slots.kind(), key);
     FacetCounts {
         values: found.values,

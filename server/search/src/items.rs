@@ -1,7 +1,7 @@
 //! Ids, labels and fields by slot: what local columns know of items.
 
 use crate::kernels::{Bits, GROUP, GROUPS};
-use crate::passing::passing;
+use crate::passing::{self, passing};
 use crate::pictures::PictureSlots;
 use crate::{BLOCK, FieldIndex, Filter, IsAbandoned, LabelIndex, PictureIndex, PredictionIndex, Slot};
 use imbl::OrdMap;
@@ -146,11 +146,7 @@ impl ItemIndex {
     /// How many items pass.
     #[must_use]
     pub fn count(&self, filter: &Filter) -> u64 {
-        // The values of one field lie in order: those within need not be gathered to be counted.
-        if let Filter::Range { field, from, to } = filter {
-            return self.fields.get(field).map_or(0, |slots| slots.range_len(from, to));
-        }
-        passing(self, filter).map_or(self.len() as u64, |slots| slots.len())
+        passing::count(self, filter)
     }
 
     /// Slots of the first `most` items that pass and whose ids come after `after`, by id. A list that is abandoned ends

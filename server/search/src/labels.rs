@@ -1,6 +1,7 @@
 //! The secondary index of labels: which slots carry a label.
 
 use crate::Slot;
+use crate::ordinals::Ordinals;
 use imbl::OrdMap;
 use lapel_values::Labels;
 use roaring::RoaringBitmap;
@@ -15,6 +16,8 @@ pub type LabelSlots = OrdMap<String, Arc<RoaringBitmap>>;
 #[derive(Clone, Default)]
 pub struct LabelIndex {
     by_attribute: OrdMap<String, LabelSlots>,
+    /// Of the same attributes.
+    ordinals: OrdMap<String, Ordinals>,
 }
 
 impl LabelIndex {
@@ -30,7 +33,12 @@ impl LabelIndex {
         let of_attribute = |(attribute, by_label): (&str, HashMap<&str, RoaringBitmap>)| {
             (attribute.to_owned(), by_label.into_iter().map(shared).collect::<LabelSlots>())
         };
-        Self { by_attribute: gathered.into_iter().map(of_attribute).collect() }
+        let by_attribute: OrdMap<String, LabelSlots> = gathered.into_iter().map(of_attribute).collect();
+        let ordinals = |(attribute, labels): (&String, &LabelSlots)| {
+            let entries = labels.values().map(|slots| slots.len()).sum();
+            (attribute.clone(), made(labels, entries))
+        };
+        Self { ordinals: by_attribute.iter().map(ordinals).collect(), by_attribute }
     }
 
     /// The one place that changes the index: the item in a slot had the labels `before` and has those of `after`.
@@ -44,6 +52,11 @@ impl LabelIndex {
         for (attribute, label) in after.into_iter().flatten().filter(|entry| differs(before, *entry)) {
             let of_attribute = self.by_attribute.entry(attribute.clone()).or_default();
             Arc::make_mut(of_attribute.entry(label.clone()).or_default()).insert(slot);
+            let ordinals = self.ordinals.entry(attribute.clone()).or_default();
+            ordinals.insert(slot, label);
+            if ordinals.is_due() {
+                *ordinals = made(of_attribute, ordinals.entries());
+            }
         }
     }
 
@@ -52,12 +65,16 @@ impl LabelIndex {
         let Some(of_attribute) = self.by_attribute.get_mut(attribute) else { return };
         if let Some(slots) = of_attribute.get_mut(label) {
             Arc::make_mut(slots).remove(slot);
+            if let Some(ordinals) = self.ordinals.get_mut(attribute) {
+                ordinals.remove(slot);
+            }
             if slots.is_empty() {
                 of_attribute.remove(label);
             }
         }
         if of_attribute.is_empty() {
             self.by_attribute.remove(attribute);
+            self.ordinals.remove(attribute);
         }
     }
 
@@ -71,6 +88,11 @@ impl LabelIndex {
     #[must_use]
     pub fn of_attribute(&self, attribute: &str) -> Option<&LabelSlots> {
         self.by_attribute.get(attribute)
+    }
+
+    /// Which label of an attribute each slot has, where that is kept.
+    pub(crate) fn ordinals(&self, attribute: &str) -> Option<&Ordinals> {
+        self.ordinals.get(attribute)
     }
 
     /// Attributes, their labels and the slots that carry them.
@@ -90,4 +112,11 @@ impl LabelIndex {
         let carrying = self.of_attribute(attribute).into_iter().flat_map(LabelSlots::values);
         carrying.fold(RoaringBitmap::new(), |any, slots| any | &**slots)
     }
+}
+
+/// The ordinals of labels and the slots that carry them.
+fn made(labels: &LabelSlots, entries: u64) -> Ordinals {
+    let mut ordinals = Ordinals::default();
+    ordinals.make(labels.iter().map(|(label, slots)| (label.as_str(), slots.iter())), entries);
+    ordinals
 }

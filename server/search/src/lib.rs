@@ -23,6 +23,7 @@ mod local;
 #[cfg(test)]
 mod model;
 mod numbers;
+mod ordinals;
 mod passing;
 mod pictures;
 mod places;

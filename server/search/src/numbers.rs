@@ -1,198 +1,238 @@
 //! Slots by number: the values of integer, number and timestamp fields, in their order.
 //!
 //! A value has a key of 64 bits, and keys of one kind are ordered as their values. Entries of a key and a slot lie in
-//! leaves, ascending; a write copies one leaf, and a range reads the leaves that it meets.
+//! leaves, ascending; a write copies one leaf. Every so many entries there is a fence, whose set of bits has all slots below
+//! it: a range is the difference of two sets, mended by the entries between its ends and the fences nearest to them.
 
-use crate::Slot;
-use crate::bits::is_set;
-use imbl::OrdMap;
-use lapel_values::{FieldKind, FieldValue, Finite};
+mod counts;
+mod distinct;
+mod fences;
+mod keys;
+mod leaf;
+mod leaves;
+
+pub(crate) use keys::{key, value};
+
+use crate::bits::{bits, set};
+use crate::kernels::{GROUP, GROUPS};
+use crate::{BLOCK, Slot};
+use fences::Fences;
+use leaf::Entry;
+use leaves::Leaves;
 use roaring::RoaringBitmap;
-use std::sync::Arc;
 
-/// Entries that a leaf has at most.
-const LEAF_MAX: usize = 1024;
-/// Entries that a leaf is filled with at once: the next writes find room.
-const LEAF_FILL: usize = 768;
-/// A leaf of fewer entries moves into the one before it.
-const LEAF_MIN: usize = 256;
 /// No more slots than this are sorted in place of marked in a field of bits.
 const SORTED_MAX: usize = 1024;
-/// The sign bit of 64-bit numbers.
-const SIGN: u64 = 1 << 63;
-/// No entry is below it.
-const FIRST: Entry = (0, 0);
+/// So many entries need no fence; in tests as few as fit a test.
+const GAP_MIN: usize = if cfg!(test) { 100 } else { 1 << 16 };
+/// Between two fences there is at most one entry for so many slots. To walk over as many takes as long as to look at the
+/// bits of all slots.
+const GAP_SHARE: usize = 12;
 
-/// A key and the slot whose value has it.
-type Entry = (u64, Slot);
-
-/// Entries that follow one another, ascending, as two lists: a leaf wholly within a range is read without its keys.
-#[derive(Clone)]
-struct Leaf {
-    keys: Vec<u64>,
-    slots: Vec<Slot>,
-    /// Different keys.
-    values: u64,
-}
-
-impl Leaf {
-    fn new(keys: Vec<u64>, slots: Vec<Slot>) -> Self {
-        let mut leaf = Self { keys, slots, values: 0 };
-        leaf.count_values();
-        leaf
-    }
-
-    /// To be called whenever the keys have changed.
-    fn count_values(&mut self) {
-        self.values = different(&self.keys);
-    }
-
-    /// Where an entry is, or where it would be.
-    fn find(&self, (key, slot): Entry) -> Result<usize, usize> {
-        let from = self.keys.partition_point(|other| *other < key);
-        let to = from + self.keys[from..].partition_point(|other| *other == key);
-        self.slots[from..to].binary_search(&slot).map(|at| from + at).map_err(|at| from + at)
-    }
-
-    fn first(&self) -> Option<Entry> {
-        Some((*self.keys.first()?, *self.slots.first()?))
-    }
-
-    /// The slots from a key up to and with another.
-    fn within(&self, from: u64, to: u64) -> &[Slot] {
-        let is_inside = self.keys.first().is_some_and(|first| *first >= from)
-            && self.keys.last().is_some_and(|last| *last <= to);
-        if is_inside {
-            return &self.slots;
-        }
-        let start = self.keys.partition_point(|key| *key < from);
-        let end = self.keys.partition_point(|key| *key <= to);
-        self.slots.get(start..end).unwrap_or_default()
-    }
-}
-
-/// Slots by key. Cloning is cheap; leaves are shared until they are written.
+/// Slots by key. Cloning is cheap; leaves and sets are shared until they are written.
 #[derive(Clone, Default)]
 pub(crate) struct Numbers {
-    /// By a bound: the entries of a leaf are at or above its own and below the next one's.
-    leaves: OrdMap<Entry, Arc<Leaf>>,
+    leaves: Leaves,
+    fences: Fences,
+    /// Number of entries.
+    entries: u64,
+    /// Number of different keys.
+    values: u64,
+    /// As many slots as the last one that there has been, with those before it.
+    slots: usize,
 }
 
-/// What the values of some items are like.
-#[derive(Default)]
-pub(crate) struct NumberCounts {
-    /// The least key and the largest.
-    pub(crate) ends: Option<(u64, u64)>,
-    /// Different keys.
-    pub(crate) values: u64,
-    /// Items below the first bound, from each bound to the next, and from the last one on.
-    pub(crate) buckets: Vec<u64>,
-    /// Items of the bucket that is being filled.
-    count: u64,
+/// The entries below a key: those of a set, and some more or fewer.
+struct Below<'a> {
+    set: Set,
+    /// Entries between the set and the key.
+    between: Vec<&'a [Slot]>,
+    /// Whether the set lacks them; otherwise it has them, and they are not below the key.
+    is_short: bool,
+}
+
+/// A set of entries from the first one on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Set {
+    Nothing,
+    /// Those below a fence.
+    Fence(usize),
+    All,
 }
 
 impl Numbers {
     /// The index of entries in any order, each once.
     pub(crate) fn of(mut entries: Vec<Entry>) -> Self {
         entries.sort_unstable();
-        let leaf = |entries: &[Entry]| {
-            let (keys, slots) = entries.iter().copied().unzip();
-            Leaf::new(keys, slots)
+        let mut numbers = Self {
+            leaves: Leaves::of(&entries),
+            fences: Fences::default(),
+            entries: entries.len() as u64,
+            values: entries.chunk_by(|a, b| a.0 == b.0).count() as u64,
+            slots: entries.iter().map(|(_, slot)| *slot as usize + 1).max().unwrap_or_default(),
         };
-        let leaves = entries.chunks(LEAF_FILL).map(leaf);
-        let bounded = leaves.enumerate().filter_map(|(at, leaf)| {
-            let bound = if at == 0 { FIRST } else { leaf.first()? };
-            Some((bound, Arc::new(leaf)))
-        });
-        Self { leaves: bounded.collect() }
+        let mut gap = 0;
+        while gap <= numbers.fences.len() {
+            if !numbers.split(gap) {
+                gap += 1;
+            }
+        }
+        numbers
     }
 
     /// Adds an entry.
     pub(crate) fn insert(&mut self, key: u64, slot: Slot) {
-        let entry = (key, slot);
-        let Some((&bound, _)) = self.leaves.get_prev(&entry) else {
-            self.leaves.insert(FIRST, Arc::new(Leaf::new(vec![key], vec![slot])));
+        if !self.leaves.insert((key, slot)) {
             return;
-        };
-        let Some(leaf) = self.leaves.get_mut(&bound) else { return };
-        let leaf = Arc::make_mut(leaf);
-        let Err(at) = leaf.find(entry) else { return };
-        leaf.keys.insert(at, key);
-        leaf.slots.insert(at, slot);
-        let half = leaf.keys.len() / 2;
-        let upper = (leaf.keys.len() > LEAF_MAX)
-            .then(|| Leaf::new(leaf.keys.split_off(half), leaf.slots.split_off(half)));
-        leaf.count_values();
-        if let Some(upper) = upper
-            && let Some(bound) = upper.first()
-        {
-            self.leaves.insert(bound, Arc::new(upper));
         }
+        self.entries += 1;
+        self.slots = self.slots.max(slot as usize + 1);
+        self.fences.insert(key, slot);
+        match self.first_two(key) {
+            [_, None] => {
+                self.values += 1;
+                self.fences.set_single(slot, true);
+            }
+            [first, second] => {
+                // The one that was there is not alone any more, if it was.
+                let others = [first, second].into_iter().flatten().filter(|other| *other != slot);
+                others.for_each(|other| self.fences.set_single(other, false));
+            }
+        }
+        self.balance(key);
     }
 
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, key: u64, slot: Slot) {
-        let entry = (key, slot);
-        let Some((&bound, leaf)) = self.leaves.get_prev(&entry) else { return };
-        let Ok(at) = leaf.find(entry) else { return };
-        let Some(leaf) = self.leaves.get_mut(&bound) else { return };
-        let leaf = Arc::make_mut(leaf);
-        leaf.keys.remove(at);
-        leaf.slots.remove(at);
-        leaf.count_values();
-        let left = leaf.keys.len();
-        if left == 0 {
-            self.leaves.remove(&bound);
-        } else if left < LEAF_MIN {
-            self.merge(bound, left);
-        }
-    }
-
-    /// Moves what a leaf has left into the one before it, where that has room.
-    fn merge(&mut self, bound: Entry, left: usize) {
-        let Some((&before, there)) = self.leaves.range::<_, Entry>(..bound).next_back() else { return };
-        if there.keys.len() + left > LEAF_FILL {
+        if !self.leaves.remove((key, slot)) {
             return;
         }
-        let Some(leaf) = self.leaves.remove(&bound) else { return };
-        if let Some(there) = self.leaves.get_mut(&before) {
-            let there = Arc::make_mut(there);
-            there.keys.extend_from_slice(&leaf.keys);
-            there.slots.extend_from_slice(&leaf.slots);
-            there.count_values();
+        self.entries -= 1;
+        self.fences.remove(key, slot);
+        match self.first_two(key) {
+            [None, _] => {
+                self.values -= 1;
+                self.fences.set_single(slot, false);
+            }
+            [Some(other), None] => self.fences.set_single(other, true),
+            [Some(_), Some(_)] => {}
+        }
+        self.balance(key);
+    }
+
+    /// The first two slots of a key, where there are as many.
+    fn first_two(&self, key: u64) -> [Option<Slot>; 2] {
+        let mut slots = self.leaves.slots(key, key).flatten().copied();
+        [slots.next(), slots.next()]
+    }
+
+    /// The keys from the fence before a gap up to and with the last one below the next fence.
+    fn gap(&self, gap: usize) -> (u64, u64) {
+        let from = gap.checked_sub(1).and_then(|before| self.fences.key(before)).unwrap_or_default();
+        let to = self.fences.key(gap).map_or(u64::MAX, |fence| fence - 1);
+        (from, to)
+    }
+
+    /// How many entries lie between a fence and the one before it.
+    fn gap_len(&self, gap: usize) -> u64 {
+        let before = gap.checked_sub(1).and_then(|before| self.fences.count(before)).unwrap_or_default();
+        self.fences.count(gap).unwrap_or(self.entries) - before
+    }
+
+    /// Keeps the fences about as far apart as they should be, after a write of a key.
+    fn balance(&mut self, key: u64) {
+        let gap = self.fences.above(key);
+        if self.split(gap) {
+            return;
+        }
+        let is_needless = |fence: &usize| {
+            let around = self.gap_len(*fence) + self.gap_len(*fence + 1);
+            around < self.gap_max() / 2
+        };
+        let fences = gap.saturating_sub(1)..self.fences.len().min(gap + 1);
+        if let Some(fence) = fences.into_iter().find(is_needless) {
+            self.fences.drop(fence);
         }
     }
 
-    /// Leaves that may have entries from a key up to and with another.
-    fn leaves(&self, from: u64, to: u64) -> impl Iterator<Item = &Leaf> {
-        let lowest: Entry = (from, 0);
-        let start = self.leaves.get_prev(&lowest).map_or(FIRST, |(bound, _)| *bound);
-        self.leaves
-            .range::<_, Entry>(start..)
-            .take_while(move |(bound, _)| bound.0 <= to)
-            .map(|(_, leaf)| &**leaf)
+    fn gap_max(&self) -> u64 {
+        GAP_MIN.max(self.slots / GAP_SHARE) as u64
     }
 
-    fn slices(&self, from: u64, to: u64) -> impl Iterator<Item = &[Slot]> {
-        self.leaves(from, to).map(move |leaf| leaf.within(from, to))
+    /// Puts a fence into the middle of a gap that is too wide; false where it is not, or where it has a single key.
+    fn split(&mut self, gap: usize) -> bool {
+        let len = self.gap_len(gap);
+        let (from, to) = self.gap(gap);
+        if len <= self.gap_max() {
+            return false;
+        }
+        let Some(middle) = self.leaves.middle_key(from, to, len as usize / 2) else { return false };
+        let single = if self.fences.is_empty() { self.leaves.single() } else { Vec::new() };
+        self.fences.add(gap, middle, self.leaves.slots(from, middle - 1), &single);
+        true
+    }
+
+    /// The entries below a key.
+    fn below(&self, key: u64) -> Below<'_> {
+        let gap = self.fences.above(key);
+        let (from, to) = self.gap(gap);
+        let under: Vec<&[Slot]> =
+            if key > from { self.leaves.slots(from, key - 1).collect() } else { Vec::new() };
+        let under_len: usize = under.iter().map(|slots| slots.len()).sum();
+        if under_len as u64 <= self.gap_len(gap) / 2 {
+            let set = gap.checked_sub(1).map_or(Set::Nothing, Set::Fence);
+            return Below { set, between: under, is_short: true };
+        }
+        let set = if gap < self.fences.len() { Set::Fence(gap) } else { Set::All };
+        Below { set, between: self.leaves.slots(key, to).collect(), is_short: false }
+    }
+
+    /// The entries up to and with a key.
+    fn up_to(&self, key: u64) -> Below<'_> {
+        let all = || Below { set: Set::All, between: Vec::new(), is_short: true };
+        key.checked_add(1).map_or_else(all, |above| self.below(above))
     }
 
     /// Slots of keys from one up to and with another; `present` are those of all entries.
     pub(crate) fn range(&self, from: u64, to: u64, present: &RoaringBitmap) -> RoaringBitmap {
-        if from > to {
-            return RoaringBitmap::new();
+        let count = self.range_len(from, to);
+        if count <= SORTED_MAX as u64 {
+            return if count == 0 {
+                RoaringBitmap::new()
+            } else {
+                gathered(self.leaves.slots(from, to), present)
+            };
         }
-        if self.leaves(from, to).count() <= self.leaves.len() / 2 + 1 {
-            return gathered(self.slices(from, to), present);
+        let blocks = self.slots.div_ceil(BLOCK);
+        let ends = [self.below(from), self.up_to(to)];
+        let alls = ends.iter().filter(|end| end.set == Set::All).count();
+        let mut words = if alls == 1 { bits(present, blocks) } else { vec![[0; GROUPS]; blocks] };
+        for end in ends {
+            if let Set::Fence(fence) = end.set {
+                self.fences.toggle(fence, &mut words);
+            }
+            let words = words.as_flattened_mut();
+            for slot in end.between.into_iter().flatten() {
+                if let Some(word) = words.get_mut(*slot as usize / GROUP) {
+                    *word ^= 1 << (*slot as usize % GROUP);
+                }
+            }
         }
-        let below = from.checked_sub(1).into_iter().flat_map(move |to| self.slices(0, to));
-        let above = to.checked_add(1).into_iter().flat_map(move |from| self.slices(from, u64::MAX));
-        present - gathered(below.chain(above), present)
+        set(&words)
     }
 
     /// How many entries have keys from one up to and with another.
     pub(crate) fn range_len(&self, from: u64, to: u64) -> u64 {
-        if from > to { 0 } else { self.slices(from, to).map(|slots| slots.len() as u64).sum() }
+        if from > to { 0 } else { self.len(&self.up_to(to)) - self.len(&self.below(from)) }
+    }
+
+    fn len(&self, below: &Below<'_>) -> u64 {
+        let set = match below.set {
+            Set::Nothing => 0,
+            Set::Fence(fence) => self.fences.count(fence).unwrap_or_default(),
+            Set::All => self.entries,
+        };
+        below.mended(set, |slots| slots.len() as u64)
     }
 
     /// Slots of these keys; `present` are those of all entries.
@@ -201,78 +241,16 @@ impl Numbers {
         let mut keys: Vec<u64> = keys.collect();
         keys.sort_unstable();
         keys.dedup();
-        gathered(keys.into_iter().flat_map(move |key| self.slices(key, key)), present)
-    }
-
-    /// Counts the entries whose slots pass, `None` being all, by ascending bounds.
-    pub(crate) fn counts(&self, bounds: &[u64], passing: Option<&[u64]>) -> NumberCounts {
-        let mut counts = NumberCounts::default();
-        for leaf in self.leaves.values() {
-            let (mut from, mut left) = (0, bounds.get(counts.buckets.len()..).unwrap_or_default());
-            while let Some((bound, others)) = left.split_first() {
-                let to = from + leaf.keys[from..].partition_point(|key| key < bound);
-                counts.add(leaf, from..to, passing);
-                if to == leaf.keys.len() {
-                    break;
-                }
-                counts.end_bucket();
-                (from, left) = (to, others);
-            }
-            if left.is_empty() {
-                counts.add(leaf, from..leaf.keys.len(), passing);
-            }
-        }
-        counts.end_bucket();
-        counts.buckets.resize(bounds.len() + 1, 0);
-        counts
+        gathered(keys.into_iter().flat_map(move |key| self.leaves.slots(key, key)), present)
     }
 }
 
-impl NumberCounts {
-    /// Takes in a part of a leaf behind those before, all of one bucket.
-    fn add(&mut self, leaf: &Leaf, part: std::ops::Range<usize>, passing: Option<&[u64]>) {
-        let (keys, slots) = (&leaf.keys[part.clone()], &leaf.slots[part.clone()]);
-        let last = self.ends.map(|(_, last)| last);
-        let (mut count, mut values) = (keys.len() as u64, 0);
-        let ends;
-        match passing {
-            None => {
-                // The first key is not new where the part before ended with it.
-                values = if part.len() == leaf.keys.len() { leaf.values } else { different(keys) };
-                values -= u64::from(last.is_some() && last == keys.first().copied());
-                ends = keys.first().copied().zip(keys.last().copied());
-            }
-            Some(passing) => {
-                count = 0;
-                let (mut has_last, mut last, mut first) = (last.is_some(), last.unwrap_or_default(), 0);
-                // Without branches: which slots pass cannot be foreseen.
-                for (key, slot) in keys.iter().zip(slots) {
-                    let passes = is_set(passing, *slot);
-                    values += u64::from(passes & !(has_last & (last == *key)));
-                    first = if passes & (count == 0) { *key } else { first };
-                    last = if passes { *key } else { last };
-                    count += u64::from(passes);
-                    has_last |= passes;
-                }
-                ends = (count > 0).then_some((first, last));
-            }
-        }
-        self.count += count;
-        self.values += values;
-        if let Some((first, last)) = ends {
-            self.ends = Some((self.ends.map_or(first, |(least, _)| least), last));
-        }
+impl Below<'_> {
+    /// Mends what was counted of the set by what is counted of the entries between.
+    fn mended(&self, set: u64, count: impl Fn(&[Slot]) -> u64) -> u64 {
+        let between: u64 = self.between.iter().map(|slots| count(slots)).sum();
+        if self.is_short { set + between } else { set - between }
     }
-
-    fn end_bucket(&mut self) {
-        self.buckets.push(std::mem::take(&mut self.count));
-    }
-}
-
-/// Different keys among ascending ones.
-fn different(keys: &[u64]) -> u64 {
-    let changes = keys.iter().zip(keys.iter().skip(1)).filter(|(key, next)| key != next).count();
-    changes as u64 + u64::from(!keys.is_empty())
 }
 
 /// The set of these slots, each once; `present` has them all.
@@ -291,32 +269,6 @@ fn gathered<'a>(slices: impl Iterator<Item = &'a [Slot]>, present: &RoaringBitma
         }
     }
     RoaringBitmap::from_lsb0_bytes(0, &bits)
-}
-
-/// The key of a value; `None` of a kind that has no order.
-pub(crate) fn key(value: &FieldValue) -> Option<u64> {
-    match value {
-        FieldValue::Integer(number) | FieldValue::Timestamp(number) => Some(number.cast_unsigned() ^ SIGN),
-        FieldValue::Number(number) => {
-            let bits = number.get().to_bits();
-            // Negative numbers are ordered against their bits.
-            Some(if bits & SIGN == 0 { bits | SIGN } else { !bits })
-        }
-        FieldValue::Keyword(_) | FieldValue::Keywords(_) | FieldValue::Boolean(_) => None,
-    }
-}
-
-/// The value of a key.
-pub(crate) fn value(kind: FieldKind, key: u64) -> Option<FieldValue> {
-    match kind {
-        FieldKind::Integer => Some(FieldValue::Integer((key ^ SIGN).cast_signed())),
-        FieldKind::Timestamp => Some(FieldValue::Timestamp((key ^ SIGN).cast_signed())),
-        FieldKind::Number => {
-            let bits = if key & SIGN == 0 { !key } else { key ^ SIGN };
-            Finite::new(f64::from_bits(bits)).map(FieldValue::Number)
-        }
-        FieldKind::Keyword | FieldKind::Keywords | FieldKind::Boolean => None,
-    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,15 @@ impl SlotSet {
         }
     }
 
+    /// Its slots, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> {
+        let many = match self {
+            Self::Many(slots) => Some(slots.iter()),
+            Self::One(_) | Self::Few(_) => None,
+        };
+        self.listed().iter().copied().chain(many.into_iter().flatten())
+    }
+
     /// Number of slots.
     pub(crate) fn len(&self) -> u64 {
         match self {
@@ -121,6 +130,8 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(set.as_ref().map_or(0, SlotSet::len), model.len() as u64);
+                let slots: Vec<Slot> = set.iter().flat_map(SlotSet::iter).collect();
+                prop_assert_eq!(&slots, &model.iter().copied().collect::<Vec<_>>());
                 for slot in 0..14 {
                     let is_in = set.as_ref().is_some_and(|set| set.contains(slot));
                     prop_assert_eq!(is_in, model.contains(&slot));

@@ -1,6 +1,7 @@
 //! Slots by word: the values of keyword and boolean fields.
 
 use crate::Slot;
+use crate::ordinals::Ordinals;
 use crate::slots::SlotSet;
 use imbl::OrdMap;
 use lapel_values::FieldValue;
@@ -13,18 +14,33 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub(crate) struct Words {
     by_word: OrdMap<Arc<str>, SlotSet>,
+    ordinals: Ordinals,
 }
 
 impl Words {
     /// The index of words and their slots, ascending.
     pub(crate) fn of(gathered: HashMap<&str, Vec<Slot>>) -> Self {
         let set = |(word, slots): (&str, Vec<Slot>)| Some((Arc::<str>::from(word), SlotSet::of(&slots)?));
-        Self { by_word: gathered.into_iter().filter_map(set).collect() }
+        let entries = gathered.values().map(|slots| slots.len() as u64).sum();
+        let mut words =
+            Self { by_word: gathered.into_iter().filter_map(set).collect(), ordinals: Ordinals::default() };
+        words.make_ordinals(entries);
+        words
+    }
+
+    fn make_ordinals(&mut self, entries: u64) {
+        let sets = self.by_word.iter().map(|(word, slots)| (&**word, slots.iter()));
+        self.ordinals.make(sets, entries);
+    }
+
+    /// Which word each slot has, where that is kept.
+    pub(crate) fn ordinals(&self) -> &Ordinals {
+        &self.ordinals
     }
 
     /// Words and the slots that have them, by word.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &SlotSet)> {
-        self.by_word.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &SlotSet)> {
+        self.by_word.iter().map(|(word, slots)| (&**word, slots))
     }
 
     /// The item in a slot had a value, and has another.
@@ -41,7 +57,7 @@ impl Words {
     fn insert(&mut self, slot: Slot, word: &str) {
         let known = self.by_word.get(word).map(|slots| slots.contains(slot));
         match known {
-            Some(true) => {}
+            Some(true) => return,
             Some(false) => {
                 if let Some(slots) = self.by_word.get_mut(word) {
                     slots.insert(slot);
@@ -51,6 +67,10 @@ impl Words {
                 self.by_word.insert(word.into(), SlotSet::One(slot));
             }
         }
+        self.ordinals.insert(slot, word);
+        if self.ordinals.is_due() {
+            self.make_ordinals(self.ordinals.entries());
+        }
     }
 
     /// A word that nothing has is forgotten.
@@ -58,6 +78,7 @@ impl Words {
         if !self.by_word.get(word).is_some_and(|slots| slots.contains(slot)) {
             return;
         }
+        self.ordinals.remove(slot);
         if self.by_word.get_mut(word).is_some_and(|slots| !slots.remove(slot)) {
             self.by_word.remove(word);
         }

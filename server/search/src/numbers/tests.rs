@@ -1,4 +1,6 @@
+use super::leaf::{LEAF_MAX, Leaf};
 use super::*;
+use lapel_values::{FieldValue, Finite};
 use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL};
 use proptest::prelude::*;
 use rand::prelude::*;
@@ -47,13 +49,65 @@ impl Both {
         Ok(())
     }
 
+    /// Counts among all entries, and among those of slots of which this share passes.
+    fn check_counts(&self, share: f64, bounds: &[u64], random: &mut ChaCha8Rng) -> Result<(), TestCaseError> {
+        let slots: RoaringBitmap = (0..10_000).filter(|_| random.random_bool(share)).collect();
+        let (words, found) = (bits(&slots, 10), slots.intersection_len(&self.present));
+        for passing in [None, Some((words.as_slice(), found))] {
+            let passes = |(_, slot): &&Entry| passing.is_none() || slots.contains(*slot);
+            let keys: Vec<u64> = self.entries.iter().filter(passes).map(|(key, _)| *key).collect();
+            let counts = self.numbers.counts(bounds, passing);
+            prop_assert_eq!(counts.ends, keys.first().copied().zip(keys.last().copied()));
+            prop_assert_eq!(counts.values as usize, keys.chunk_by(|a, b| a == b).count());
+            let mut wanted = vec![0; bounds.len() + 1];
+            keys.iter().for_each(|key| wanted[bounds.partition_point(|bound| bound <= key)] += 1);
+            prop_assert_eq!(counts.buckets, wanted);
+        }
+        Ok(())
+    }
+
+    /// Fences are where they should be, and their sets have what is below them.
+    fn check_fences(&self) -> Result<(), TestCaseError> {
+        let fences = &self.numbers.fences;
+        let everything = vec![[u64::MAX; GROUPS]; 10];
+        let mut last = 0;
+        for fence in 0..fences.len() {
+            let key = fences.key(fence).expect("a fence");
+            prop_assert!(fence == 0 || key > last);
+            last = key;
+            let below = self.entries.iter().filter(|(other, _)| *other < key);
+            let wanted: RoaringBitmap = below.map(|(_, slot)| *slot).collect();
+            let mut found = vec![[0; GROUPS]; 10];
+            fences.toggle(fence, &mut found);
+            prop_assert_eq!(set(&found), wanted.clone());
+            prop_assert_eq!(fences.count(fence), Some(wanted.len()));
+            prop_assert_eq!(fences.common(fence, &everything), wanted.len());
+        }
+        for gap in 0..=fences.len() {
+            let (from, to) = self.numbers.gap(gap);
+            let inside: Vec<u64> =
+                self.entries.iter().map(|(key, _)| *key).filter(|key| (from..=to).contains(key)).collect();
+            let is_single_key = inside.first() == inside.last();
+            // Neighbours of a gap that was written are looked at, not those behind them.
+            prop_assert!(inside.len() as u64 <= self.numbers.gap_max() || is_single_key);
+        }
+        if !fences.is_empty() {
+            let keys: Vec<u64> = self.entries.iter().map(|(key, _)| *key).collect();
+            let single = keys.chunk_by(|a, b| a == b).filter(|same| same.len() == 1).count();
+            prop_assert_eq!(fences.common_single(&everything) as usize, single);
+        }
+        Ok(())
+    }
+
     fn check_leaves(&self) -> Result<(), TestCaseError> {
         let entries =
-            |leaf: &Arc<Leaf>| leaf.keys.iter().copied().zip(leaf.slots.iter().copied()).collect::<Vec<_>>();
-        let all: Vec<Entry> = self.numbers.leaves.values().flat_map(entries).collect();
+            |leaf: &Leaf| leaf.keys().iter().copied().zip(leaf.slots().iter().copied()).collect::<Vec<_>>();
+        let all: Vec<Entry> = self.numbers.leaves.iter().flat_map(entries).collect();
         prop_assert_eq!(all, self.entries.iter().copied().collect::<Vec<_>>());
-        for (bound, leaf) in &self.numbers.leaves {
-            prop_assert!(leaf.first().is_some_and(|first| *bound <= first) && leaf.keys.len() <= LEAF_MAX);
+        prop_assert!(self.numbers.leaves.iter().all(|leaf| (1..=LEAF_MAX).contains(&leaf.len())));
+        for (key, slot) in self.entries.iter().step_by(61) {
+            let mut found = self.numbers.leaves.slots(*key, *key).flatten();
+            prop_assert!(found.any(|other| other == slot), "{key} of {slot} lies where it is not looked for");
         }
         Ok(())
     }
@@ -82,16 +136,26 @@ proptest! {
             both.insert(near % keys + u64::from(random.random_bool(0.5)), slot);
         }
         both.check_leaves()?;
+        both.check_fences()?;
         for (from, to) in &ranges {
             both.check(*from, *to)?;
+        }
+        let bounds: BTreeSet<u64> = ranges.iter().take(5).map(|(from, _)| *from).collect();
+        let bounds: Vec<u64> = bounds.into_iter().collect();
+        for share in [0.0, 0.001, 0.1, 0.5, 1.0] {
+            both.check_counts(share, &bounds, &mut random)?;
         }
         let goes: Vec<Entry> = both.entries.iter().copied().filter(|_| random.random_bool(0.9)).collect();
         for entry in goes {
             both.remove(entry);
         }
         both.check_leaves()?;
+        both.check_fences()?;
         for (from, to) in ranges {
             both.check(from, to)?;
+        }
+        for share in [0.01, 0.5] {
+            both.check_counts(share, &bounds, &mut random)?;
         }
         let keys = [near % keys, keys, u64::MAX, near % keys];
         let found = both.numbers.any_of(keys.into_iter(), &both.present);
@@ -100,7 +164,8 @@ proptest! {
         for entry in both.entries.clone() {
             both.remove(entry);
         }
-        prop_assert!(both.numbers.leaves.is_empty());
+        prop_assert_eq!(both.numbers.leaves.iter().count(), 0);
+        prop_assert!(both.numbers.fences.is_empty() && both.numbers.values == 0);
     }
 
     #[test]
