@@ -153,10 +153,9 @@ fn half(tables: &Tables, [centre, share, gain, near]: [__m256i; 4], sum: __m256i
 #[inline]
 fn centres(table: &[i8; CELLS], cells: __m256i) -> __m256i {
     let place = _mm256_and_si256(cells, _mm256_set1_epi8(15));
-    let [a, b, c, d] = [0, 16, 32, 48].map(|from| {
-        let part: [u8; 16] = std::array::from_fn(|at| table[from + at].cast_unsigned());
-        _mm256_shuffle_epi8(broadcast_bytes(&part), place)
-    });
+    let (parts, _) = table.as_chunks::<16>();
+    let [a, b, c, d] =
+        [0, 1, 2, 3].map(|at| _mm256_shuffle_epi8(broadcast_bytes(&parts[at].map(i8::cast_unsigned)), place));
     // A byte is taken from the second where its highest bit is set.
     let (fourth, fifth) = (_mm256_slli_epi16::<3>(cells), _mm256_slli_epi16::<2>(cells));
     _mm256_blendv_epi8(_mm256_blendv_epi8(a, b, fourth), _mm256_blendv_epi8(c, d, fourth), fifth)

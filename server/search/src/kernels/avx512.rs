@@ -139,10 +139,9 @@ fn half(tables: &Tables, [centre, share, gain, near]: [__m512i; 4], sum: __m512i
 #[inline]
 fn centres(table: &[i8; CELLS], cells: __m512i) -> __m512i {
     let place = _mm512_and_si512(cells, _mm512_set1_epi8(15));
-    let [a, b, c, d] = [0, 16, 32, 48].map(|from| {
-        let part: [u8; 16] = std::array::from_fn(|at| table[from + at].cast_unsigned());
-        _mm512_shuffle_epi8(broadcast(&part), place)
-    });
+    let (parts, _) = table.as_chunks::<16>();
+    let [a, b, c, d] =
+        [0, 1, 2, 3].map(|at| _mm512_shuffle_epi8(broadcast(&parts[at].map(i8::cast_unsigned)), place));
     let fourth = _mm512_test_epi8_mask(cells, _mm512_set1_epi8(16));
     let fifth = _mm512_test_epi8_mask(cells, _mm512_set1_epi8(32));
     let (lower, upper) = (_mm512_mask_blend_epi8(fourth, a, b), _mm512_mask_blend_epi8(fourth, c, d));
