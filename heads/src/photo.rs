@@ -7,7 +7,7 @@ use crate::view::Square;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 use std::sync::OnceLock;
@@ -231,12 +231,20 @@ pub fn photo_pixels(bytes: &[u8], limits: PhotoLimits) -> Result<u64, PhotoError
     Ok(u64::from(width) * u64::from(height))
 }
 
+/// Bytes that a PNG may have beside its pixels, which are bounded by themselves: a profile of colours is compressed there, up to
+/// a thousandfold. One that takes more is passed over; texts that do are refused.
+const PNG_BESIDE_MAX: u64 = 32 << 20;
+
 /// The decoder of a photo whose header keeps the limits, and how a JPEG ends; others tell of their own ends.
 fn decoder(bytes: &[u8], limits: PhotoLimits) -> Result<(impl ImageDecoder, End), PhotoError> {
     let format = photo_format(bytes, limits)?;
     let end = if format == ImageFormat::Jpeg { jpeg_end(bytes)? } else { End::Marked };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.no_limits();
+    let mut limits_beside = Limits::no_limits();
+    if format == ImageFormat::Png {
+        limits_beside.max_alloc = Some(PNG_BESIDE_MAX);
+    }
+    reader.limits(limits_beside);
     let decoder = reader.into_decoder().map_err(|e| PhotoError::Damaged { reason: e.to_string() })?;
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);

@@ -155,12 +155,14 @@ impl Engine {
         priority: Priority,
     ) -> Result<Embedding, crate::Error> {
         let place = self.place(priority).await?;
-        let wanted = thousands(photo_pixels(&image, self.limits)?);
+        let limits = self.limits;
+        // Reading a header takes up what lies before the pixels, too.
+        let sized = move || Ok::<_, crate::Error>((thousands(photo_pixels(&image, limits)?), image));
         let abandoned = CancellationToken::new();
         let _present = abandoned.clone().drop_guard();
-        let decoding = |decoder, pixels| Decoding {
+        let decoding = |image, decoder, pixels| Decoding {
             image,
-            limits: self.limits,
+            limits,
             model: on.model.clone(),
             abandoned,
             place,
@@ -171,15 +173,19 @@ impl Engine {
             Priority::Query => {
                 let decoded = async {
                     let decoder = acquire(&self.decoders, 1).await?;
+                    let sized = tokio::task::spawn_blocking(move || (decoder, sized()));
+                    let (decoder, sized) = sized.await?;
+                    let (wanted, image) = sized?;
                     let pixels = acquire(&self.query_pixels, wanted).await?;
-                    let decoding = decoding(Some(decoder), pixels);
+                    let decoding = decoding(image, Some(decoder), pixels);
                     tokio::task::spawn_blocking(move || decoding.run()).await?
                 };
                 timed(Stage::Decode, decoded).await?
             }
             Priority::Bulk => {
                 // The pool has as many threads as there may be decoders.
-                let decoding = decoding(None, acquire(&self.bulk_pixels, wanted).await?);
+                let (wanted, image) = on_pool(&self.bulk_pool, sized).await??;
+                let decoding = decoding(image, None, acquire(&self.bulk_pixels, wanted).await?);
                 on_pool(&self.bulk_pool, move || decoding.run()).await??
             }
         };

@@ -10,8 +10,8 @@ import type { FieldValueSchema, UpsertItemsRequestSchema } from "../src/v1.js";
 
 /** The project's root, where the default configuration finds the models. Compiled tests lie four folders below it. */
 export const ROOT = resolve(import.meta.dirname, "../../../..");
-/** The program; `LAPEL_SERVER` names another than the one that was built. */
-export const PROGRAM = resolve(process.env.LAPEL_SERVER ?? join(ROOT, "target/release/lapel-server"));
+/** The program; `LAPEL_SERVER_PROGRAM` names another than the one that was built. */
+export const PROGRAM = resolve(process.env.LAPEL_SERVER_PROGRAM ?? join(ROOT, "target/release/lapel-server"));
 
 const WARDROBE = join(ROOT, "examples/wardrobe");
 // Longer than a start or an end takes, on a slow machine too.

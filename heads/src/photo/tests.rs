@@ -1,6 +1,7 @@
 use super::*;
 use image::ImageEncoder;
 use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
 use moxcms::{ColorProfile, Layout, TransformOptions};
 use proptest::prelude::*;
 
@@ -49,6 +50,27 @@ fn a_jpeg_with_a_profile_has_the_pixels_of_its_srgb_twin() {
     assert!(apart(&tagged) < 1.5, "{}", apart(&tagged));
     let untagged = decode(&jpeg(&wide, None));
     assert!(apart(&untagged) > 3.0, "the profile matters: {}", apart(&untagged));
+}
+
+#[test]
+fn a_profile_that_is_too_large_is_passed_over() {
+    let rgb = [90; 20 * 10 * 3];
+    let png = |profile: Vec<u8>| {
+        let mut bytes = Vec::new();
+        let mut encoder = PngEncoder::new(&mut bytes);
+        encoder.set_icc_profile(profile).expect("set");
+        encoder.write_image(&rgb, 20, 10, image::ExtendedColorType::Rgb8).expect("encodes");
+        bytes
+    };
+    let profile = |png: &[u8]| {
+        let (mut decoder, _) = decoder(png, PhotoLimits::default()).expect("a sound header");
+        decoder.icc_profile().expect("read").map(|profile| profile.len())
+    };
+    assert_eq!(profile(&png(vec![0; 1000])), Some(1000));
+    let large = png(vec![0; PNG_BESIDE_MAX as usize + 1]);
+    assert!(large.len() < 100_000, "it is compressed: {}", large.len());
+    assert_eq!(profile(&large), None);
+    assert_eq!(Photo::decode(&large, PhotoLimits::default()).expect("decodes").rgb(), rgb);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Endings of files that are taken for photos, in lower case.
 const ENDINGS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+/// Endings of pictures of other kinds.
+const OTHER_ENDINGS: [&str; 8] = ["avif", "bmp", "gif", "heic", "heif", "jxl", "tif", "tiff"];
 
 /// The photos of a folder, and what was passed over on the way to them.
 #[derive(Debug, Default)]
@@ -37,6 +39,8 @@ pub enum PassedOver {
     FolderLink,
     /// A named pipe, a socket or a device; to read one could wait for ever.
     NoRegularFile,
+    /// A picture of a kind that is not read.
+    OtherKind,
     /// Its name is not UTF-8, so that it cannot become an item's id.
     NotUtf8,
     /// A folder, or a file's metadata, that cannot be read.
@@ -50,6 +54,7 @@ impl fmt::Display for PassedOver {
             Self::DanglingLink => f.write_str("a link that leads nowhere"),
             Self::FolderLink => f.write_str("a link to a folder"),
             Self::NoRegularFile => f.write_str("no regular file"),
+            Self::OtherKind => f.write_str("no JPEG, PNG or WebP; convert it"),
             Self::NotUtf8 => f.write_str("a name that is not UTF-8; rename it"),
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
         }
@@ -93,10 +98,11 @@ impl Listing {
     fn take(&mut self, path: PathBuf, root: &Path, folders: &mut Vec<PathBuf>) {
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let is_link = path.is_symlink();
-        let why = match (has_photo_ending(&path), path.metadata().map(|m| m.file_type())) {
+        let why = match (has_ending(&path, &ENDINGS), path.metadata().map(|m| m.file_type())) {
             (_, Ok(kind)) if kind.is_dir() && is_hidden => PassedOver::Hidden,
             (_, Ok(kind)) if kind.is_dir() && is_link => PassedOver::FolderLink,
             (_, Ok(kind)) if kind.is_dir() => return folders.push(path),
+            (false, _) if has_ending(&path, &OTHER_ENDINGS) && !is_hidden => PassedOver::OtherKind,
             (false, _) => return,
             (true, _) if is_hidden => PassedOver::Hidden,
             (true, Ok(kind)) if !kind.is_file() => PassedOver::NoRegularFile,
@@ -117,8 +123,8 @@ pub fn composed(name: &str) -> String {
     name.nfc().collect()
 }
 
-fn has_photo_ending(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ENDINGS.contains(&ending.to_string_lossy().to_lowercase().as_str()))
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension().is_some_and(|ending| endings.contains(&ending.to_string_lossy().to_lowercase().as_str()))
 }
 
 #[cfg(test)]
@@ -146,6 +152,8 @@ mod tests {
             ".DS_Store",
             "Thumbs.db",
             "labels.csv",
+            "phone.HEIC",
+            "._phone.HEIC",
         ] {
             touch(root.join(name));
         }
@@ -166,6 +174,7 @@ mod tests {
                 "a link to a folder",
                 "a link that leads nowhere",
                 "a name that is not UTF-8; rename it",
+                "no JPEG, PNG or WebP; convert it",
                 "no regular file"
             ],
             "{:?}",

@@ -328,7 +328,7 @@ impl Snapshot {
         mut find: impl FnMut(&str) -> Result<Option<Vec<f32>>, E>,
     ) -> Result<(), E> {
         let items = self.signatures.items().clone();
-        let id = |slot| items.id(slot).map(|id| id.to_string()).unwrap_or_default();
+        let id = |slot| items.id(slot).map(ToString::to_string).unwrap_or_default();
         let is_mended = self.signatures.mend(key, most, |damaged| match damaged {
             DamagedSlot::Item(slot) => find(&id(slot)),
             DamagedSlot::Picture { item, number } => find(&picture_key(&id(item), number)),
@@ -336,8 +336,8 @@ impl Snapshot {
         is_mended.map(drop)
     }
 
-    /// Moves up to `most` items and pictures, where the first or the second is asked for, from the last slots into free ones before them, and gives back the memory
-    /// behind the last ones; returns how many were moved.
+    /// Moves up to `most` items and pictures, where the first or the second is asked for, from the last slots into free ones
+    /// before them, and gives back the memory behind the last ones; returns how many were moved.
     pub fn compact(&mut self, (items, pictures): (bool, bool), most: usize) -> usize {
         let mut moved = 0;
         while items

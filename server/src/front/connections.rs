@@ -27,6 +27,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GREETING_BYTES: usize = PREFACE.len() + 9;
 /// Before the system is asked again after it gave no connection, and before another connection is closed to make room.
 const RETRY: Duration = Duration::from_millis(50);
+/// How often is told that connections cannot be accepted.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Who is at the other end; every request of a connection carries it.
 #[derive(Clone, Debug)]
@@ -86,6 +88,24 @@ pub(crate) fn accept(
     receiver
 }
 
+/// Connections that could not be accepted since that was told.
+#[derive(Default)]
+struct Refused {
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl Refused {
+    /// Counts one, and tells how many there were, not again and again while it lasts.
+    fn tell(&mut self, error: &io::Error) {
+        self.count += 1;
+        if self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            tracing::warn!(%error, tries = self.count, "no connection was accepted");
+            (self.count, self.told) = (0, Some(Instant::now()));
+        }
+    }
+}
+
 /// What accepts connections.
 struct Accepting {
     listener: TcpListener,
@@ -99,11 +119,12 @@ struct Accepting {
 
 impl Accepting {
     async fn run(&self) {
+        let mut refused = Refused::default();
         loop {
             let (stream, address) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "no connection was accepted");
+                    refused.tell(&error);
                     // As with too many open files, where an idle connection has one.
                     self.addresses.close_one(None);
                     tokio::time::sleep(RETRY).await;

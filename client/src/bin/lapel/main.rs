@@ -40,9 +40,9 @@ mod update;
 mod upload;
 mod worth;
 
-use anyhow::{Context, anyhow};
+use anyhow::{anyhow, bail};
 use clap::{Parser, Subcommand};
-use lapel_client::{Access, Client, TlsMistake};
+use lapel_client::{Access, Client, ConnectError, TlsMistake};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -127,9 +127,15 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let access = access(&arguments)?;
     let Arguments { server, json, verb, .. } = arguments;
-    let client = Client::connect_with(&server, &access).await;
-    let mut client = client
-        .with_context(|| format!("no Lapel server answers at {server}; start one, or give --server"))?;
+    if !server.contains("://") {
+        bail!("--server {server}: it needs a scheme, as in http://HOST:7700");
+    }
+    let mut client = Client::connect_with(&server, &access).await.map_err(|error| match error {
+        ConnectError::Token => anyhow!(error),
+        ConnectError::Transport(error) => anyhow!(error).context(format!(
+            "{server} cannot be reached; is a Lapel server running there? Else give --server"
+        )),
+    })?;
     match verb {
         Verb::Describe(options) => describe::run(&mut client, options, json).await,
         Verb::Search(options) => search::run(&mut client, &options, json).await,
