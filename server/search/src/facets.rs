@@ -17,6 +17,12 @@ use std::collections::BinaryHeap;
 
 /// Where one slot in so many passes, the library has them as bits.
 const LISTED: u64 = 16;
+/// What it costs to look at 64 slots as bits; to look up one of a list costs 1.
+const WORD: u64 = 2;
+/// What a walk costs for each passing slot,
+const STEP: u64 = 3;
+/// and for each 64 slots of which some pass: their number cannot be foreseen.
+const TURN: u64 = 12;
 /// So few slots lie in few of the library's parts, and it passes over the others.
 const FEW: u64 = 16;
 
@@ -149,9 +155,9 @@ impl FacetCounter<'_> {
     fn is_walk_cheaper(&self, ordinals: &Ordinals, sets: impl Iterator<Item = u64>) -> bool {
         let Some(passing) = self.passing.filter(|_| ordinals.is_made()) else { return false };
         let slots = (self.index.blocks() * BLOCK) as u64;
-        // The library keeps many slots as bits, and looks at 64 of them while it looks up one of few.
-        let cost = |len: u64| if len * LISTED >= slots { slots / GROUP as u64 } else { len };
-        passing.len() < sets.map(cost).sum()
+        let (words, passing) = (slots / GROUP as u64, passing.len());
+        let set = |len: u64| if len * LISTED >= slots { words * WORD } else { len };
+        passing * STEP + passing.min(words) * TURN + words * WORD < sets.map(set).sum()
     }
 
     /// How many slots of a word are counted. Of a word with fewer slots than `least`, which is not among the best anyway, it

@@ -84,11 +84,22 @@ fn fields_of_many_values_agree_with_plain_loops() {
         // Products of one to twenty items, so that their sets have every form.
         let product = FieldValue::Keyword(format!("p{}", if item < 3000 { item } else { item % 150 }));
         let number = FieldValue::Integer(item * 7919 % 6000 - 3000);
-        let fields = Fields::from([("sku".to_owned(), product), ("stock".to_owned(), number)]);
-        model.put(&format!("{item}"), Stored { fields, ..Stored::default() });
+        let brand = FieldValue::Keyword(format!("b{}", item * 31 % 150));
+        let mut fields = Fields::from([
+            ("brand".to_owned(), brand),
+            ("sku".to_owned(), product),
+            ("stock".to_owned(), number),
+        ]);
+        if item % 9 == 0 {
+            fields.remove("brand");
+        }
+        let labels = (item % 7 != 0).then(|| ("colour".to_owned(), format!("c{}", item % 101)));
+        model.put(&format!("{item}"), Stored { fields, labels: labels.into_iter().collect() });
     }
     let bounds = [-2500, 0, 10].map(FieldValue::Integer).to_vec();
     let facets = [
+        FacetOf::Attribute("colour".to_owned()),
+        FacetOf::Field { field: "brand".to_owned(), bounds: Vec::new() },
         FacetOf::Field { field: "sku".to_owned(), bounds: Vec::new() },
         FacetOf::Field { field: "stock".to_owned(), bounds },
     ];

@@ -39,10 +39,11 @@ impl Numbers {
         let mut before = 0;
         for bound in bounds {
             let below = if found == 0 { 0 } else { self.count_below(*bound, passing) };
-            buckets.push(below - before);
+            // Bounds that do not ascend, which the server refuses, leave nothing between them.
+            buckets.push(below.saturating_sub(before));
             before = below;
         }
-        buckets.push(found - before);
+        buckets.push(found.saturating_sub(before));
         match passing {
             _ if found == 0 => NumberCounts { buckets, ..NumberCounts::default() },
             Some(passing) => {
