@@ -104,6 +104,8 @@ async fn signatures_whose_files_are_cut_under_a_server_are_taken_from_the_store(
         .into_iter()
         .filter(|path| path.extension().is_some_and(|ending| ending == "rows"))
         .collect();
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    let mut refused = 0;
     for part in [2, 1_000_000] {
         for path in &rows {
             let file = std::fs::File::options().write(true).open(path).expect("the file");
@@ -113,11 +115,13 @@ async fn signatures_whose_files_are_cut_under_a_server_are_taken_from_the_store(
             let request = v1::SearchRequest { exact: true, ..by_signature(head, dim) };
             while let Err(status) = client.search.search(request.clone()).await {
                 assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+                refused += 1;
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         }
         check_answers(&mut client, &items, &mut random, "after its files were cut").await;
     }
+    assert!(refused > 0, "what was cut off is missed");
     server.finish().await;
 }
 
