@@ -92,8 +92,14 @@ fn squared(probability: f32) -> f32 {
     (probability * probability).max(WEIGHT_MIN)
 }
 
+/// 1.5 * 2^52: next to it the steps of a double are 1, so that adding it rounds to the nearest whole number, ties to even.
+const WHOLE: f64 = (3u64 << 51) as f64;
+
+/// A number below 2^15 in fixed point. Rounding by an addition is done for several numbers at once on every processor;
+/// asked to round, the compiler calls a function for each where the target's least processor has no instruction for it.
 fn fixed(value: f32) -> i64 {
-    (f64::from(value) * ONE).round_ties_even() as i64
+    let rounded = f64::from(value) * ONE + WHOLE;
+    rounded.to_bits().wrapping_sub(WHOLE.to_bits()).cast_signed()
 }
 
 #[cfg(test)]
@@ -116,6 +122,13 @@ mod tests {
         sum.remove(&[1.0, 0.0]);
         sum.remove(&[0.0, 1.0]);
         assert_eq!((sum.count(), sum.prototype()), (0, None));
+    }
+
+    #[test]
+    fn fixed_point_is_the_nearest_whole_number() {
+        let halves = [0.5, 1.5, -0.5, -1.5, 2.5].map(|half| (half / ONE) as f32);
+        assert_eq!(halves.map(fixed), [0, 2, 0, -2, 2], "ties to even");
+        assert_eq!([0.0, 1.0, -1.0, 30_000.0].map(fixed), [0, 1 << 36, -1 << 36, 30_000 << 36]);
     }
 
     #[test]
@@ -151,6 +164,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn fixed_point_is_rounded_as_by_the_library(value in -32_000f32..32_000.0) {
+            for value in [value, value / 32_000.0, value / 1e9] {
+                prop_assert_eq!(fixed(value), (f64::from(value) * ONE).round_ties_even() as i64);
+            }
+        }
+
         /// Members in any order, with others that came and went: the same sum, bit for bit.
         #[test]
         fn a_sum_depends_on_its_members_alone(

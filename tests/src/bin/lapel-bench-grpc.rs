@@ -8,7 +8,8 @@ use lapel_tests::{by_item, external_bundle, weights};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,13 +41,20 @@ struct Options {
     /// Everything random follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Where the catalogue is made, on a disk with room for it; a temporary folder otherwise.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Settings of the server, as environment variables: LAPEL__SEARCH__MEMORY_BYTES=1GiB.
+    #[arg(long)]
+    set: Vec<String>,
 }
 
 #[tokio::main]
 async fn main() {
     let options = Options::parse();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let (mut server, address) = start(folder.path());
+    let above = options.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = tempfile::tempdir_in(above).expect("a temporary folder");
+    let (mut server, address) = start(folder.path(), &options.set);
     let mut client = Client::connect(&address).await.expect("connects");
     let labels: Vec<String> = (0..LABELS).map(label).collect();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
@@ -73,6 +81,7 @@ async fn main() {
     let ingested = Instant::now();
     coded(&mut client, options.heads).await;
     println!("searchable by codes {:.2} s after the last item", ingested.elapsed().as_secs_f64());
+    print_space(server.0.id(), &folder.path().join("data"));
     add_a_head(&mut client, &generator, &labels, &options).await;
     agree(&mut client, &options).await;
     for (connections, in_flight) in [(1, 1), (1, 8), (2, 8), (4, 16)] {
@@ -85,7 +94,7 @@ async fn main() {
             std::fs::remove_dir_all(&caches).expect("removed");
         }
         let began = Instant::now();
-        let (again, address) = start(folder.path());
+        let (again, address) = start(folder.path(), &options.set);
         let serving = began.elapsed().as_secs_f64();
         let mut client = Client::connect(&address).await.expect("connects");
         coded(&mut client, options.heads).await;
@@ -93,6 +102,7 @@ async fn main() {
             "start {case}: serving after {serving:.2} s, by codes after {:.2} s",
             began.elapsed().as_secs_f64()
         );
+        print_space(again.0.id(), &folder.path().join("data"));
         drop(again);
     }
 }
@@ -117,6 +127,31 @@ impl Drop for Killed {
     }
 }
 
+/// What a server takes: memory of its own, pages of files that it maps, and its files.
+fn print_space(process: u32, data: &Path) {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+        line.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN)
+    };
+    let (own, mapped) = (kib("RssAnon:") / 1024.0, kib("RssFile:") / 1024.0);
+    println!(
+        "memory: {own:.0} MiB of its own, {mapped:.0} MiB of mapped files; on disk {:.0} MiB",
+        disk_mib(data)
+    );
+}
+
+/// Mebibytes that the files below a folder take.
+fn disk_mib(folder: &Path) -> f64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let of = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => disk_mib(&entry.path()),
+        Ok(found) => found.blocks() as f64 * 512.0 / 1048576.0,
+        Err(_) => 0.0,
+    };
+    entries.map(of).sum()
+}
+
 fn name(head: usize) -> String {
     format!("head{head:02}")
 }
@@ -130,7 +165,7 @@ fn id(at: usize) -> String {
 }
 
 /// The server beside this program, on a free port; its address is in its log.
-fn start(folder: &Path) -> (Killed, String) {
+fn start(folder: &Path, settings: &[String]) -> (Killed, String) {
     let program = std::env::current_exe().expect("a path").with_file_name("lapel-server");
     let child = Command::new(&program)
         .args(["--listen", "127.0.0.1:0", "--data"])
@@ -138,6 +173,7 @@ fn start(folder: &Path) -> (Killed, String) {
         .arg("serve")
         .env("LAPEL__LIMITS__STREAM_ITEMS_MAX", "1000000")
         .env("RUST_LOG", "info")
+        .envs(settings.iter().filter_map(|setting| setting.split_once('=')))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|e| panic!("{} does not start: {e}; build it first", program.display()));
@@ -222,29 +258,35 @@ async fn query_on(mut client: Client, heads: usize, stop: Arc<AtomicBool>) -> Ve
 /// Teaches the running server one more head, with a signature for every item.
 async fn add_a_head(client: &mut Client, generator: &Generator, labels: &[&str], options: &Options) {
     let head = name(options.heads);
-    let samples = generator.items(0, options.items).into_iter().enumerate();
-    let messages: Vec<_> = samples
-        .map(|(at, sample)| v1::UpsertItemsRequest {
-            id: id(at),
-            signatures: vec![v1::Signature {
-                head: head.clone(),
-                values: sample.signatures.into_iter().next().flatten().unwrap_or_default(),
-            }],
-            signatures_only: true,
-            ..v1::UpsertItemsRequest::default()
-        })
-        .collect();
+    let message = |(at, sample): (usize, Sample)| v1::UpsertItemsRequest {
+        id: id(at),
+        signatures: vec![v1::Signature {
+            head: head.clone(),
+            values: sample.signatures.into_iter().next().flatten().unwrap_or_default(),
+        }],
+        signatures_only: true,
+        ..v1::UpsertItemsRequest::default()
+    };
+    // What is sent is made beforehand, a stream at a time: making it is the bench's own work.
+    let mut making = Duration::ZERO;
     let start = Instant::now();
     client.register_bundle(&external_bundle(&head, options.dim, labels)).await.expect("registered");
-    let results = client.upsert(messages).await.expect("stored");
-    assert!(results.iter().all(|r| r.error.is_none()));
-    let durable = start.elapsed().as_secs_f64();
+    for first in (0..options.items).step_by(options.stream) {
+        let made = Instant::now();
+        let count = options.stream.min(options.items - first);
+        let samples = generator.items(first, count).into_iter().enumerate();
+        let messages: Vec<_> = samples.map(|(at, sample)| message((first + at, sample))).collect();
+        making += made.elapsed();
+        let results = client.upsert(messages).await.expect("stored");
+        assert!(results.iter().all(|r| r.error.is_none()));
+    }
+    let durable = (start.elapsed() - making).as_secs_f64();
     let one_head = v1::SearchRequest { weighting: weights(&[(&head, 1.0)], true), ..by_item(&id(0), 10) };
     coded_for(client, one_head).await;
     println!(
         "a head added to {} items with their signatures: durable after {durable:.2} s, searchable by codes after {:.2} s",
         options.items,
-        start.elapsed().as_secs_f64()
+        (start.elapsed() - making).as_secs_f64()
     );
     client
         .heads
