@@ -5,13 +5,15 @@
 //! never sees half a change.
 
 mod column;
+mod item;
 mod items;
 mod prototypes;
 mod seen;
 mod snapshot;
 
 pub use column::{Column, LoadingColumn};
-pub use items::{Item, Items};
+pub use item::Item;
+pub use items::Items;
 pub use lapel_search::{BLOCK, Precision, Slot};
 pub use prototypes::LabelPrototype;
 pub use seen::{applies, seen};

@@ -3,11 +3,11 @@
 use crate::Slot;
 use crate::numbers::{self, Numbers};
 use crate::words::{Words, words};
+use hashbrown::HashMap;
 use imbl::OrdMap;
 use lapel_values::{FieldKind, FieldValue, Fields};
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -35,27 +35,37 @@ pub(crate) enum Values {
     Numbers(Numbers),
 }
 
+/// What many items have, by ascending slot.
+#[derive(Default)]
+pub(crate) struct GatheredFields {
+    by_field: HashMap<String, Gathered>,
+}
+
 /// What many items have of one field.
-struct Gathered<'a> {
+struct Gathered {
     kind: FieldKind,
     present: RoaringBitmap,
-    by_word: HashMap<&'a str, Vec<Slot>>,
+    by_word: HashMap<Arc<str>, Vec<Slot>>,
     numbers: Vec<(u64, Slot)>,
 }
 
-impl FieldIndex {
-    /// The index of many items at once, by ascending slot.
-    pub(crate) fn of<'a>(items: impl Iterator<Item = (Slot, &'a Fields)>) -> Self {
-        let mut gathered: HashMap<&str, Gathered<'a>> = HashMap::new();
-        for (slot, fields) in items {
-            for (field, value) in fields {
-                gathered.entry(field).or_insert_with(|| Gathered::new(value.kind())).add(slot, value);
-            }
+impl GatheredFields {
+    /// Takes in an item, whose slot is behind those of the items before it.
+    pub(crate) fn add(&mut self, slot: Slot, fields: &Fields) {
+        for (field, value) in fields {
+            let of_field = self.by_field.entry_ref(field.as_str());
+            of_field.or_insert_with(|| Gathered::new(value.kind())).add(slot, value);
         }
-        let of_field = |(field, gathered): (&str, Gathered<'_>)| (field.to_owned(), gathered.into_slots());
-        Self { by_field: gathered.into_iter().map(of_field).collect() }
     }
 
+    /// The index of all of them.
+    pub(crate) fn into_index(self) -> FieldIndex {
+        let of_field = |(field, gathered): (String, Gathered)| (field, gathered.into_slots());
+        FieldIndex { by_field: self.by_field.into_iter().map(of_field).collect() }
+    }
+}
+
+impl FieldIndex {
     /// The kind of a field; `None` where no item has a value.
     #[must_use]
     pub fn kind(&self, field: &str) -> Option<FieldKind> {
@@ -193,19 +203,19 @@ impl FieldSlots {
     }
 }
 
-impl<'a> Gathered<'a> {
+impl Gathered {
     fn new(kind: FieldKind) -> Self {
         Self { kind, present: RoaringBitmap::new(), by_word: HashMap::new(), numbers: Vec::new() }
     }
 
-    fn add(&mut self, slot: Slot, value: &'a FieldValue) {
+    fn add(&mut self, slot: Slot, value: &FieldValue) {
         if value.kind() != self.kind {
             return;
         }
         self.present.insert(slot);
         self.numbers.extend(numbers::key(value).map(|key| (key, slot)));
         for word in words(value) {
-            self.by_word.entry(word).or_default().push(slot);
+            self.by_word.entry_ref(word).or_default().push(slot);
         }
     }
 

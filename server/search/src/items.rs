@@ -1,5 +1,11 @@
 //! Ids, labels and fields by slot: what local columns know of items.
 
+mod builder;
+mod lookup;
+
+pub use builder::ItemIndexBuilder;
+pub use lookup::SlotLookup;
+
 use crate::kernels::{Bits, GROUP, GROUPS};
 use crate::passing::{self, passing};
 use crate::pictures::PictureSlots;
@@ -181,25 +187,15 @@ impl ItemIndex {
     /// The index of these items, by slot.
     #[must_use]
     pub fn of<'a>(items: impl Iterator<Item = Option<(Arc<str>, ItemFacts<'a>)>>) -> Self {
-        let mut index = Self::default();
-        let (mut live, mut free) = (RoaringBitmap::new(), RoaringBitmap::new());
-        let mut facts = Vec::new();
-        for (slot, item) in items.enumerate() {
-            index.make_room(slot as Slot);
-            let Some((id, of_item)) = item else {
-                free.insert(slot as Slot);
-                continue;
-            };
-            live.insert(slot as Slot);
-            facts.push((slot as Slot, of_item));
-            index.by_id.insert(id.clone(), slot as Slot);
-            index.set(slot as Slot, Some(id));
-        }
-        index.labels = LabelIndex::of(facts.iter().map(|(slot, facts)| (*slot, facts.labels)));
-        index.fields = FieldIndex::of(facts.iter().map(|(slot, facts)| (*slot, facts.fields)));
-        index.pictures = PictureIndex::of(facts.iter().map(|(slot, facts)| (*slot, facts.pictures)));
-        (index.live, index.free) = (Arc::new(live), Arc::new(free));
-        index
+        let mut builder = ItemIndexBuilder::default();
+        items.for_each(|item| builder.push(item));
+        builder.build()
+    }
+
+    /// Walks over ids that mostly come in their order, and looks up slots on the way.
+    #[must_use]
+    pub fn lookup(&self) -> SlotLookup<'_> {
+        SlotLookup::new(self)
     }
 
     /// Puts an item into its slot, the one it had before or a free one, and returns the slot. Its pictures' slots are

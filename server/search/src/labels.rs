@@ -2,11 +2,11 @@
 
 use crate::Slot;
 use crate::ordinals::Ordinals;
+use hashbrown::HashMap;
 use imbl::OrdMap;
 use lapel_values::Labels;
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Labels of one attribute and the slots that carry them.
@@ -20,27 +20,38 @@ pub struct LabelIndex {
     ordinals: OrdMap<String, Ordinals>,
 }
 
-impl LabelIndex {
-    /// The index of many items at once: one bitmap after the other is written, not one item after the other.
-    pub(crate) fn of<'a>(items: impl Iterator<Item = (Slot, &'a Labels)>) -> Self {
-        let mut gathered: HashMap<&str, HashMap<&str, RoaringBitmap>> = HashMap::new();
-        for (slot, labels) in items {
-            for (attribute, label) in labels {
-                gathered.entry(attribute).or_default().entry(label).or_default().insert(slot);
-            }
+/// What many items carry, by ascending slot: one bitmap after the other is written, not one item after the other.
+#[derive(Default)]
+pub(crate) struct GatheredLabels {
+    by_attribute: HashMap<String, HashMap<String, RoaringBitmap>>,
+}
+
+impl GatheredLabels {
+    /// Takes in an item, whose slot is behind those of the items before it.
+    pub(crate) fn add(&mut self, slot: Slot, labels: &Labels) {
+        for (attribute, label) in labels {
+            let of_attribute = self.by_attribute.entry_ref(attribute.as_str()).or_default();
+            of_attribute.entry_ref(label.as_str()).or_default().insert(slot);
         }
-        let shared = |(label, slots): (&str, RoaringBitmap)| (label.to_owned(), Arc::new(slots));
-        let of_attribute = |(attribute, by_label): (&str, HashMap<&str, RoaringBitmap>)| {
-            (attribute.to_owned(), by_label.into_iter().map(shared).collect::<LabelSlots>())
+    }
+
+    /// The index of all of them.
+    pub(crate) fn into_index(self) -> LabelIndex {
+        let shared = |(label, slots): (String, RoaringBitmap)| (label, Arc::new(slots));
+        let of_attribute = |(attribute, by_label): (String, HashMap<String, RoaringBitmap>)| {
+            (attribute, by_label.into_iter().map(shared).collect::<LabelSlots>())
         };
-        let by_attribute: OrdMap<String, LabelSlots> = gathered.into_iter().map(of_attribute).collect();
+        let by_attribute: OrdMap<String, LabelSlots> =
+            self.by_attribute.into_iter().map(of_attribute).collect();
         let ordinals = |(attribute, labels): (&String, &LabelSlots)| {
             let entries = labels.values().map(|slots| slots.len()).sum();
             (attribute.clone(), made(labels, entries))
         };
-        Self { ordinals: by_attribute.iter().map(ordinals).collect(), by_attribute }
+        LabelIndex { ordinals: by_attribute.iter().map(ordinals).collect(), by_attribute }
     }
+}
 
+impl LabelIndex {
     /// The one place that changes the index: the item in a slot had the labels `before` and has those of `after`.
     pub(crate) fn replace(&mut self, slot: Slot, before: Option<&Labels>, after: Option<&Labels>) {
         let differs = |other: Option<&Labels>, (attribute, label): (&String, &String)| {

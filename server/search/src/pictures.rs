@@ -126,15 +126,6 @@ impl PictureIndex {
         (found.bits, found.count)
     }
 
-    /// The index of items that have so many pictures, by the items' slots.
-    pub(crate) fn of(items: impl Iterator<Item = (Slot, u32)>) -> Self {
-        let mut index = Self::default();
-        for (item, count) in items {
-            index.resize(item, count);
-        }
-        index
-    }
-
     /// Gives an item as many slots as it has pictures, or none where it has at most one; those it has already it keeps.
     pub(crate) fn resize(&mut self, item: Slot, count: u32) -> PictureSlots {
         let wanted = if count > 1 { count as usize } else { 0 };

@@ -3,11 +3,11 @@
 use crate::Slot;
 use crate::ordinals::Ordinals;
 use crate::slots::SlotSet;
+use hashbrown::HashMap;
 use imbl::OrdMap;
 use lapel_values::FieldValue;
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Slots by word. Cloning is cheap; sets are shared until they are written.
@@ -19,8 +19,8 @@ pub(crate) struct Words {
 
 impl Words {
     /// The index of words and their slots, ascending.
-    pub(crate) fn of(gathered: HashMap<&str, Vec<Slot>>) -> Self {
-        let set = |(word, slots): (&str, Vec<Slot>)| Some((Arc::<str>::from(word), SlotSet::of(&slots)?));
+    pub(crate) fn of(gathered: HashMap<Arc<str>, Vec<Slot>>) -> Self {
+        let set = |(word, slots): (Arc<str>, Vec<Slot>)| Some((word, SlotSet::of(&slots)?));
         let entries = gathered.values().map(|slots| slots.len() as u64).sum();
         let mut words =
             Self { by_word: gathered.into_iter().filter_map(set).collect(), ordinals: Ordinals::default() };

@@ -2,11 +2,11 @@
 //! the same key behind [`lapel_search::Signatures`].
 
 use super::Items;
-use super::items::Item;
+use super::item::Item;
 use super::prototypes::Prototypes;
 use crate::store::{SignatureChange, of_key};
 use lapel_heads::{Head, SignatureSum};
-use lapel_search::{LoadingSignatures, OpenedRows, Precision, SignatureColumn};
+use lapel_search::{LoadingSignatures, OpenedRows, Precision, SignatureColumn, SlotLookup};
 use std::sync::Arc;
 
 /// A head's statistics over its signatures. Cloning is cheap.
@@ -116,8 +116,10 @@ impl Column {
                 }
             }
             SignatureChange::Stays => {
-                let is_relabelled =
-                    old.map(|item| &item.record.labels) != new.map(|item| &item.record.labels);
+                let is_relabelled = match (old, new) {
+                    (Some(old), Some(new)) => !Arc::ptr_eq(old, new) && !old.has_labels_of(new),
+                    (old, new) => old.is_some() || new.is_some(),
+                };
                 if let Some(before) = before.filter(|_| is_relabelled) {
                     self.forget(old, before);
                     self.learn(new, before);
@@ -128,13 +130,13 @@ impl Column {
 
     fn learn(&mut self, item: Option<&Arc<Item>>, signature: &[f32]) {
         if let Some(item) = item {
-            self.prototypes.add(&item.record.labels, signature);
+            self.prototypes.add(item, signature);
         }
     }
 
     fn forget(&mut self, item: Option<&Arc<Item>>, signature: &[f32]) {
         if let Some(item) = item {
-            self.prototypes.remove(&item.record.labels, signature);
+            self.prototypes.remove(item, signature);
         }
     }
 }
@@ -153,10 +155,10 @@ impl LoadingColumn {
         Self { signatures: LoadingSignatures::with_files(column.signatures(), files, memory_bytes), column }
     }
 
-    /// Takes in a stored signature, by its key, of an item or a picture that is there.
-    pub fn load(&mut self, items: Items<'_>, key: &str, signature: &[f32]) {
+    /// Takes in a stored signature, by its key, of an item or a picture that is there, whose slot `lookup` of the items has.
+    pub fn load(&mut self, (items, lookup): (Items<'_>, &mut SlotLookup<'_>), key: &str, signature: &[f32]) {
         let (id, picture) = of_key(key);
-        let Some(slot) = items.slot(id) else { return };
+        let Some(slot) = lookup.slot(id) else { return };
         let pictures = items.pictures().of_item(slot);
         if let Some(number) = picture {
             if let Some(slot) = pictures.get(number as usize) {

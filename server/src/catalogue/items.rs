@@ -1,36 +1,14 @@
 //! Items by slot, by id, by label and by field.
 
+use super::item::{Item, facts};
 use crate::store::{ItemChange, ItemRecord};
 use lapel_search::{
-    Attained, BLOCK, FacetCounter, FieldIndex, Filter, IsAbandoned, ItemIndex, LabelIndex, LabelSlots,
-    PictureIndex, Slot,
+    Attained, BLOCK, FacetCounter, FieldIndex, Filter, IsAbandoned, ItemIndex, ItemIndexBuilder, LabelIndex,
+    LabelSlots, PictureIndex, Slot, SlotLookup,
 };
 use lapel_values::ItemFacts;
 use roaring::RoaringBitmap;
-use std::collections::HashMap;
 use std::sync::Arc;
-
-/// An item in memory.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Its id.
-    pub id: Arc<str>,
-    /// What the store holds of it.
-    pub record: ItemRecord,
-}
-
-impl Item {
-    /// What it is found by beside its signatures.
-    pub(super) fn facts(&self) -> ItemFacts<'_> {
-        let record = &self.record;
-        ItemFacts { labels: &record.labels, fields: &record.fields, pictures: record.pictures() }
-    }
-
-    /// Whether it has the same pictures as another.
-    pub(crate) fn has_pictures_of(&self, other: &Self) -> bool {
-        self.record.images().map(|image| image.content).eq(other.record.images().map(|image| image.content))
-    }
-}
 
 /// Items by slot. Cloning is cheap: blocks are shared until they are written.
 #[derive(Clone, Default)]
@@ -140,11 +118,18 @@ impl<'a> Items<'a> {
     /// An index of the items in some slots alone, in which few are counted faster than among all.
     #[must_use]
     pub fn index_of(self, slots: &RoaringBitmap) -> ItemIndex {
-        ItemIndex::of(slots.iter().map(|slot| {
-            let item = self.get(slot)?;
+        let mut index = ItemIndexBuilder::default();
+        for item in slots.iter().filter_map(|slot| self.get(slot)) {
             // Facets look at no picture.
-            Some((item.id.clone(), ItemFacts { pictures: 0, ..item.facts() }))
-        }))
+            index.push(Some((item.id.clone(), ItemFacts { pictures: 0, ..facts(&item.record()) })));
+        }
+        index.build()
+    }
+
+    /// Looks up slots of ids that mostly come in their order.
+    #[must_use]
+    pub fn lookup(self) -> SlotLookup<'a> {
+        self.index.lookup()
     }
 
     /// How many items pass.
@@ -211,6 +196,8 @@ pub(super) struct Write<'a> {
     pub(super) change: &'a ItemChange,
     /// The item before.
     pub(super) old: Option<Arc<Item>>,
+    /// Its record.
+    old_record: Option<ItemRecord>,
     /// The item after.
     pub(super) new: Option<Arc<Item>>,
 }
@@ -220,10 +207,10 @@ impl<'a> Write<'a> {
     pub(super) fn of(change: &'a ItemChange, old: Option<Arc<Item>>) -> Option<Self> {
         let new = match change {
             ItemChange::Put { id, record, .. } => Some(renewed(old.as_ref(), id, record)),
+            // An item that only gets signatures stays the same one.
             ItemChange::Revise { id, record, .. } => {
-                let old = old.as_ref()?;
-                // An item that only gets signatures is not copied.
-                Some(if old.record == *record { old.clone() } else { renewed(Some(old), id, record) })
+                let (old, new) = (old.as_ref()?, renewed(old.as_ref(), id, record));
+                Some(if **old == *new { old.clone() } else { new })
             }
             ItemChange::Delete { .. } => {
                 old.as_ref()?;
@@ -231,28 +218,85 @@ impl<'a> Write<'a> {
             }
         };
         let id = new.as_ref().or(old.as_ref())?.id.clone();
-        Some(Self { id, change, old, new })
+        let old_record = old.as_ref().map(|old| old.record());
+        Some(Self { id, change, old, old_record, new })
+    }
+
+    /// What the item was found by before, and what it is found by after.
+    pub(super) fn facts(&self) -> (Option<ItemFacts<'_>>, Option<ItemFacts<'_>>) {
+        (self.old_record.as_ref().map(facts), self.change.record().map(facts))
     }
 }
 
 fn renewed(old: Option<&Arc<Item>>, id: &str, record: &ItemRecord) -> Arc<Item> {
     let id = old.map_or_else(|| id.into(), |old| old.id.clone());
-    Arc::new(Item { id, record: record.clone() })
+    Arc::new(Item::new(&id, record))
 }
 
 /// Items by slot: in the slots that they had where those are known, the others in the gaps and behind, by id.
-pub(super) fn placed(items: Vec<(String, ItemRecord)>, slots: &[Option<String>]) -> Vec<Option<Arc<Item>>> {
-    let item = |(id, record): (String, ItemRecord)| Arc::new(Item { id: id.as_str().into(), record });
-    // Each id has one slot.
-    let mut known: HashMap<String, ItemRecord> = items.into_iter().collect();
-    let had = slots.iter().map(|id| id.as_ref().and_then(|id| known.remove_entry(id)));
-    let mut placed: Vec<Option<(String, ItemRecord)>> = had.collect();
-    let mut rest: Vec<_> = known.into_iter().collect();
-    rest.sort_by(|a, b| a.0.cmp(&b.0));
+pub(super) fn placed(mut items: Vec<Arc<Item>>, slots: &[Option<String>]) -> Vec<Option<Arc<Item>>> {
+    // Both are nearly in order as a rule, which makes this one walk over each.
+    items.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let mut known: Vec<(&str, usize)> =
+        slots.iter().enumerate().filter_map(|(slot, id)| Some((id.as_deref()?, slot))).collect();
+    known.sort_unstable();
+    let mut known = known.into_iter().peekable();
+    let (mut placed, mut rest) = (vec![None; slots.len()], Vec::new());
+    for item in items {
+        while known.next_if(|(id, _)| **id < *item.id).is_some() {}
+        match known.next_if(|(id, _)| **id == *item.id) {
+            Some((_, slot)) => placed[slot] = Some(item),
+            None => rest.push(item),
+        }
+    }
     let mut rest = rest.into_iter();
     for slot in placed.iter_mut().filter(|slot| slot.is_none()) {
         *slot = rest.next();
     }
     placed.extend(rest.map(Some));
-    placed.into_iter().map(|placed| placed.map(item)).collect()
+    placed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Ids that lay twice, or are gone, or new: every item has one slot, its first one where it had any.
+        #[test]
+        fn items_lie_where_they_lay(
+            ids in proptest::collection::btree_set(0u8..20, 0..20),
+            slots in proptest::collection::vec(proptest::option::of(0u8..24), 0..24),
+        ) {
+            let items: Vec<Arc<Item>> = ids
+                .iter()
+                .rev()
+                .map(|id| Arc::new(Item::new(&format!("i{id:02}").as_str().into(), &ItemRecord::default())))
+                .collect();
+            let slots: Vec<Option<String>> = slots.iter().map(|id| Some(format!("i{:02}", (*id)?))).collect();
+            let placed = placed(items, &slots);
+            let found: Vec<Option<&str>> = placed.iter().map(|item| item.as_ref().map(|item| &*item.id)).collect();
+            let mut all: Vec<&str> = found.iter().flatten().copied().collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, ids.iter().map(|id| format!("i{id:02}")).collect::<Vec<_>>());
+            let mut others = Vec::new();
+            for id in &ids {
+                let id = format!("i{id:02}");
+                match slots.iter().position(|slot| slot.as_ref() == Some(&id)) {
+                    Some(slot) => prop_assert_eq!(found[slot], Some(id.as_str())),
+                    None => others.push(id),
+                }
+            }
+            let had = |slot: usize| {
+                let id = slots.get(slot).and_then(Option::as_ref);
+                id.is_some_and(|id| slots.iter().position(|first| first.as_ref() == Some(id)) == Some(slot))
+            };
+            let new: Vec<&str> = (0..found.len())
+                .filter(|slot| !(had(*slot) && found[*slot] == slots[*slot].as_deref()))
+                .filter_map(|slot| found[slot])
+                .collect();
+            prop_assert_eq!(new, others);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Prototypes of a column's labels, kept up to date as items come and go.
 
-use lapel_heads::{Attribute, Head, Labels, Manifest, Signature, SignatureSum};
+use super::item::Item;
+use lapel_heads::{Attribute, Head, Manifest, Signature, SignatureSum};
 use std::sync::Arc;
 
 /// One running sum a label of each of the head's attributes.
@@ -29,23 +30,23 @@ impl Prototypes {
         Self { sums: manifest.attributes.iter().map(empty).collect(), manifest: Arc::new(manifest.clone()) }
     }
 
-    pub(super) fn add(&mut self, labels: &Labels, signature: &[f32]) {
+    pub(super) fn add(&mut self, item: &Item, signature: &[f32]) {
         let manifest = self.manifest.clone();
-        self.change(labels, |sum, label| {
+        self.change(item, |sum, label| {
             sum.add_weighted(signature, manifest.prototype_weight(label, signature));
         });
     }
 
-    pub(super) fn remove(&mut self, labels: &Labels, signature: &[f32]) {
+    pub(super) fn remove(&mut self, item: &Item, signature: &[f32]) {
         let manifest = self.manifest.clone();
-        self.change(labels, |sum, label| {
+        self.change(item, |sum, label| {
             sum.remove_weighted(signature, manifest.prototype_weight(label, signature));
         });
     }
 
-    fn change(&mut self, labels: &Labels, change: impl Fn(&mut SignatureSum, usize)) {
+    fn change(&mut self, item: &Item, change: impl Fn(&mut SignatureSum, usize)) {
         for (attribute, sums) in self.manifest.attributes.iter().zip(&mut self.sums) {
-            let label = labels.get(&attribute.name);
+            let label = item.label(&attribute.name);
             if let Some(at) = label.and_then(|l| attribute.labels.iter().position(|known| known == l)) {
                 change(&mut Arc::make_mut(sums)[at], at);
             }

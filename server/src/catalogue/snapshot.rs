@@ -7,14 +7,15 @@ mod vocabulary;
 pub use vocabulary::Unknown;
 
 use super::column::Column;
-use super::items::{Item, Items, Records, Write, placed};
+use super::item::{Item, facts};
+use super::items::{Items, Records, Write, placed};
 use crate::model::Model;
-use crate::store::{ItemChange, ItemRecord, SignatureChange, picture_key};
+use crate::store::{ItemChange, SignatureChange, picture_key};
 use imbl::OrdSet;
 use lapel_heads::{Head, HeadKind};
 use lapel_search::{
-    Change, DamagedSlot, ItemIndex, ItemRows, LocalSignatures, NewSignatures, SignatureColumn, Signatures,
-    SignaturesError, Slot,
+    Change, DamagedSlot, ItemIndexBuilder, ItemRows, LocalSignatures, NewSignatures, SignatureColumn,
+    Signatures, SignaturesError, Slot,
 };
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -150,7 +151,7 @@ impl Snapshot {
         };
         let lacks = |slot: &Slot| {
             signatures.is_none_or(|signatures| !is_whole(signatures, *slot))
-                && items.get(*slot).is_some_and(|item| item.record.has_image())
+                && items.get(*slot).is_some_and(|item| item.has_image())
         };
         items.live().iter().filter(lacks).collect()
     }
@@ -226,10 +227,16 @@ impl Snapshot {
     }
 
     /// Puts items in before there is any column, into the slots that they had where those are known.
-    pub fn load_items(&mut self, items: Vec<(String, ItemRecord)>, slots: &[Option<String>]) {
+    pub fn load_items(&mut self, items: Vec<Arc<Item>>, slots: &[Option<String>]) {
         let items = placed(items, slots);
-        let known = items.iter().map(|item| item.as_ref().map(|item| (item.id.clone(), item.facts())));
-        self.signatures.load_items(ItemIndex::of(known));
+        let mut index = ItemIndexBuilder::default();
+        for item in &items {
+            match item {
+                Some(item) => index.push(Some((item.id.clone(), facts(&item.record())))),
+                None => index.push(None),
+            }
+        }
+        self.signatures.load_items(index.build());
         self.records = Records::of(items);
     }
 
@@ -345,7 +352,7 @@ impl Snapshot {
             && let Some((from, to)) = self.signatures.items().gap()
             && let Some(item) = self.records.get(from).cloned()
         {
-            self.signatures.shift((from, to), item.facts());
+            self.signatures.shift((from, to), facts(&item.record()));
             self.records.set(from, None);
             self.records.set(to, Some(item));
             moved += 1;
@@ -373,8 +380,8 @@ fn search_change<'a>(write: &'a Write<'_>) -> Change<'a> {
         ItemChange::Put { pictures, .. } => pictures,
         ItemChange::Revise { .. } | ItemChange::Delete { .. } => &[],
     };
-    let facts = |item: &'a Option<Arc<Item>>| item.as_ref().map(|item| item.facts());
-    Change { id: &write.id, before: facts(&write.old), after: facts(&write.new), signatures, pictures }
+    let (before, after) = write.facts();
+    Change { id: &write.id, before, after, signatures, pictures }
 }
 
 /// Why an id leads to no item.

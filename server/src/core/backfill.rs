@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) type Tried = HashSet<(Arc<str>, Vec<ContentId>)>;
 
 fn pictured(item: &Item) -> (Arc<str>, Vec<ContentId>) {
-    (item.id.clone(), item.record.images().map(|image| image.content).collect())
+    (item.id.clone(), item.images().into_iter().map(|image| image.content).collect())
 }
 
 /// An item with the signatures that were computed for it, by head key.
@@ -231,7 +231,7 @@ impl Backfill<'_> {
         (slot, item): (Slot, Arc<Item>),
         groups: &[(Computing, Vec<String>)],
     ) -> Result<Found, Error> {
-        let images: Vec<ContentId> = item.record.images().map(|image| image.content).collect();
+        let images: Vec<ContentId> = item.images().into_iter().map(|image| image.content).collect();
         let mut found = Found {
             slot,
             item,
@@ -280,7 +280,7 @@ impl Backfill<'_> {
             }
         };
         found.from_cache |= from_cache;
-        let is_one_of_several = found.item.record.pictures() > 1;
+        let is_one_of_several = found.item.pictures() > 1;
         let mut signatures = Vec::with_capacity(keys.len());
         for (key, values) in keys.iter().zip(embedding.signatures) {
             let Some(values) = values.map(Signature::into_values) else {

@@ -17,6 +17,7 @@ use crate::store::{
 };
 use lapel_heads::{Features, Head, Signature};
 use lapel_search::Filter;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -30,8 +31,8 @@ pub(super) struct Batch<'a> {
     limits: &'a Limits,
     kinds: Kinds<'a>,
     unknown_labels: UnknownLabels,
-    /// Items that changes before this one wrote or deleted.
-    records: HashMap<String, Option<ItemRecord>>,
+    /// Items that changes before this one wrote or deleted, by the place of the last change of each.
+    changed: HashMap<String, usize>,
     pub(super) changes: Vec<ItemChange>,
     pub(super) receipts: Vec<Receipt>,
     pub(super) features: Vec<(Computing, ContentId, Features)>,
@@ -44,32 +45,48 @@ impl<'a> Batch<'a> {
             limits: &config.limits,
             kinds: Kinds::new(config, before.items().fields()),
             unknown_labels: config.catalog.unknown_labels,
-            records: HashMap::new(),
+            changed: HashMap::new(),
             changes: Vec::new(),
             receipts: Vec::new(),
             features: Vec::new(),
         }
     }
 
-    fn record(&self, id: &str) -> Option<&ItemRecord> {
-        match self.records.get(id) {
-            Some(record) => record.as_ref(),
-            None => self.before.items().of_id(id).map(|item| &item.record),
+    /// The last change of an item in this batch.
+    fn last_change(&self, id: &str) -> Option<&ItemChange> {
+        self.changes.get(*self.changed.get(id)?)
+    }
+
+    fn record(&self, id: &str) -> Option<Cow<'_, ItemRecord>> {
+        match self.last_change(id) {
+            Some(change) => change.record().map(Cow::Borrowed),
+            None => self.before.items().of_id(id).map(|item| Cow::Owned(item.record())),
         }
     }
 
     /// Whether there is something under an id, be it a damaged record.
     fn is_there(&self, id: &str) -> bool {
-        self.record(id).is_some() || (!self.records.contains_key(id) && self.before.damage().0.contains(id))
+        match self.last_change(id) {
+            Some(change) => change.record().is_some(),
+            None => self.before.items().slot(id).is_some() || self.before.damage().0.contains(id),
+        }
     }
 
     /// How many pictures there may be under an id; `None` where there is nothing.
     fn pictures(&self, id: &str) -> Option<u32> {
-        match self.record(id) {
-            Some(record) => Some(record.pictures()),
+        if let Some(change) = self.last_change(id) {
+            return change.record().map(ItemRecord::pictures);
+        }
+        match self.before.items().of_id(id) {
+            Some(item) => Some(item.pictures()),
             // A damaged record does not say.
             None => self.is_there(id).then_some(PICTURES_MAX),
         }
+    }
+
+    fn add(&mut self, change: ItemChange) {
+        self.changed.insert(change.id().to_owned(), self.changes.len());
+        self.changes.push(change);
     }
 
     /// What an earlier request of the same id led to, on disk or in this batch.
@@ -113,14 +130,10 @@ impl<'a> Batch<'a> {
         let request = item.request.clone();
         let replaced = self.is_there(&item.id);
         let change = self.resolve(item, &pictures)?;
-        match &change {
-            ItemChange::Put { id, record, .. } | ItemChange::Revise { id, record, .. } => {
-                self.kinds.note(&record.fields);
-                self.records.insert(id.clone(), Some(record.clone()));
-            }
-            ItemChange::Delete { .. } => {}
+        if let Some(record) = change.record() {
+            self.kinds.note(&record.fields);
         }
-        self.changes.push(change);
+        self.add(change);
         self.receipts.extend(request.receipt(Outcome::Upserted(replaced)));
         self.features.extend(features);
         Ok(Upserted { replaced })
@@ -139,8 +152,7 @@ impl<'a> Batch<'a> {
         let (found, missing): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| self.is_there(id));
         for id in found {
             let pictures = self.pictures(&id).unwrap_or_default();
-            self.records.insert(id.clone(), None);
-            self.changes.push(ItemChange::Delete { id, pictures });
+            self.add(ItemChange::Delete { id, pictures });
         }
         self.receipts.extend(request.receipt(Outcome::Deleted(missing.clone())));
         Ok(missing)
@@ -171,8 +183,7 @@ impl<'a> Batch<'a> {
         let slots = passing.as_ref().unwrap_or(items.live());
         check_count(slots.len(), expected, self.limits.delete_items_max)?;
         let found = slots.iter().filter_map(|slot| items.get(slot));
-        let mut found: Vec<(Arc<str>, u32)> =
-            found.map(|item| (item.id.clone(), item.record.pictures())).collect();
+        let mut found: Vec<(Arc<str>, u32)> = found.map(|item| (item.id.clone(), item.pictures())).collect();
         found.sort_unstable();
         let first_ids: Vec<String> = found.iter().take(FIRST_IDS).map(|(id, _)| id.to_string()).collect();
         let deleted = DeletedWhere { items: found.len() as u64, first_ids };
@@ -204,7 +215,8 @@ impl<'a> Batch<'a> {
         if self.unknown_labels == UnknownLabels::Accept {
             return;
         }
-        let there = self.record(&item.id).map(|record| &record.labels);
+        let there = self.record(&item.id);
+        let there = there.as_ref().map(|record| &record.labels);
         for (attribute, label) in &item.labels {
             let Some((_, known)) = self.before.vocabulary(attribute) else { continue };
             let stays = there.and_then(|labels| labels.get(attribute)) == Some(label);
@@ -273,7 +285,7 @@ impl<'a> Batch<'a> {
         let there = self.record(&id).ok_or_else(|| Error::not_found("item", &id))?;
         let labels = parts.labels.merged(&there.labels, labels);
         let fields = parts.fields.merged(&there.fields, fields);
-        self.check_growth(there, (labels.len(), fields.len()), &mut faults);
+        self.check_growth(&there, (labels.len(), fields.len()), &mut faults);
         faults.end()?;
         let mut signatures = Vec::with_capacity(given.len());
         for (name, values) in given {

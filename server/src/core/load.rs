@@ -3,7 +3,7 @@
 use super::OpenError;
 use super::stored::load_models;
 use crate::caches::Caches;
-use crate::catalogue::{Column, LoadingColumn, Precision, Snapshot};
+use crate::catalogue::{Column, Item, LoadingColumn, Precision, Snapshot};
 use crate::config::Config;
 use crate::life::{HeadState, HeadStatus, Life, ModelStatus, Models, file_keys};
 use crate::model::Model;
@@ -29,7 +29,8 @@ pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> 
     let heads = records.into_par_iter().map(|(key, record)| load_head(store, &loaded_models, key, record));
     let heads = heads.collect::<Result<Vec<_>, StoreError>>()?;
     drop_leftovers(store, &heads, &models)?;
-    let (items, lost) = store.items()?;
+    let mut items = Vec::new();
+    let lost = store.read_items(|id, record| items.push(Arc::new(Item::new(&id.into(), &record))))?;
     let mut snapshot = Snapshot::new(loaded_models);
     snapshot.set_damage(lost.records.iter().map(|(_, id)| id.clone()), lost.lost);
     damage.add(lost);
@@ -113,7 +114,9 @@ fn load_column(
     let empty = || Column::new(key, head.clone(), to.precision).of_version(status.version);
     let items = snapshot.items();
     let fill = |mut column: LoadingColumn| {
-        let damage = store.signatures(key, dim, |id, values| column.load(items, id, &values))?;
+        let mut lookup = items.lookup();
+        let damage =
+            store.signatures(key, dim, |id, values| column.load((items, &mut lookup), id, &values))?;
         Ok::<_, StoreError>((column, damage))
     };
     if to.memory_bytes == 0 {

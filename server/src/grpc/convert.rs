@@ -36,14 +36,15 @@ pub(super) fn timestamp(ms: u64) -> Option<Timestamp> {
 pub(super) fn item(snapshot: &Snapshot, item: &Item) -> v1::Item {
     let slot = snapshot.items().slot(&item.id);
     let has = |c: &&crate::catalogue::Column| slot.is_some_and(|slot| snapshot.has_signature(c, slot));
+    let record = item.record();
     v1::Item {
         id: item.id.to_string(),
-        labels: item.record.labels.clone(),
-        has_image: item.record.has_image(),
+        has_image: item.has_image(),
         heads: snapshot.columns().iter().filter(has).map(|c| c.head().name().to_owned()).collect(),
-        update_time: timestamp(item.record.updated_ms),
-        fields: fields::fields(&item.record.fields),
-        images: item.record.pictures(),
+        update_time: timestamp(record.updated_ms),
+        fields: fields::fields(&record.fields),
+        images: item.pictures(),
+        labels: record.labels,
     }
 }
 
@@ -66,15 +67,16 @@ pub(super) fn results(
     let mut results = Vec::with_capacity(matches.len());
     for found in matches {
         let Some(item) = snapshot.items().get(found.slot) else { continue };
+        let record = item.record();
         let result = v1::SearchResult {
             item_id: item.id.to_string(),
             distance: found.distance,
-            labels: item.record.labels.clone(),
             explanation: found.explanation.map(explanation),
             matches_all: matches!(found.edits_met, EditsMet::All | EditsMet::AllPredicted),
             matches_predicted: found.edits_met == EditsMet::AllPredicted,
-            fields: fields::some(&item.record.fields, show),
+            fields: fields::some(&record.fields, show),
             picture: found.picture,
+            labels: record.labels,
         };
         let bytes = result.encoded_len();
         results.push(result);

@@ -48,7 +48,7 @@ impl Export<'_> {
                 ..v1::ExportItemsResponse::default()
             };
             self.send_one(item, first, message, outgoing)?;
-            let more = if self.all_images { item.record.pictures() } else { 0 };
+            let more = if self.all_images { item.pictures() } else { 0 };
             for number in 1..more {
                 let next = self.image(item, number)?;
                 self.send_one(item, next, v1::ExportItemsResponse::default(), outgoing)?;
@@ -60,7 +60,7 @@ impl Export<'_> {
     /// One of an item's images; none where it has none, or images were not asked for.
     fn image(&self, item: &Item, number: u32) -> Result<Exported, Error> {
         let (mut bytes, mut error) = (Vec::new(), None);
-        if number < item.record.pictures() && !self.no_images {
+        if number < item.pictures() && !self.no_images {
             match self.moment.ok_or(StoreError::Reopening)?.image(&item.id, number) {
                 Ok(stored) => bytes = stored,
                 Err(damaged) if damaged.is_damage() => error = Some(convert::item_error(damaged.into())),

@@ -102,7 +102,7 @@ impl Services {
         picture: Option<u32>,
     ) -> Result<Looked, Error> {
         let (slot, item) = (snapshot.slot(id)?, snapshot.item(id)?);
-        let image = item.record.images().nth(picture.unwrap_or(0) as usize);
+        let image = item.images().get(picture.unwrap_or(0) as usize).copied();
         if let Some(number) = picture.filter(|_| image.is_none()) {
             return Err(Error::not_found("item with so many images", format!("{id} (picture {number})")));
         }
@@ -111,7 +111,7 @@ impl Services {
             Some(bytes) => Some(self.core.parts(snapshot, bytes).await?),
             None => None,
         };
-        let signatures = match picture.filter(|_| item.record.pictures() > 1) {
+        let signatures = match picture.filter(|_| item.pictures() > 1) {
             Some(number) => {
                 let of =
                     |column: &Column| snapshot.picture_signature(column, slot, number).map(Cow::into_owned);
@@ -142,7 +142,7 @@ impl Services {
                 (values.collect::<Vec<_>>(), Some(parts), Some(parts.case))
             }
             Some(describe_request::Source::ItemId(id)) => {
-                labels = snapshot.item(&id)?.record.labels.clone();
+                labels = snapshot.item(&id)?.record().labels;
                 self.describe_item(&snapshot, &id, picture).await?
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),

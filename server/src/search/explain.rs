@@ -108,9 +108,7 @@ impl Wanted {
 
     /// Columns whose signatures tell the labels that some of the items do not carry.
     fn columns(&self, items: &[&Item]) -> Vec<&str> {
-        let lacks = |wanted: &&WantedAttribute| {
-            items.iter().any(|item| !item.record.labels.contains_key(&wanted.name))
-        };
+        let lacks = |wanted: &&WantedAttribute| items.iter().any(|item| item.label(&wanted.name).is_none());
         let mut columns: Vec<&str> = self.attributes.iter().filter(lacks).map(|a| &*a.column).collect();
         columns.sort_unstable();
         columns.dedup();
@@ -140,15 +138,10 @@ impl Wanted {
         let predicted = |wanted: &WantedAttribute| {
             let at = columns.iter().position(|key| **key == *wanted.column)?;
             let attribute = wanted.head.manifest().attribute(&wanted.name)?;
-            seen(
-                &wanted.head,
-                attribute,
-                row.get(at)?.as_deref()?,
-                item.record.parts_case.map(crate::cases::of),
-            )
+            seen(&wanted.head, attribute, row.get(at)?.as_deref()?, item.parts_case().map(crate::cases::of))
         };
         let compare = |wanted: &WantedAttribute| {
-            let label = item.record.labels.get(&wanted.name).cloned();
+            let label = item.label(&wanted.name).map(ToOwned::to_owned);
             let guessed = if label.is_none() { predicted(wanted) } else { None };
             let (predicted, unsure) = guessed.as_ref().map_or((false, false), |seen| (true, seen.unsure));
             let found = label.or(guessed.map(|seen| seen.label));

@@ -47,8 +47,8 @@ impl Grouping {
     /// The value by which an item is grouped; the outer `None` where the snapshot has no such item.
     fn value(&self, rounds: &Rounds<'_>, id: &str) -> Option<Option<FieldValue>> {
         let item = rounds.snapshot.items().of_id(id)?;
-        let value = item.record.fields.get(&self.field);
-        Some(value.filter(|value| Self::takes(value.kind())).cloned())
+        let value = item.record().fields.remove(&self.field);
+        Some(value.filter(|value| Self::takes(value.kind())))
     }
 
     /// Items whose value is one of these.

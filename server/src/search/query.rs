@@ -37,11 +37,11 @@ pub fn view_of_embedding(heads: &[Arc<Head>], embedding: &Embedding) -> QueryVie
 /// [`Error::NotFound`].
 pub fn view_of_item(snapshot: &Snapshot, id: &str) -> Result<QueryView, Error> {
     let item = snapshot.item(id)?;
-    let mut view = QueryView { labels: item.record.labels.clone(), ..QueryView::default() };
+    let mut view = QueryView { labels: item.record().labels, ..QueryView::default() };
     let signatures = snapshot.active_signatures(&[id])?;
     for (column, signature) in snapshot.columns().iter().zip(signatures.into_iter().flatten()) {
         if let Some(signature) = signature {
-            view.add(column.head(), &signature, item.record.parts_case.map(crate::cases::of));
+            view.add(column.head(), &signature, item.parts_case().map(crate::cases::of));
         }
     }
     Ok(view)

@@ -322,7 +322,7 @@ fn the_scan_of_codes_honours_filters_exclusions_deletions_and_holes() {
     let id = |m: &Match| s.items().get(m.slot).expect("live").id.to_string();
     assert!(answer.matches.iter().map(id).all(|id| id != "i1" && id != "i15"));
     assert!(
-        answer.matches.iter().all(|m| { s.items().get(m.slot).expect("live").record.labels["color"] == "b" })
+        answer.matches.iter().all(|m| { s.items().get(m.slot).expect("live").label("color") == Some("b") })
     );
 }
 

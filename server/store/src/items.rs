@@ -93,6 +93,15 @@ impl ItemChange {
         }
     }
 
+    /// What becomes of the item's record; `None`: removed.
+    #[must_use]
+    pub fn record(&self) -> Option<&ItemRecord> {
+        match self {
+            Self::Put { record, .. } | Self::Revise { record, .. } => Some(record),
+            Self::Delete { .. } => None,
+        }
+    }
+
     /// How many pictures the item may have had before.
     fn had(&self) -> u32 {
         match self {
@@ -193,12 +202,12 @@ impl Store {
         })
     }
 
-    /// Every item's record that can be read, by id.
+    /// Calls `take` with every item's id and record that can be read.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn items(&self) -> Result<(Vec<(String, ItemRecord)>, Damage), StoreError> {
-        self.all(ITEMS)
+    pub fn read_items(&self, mut take: impl FnMut(&str, ItemRecord)) -> Result<Damage, StoreError> {
+        self.each(ITEMS, |id, record| take(id, record))
     }
 
     /// The bytes of an item's image, the first of several.
@@ -270,18 +279,27 @@ impl Store {
         })
     }
 
+    /// Every record of a table that can be read, by key.
     pub(super) fn all<T: serde::de::DeserializeOwned>(
         &self,
         definition: super::Table,
     ) -> Result<(Vec<(String, T)>, Damage), StoreError> {
+        let mut all = Vec::new();
+        let damage = self.each(definition, |key, record| all.push((key.to_owned(), record)))?;
+        Ok((all, damage))
+    }
+
+    fn each<T: serde::de::DeserializeOwned>(
+        &self,
+        definition: super::Table,
+        mut take: impl FnMut(&str, T),
+    ) -> Result<Damage, StoreError> {
         self.read(|transaction| {
             let table = transaction.open_table(definition)?;
-            let mut all = Vec::new();
-            let damage = walk(&table, definition.name(), |key, value| {
-                all.push((key.to_owned(), decode(definition.name(), key, value)?));
+            walk(&table, definition.name(), |key, value| {
+                take(key, decode(definition.name(), key, value)?);
                 Ok(ControlFlow::Continue(()))
-            })?;
-            Ok((all, damage))
+            })
         })
     }
 }

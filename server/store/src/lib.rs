@@ -11,6 +11,7 @@ mod health;
 mod items;
 mod moment;
 mod opening;
+mod packed;
 mod pictures;
 mod profiles;
 mod receipts;
@@ -26,6 +27,7 @@ pub use health::StoreHealth;
 pub use items::{ItemChange, SignatureChange, SignaturesByHead};
 pub use moment::Moment;
 pub use opening::compact;
+pub use packed::PackedRecord;
 pub use pictures::{PICTURES_MAX, of_key, picture_key};
 pub use profiles::{ProfileChange, ProfileKeys, RequestKey};
 pub use records::{

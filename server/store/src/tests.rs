@@ -11,6 +11,13 @@ use proptest::prelude::*;
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom, Write};
 
+impl Store {
+    /// Every item's record that can be read, by id.
+    fn items(&self) -> Result<(Vec<(String, ItemRecord)>, Damage), StoreError> {
+        self.all(ITEMS)
+    }
+}
+
 /// A store in a folder.
 fn store_in(folder: &Path) -> StoreConfig {
     StoreConfig { folder: folder.to_owned(), cache_bytes: 1 << 20, receipts_max: 3, disk: Disk::default() }

@@ -3,7 +3,8 @@
 
 use super::Snapshot;
 use crate::catalogue::column::Column;
-use crate::catalogue::items::{Item, Write};
+use crate::catalogue::item::Item;
+use crate::catalogue::items::Write;
 use crate::catalogue::seen::seen;
 use crate::store::SignatureChange;
 use lapel_heads::Attribute;
@@ -48,7 +49,7 @@ impl Snapshot {
     /// Follows writes of items, once their signatures are in place.
     pub(super) fn follow_writes(&mut self, writes: &[Write<'_>]) {
         for (attribute, key) in self.predicted() {
-            let case = |item: &Option<Arc<Item>>| item.as_ref().and_then(|item| item.record.parts_case);
+            let case = |item: &Option<Arc<Item>>| item.as_ref().and_then(|item| item.parts_case());
             let is_seen_anew = |write: &&Write<'_>| match write.change.signature(&key) {
                 SignatureChange::Becomes(_) => true,
                 SignatureChange::Stays => case(&write.old) != case(&write.new),
@@ -101,7 +102,7 @@ impl Snapshot {
 
     /// What a head sees in a slot.
     fn prediction(&self, column: &Column, attribute: &Attribute, slot: Slot) -> Option<Prediction> {
-        let case = self.records.get(slot)?.record.parts_case.map(crate::cases::of);
+        let case = self.records.get(slot)?.parts_case().map(crate::cases::of);
         let signature = self.signatures.column(column.key())?.get(slot)?;
         let seen = seen(column.head(), attribute, &signature, case)?;
         let label = attribute.labels.iter().position(|label| *label == seen.label)?;

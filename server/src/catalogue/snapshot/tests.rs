@@ -88,7 +88,7 @@ proptest! {
         prop_assert_eq!(column.count() as usize, model.values().filter(|m| m.1.is_some()).count());
         for (id, (label, angle)) in &model {
             let slot = snapshot.items().slot(id).expect("there");
-            prop_assert_eq!(&snapshot.items().get(slot).expect("there").record.labels, &labels(*label));
+            prop_assert_eq!(snapshot.items().get(slot).expect("there").record().labels, labels(*label));
             prop_assert_eq!(snapshot.signature(column, slot).map(std::borrow::Cow::into_owned), angle.map(vector));
         }
         for label in [1u8, 2] {

@@ -30,7 +30,7 @@ impl Batch<'_> {
         }
         keep(&mut item.labels, &there.labels);
         keep(&mut item.fields, &there.fields);
-        self.check_growth(there, (item.labels.len(), item.fields.len()), &mut faults);
+        self.check_growth(&there, (item.labels.len(), item.fields.len()), &mut faults);
         faults.end()?;
         let mut change = self.put(item, pictures)?;
         if let ItemChange::Put { id, signatures, .. } = &mut change {
@@ -52,7 +52,7 @@ impl Batch<'_> {
 
     /// An item's signature as the changes before this one leave it.
     fn signature_before(&self, id: &str, column: &Column) -> Option<Vec<f32>> {
-        if self.records.contains_key(id) {
+        if self.changed.contains_key(id) {
             for change in self.changes.iter().rev().filter(|change| change.id() == id) {
                 match change.signature(column.key()) {
                     SignatureChange::Stays => {}

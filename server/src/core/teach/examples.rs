@@ -228,7 +228,7 @@ impl Scope<'_> {
         }
         let passing = items.passing(self.filter);
         self.each(items.live().iter(), passing.as_ref(), |item| {
-            if let Some(FieldValue::Keyword(value)) = item.record.fields.get(field)
+            if let Some(FieldValue::Keyword(value)) = item.record().fields.get(field)
                 && (self.is_wanted)(value)
                 // Many values more are no more wrong than one.
                 && (gathered.by_label.len() <= limits.teach_labels_max
@@ -263,7 +263,7 @@ impl Scope<'_> {
 impl Gathered {
     fn take(&mut self, label: &str, of: ExampleOf) {
         let has_image = match &of {
-            ExampleOf::Item(item) => item.record.has_image(),
+            ExampleOf::Item(item) => item.has_image(),
             ExampleOf::Photo { .. } => true,
         };
         if has_image {

@@ -101,7 +101,7 @@ pub(super) fn how_signed(head: &Head) -> &'static str {
 /// What the backbone gives of an item's first picture, where the feature cache has it: nobody waits for a photo to be looked
 /// at for a suggestion.
 fn appearance(core: &Core, model: &Model, item: &Item) -> Option<Vec<f32>> {
-    let content = item.record.images().next()?.content;
+    let content = item.images().first()?.content;
     Some(core.features.as_ref()?.get(model, content)?.map)
 }
 

@@ -89,7 +89,7 @@ impl Core {
     /// The mean over the pictures of an item that can be looked at.
     async fn vectors_of_item(&self, item: &Arc<Item>, on: Computing) -> Result<Vectors, Error> {
         let layout = on.model.backbone().layout();
-        let images: Vec<ContentId> = item.record.images().map(|image| image.content).collect();
+        let images: Vec<ContentId> = item.images().into_iter().map(|image| image.content).collect();
         let (mut sum, mut count, mut is_cached) = (Vec::new(), 0u8, true);
         let mut skipped = "no_image";
         for (number, content) in (0..).zip(images) {

@@ -152,7 +152,7 @@ impl Pictured<'_> {
             for (at, slot) in items.with_label(attribute, label).into_iter().flatten().enumerate() {
                 self.check_waited_for(at)?;
                 let passes = passing.as_ref().is_none_or(|passing| passing.contains(slot));
-                let item = items.get(slot).filter(|item| passes && item.record.has_image());
+                let item = items.get(slot).filter(|item| passes && item.has_image());
                 examples
                     .extend(item.map(|item| Example { label: number, of: ExampleOf::Item(item.clone()) }));
             }
@@ -169,7 +169,7 @@ impl Pictured<'_> {
         for (at, slot) in items.live().iter().enumerate() {
             self.check_waited_for(at)?;
             let passes = passing.as_ref().is_none_or(|passing| passing.contains(slot));
-            let item = items.get(slot).filter(|item| passes && item.record.has_image());
+            let item = items.get(slot).filter(|item| passes && item.has_image());
             drawn.extend(item.map(|item| (lot(item.id.as_bytes()), slot)));
         }
         drawn.sort_unstable();

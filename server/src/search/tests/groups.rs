@@ -43,7 +43,7 @@ fn grouped_by_hand(s: &Snapshot, all: &[Match], results_max: usize) -> Told {
     let mut groups: Told = Vec::new();
     for found in all {
         let item = s.items().get(found.slot).expect("live");
-        let value = item.record.fields.get("product").cloned();
+        let value = item.record().fields.get("product").cloned();
         let known = groups.iter_mut().find(|(known, _)| known.is_some() && *known == value);
         match known {
             Some((_, ids)) if ids.len() < results_max => ids.push(item.id.to_string()),
@@ -155,7 +155,7 @@ fn an_offset_passes_over_the_first_results_and_counts_are_of_all_that_pass() {
         let [(_, counts)] = counted.as_slice() else { panic!("one was asked for") };
         let mut by_hand: BTreeMap<String, u64> = BTreeMap::new();
         for slot in among {
-            let record = &s.items().get(*slot).expect("live").record;
+            let record = s.items().get(*slot).expect("live").record();
             if let Some(FieldValue::Keyword(product)) = record.fields.get("product") {
                 *by_hand.entry(product.clone()).or_default() += 1;
             }

@@ -33,7 +33,7 @@ fn an_index_follows_writes() {
     let column = held(&s, "pattern").clone();
     column.follow_index(&|| false).expect("built");
     s.apply(&[delete("i3")]);
-    let record = s.items().get(5).expect("there").record.clone();
+    let record = s.items().get(5).expect("there").record();
     s.apply(&[put("i5", record, vec![("pattern".to_owned(), vector(777))])]);
     let column = held(&s, "pattern").clone();
     assert!(!column.is_indexed());

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Fields and further images come last, behind what a record of format 3 holds: a record of that format is too short for
 /// one of this, so the two are never taken for each other (`three::upgrade`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemRecord {
     /// Labels by attribute.
     pub labels: Labels,

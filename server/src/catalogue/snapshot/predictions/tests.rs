@@ -84,13 +84,13 @@ fn take(snapshot: &mut Snapshot, step: Step) {
                 let slot = snapshot.items().slot(&id(item)).expect("there");
                 assert!(snapshot.add_signature(&key, (slot, &there), &signature));
             } else {
-                let (record, signatures) = (there.record.clone(), vec![(key, signature)]);
+                let (record, signatures) = (there.record(), vec![(key, signature)]);
                 snapshot.apply(&[ItemChange::Revise { id: id(item), record, signatures }]);
             }
         }
         Step::Label(item) => {
             let Some(there) = snapshot.items().of_id(&id(item)).cloned() else { return };
-            let record = record(Some("wild"), there.record.parts_case.is_some());
+            let record = record(Some("wild"), there.parts_case().is_some());
             snapshot.apply(&[ItemChange::Revise { id: id(item), record, signatures: Vec::new() }]);
         }
         Step::Delete(item) => snapshot.apply(&[ItemChange::Delete { id: id(item), pictures: 1 }]),
@@ -151,7 +151,7 @@ fn check(snapshot: &Snapshot) -> Result<(), TestCaseError> {
         .flat_map(|label| [None, Some(0.0), Some(0.42), Some(0.6)].map(|least| (label, least)));
     for (label, least) in cases {
         let passes = |slot: &Slot| {
-            let case = snapshot.items().get(*slot).expect("live").record.parts_case.map(crate::cases::of);
+            let case = snapshot.items().get(*slot).expect("live").parts_case().map(crate::cases::of);
             let signature = snapshot.signature(column, *slot);
             let found = signature.and_then(|signature| seen(column.head(), attribute, &signature, case));
             let is_enough = |probability: f32| least.map(|least| f64::from(probability) >= least);

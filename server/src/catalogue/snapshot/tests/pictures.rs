@@ -77,7 +77,10 @@ fn check(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
 /// A snapshot that is read from the store, row by row in any order.
 fn loaded(model: &Model, is_reversed: bool) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    snapshot.load_items(model.iter().map(|(id, angles)| (id.clone(), record_of(id, angles))).collect(), &[]);
+    let item = |(id, angles): (&String, &Vec<Option<f32>>)| {
+        Arc::new(Item::new(&id.as_str().into(), &record_of(id, angles)))
+    };
+    snapshot.load_items(model.iter().map(item).collect(), &[]);
     let mut rows = vec![("nobody".to_owned(), values(1.0)), (picture_key("nobody", 0), values(1.0))];
     for (id, angles) in model {
         rows.extend(own(angles).map(|values| (id.clone(), values)));
@@ -92,7 +95,10 @@ fn loaded(model: &Model, is_reversed: bool) -> Snapshot {
         rows.reverse();
     }
     let mut column = LoadingColumn::new(column());
-    rows.iter().for_each(|(key, values)| column.load(snapshot.items(), key, values));
+    {
+        let mut lookup = snapshot.items().lookup();
+        rows.iter().for_each(|(key, values)| column.load((snapshot.items(), &mut lookup), key, values));
+    }
     snapshot.add_loaded(column);
     snapshot.activate("k");
     snapshot

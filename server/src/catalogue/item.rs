@@ -1,0 +1,83 @@
+//! An item in memory: what searches, backfills and filters look at for every item is there as it is, and the rest as the
+//! bytes of its record, which is decoded for the few that are written or shown.
+
+use crate::store::{ItemRecord, PackedRecord, StoredImage, StoredPartsCase};
+use lapel_values::ItemFacts;
+use std::sync::Arc;
+
+/// An item in memory.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its id.
+    pub id: Arc<str>,
+    /// The first of its images.
+    image: Option<StoredImage>,
+    /// How many images it has.
+    pictures: u32,
+    record: PackedRecord,
+}
+
+impl Item {
+    /// An item as the store holds it.
+    #[must_use]
+    pub fn new(id: &Arc<str>, record: &ItemRecord) -> Self {
+        Self {
+            id: id.clone(),
+            image: record.images().next(),
+            pictures: record.pictures(),
+            record: PackedRecord::of(record),
+        }
+    }
+
+    /// What the store holds of it, decoded.
+    #[must_use]
+    pub fn record(&self) -> ItemRecord {
+        self.record.record()
+    }
+
+    /// Its label of an attribute.
+    #[must_use]
+    pub fn label(&self, attribute: &str) -> Option<&str> {
+        self.record.labels().into_iter().find(|(of, _)| *of == attribute).map(|(_, label)| label)
+    }
+
+    /// Whether it has the same labels as another.
+    pub(super) fn has_labels_of(&self, other: &Self) -> bool {
+        self.record.labels() == other.record.labels()
+    }
+
+    /// Whether an image is stored.
+    #[must_use]
+    pub fn has_image(&self) -> bool {
+        self.image.is_some()
+    }
+
+    /// How many images are stored.
+    #[must_use]
+    pub fn pictures(&self) -> u32 {
+        self.pictures
+    }
+
+    /// The case of "Extract Parts?" seen in its first image.
+    #[must_use]
+    pub fn parts_case(&self) -> Option<StoredPartsCase> {
+        self.image?.parts_case
+    }
+
+    /// The stored images, in their order.
+    #[must_use]
+    pub fn images(&self) -> Vec<StoredImage> {
+        if self.pictures > 1 { self.record().images().collect() } else { self.image.into_iter().collect() }
+    }
+
+    /// Whether it has the same pictures as another.
+    pub(crate) fn has_pictures_of(&self, other: &Self) -> bool {
+        let contents = |item: &Self| item.images().into_iter().map(|image| image.content).collect::<Vec<_>>();
+        self.pictures == other.pictures && contents(self) == contents(other)
+    }
+}
+
+/// What an item is found by beside its signatures.
+pub(super) fn facts(record: &ItemRecord) -> ItemFacts<'_> {
+    ItemFacts { labels: &record.labels, fields: &record.fields, pictures: record.pictures() }
+}
