@@ -45,7 +45,7 @@ mod tests {
         ) {
             let image = |number: u8| StoredImage {
                 content: ContentId([number; 16]),
-                parts_case: (number % 2 == 0).then_some(StoredPartsCase::Sleeveless),
+                parts_case: number.is_multiple_of(2).then_some(StoredPartsCase::Sleeveless),
             };
             let mut stored = (0..images).map(image);
             let first = stored.next();
