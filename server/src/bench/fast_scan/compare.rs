@@ -175,29 +175,62 @@ fn table(candidates: usize, row: usize, compared: &[Compared<'_>]) {
     }
 }
 
-/// Prints Lapel's time over that of the cheapest row of equal recall, by regime, and the worst.
+impl Compared<'_> {
+    /// Lapel's p50 over that of the cheapest row of equal recall@10, and how many candidates that has; `None` where none has
+    /// that recall.
+    fn ratio(&self) -> Option<(f64, usize)> {
+        let enough = self.lapel.recall(0) - EQUAL_RECALL;
+        let equal = self.rows.iter().zip(CANDIDATES).filter(|(row, _)| row.recall(0) >= enough);
+        let (row, candidates) = equal.min_by(|a, b| a.0.p50().total_cmp(&b.0.p50()))?;
+        Some((self.lapel.p50() / row.p50(), candidates))
+    }
+}
+
+/// Prints those ratios, and the worst.
 fn summary(compared: &[Compared<'_>]) {
     println!("\nLapel's p50 over that of the cheapest row of equal recall@10 (within {EQUAL_RECALL})");
-    let (mut worst, mut unreached) = (None::<(f64, &str)>, 0);
-    for Compared { regime, lapel, rows } in compared {
-        let equal =
-            rows.iter().zip(CANDIDATES).filter(|(row, _)| row.recall(0) + EQUAL_RECALL >= lapel.recall(0));
-        let Some((row, candidates)) = equal.min_by(|a, b| a.0.p50().total_cmp(&b.0.p50())) else {
+    let (mut worst, mut unreached) = ((0.0, "nowhere"), 0);
+    for of in compared {
+        let regime = of.regime;
+        let Some((ratio, candidates)) = of.ratio() else {
             println!("{regime:<13}none reaches it");
             unreached += 1;
             continue;
         };
-        let ratio = lapel.p50() / row.p50();
         println!("{regime:<13}{ratio:>7.2}   {candidates} candidates");
-        if worst.is_none_or(|(most, _)| ratio > most) {
-            worst = Some((ratio, regime));
+        if ratio > worst.0 {
+            worst = (ratio, regime);
         }
     }
-    if let Some((ratio, regime)) = worst {
-        println!(
-            "{:<13}{ratio:>7.2}   {regime}; in {unreached} of {} regimes none reaches it",
-            "worst",
-            compared.len()
-        );
+    let (ratio, regime) = worst;
+    println!("{:<13}{ratio:>7.2}   {regime}; none reaches it in {unreached} of {}", "worst", compared.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reached(found: usize, ms: f64) -> Reached {
+        Reached { found: [found, found], wanted: [1000, 1000], ms: vec![ms; 3], scan_ms: Vec::new() }
+    }
+
+    #[test]
+    fn the_cheapest_row_of_equal_recall_is_the_one_to_beat() {
+        let rows = [reached(900, 1.0), reached(996, 4.0), reached(997, 2.0), reached(1000, 8.0)];
+        let mut compared = Compared { regime: "some", lapel: reached(1000, 3.0), rows };
+        assert_eq!(compared.ratio(), Some((1.5, 4_000)));
+        compared.rows[2] = reached(990, 2.0);
+        assert_eq!(compared.ratio(), Some((0.75, 1_000)));
+        compared.rows = [900, 910, 920, 994].map(|found| reached(found, 1.0));
+        assert_eq!(compared.ratio(), None);
+    }
+
+    #[test]
+    fn what_is_as_near_as_the_last_of_the_true_best_is_found() {
+        let mut found = Reached::default();
+        let exact: Vec<f64> = (0..12).map(f64::from).collect();
+        found.count(0, &exact, [0.0, 8.0, 9.0, 9.5, 20.0].into_iter());
+        found.count(1, &exact, exact.iter().copied());
+        assert_eq!((found.recall(0), found.recall(1)), (0.3, 1.0));
     }
 }
