@@ -3,9 +3,10 @@
     pip install --requirement tests/python/faiss_rows.txt
     python tests/python/faiss_rows.py FOLDER
 
-It prints what `bench-search --fast-scan` prints of the scan in Rust, to check that: recall once the candidates are rescored
-exactly, and milliseconds of the scan alone, on one thread. A query is the concatenation of its vectors times their weights,
-searched by inner product; a missing signature is a vector of zeros, and scored by the distance that Lapel expects.
+It prints what `bench-search --fast-scan` prints of the scan in Rust, to check that: recall once the candidates are
+rescored exactly, and milliseconds of the scan alone, on one thread. A query is the concatenation of its vectors times
+their weights, searched by inner product; a missing signature is a vector of zeros, and scored by the distance that
+Lapel expects.
 """
 
 import sys
