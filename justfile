@@ -115,6 +115,12 @@ bench-search-all:
     done; done
     target/release/lapel-bench-grpc
 
+# Search by FAISS what `bench-search --write FOLDER` wrote, as `bench-search --fast-scan` does by itself (minutes).
+faiss-rows FOLDER:
+    python3 -m venv target/faiss-rows
+    target/faiss-rows/bin/pip install --quiet --requirement tests/python/faiss_rows.txt
+    target/faiss-rows/bin/python tests/python/faiss_rows.py {{FOLDER}}
+
 # Check licences, sources and advisories; the last come from the network. Needs `cargo install cargo-deny`.
 deny:
     cargo deny check

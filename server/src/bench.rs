@@ -1,6 +1,7 @@
 //! The search bench: clustered signatures, 18 regimes, recall and latency beside the exact scan in the same run.
 #![allow(clippy::print_stdout, reason = "a report is what this command is for")]
 
+mod fast_scan;
 mod files;
 mod generate;
 mod measure;
@@ -13,13 +14,17 @@ mod tests;
 
 use crate::SearchConfig;
 use crate::catalogue::{Precision, Snapshot};
-use crate::search::{PlanKind, Planner};
+use crate::error::Error;
+use crate::search::{PlanKind, Planner, signature_query};
 use anyhow::ensure;
 pub use generate::{Generator, Sample, Shape};
 use lapel_search::{Filter, Instructions, Tuning};
 pub use regimes::WeightKind;
 
-use measure::{Narrow, Outcome, Regime, measure, percentile, regimes, shared_p50, solve, throughput};
+use fast_scan::{Case, CaseQuery};
+use measure::{
+    BenchQuery, KS, Narrow, Outcome, Regime, measure, percentile, regimes, shared_p50, solve, throughput,
+};
 use report::Report;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -78,10 +83,14 @@ pub struct Options {
     /// Measure the other instruction sets of this processor too.
     #[arg(long)]
     levels: bool,
+    /// Compare with a 4-bit product-quantised fast scan of the concatenated signatures, as FAISS has it.
+    #[arg(long)]
+    fast_scan: bool,
     /// Write a page with plots.
     #[arg(long)]
     html: Option<PathBuf>,
-    /// Write the signatures and labels as .npy files into this folder, for others to use (see --load).
+    /// Write the signatures, the labels and the regimes' queries as .npy files into this folder, for others to use (see
+    /// --load).
     #[arg(long)]
     write: Option<PathBuf>,
     /// Read signatures from `signatures_NN.npy` ([items, dim], f32; a row of NaN is missing) and `labels.npy`
@@ -156,6 +165,7 @@ fn in_process(options: &Options, generator: &Generator) -> anyhow::Result<Report
     if options.levels {
         levels(&snapshot, &planner, &regimes);
     }
+    for_others(options, &snapshot, &planner, &regimes)?;
     let curve = if options.html.is_some() { curve(&snapshot, &planner, &regimes) } else { Vec::new() };
     if options.hnsw {
         hnsw(&snapshot, &planner, &regimes)?;
@@ -190,6 +200,33 @@ fn levels(snapshot: &Snapshot, planner: &Planner, regimes: &[Regime]) {
             percentile(&all, 0.99)
         );
     }
+}
+
+/// Hands the regimes' queries to what Lapel is compared with: the fast scan here, and programs that read files.
+fn for_others(
+    options: &Options,
+    snapshot: &Snapshot,
+    planner: &Planner,
+    regimes: &[Regime],
+) -> anyhow::Result<()> {
+    let signatures = snapshot.signatures();
+    let query = |query: &BenchQuery| -> Result<CaseQuery, Error> {
+        let (view, spec) = query.request(KS[0], &Narrow::default(), None);
+        let exact = query.exact.clone();
+        Ok(CaseQuery { query: signature_query(snapshot, view, spec, planner)?, exact })
+    };
+    let case = |regime: &Regime| -> Result<Case, Error> {
+        let queries = regime.queries.iter().map(query).collect::<Result<_, Error>>()?;
+        Ok(Case { regime: regime.name(), queries })
+    };
+    let cases: Vec<Case> = regimes.iter().map(case).collect::<Result<_, Error>>()?;
+    if let Some(folder) = &options.write {
+        files::write_queries(folder, signatures.columns(), &cases)?;
+    }
+    if options.fast_scan {
+        fast_scan::run(signatures, &planner.tuning, &cases);
+    }
+    Ok(())
 }
 
 /// What the regimes reach with error bars of several lengths, by the share of misses allowed.

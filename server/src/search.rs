@@ -183,6 +183,18 @@ pub fn search_batch(
     prepared.into_iter().map(answer).collect()
 }
 
+/// What the engine is asked by a query: its edits applied, its weights scaled. For whoever compares engines.
+///
+/// The errors are those of [`search_batch`].
+pub(crate) fn signature_query(
+    snapshot: &Snapshot,
+    view: QueryView,
+    spec: SearchSpec,
+    planner: &Planner,
+) -> Result<SignatureQuery, Error> {
+    prepare(snapshot, view, spec, planner).map(|(query, _)| query)
+}
+
 /// What an answer needs besides its hits.
 struct AnswerContext {
     terms: Vec<QueryTerm>,

@@ -1,7 +1,9 @@
 //! Signatures in and out as .npy files.
 
+use super::fast_scan::Case;
 use super::generate::{Generator, Sample, Shape};
 use anyhow::{Context, ensure};
+use lapel_search::{SignatureColumn, SignatureQuery};
 use npyz::WriterBuilder;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
@@ -92,6 +94,31 @@ pub(super) fn write(folder: &Path, generator: &Generator) -> anyhow::Result<()> 
         write_array(&path, (shape.items, shape.dim), rows.flatten().copied())?;
     }
     println!("signatures and labels in {}", folder.display());
+    Ok(())
+}
+
+/// Writes the regimes' queries as the engine gets them, one a row: `queries.npy` ([queries, heads x dim], f32),
+/// `weights.npy` ([queries, heads], f64; 0 of a head that is not in play) and, one a line, `regimes.txt`.
+pub(super) fn write_queries(
+    folder: &Path,
+    columns: &[SignatureColumn],
+    cases: &[Case],
+) -> anyhow::Result<()> {
+    let queries = cases.iter().flat_map(|case| case.queries.iter().map(|query| &query.query));
+    let queries: Vec<&SignatureQuery> = queries.collect();
+    let (mut vectors, mut weights) = (Vec::new(), Vec::new());
+    for query in &queries {
+        for column in columns {
+            let term = query.terms.iter().find(|term| term.column == *column.key());
+            vectors.extend(term.map_or_else(|| vec![0.0; column.dim()], |term| term.vector.clone()));
+            weights.push(term.map_or(0.0, |term| term.weight));
+        }
+    }
+    let width = columns.iter().map(SignatureColumn::dim).sum();
+    write_array(&folder.join("queries.npy"), (queries.len(), width), vectors.into_iter())?;
+    write_array(&folder.join("weights.npy"), (queries.len(), columns.len()), weights.into_iter())?;
+    let names = cases.iter().flat_map(|case| case.queries.iter().map(|_| format!("{}\n", case.regime)));
+    fs_err::write(folder.join("regimes.txt"), names.collect::<String>())?;
     Ok(())
 }
 

@@ -46,7 +46,7 @@ pub(super) struct BenchQuery {
     pub(super) weights: BTreeMap<String, f64>,
     pub(super) edits: Edits,
     /// Distances of the true best, ascending.
-    exact: Vec<f64>,
+    pub(super) exact: Vec<f64>,
     exact_ms: f64,
 }
 
