@@ -191,6 +191,24 @@ pub fn products(level: Instructions, vector: &[f32], matrix: &[f32], out: &mut [
     }
 }
 
+/// The column of a `[vector.len(), out.len()]` matrix that is nearest to a vector, the first of equal ones: that of the largest
+/// product, less half the squared length of the column, which `halves` has. `out` gets the products.
+pub fn nearest(
+    level: Instructions,
+    vector: &[f32],
+    matrix: &[f32],
+    halves: &[f32],
+    out: &mut [f32],
+) -> usize {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 => avx512::nearest(vector, matrix, halves, out),
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => avx2::nearest(vector, matrix, halves, out),
+        _ => portable::nearest(vector, matrix, halves, out),
+    }
+}
+
 /// Sets the sums of a group's items that are not allowed to infinity, and returns the least.
 pub fn finish(level: Instructions, allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
     match level {

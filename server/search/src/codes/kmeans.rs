@@ -6,17 +6,51 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// Centroids kept with their dimensions outermost, so that all products of one vector are one pass.
+/// Centroids kept with their dimensions outermost, so that all products of one vector are one pass, and one by one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredCentroids", into = "StoredCentroids")]
 pub(super) struct Centroids {
     pub(super) count: usize,
-    /// Of this machine, not of the one that wrote it.
-    #[serde(skip, default = "Instructions::best")]
     level: Instructions,
     /// `[dim, count]`.
     values: Vec<f32>,
     /// Half the squared length of each.
     halves: Vec<f32>,
+    /// `[count, dim]`.
+    rows: Vec<f32>,
+}
+
+/// As they are in a file.
+#[derive(Serialize, Deserialize)]
+struct StoredCentroids {
+    count: usize,
+    values: Vec<f32>,
+    halves: Vec<f32>,
+}
+
+impl From<Centroids> for StoredCentroids {
+    fn from(centroids: Centroids) -> Self {
+        let Centroids { count, level: _, values, halves, rows: _ } = centroids;
+        Self { count, values, halves }
+    }
+}
+
+impl From<StoredCentroids> for Centroids {
+    fn from(stored: StoredCentroids) -> Self {
+        let StoredCentroids { count, values, halves } = stored;
+        let mut rows = vec![0.0; values.len()];
+        // What does not come out even is not sound.
+        let dim = values.len().checked_div(count).unwrap_or(0);
+        for (d, values) in values.chunks_exact(count.max(1)).enumerate() {
+            for (row, value) in rows.chunks_exact_mut(dim.max(1)).zip(values) {
+                if let Some(number) = row.get_mut(d) {
+                    *number = *value;
+                }
+            }
+        }
+        // Of this machine, not of the one that wrote it.
+        Self { count, level: Instructions::best(), values, halves, rows }
+    }
 }
 
 impl Centroids {
@@ -29,7 +63,7 @@ impl Centroids {
             }
         }
         let halves = rows.iter().map(|row| row.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
-        Self { count, level: Instructions::best(), values, halves }
+        StoredCentroids { count, values, halves }.into()
     }
 
     /// Whether there are `count` finite centroids of dimension `dim`, as there are after reading a file.
@@ -43,16 +77,9 @@ impl Centroids {
         kernels::products(self.level, vector, &self.values, out);
     }
 
-    /// The nearest centroid; `scratch` has one float a centroid.
+    /// The nearest centroid; `scratch`, one float a centroid, gets the products with all of them.
     pub(super) fn nearest(&self, vector: &[f32], scratch: &mut [f32]) -> usize {
-        self.products(vector, scratch);
-        let mut best = (0, f32::NEG_INFINITY);
-        for (at, (product, half)) in scratch.iter().zip(&self.halves).enumerate() {
-            if product - half > best.1 {
-                best = (at, product - half);
-            }
-        }
-        best.0
+        kernels::nearest(self.level, vector, &self.values, &self.halves, scratch)
     }
 
     /// One over the length of a centroid; 0 of one at the origin, which has no direction.
@@ -63,20 +90,34 @@ impl Centroids {
 
     /// The length of a vector along a centroid.
     pub(super) fn along(&self, at: usize, vector: &[f32]) -> f32 {
-        let product: f32 = vector.iter().enumerate().map(|(d, v)| v * self.value(at, d)).sum();
-        product * self.inverse_length(at)
+        dot(vector, self.row(at)) * self.inverse_length(at)
     }
 
     /// Takes away what a vector has along a centroid.
     pub(super) fn project_out(&self, at: usize, vector: &mut [f32]) {
         let share = self.along(at, vector) * self.inverse_length(at);
-        vector.iter_mut().enumerate().for_each(|(d, v)| *v -= share * self.value(at, d));
+        vector.iter_mut().zip(self.row(at)).for_each(|(v, c)| *v -= share * c);
     }
 
-    /// One number of one centroid.
-    pub(super) fn value(&self, at: usize, d: usize) -> f32 {
-        self.values[d * self.count + at]
+    /// One centroid; empty where there is none.
+    pub(super) fn row(&self, at: usize) -> &[f32] {
+        let dim = self.rows.len().checked_div(self.count).unwrap_or(0);
+        self.rows.get(at * dim..(at + 1) * dim).unwrap_or_default()
     }
+}
+
+/// The product of two vectors, in lanes that the compiler keeps in registers.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    let mut sums = [0.0f32; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b);
+    sums.into_iter().sum::<f32>() + rest.sum::<f32>()
 }
 
 /// `count` centroids of `[n, dim]` points after `rounds` rounds. Fewer distinct points than centroids leave some

@@ -114,6 +114,24 @@ proptest! {
     }
 
     #[test]
+    fn the_nearest_column_is_the_first_of_the_least_distance(seed: u64, rows in 0usize..9, columns in 0usize..70) {
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        // Few values, so that several columns are equally near.
+        let mut few = |count: usize| -> Vec<f32> { (0..count).map(|_| rng.random_range(-2i8..3).into()).collect() };
+        let (vector, matrix, halves) = (few(rows), few(rows * columns), few(columns));
+        for level in Instructions::available() {
+            let mut products = vec![7.0; columns];
+            let found = nearest(level, &vector, &matrix, &halves, &mut products);
+            let by_hand = (0..columns).fold(None, |best: Option<(usize, f32)>, column| {
+                let product: f32 = (0..rows).map(|row| vector[row] * matrix[row * columns + column]).sum();
+                let value = product - halves[column];
+                if best.is_some_and(|(_, most)| most >= value) { best } else { Some((column, value)) }
+            });
+            prop_assert_eq!(found, by_hand.map_or(0, |(column, _)| column));
+        }
+    }
+
+    #[test]
     fn masks_and_minima_are_the_same(seed: u64) {
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let start = floats(rng, GROUP, 1.0);
