@@ -20,7 +20,7 @@ use std::sync::Arc;
 const ROWS: [&str; 2] = ["rows", "pictures.rows"];
 
 /// Begins every file: what it is and the version of its layout.
-const MAGIC: [u8; 8] = *b"LAPELCA2";
+const MAGIC: [u8; 8] = *b"LAPELCA3";
 
 /// The caches in a catalogue's folder.
 #[derive(Clone, Debug)]

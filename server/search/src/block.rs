@@ -1,8 +1,9 @@
 //! The signatures of one block of slots: exact ones by group, and their codes.
 
-use crate::codes::Codec;
+use crate::codes::{Codec, ItemCodes};
 use crate::kernels::{self, BLOCK, Bits, GROUP, GROUPS, Rows};
 use crate::row_file::{GroupRows, Place, RowFile, RowFileError};
+use bytemuck::{Pod, Zeroable};
 use half::f16;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -110,6 +111,13 @@ impl Group {
     }
 }
 
+/// A line of the cache. A group's codes are whole ones: a scan whose registers lie across two takes a tenth longer.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
+
+const LINE: usize = 64;
+
 /// The signatures of one block of slots. Cloning shares the codes and the exact rows, so that changing one signature copies
 /// the codes and one group.
 #[derive(Clone)]
@@ -117,7 +125,9 @@ pub struct ColumnBlock {
     groups: [Option<Group>; GROUPS],
     present: Bits,
     /// Groups of codes one after the other; empty while the column has no codec.
-    codes: Arc<[u8]>,
+    codes: Arc<[Line]>,
+    /// Finer codes of all positions one after the other, so that those of one are read at once; empty while it has none.
+    finer: Arc<[u8]>,
     /// The column's version that last changed a signature of it.
     written: u64,
 }
@@ -125,8 +135,9 @@ pub struct ColumnBlock {
 impl ColumnBlock {
     /// An empty block, with codes when the column has a codec.
     pub fn new(codec: Option<&Codec>) -> Self {
-        let codes = codec.map_or_else(Vec::new, |codec| vec![0; codec.group_bytes() * GROUPS]);
-        Self { groups: std::array::from_fn(|_| None), present: [0; GROUPS], codes: codes.into(), written: 0 }
+        let (codes, finer) = codec.map(no_codes).unwrap_or_default();
+        let groups = std::array::from_fn(|_| None);
+        Self { groups, present: [0; GROUPS], codes: codes.into(), finer: finer.into(), written: 0 }
     }
 
     /// Which slots have a signature.
@@ -138,7 +149,18 @@ impl ColumnBlock {
     /// The codes of all groups; `None` while the column has no codec.
     #[must_use]
     pub fn codes(&self) -> Option<&[u8]> {
-        (!self.codes.is_empty()).then_some(&self.codes)
+        (!self.codes.is_empty()).then_some(bytemuck::cast_slice(&self.codes))
+    }
+
+    /// Both codes of the signature at a position; `None` where there is none, or no codec.
+    pub(crate) fn item_codes(&self, at: usize) -> Option<ItemCodes<'_>> {
+        let codes = self.codes().filter(|_| self.has(at))?;
+        let (group, finer) = (codes.len() / GROUPS, self.finer.len() / BLOCK);
+        Some(ItemCodes {
+            group: &codes[at / GROUP * group..][..group],
+            at: at % GROUP,
+            finer: &self.finer[at * finer..][..finer],
+        })
     }
 
     /// The exact rows of a group; `None` when no slot of it has a signature.
@@ -216,32 +238,44 @@ impl ColumnBlock {
 
     /// Codes the signature at a position, and returns the coding error.
     fn encode(&mut self, at: usize, signature: &[f32], codec: Option<&Codec>) -> Option<f32> {
-        let (codec, codes) = (codec?, Arc::make_mut(&mut self.codes));
-        let bytes = codec.group_bytes();
-        let codes = codes.get_mut(at / GROUP * bytes..)?.get_mut(..bytes)?;
-        Some(codec.encode(signature, codes, at % GROUP))
+        let (codec, bytes) = (codec?, codec?.group_bytes());
+        let codes: &mut [u8] = bytemuck::cast_slice_mut(Arc::make_mut(&mut self.codes));
+        let group = codes.get_mut(at / GROUP * bytes..)?.get_mut(..bytes)?;
+        let bytes = codec.finer_bytes();
+        let finer = Arc::make_mut(&mut self.finer).get_mut(at * bytes..)?.get_mut(..bytes)?;
+        Some(codec.encode(signature, group, at % GROUP, finer))
     }
 
     /// The same block coded by another codec.
     #[must_use]
     pub fn recoded(&self, codec: &Codec) -> Self {
-        let bytes = codec.group_bytes();
-        let mut codes = vec![0; bytes * GROUPS];
-        for (group, codes) in codes.chunks_exact_mut(bytes).enumerate() {
+        let (mut codes, mut finer) = no_codes(codec);
+        let groups = codes.chunks_exact_mut(codec.group_bytes() / LINE);
+        let of_groups = groups.zip(finer.chunks_exact_mut(codec.finer_bytes() * GROUP));
+        for (group, (codes, finer)) in of_groups.enumerate() {
             // A group at once: rows that are in a file are then read in one go.
             let Some(rows) = self.rows(group) else { continue };
-            for at in (0..GROUP).filter(|at| self.has(group * GROUP + at)) {
-                codec.encode(&floats(rows.rows().row(at, codec.dim())), codes, at);
+            let codes: &mut [u8] = bytemuck::cast_slice_mut(codes);
+            for (at, finer) in finer.chunks_exact_mut(codec.finer_bytes()).enumerate() {
+                if self.has(group * GROUP + at) {
+                    codec.encode(&floats(rows.rows().row(at, codec.dim())), codes, at, finer);
+                }
             }
         }
-        Self { codes: codes.into(), ..self.clone() }
+        Self { codes: codes.into(), finer: finer.into(), ..self.clone() }
     }
 
     /// Bytes of codes and of the bitmap of present signatures.
     #[must_use]
     pub fn code_bytes(&self) -> usize {
-        self.codes.len() + size_of::<Bits>()
+        size_of_val::<[Line]>(&self.codes) + self.finer.len() + size_of::<Bits>()
     }
+}
+
+/// Room for the codes of a block, by group and by item.
+fn no_codes(codec: &Codec) -> (Vec<Line>, Vec<u8>) {
+    let lines = codec.group_bytes() / LINE * GROUPS;
+    (vec![Line([0; LINE]); lines], vec![0; codec.finer_bytes() * BLOCK])
 }
 
 fn floats(row: Rows<'_>) -> Cow<'_, [f32]> {
@@ -265,7 +299,7 @@ impl ColumnBlock {
 
     /// This block with the codes of another state of it that has the same signatures.
     pub(crate) fn with_codes(&self, of: &Self) -> Self {
-        Self { codes: of.codes.clone(), ..self.clone() }
+        Self { codes: of.codes.clone(), finer: of.finer.clone(), ..self.clone() }
     }
 
     /// This block with the rows where another state of it has them, of the same signatures.

@@ -8,7 +8,7 @@ pub use loading::LoadingSignatures;
 pub use spill::ColumnBytes;
 
 use crate::block::ColumnBlock;
-use crate::codes::Codec;
+use crate::codes::{Codec, ItemCodes};
 use crate::hnsw::{FollowError, Hnsw, Indexed};
 use crate::kernels::Rows;
 use crate::row_file::RowFile;
@@ -118,6 +118,11 @@ impl SignatureColumn {
         if let Some(block) = self.block(slot as usize / BLOCK) {
             block.prefetch(slot as usize % BLOCK, self.dim);
         }
+    }
+
+    /// Both codes of the signature in a slot; `None` where there is none, or no codec.
+    pub(crate) fn item_codes(&self, slot: Slot) -> Option<ItemCodes<'_>> {
+        self.block(slot as usize / BLOCK)?.item_codes(slot as usize % BLOCK)
     }
 
     /// Whether the slot has a signature.

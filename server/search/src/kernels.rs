@@ -209,6 +209,17 @@ pub fn nearest(
     }
 }
 
+/// The product of `vector` with numbers of two bits: byte b of n has those of b, n + b, 2 n + b and 3 n + b, from its lowest bits on.
+#[must_use]
+pub fn product_of_quarters(level: Instructions, vector: &[f32], bytes: &[u8]) -> f32 {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        // Nothing is won by longer registers: 64 numbers are 16 bytes.
+        Instructions::Avx2 | Instructions::Avx512 => avx2::product_of_quarters(vector, bytes),
+        _ => portable::product_of_quarters(vector, bytes),
+    }
+}
+
 /// Sets the sums of a group's items that are not allowed to infinity, and returns the least.
 pub fn finish(level: Instructions, allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
     match level {
@@ -234,11 +245,16 @@ pub fn between(level: Instructions, sums: &[f32; GROUP], bounds: (f32, f32)) -> 
 
 /// Asks the processor to fetch a row that will be scored soon; does nothing where it cannot be asked.
 pub fn prefetch(row: Rows<'_>) {
-    #[cfg(target_arch = "x86_64")]
     match row {
-        Rows::F32(row) => avx2::prefetch(row),
-        Rows::F16(row) => avx2::prefetch(row),
+        Rows::F32(row) => prefetch_values(row),
+        Rows::F16(row) => prefetch_values(row),
     }
+}
+
+/// The same of any values that will be read soon.
+pub fn prefetch_values<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    avx2::prefetch(values);
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
+    let _ = values;
 }

@@ -1,19 +1,11 @@
-//! How many of a query's terms, heaviest first, each step of a scan of codes begins with.
+//! How many of a query's terms, heaviest first, a scan of codes estimates.
 
 use crate::terms::BoundTerm;
 
-/// Heads of at least this share of the largest weight are heavy: their rows are fetched ahead and scored first, and
-/// for most candidates that is enough to give them up.
-const HEAVY_SHARE: f64 = 0.25;
 /// About the variance of a head's distances: between signatures of one label, and of different ones.
 const SPREAD: f64 = 0.09;
 /// Variance of the estimates that light terms may add by being left out, as a share of what the codes' errors make.
 const ADDED_MAX: f64 = 0.1;
-
-/// How many of the terms are worth an exact look before the others.
-pub(crate) fn heavy(terms: &[BoundTerm<'_>]) -> usize {
-    terms.iter().take_while(|t| t.weight >= HEAVY_SHARE * terms[0].weight).count()
-}
 
 /// How many of the terms are worth an estimate. The others change the order of the items by less than the errors of
 /// these do, so that they would only be read.
@@ -55,7 +47,7 @@ mod tests {
         column.coded()
     }
 
-    fn counts(column: &SignatureColumn, weights: &[f64]) -> (usize, usize) {
+    fn count(column: &SignatureColumn, weights: &[f64]) -> usize {
         let term = |weight: &f64| SearchTerm {
             column: "color".into(),
             vector: vec![0.25; DIM],
@@ -64,21 +56,21 @@ mod tests {
         };
         let terms: Vec<SearchTerm> = weights.iter().map(term).collect();
         let bound: Vec<_> = terms.iter().map(|term| BoundTerm::new(column, term)).collect();
-        (heavy(&bound), estimated(&bound))
+        estimated(&bound)
     }
 
     #[test]
     fn terms_are_left_out_where_they_matter_less_than_coding_errors() {
         let noisy = column(2000);
-        assert_eq!(counts(&noisy, &[1.0; 6]), (6, 6));
-        assert_eq!(counts(&noisy, &[5.82, 0.036, 0.036, 0.036, 0.036, 0.036]), (1, 1));
-        assert_eq!(counts(&noisy, &[3.0, 2.0, 0.7, 0.01]), (2, 3));
-        assert_eq!(counts(&noisy, &[1.0]), (1, 1));
+        assert_eq!(count(&noisy, &[1.0; 6]), 6);
+        assert_eq!(count(&noisy, &[5.82, 0.036, 0.036, 0.036, 0.036, 0.036]), 1);
+        assert_eq!(count(&noisy, &[3.0, 2.0, 0.7, 0.01]), 3);
+        assert_eq!(count(&noisy, &[1.0]), 1);
     }
 
     #[test]
     fn none_is_left_out_where_codes_have_no_errors() {
         // One signature a cell: the others decide among those of one.
-        assert_eq!(counts(&column(16), &[5.82, 0.036, 0.036]), (1, 3));
+        assert_eq!(count(&column(16), &[5.82, 0.036, 0.036]), 3);
     }
 }

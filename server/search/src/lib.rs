@@ -30,6 +30,7 @@ mod places;
 mod plan;
 mod predictions;
 mod reach;
+mod refinement;
 mod rescore;
 mod row_file;
 mod scan;

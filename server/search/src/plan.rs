@@ -3,7 +3,7 @@
 use crate::best::{Best, Hit};
 use crate::cost::Work;
 use crate::kernels::{BLOCK, GROUPS, Tables};
-use crate::leading::{estimated, heavy};
+use crate::leading::estimated;
 use crate::rescore::rescore;
 use crate::scan::{self, BlockEstimates, Estimates};
 use crate::terms::{BoundTerm, Query};
@@ -173,7 +173,7 @@ pub(crate) fn run<'a>(queries: &[Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hi
 }
 
 thread_local! {
-    /// Estimates of this thread's last searches: 4 to 8 bytes a slot and query that need not be allocated each time.
+    /// Estimates of this thread's last searches: 4 bytes a slot and query that need not be allocated each time.
     static ESTIMATES: RefCell<Vec<Estimates>> = RefCell::default();
 }
 
@@ -185,7 +185,7 @@ fn by_codes<'a>(queries: &[&Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hit<'a>
         let mut first = Vec::with_capacity(queries.len());
         for (query, estimates) in queries.iter().zip(pool.iter_mut()) {
             let terms = &query.terms[..estimated(&query.terms)];
-            estimates.prepare(query.allowed.blocks(), heavy(&query.terms), terms.len());
+            estimates.prepare(query.allowed.blocks());
             let coded: Vec<_> = terms.iter().map(|term| (term, term.tables())).collect();
             first.push(Scan { query, coded, out: estimates.blocks(), from: 0 });
         }
@@ -199,7 +199,7 @@ fn by_codes<'a>(queries: &[&Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hit<'a>
         let rescored = queries.iter().zip(pool.iter()).map(|(query, estimates)| match is_abandoned() {
             // A pass that was cut off leaves estimates of another search.
             true => (Vec::new(), 0),
-            false => rescore(query, estimates, tuning),
+            false => rescore(query, estimated(&query.terms), estimates, tuning),
         });
         let answers = rescored.collect();
         let mut kept = 0;

@@ -1,8 +1,9 @@
 //! From estimates to exact answers: candidates are scored in the order of their estimates, until the rule that learns
-//! from them says that no better one is to be expected.
+//! from them says that no better one is to be expected. Where many are left by then, their estimates are refined first.
 
 use crate::best::{Best, Hit};
 use crate::cost::FIRST_MIN;
+use crate::refinement::Refinement;
 use crate::scan::{Estimates, score};
 use crate::stop::{Lesson, Progress, StopRule};
 use crate::terms::{BoundTerm, Query};
@@ -14,93 +15,147 @@ const COMPLETE_SHARE: f64 = 0.7;
 const COMPLETE_MAX: u64 = 2048;
 /// After the first, one in so many is scored in full to keep the error bar honest; the others are given up early.
 const SAMPLED: usize = 16;
+/// Candidates from which on it takes less to refine their estimates, and those that a rule learns from, than to score them.
+const REFINED_MIN: usize = 512;
 /// How many times more candidates each further round looks at.
 const GROWTH: usize = 4;
 /// How far ahead rows are fetched.
 const AHEAD: usize = 4;
 
+/// An estimated distance, and the slot that it is of.
+pub(crate) type Candidate = (f32, Slot);
+
 /// Scores candidates of one query.
-struct Rescorer<'q, 'a> {
+pub(crate) struct Rescorer<'q, 'a> {
     terms: &'q [BoundTerm<'a>],
-    estimates: &'q Estimates,
+    /// How many of the terms are estimated.
+    estimated: usize,
     best: Best<'a>,
     scored: u64,
-    rule: StopRule,
+    /// Slots and distances that the rule began with.
+    taught: Vec<(Slot, f64)>,
 }
 
-impl Rescorer<'_, '_> {
-    fn progress(&self) -> Progress {
-        Progress { limit: self.best.limit(), found: self.best.count(), scored: self.scored }
+impl<'q, 'a> Rescorer<'q, 'a> {
+    /// The terms that are estimated.
+    pub(crate) fn estimated(&self) -> &'q [BoundTerm<'a>] {
+        &self.terms[..self.estimated]
     }
 
-    /// Scores a candidate: heavy heads first, the others only if that still looks good, or `in_full` to learn
-    /// from it.
-    fn score(&mut self, estimate: f32, slot: Slot, in_full: bool) {
+    /// Slots and distances that the rule began with.
+    pub(crate) fn taught(&self) -> &[(Slot, f64)] {
+        &self.taught
+    }
+
+    /// Candidates that were scored.
+    pub(crate) fn scored(&self) -> u64 {
+        self.scored
+    }
+
+    /// How far the search has come after a look at so many candidates.
+    pub(crate) fn progress(&self, looked_at: u64) -> Progress {
+        Progress { limit: self.best.limit(), found: self.best.count(), looked_at }
+    }
+
+    /// Scores a candidate. Returns its distance where an error bar may learn from it: of those that are scored `in_full`,
+    /// as others are given up for their distance, unless much is missing. A missing signature is scored without any
+    /// error, so a bar learned from items that lack many would be too short for those that have all.
+    pub(crate) fn score(&mut self, slot: Slot, in_full: bool) -> Option<f64> {
         self.scored += 1;
         let limit = if in_full { f64::INFINITY } else { self.best.limit() };
-        let (heavy, light) = self.terms.split_at(self.estimates.heavy);
-        let Some(sum) = score(heavy, slot, 0.0, limit) else { return };
-        let refined = sum + f64::from(estimate) - f64::from(self.estimates.heavy_sum(slot, estimate));
-        if !in_full && self.rule.gives_up(refined, self.progress()) {
-            return;
-        }
-        let Some(distance) = score(light, slot, sum, limit) else { return };
+        let distance = score(self.terms, slot, 0.0, limit)?;
         self.best.push(slot, distance);
-        if in_full && self.teaches(slot) {
-            let refined = (!light.is_empty()).then_some(refined);
-            self.rule.learn(Lesson { estimate, refined, distance }, self.progress());
-        }
-    }
-
-    /// Whether the error bar may learn from an item. A missing signature is scored without any error, so a bar
-    /// learned from items that lack many would be too short for those that have all.
-    fn teaches(&self, slot: Slot) -> bool {
-        let there = self.terms.iter().filter(|term| term.column.has(slot)).map(|term| term.weight);
+        let there = || self.terms.iter().filter(|term| term.column.has(slot)).map(|term| term.weight);
         // Weights sum to the number of terms.
-        self.scored > COMPLETE_MAX || there.sum::<f64>() >= COMPLETE_SHARE * self.terms.len() as f64
+        let is_complete = || there().sum::<f64>() >= COMPLETE_SHARE * self.terms.len() as f64;
+        (in_full && (self.scored > COMPLETE_MAX || is_complete())).then_some(distance)
     }
 
     fn prefetch(&self, slot: Slot, in_full: bool) {
-        let terms = if in_full { self.terms } else { &self.terms[..self.estimates.heavy] };
+        let terms = if in_full { self.terms } else { self.estimated() };
         terms.iter().for_each(|term| term.column.prefetch(slot));
+    }
+
+    /// Scores candidates until the rule has learned enough from them, and returns the others.
+    fn teach<'c>(&mut self, candidates: &'c [Candidate], rule: &mut StopRule) -> &'c [Candidate] {
+        for (at, (estimate, slot)) in candidates.iter().enumerate() {
+            if !rule.is_learning() {
+                return &candidates[at..];
+            }
+            if let Some((_, ahead)) = candidates.get(at + AHEAD) {
+                self.prefetch(*ahead, true);
+            }
+            if let Some(distance) = self.score(*slot, true)
+                && rule.learn(Lesson { estimate: *estimate, distance })
+            {
+                self.taught.push((*slot, distance));
+            }
+            rule.update(self.progress(self.scored));
+        }
+        &[]
+    }
+
+    /// Scores candidates up to where the rule says stop; some of them keep it honest.
+    pub(crate) fn score_all(&mut self, candidates: &[Candidate], rule: &mut StopRule) {
+        for (at, (estimate, slot)) in candidates.iter().enumerate() {
+            let in_full = |at: usize| rule.is_learning() || at.is_multiple_of(SAMPLED);
+            if let Some((estimate, ahead)) = candidates.get(at + AHEAD)
+                && *estimate <= rule.stop_at()
+            {
+                self.prefetch(*ahead, in_full(at + AHEAD));
+            }
+            if *estimate > rule.stop_at() {
+                continue;
+            }
+            let in_full = in_full(at);
+            if let Some(distance) = self.score(*slot, in_full) {
+                rule.learn(Lesson { estimate: *estimate, distance });
+                rule.update(self.progress(self.scored));
+            }
+        }
     }
 }
 
-/// The best of a query by the exact formula, and how many items were scored for it.
-pub(crate) fn rescore<'a>(query: &Query<'a>, estimates: &Estimates, tuning: &Tuning) -> (Vec<Hit<'a>>, u64) {
-    let mut rescorer = Rescorer {
-        terms: &query.terms,
-        estimates,
-        best: Best::of(query),
-        scored: 0,
-        rule: StopRule::new(tuning.misses),
-    };
+/// The best of a query, whose first `estimated` terms have `estimates`, by the exact formula, and how many items were
+/// scored for it.
+pub(crate) fn rescore<'a>(
+    query: &Query<'a>,
+    estimated: usize,
+    estimates: &Estimates,
+    tuning: &Tuning,
+) -> (Vec<Hit<'a>>, u64) {
+    let (terms, best) = (&query.terms, Best::of(query));
+    let mut rescorer = Rescorer { terms, estimated, best, scored: 0, taught: Vec::new() };
+    let mut rule = StopRule::new(tuning.misses);
+    let mut refinement: Option<Refinement<'_>> = None;
     let mut take = FIRST_MIN.max(2 * query.k);
     let mut range = (f32::NEG_INFINITY, bound(estimates, take));
     loop {
         let mut candidates = collect(tuning.instructions, estimates, range);
-        if rescorer.rule.is_learning() {
+        if rule.is_learning() {
             // What is learned from should come from where the answer is.
-            candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            sort(&mut candidates);
+            let taken = candidates.len() - rescorer.teach(&candidates, &mut rule).len();
+            candidates.drain(..taken);
         }
-        for (at, (estimate, slot)) in candidates.iter().enumerate() {
-            let in_full = |at: usize| rescorer.rule.is_learning() || at.is_multiple_of(SAMPLED);
-            if let Some((estimate, ahead)) = candidates.get(at + AHEAD)
-                && *estimate <= rescorer.rule.stop_at()
-            {
-                rescorer.prefetch(*ahead, in_full(at + AHEAD));
-            }
-            if *estimate <= rescorer.rule.stop_at() {
-                let in_full = in_full(at);
-                rescorer.score(*estimate, *slot, in_full);
-            }
+        candidates.retain(|(estimate, _)| *estimate <= rule.stop_at());
+        if refinement.is_none() && candidates.len() < REFINED_MIN {
+            rescorer.score_all(&candidates, &mut rule);
+        } else {
+            let refinement = refinement.get_or_insert_with(|| Refinement::new(&rescorer, tuning.misses));
+            refinement.score_all(&candidates, &mut rule, &mut rescorer);
         }
-        if rescorer.rule.stop_at() <= range.1 || range.1 == f32::INFINITY {
+        if rule.stop_at() <= range.1 || range.1 == f32::INFINITY {
             return (rescorer.best.into_hits(), rescorer.scored);
         }
         take *= GROWTH;
-        range = (range.1, bound(estimates, take).min(rescorer.rule.stop_at()));
+        range = (range.1, bound(estimates, take).min(rule.stop_at()));
     }
+}
+
+/// Best first.
+pub(crate) fn sort(candidates: &mut [Candidate]) {
+    candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
 }
 
 /// An estimate up to which there are at least `count` items, or infinity: so many groups have one.
@@ -110,7 +165,7 @@ fn bound(estimates: &Estimates, count: usize) -> f32 {
 }
 
 /// Slots whose finite estimate lies above the range's start and up to its end, by slot.
-fn collect(level: Instructions, estimates: &Estimates, range: (f32, f32)) -> Vec<(f32, Slot)> {
+fn collect(level: Instructions, estimates: &Estimates, range: (f32, f32)) -> Vec<Candidate> {
     let mut found = Vec::new();
     let bounds = (range.0, range.1.min(f32::MAX));
     let sums = estimates.sums.as_flattened().as_chunks::<{ kernels::GROUP }>().0;

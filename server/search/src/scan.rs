@@ -85,49 +85,30 @@ pub(crate) struct Estimates {
     pub(crate) sums: Vec<Sums>,
     /// The least of each group.
     pub(crate) minima: Vec<[f32; GROUPS]>,
-    /// How many of the terms are heavy.
-    pub(crate) heavy: usize,
-    /// By slot, what the heavy terms add; empty when all terms that are estimated are heavy.
-    heavy_sums: Vec<Sums>,
 }
 
 /// One block of estimates.
 pub(crate) struct BlockEstimates<'e> {
     sums: &'e mut Sums,
     minima: &'e mut [f32; GROUPS],
-    heavy: usize,
-    heavy_sums: Option<&'e mut Sums>,
 }
 
 impl Estimates {
-    /// Makes room for a search in which `estimated` terms are estimated, and `heavy` are heavy.
-    pub(crate) fn prepare(&mut self, blocks: usize, heavy: usize, estimated: usize) {
+    /// Makes room for so many blocks.
+    pub(crate) fn prepare(&mut self, blocks: usize) {
         self.sums.resize(blocks, [0.0; BLOCK]);
         self.minima.resize(blocks, [0.0; GROUPS]);
-        self.heavy_sums.resize(if heavy < estimated { blocks } else { 0 }, [0.0; BLOCK]);
-        self.heavy = heavy;
-    }
-
-    /// What the heavy terms add to the estimate of a slot.
-    pub(crate) fn heavy_sum(&self, slot: Slot, estimate: f32) -> f32 {
-        let block = self.heavy_sums.get(slot as usize / BLOCK);
-        block.map_or(estimate, |sums| sums[slot as usize % BLOCK])
     }
 
     /// Bytes that are held.
     pub(crate) fn bytes(&self) -> usize {
-        let sums = self.sums.capacity() + self.heavy_sums.capacity();
-        sums * size_of::<Sums>() + self.minima.capacity() * size_of::<[f32; GROUPS]>()
+        self.sums.capacity() * size_of::<Sums>() + self.minima.capacity() * size_of::<[f32; GROUPS]>()
     }
 
     /// The blocks, to be filled.
     pub(crate) fn blocks(&mut self) -> Vec<BlockEstimates<'_>> {
-        let heavy = self.heavy;
-        let mut heavy_sums = self.heavy_sums.iter_mut();
         let blocks = self.sums.iter_mut().zip(&mut self.minima);
-        blocks
-            .map(|(sums, minima)| BlockEstimates { sums, minima, heavy, heavy_sums: heavy_sums.next() })
-            .collect()
+        blocks.map(|(sums, minima)| BlockEstimates { sums, minima }).collect()
     }
 }
 
@@ -173,9 +154,8 @@ pub(crate) fn estimate(
     level: Instructions,
     out: &mut BlockEstimates<'_>,
 ) {
-    let BlockEstimates { sums, minima, heavy, heavy_sums } = out;
-    let (heavy, light) = terms.split_at((*heavy).min(terms.len()));
-    let (heavy, light) = (BlockTerms::new(heavy, number), BlockTerms::new(light, number));
+    let BlockEstimates { sums, minima } = out;
+    let terms = BlockTerms::new(terms, number);
     for (group, sums) in sums.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
         if allowed[group] == 0 {
             sums.fill(f32::INFINITY);
@@ -183,11 +163,7 @@ pub(crate) fn estimate(
             continue;
         }
         sums.fill(0.0);
-        heavy.add(group, level, sums);
-        if let Some(heavy_sums) = heavy_sums {
-            heavy_sums.as_chunks_mut::<GROUP>().0[group] = *sums;
-            light.add(group, level, sums);
-        }
+        terms.add(group, level, sums);
         minima[group] = kernels::finish(level, allowed[group], sums);
     }
 }

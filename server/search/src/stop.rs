@@ -15,8 +15,6 @@ const SEEN_MIN: usize = 128;
 pub(crate) struct Lesson {
     /// Its estimated distance.
     pub(crate) estimate: f32,
-    /// The heavy heads' exact terms and the others' estimate; `None` where all heads are heavy.
-    pub(crate) refined: Option<f64>,
     /// Its distance.
     pub(crate) distance: f64,
 }
@@ -30,7 +28,7 @@ pub(crate) struct Progress {
     /// Results so far, at most k.
     pub(crate) found: usize,
     /// Candidates looked at.
-    pub(crate) scored: u64,
+    pub(crate) looked_at: u64,
 }
 
 /// Says from which estimate on no candidate needs to be looked at.
@@ -43,25 +41,14 @@ pub(crate) struct StopRule {
     misses: f64,
     /// The bits of the pairs that were learned from.
     seen: HashSet<(u32, u64)>,
-    /// From the estimate to the distance.
     bar: ErrorBar,
     stop_at: f32,
-    /// From the refined estimate to the distance.
-    refined_bar: ErrorBar,
-    refined_line: Option<Line>,
 }
 
 impl StopRule {
     /// A rule by which a share of `misses` of the results may be missing on average, were the errors normal and alike.
     pub(crate) fn new(misses: f64) -> Self {
-        Self {
-            misses,
-            seen: HashSet::new(),
-            bar: ErrorBar::default(),
-            stop_at: f32::INFINITY,
-            refined_bar: ErrorBar::default(),
-            refined_line: None,
-        }
+        Self { misses, seen: HashSet::new(), bar: ErrorBar::default(), stop_at: f32::INFINITY }
     }
 
     /// Whether the error bar still has to learn.
@@ -69,16 +56,18 @@ impl StopRule {
         self.seen.len() < SEEN_MIN
     }
 
-    /// Learns from a candidate, and from how far the search has come with it.
-    pub(crate) fn learn(&mut self, lesson: Lesson, progress: Progress) {
-        let Lesson { estimate, refined, distance } = lesson;
-        if self.seen.insert((estimate.to_bits(), distance.to_bits())) {
+    /// Learns from a candidate, and says whether it was new.
+    pub(crate) fn learn(&mut self, lesson: Lesson) -> bool {
+        let Lesson { estimate, distance } = lesson;
+        let is_new = self.seen.insert((estimate.to_bits(), distance.to_bits()));
+        if is_new {
             self.bar.add(f64::from(estimate), distance);
-            if let Some(refined) = refined {
-                self.refined_bar.add(refined, distance);
-                self.refined_line = if self.is_learning() { None } else { self.refined_bar.line() };
-            }
         }
+        is_new
+    }
+
+    /// Takes in how far the search has come.
+    pub(crate) fn update(&mut self, progress: Progress) {
         let is_known = !self.is_learning() && progress.limit.is_finite();
         let line = if is_known { self.bar.line() } else { None };
         let reach = |line: Line| line.reach(progress.limit, self.deviations(progress)) as f32;
@@ -90,17 +79,11 @@ impl StopRule {
         self.stop_at
     }
 
-    /// Whether a candidate of this refined estimate is not worth its light heads.
-    pub(crate) fn gives_up(&self, refined: f64, progress: Progress) -> bool {
-        let deviations = self.deviations(progress);
-        self.refined_line.as_ref().is_some_and(|line| line.least(refined, deviations) > progress.limit)
-    }
-
-    /// Length of the error bar: about as many candidates as were scored lie in the next deviation's worth of
+    /// Length of the error bar: about as many candidates as were looked at lie in the next deviation's worth of
     /// estimates, and of those no more than the allowed number may turn out to be results.
     fn deviations(&self, progress: Progress) -> f64 {
-        let Progress { limit: _, found, scored } = progress;
-        normal_tail(self.misses * found.max(1) as f64 / scored.max(1) as f64)
+        let Progress { limit: _, found, looked_at } = progress;
+        normal_tail(self.misses * found.max(1) as f64 / looked_at.max(1) as f64)
     }
 }
 
@@ -154,13 +137,6 @@ struct Line {
 }
 
 impl Line {
-    /// The least true distance to be expected behind an estimate: the lower end of the interval of prediction.
-    fn least(&self, estimate: f64, deviations: f64) -> f64 {
-        let x = estimate - self.at;
-        let variance = self.variance * (1.0 + 1.0 / self.count + x * x * self.doubt);
-        self.value + self.slope * x - deviations * variance.sqrt()
-    }
-
     /// The estimate from which on nothing better than a finite `limit` is to be expected: where the lower end of the
     /// interval crosses it. Infinite when the slope is in such doubt that it never does.
     fn reach(&self, limit: f64, deviations: f64) -> f64 {
@@ -191,14 +167,24 @@ mod tests {
     use proptest::prelude::*;
 
     fn lesson(estimate: f32, distance: f64) -> Lesson {
-        Lesson { estimate, refined: Some(f64::from(estimate)), distance }
+        Lesson { estimate, distance }
+    }
+
+    impl Line {
+        /// The least true distance to be expected behind an estimate: the lower end of the interval of prediction.
+        fn least(&self, estimate: f64, deviations: f64) -> f64 {
+            let x = estimate - self.at;
+            let variance = self.variance * (1.0 + 1.0 / self.count + x * x * self.doubt);
+            self.value + self.slope * x - deviations * variance.sqrt()
+        }
     }
 
     /// A rule after lessons, of which each is told the limit.
     fn after(lessons: &[(f32, f64)], limit: f64) -> StopRule {
         let mut rule = StopRule::new(0.005);
         for (at, (estimate, distance)) in lessons.iter().enumerate() {
-            rule.learn(lesson(*estimate, *distance), Progress { limit, found: 1, scored: at as u64 + 1 });
+            rule.learn(lesson(*estimate, *distance));
+            rule.update(Progress { limit, found: 1, looked_at: at as u64 + 1 });
         }
         rule
     }
@@ -220,7 +206,6 @@ mod tests {
         let few = [pairs[..SEEN_MIN - 1].to_vec(), vec![pairs[3]; 1000]].concat();
         let rule = after(&few, 0.3);
         assert!(rule.is_learning() && rule.stop_at() == f32::INFINITY, "twins teach nothing");
-        assert!(!rule.gives_up(1e9, Progress { limit: 0.3, found: 1, scored: 1000 }));
     }
 
     #[test]
@@ -234,7 +219,7 @@ mod tests {
     #[test]
     fn few_results_are_searched_for_longer_than_many() {
         let rule = after(&noisy(SEEN_MIN), 0.3);
-        let progress = |found| Progress { limit: 0.3, found, scored: 1000 };
+        let progress = |found| Progress { limit: 0.3, found, looked_at: 1000 };
         let lengths = [0, 1, 10, 100].map(|found| rule.deviations(progress(found)));
         assert!(lengths[0] == lengths[1] && lengths[1..].is_sorted_by(|few, many| few > many), "{lengths:?}");
     }
@@ -262,7 +247,7 @@ mod tests {
             // Where it stops, the interval of prediction ends at the limit.
             if let Some(line) = rule.bar.line().filter(|_| rule.stop_at().is_finite()) {
                 let deviations =
-                    rule.deviations(Progress { limit, found: 1, scored: pairs.len() as u64 });
+                    rule.deviations(Progress { limit, found: 1, looked_at: pairs.len() as u64 });
                 let stop = line.reach(limit, deviations);
                 prop_assert!((line.least(stop, deviations) - limit).abs() < 1e-6 * (1.0 + stop.abs()));
                 prop_assert!(line.least(stop + 1.0, deviations) >= limit - 1e-6 * (1.0 + stop.abs()));
@@ -274,7 +259,8 @@ mod tests {
             let pairs = noisy(200);
             let (once, mut twice) = (after(&pairs, limit), after(&pairs, limit));
             for at in again {
-                twice.learn(lesson(pairs[at].0, pairs[at].1), Progress { limit, found: 1, scored: 200 });
+                prop_assert!(!twice.learn(lesson(pairs[at].0, pairs[at].1)));
+                twice.update(Progress { limit, found: 1, looked_at: 200 });
             }
             prop_assert_eq!(once.stop_at(), twice.stop_at());
         }

@@ -1,6 +1,7 @@
 //! A query beside the columns and items that it is about.
 
 use crate::allowed::Allowed;
+use crate::codes::{ItemCodes, Refiner};
 use crate::kernels::{self, Rows, Tables};
 use crate::{Instructions, PlanKind, SearchTerm, SignatureColumn, Slot, TermDistance};
 
@@ -43,6 +44,27 @@ impl<'a> BoundTerm<'a> {
     pub(crate) fn tables(&self) -> Option<Tables> {
         let codec = self.column.codec()?;
         Some(codec.tables(self.vector, self.weight as f32, self.expected))
+    }
+
+    /// What a refined estimate needs; `None` when the column has no codes.
+    pub(crate) fn refiner(&self) -> Option<Refiner<'a>> {
+        Some(self.column.codec()?.refiner(self.vector))
+    }
+
+    /// The distance of the item in a slot by both of its codes, or in full where the column has none.
+    pub(crate) fn refined(&self, refiner: Option<&Refiner<'_>>, slot: Slot) -> f32 {
+        match (refiner, self.column.item_codes(slot)) {
+            (Some(refiner), Some(codes)) => refiner.distance(codes),
+            _ => self.distance(slot),
+        }
+    }
+
+    /// Makes the read of an item's codes shorter that will be looked at soon.
+    pub(crate) fn prefetch_codes(&self, slot: Slot) {
+        if let Some(ItemCodes { group, at: _, finer }) = self.column.item_codes(slot) {
+            kernels::prefetch_values(group);
+            kernels::prefetch_values(finer);
+        }
     }
 
     /// The distance of the item in a slot: the expected one when it has no signature.

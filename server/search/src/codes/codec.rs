@@ -1,7 +1,9 @@
 //! A column's codec: trained on a sample of its signatures, codes every one of them.
 
-use super::kmeans::{Centroids, kmeans};
+use super::finer::{FinerCodec, FinerProducts, finer_bytes};
+use super::kmeans::{Centroids, dot, kmeans};
 use super::products::Products;
+use super::refiner::{ItemCodes, Refiner};
 use crate::kernels::{CELLS, CODES, GAINS, GROUP, Tables, byte_of, group_bytes};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -19,6 +21,8 @@ const BAD_ERROR: f32 = 3.0;
 const NEAR_MIN: f32 = 1.6;
 /// Least squared residual of a query, in squared gains, that has a twin among signatures of that gain.
 const TWIN_RESIDUAL: f32 = 0.6;
+/// One in so many of a sample shows where twins lie by both codes.
+const FINER_TWINS: usize = 8;
 /// The largest gain in steps: the others are whole numbers of them.
 const GAIN_STEPS: f32 = 127.0;
 /// Residuals shorter than the median by more than this (natural logarithm) count as if they were not.
@@ -42,6 +46,9 @@ pub struct Codec {
     twin: f32,
     trained_on: u64,
     error: f32,
+    finer: FinerCodec,
+    /// As `twin`, by both codes.
+    finer_twin: f32,
 }
 
 /// A coded signature, before it is laid out in its group.
@@ -51,6 +58,8 @@ struct Code {
     /// How long the reconstruction is along the cell's centre.
     share: f32,
     residuals: Vec<u8>,
+    /// What is left over across the cell's centre, over the gain.
+    rest: Vec<f32>,
     /// Squared distance from the reconstruction.
     error: f32,
 }
@@ -95,9 +104,12 @@ impl Codec {
             twin: 0.0,
             trained_on: of,
             error: f32::INFINITY,
+            finer: FinerCodec::of_nothing(dim),
+            finer_twin: 0.0,
         };
         codec.fit_shares(sample);
         codec.fit_near(sample);
+        codec.fit_finer(sample);
         codec
     }
 
@@ -105,12 +117,13 @@ impl Codec {
     #[must_use]
     pub fn is_sound(&self, dim: usize) -> bool {
         let subs = (dim * CODES_A_NUMBER.0).div_ceil(CODES_A_NUMBER.1).next_multiple_of(2);
-        let numbers = [self.share_min, self.share_step, self.near, self.twin, self.error];
+        let numbers = [self.share_min, self.share_step, self.near, self.twin, self.error, self.finer_twin];
         self.dim == dim
             && self.books.len() == subs
             && self.cells.is_sound(dim, CELLS)
             && (0..subs).all(|sub| self.books[sub].is_sound(part(dim, subs, sub).len(), CODES))
             && numbers.iter().chain(&self.gains).all(|v| v.is_finite())
+            && self.finer.is_sound(dim)
     }
 
     /// Spreads the 256 steps of the share over what the sample needs, and measures the error.
@@ -146,6 +159,23 @@ impl Codec {
         self.twin = twins.mean() + twins.deviation();
     }
 
+    /// Learns how far apart the values of the finer code should be, and where twins lie by both codes.
+    fn fit_finer(&mut self, sample: &[f32]) {
+        let mut squares = vec![0.0f64; self.dim];
+        for row in sample.chunks_exact(self.dim) {
+            squares.iter_mut().zip(self.code(row).rest).for_each(|(sum, v)| *sum += f64::from(v * v));
+        }
+        self.finer = FinerCodec::of_squares(&squares, sample.len() / self.dim);
+        let mut twins = Moments::default();
+        let (mut group, mut finer) = (vec![0; self.group_bytes()], vec![0; self.finer_bytes()]);
+        for row in sample.chunks_exact(self.dim).step_by(FINER_TWINS) {
+            self.encode(row, &mut group, 0, &mut finer);
+            let distance = self.refiner(row).distance(ItemCodes { group: &group, at: 0, finer: &finer });
+            twins.add(distance * distance, self.gains[usize::from(group[byte_of(0)]) / CELLS].powi(2));
+        }
+        self.finer_twin = twins.mean() + twins.deviation();
+    }
+
     /// By gain, below which squared distance estimates are lowered, and how steeply.
     ///
     /// Between strangers, even of one label, the coding error has nothing to do with the query, and estimates are
@@ -155,9 +185,9 @@ impl Codec {
     ///
     /// A twin has the query's own residual. A query that lies close to its cell's centre, as prototypes do, has no twin
     /// among signatures that lie well away from theirs, and is nearer to all of those than they are to each other:
-    /// their gains are left alone. `cell` is the query's own.
-    fn lowering(&self, query: &[f32], cell: usize) -> ([f32; GAINS], f32) {
-        let twin = self.twin.max(f32::MIN_POSITIVE);
+    /// their gains are left alone. `cell` is the query's own, and twins are estimated at `twin`, in squared gains.
+    fn lowering(&self, query: &[f32], cell: usize, twin: f32) -> ([f32; GAINS], f32) {
+        let twin = twin.max(f32::MIN_POSITIVE);
         let near = self.near.max(twin * NEAR_MIN);
         let mut residual = query.to_vec();
         self.cells.project_out(cell, &mut residual);
@@ -190,14 +220,21 @@ impl Codec {
         group_bytes(self.books.len())
     }
 
-    /// Codes a signature into position `at` of a group, and returns the squared distance of the signature from its
-    /// reconstruction.
-    pub fn encode(&self, signature: &[f32], group: &mut [u8], at: usize) -> f32 {
+    /// Bytes of one signature's finer code.
+    #[must_use]
+    pub fn finer_bytes(&self) -> usize {
+        finer_bytes(self.dim)
+    }
+
+    /// Codes a signature into position `at` of a group and into its `finer` code, and returns the squared distance of the
+    /// signature from its reconstruction by the group's.
+    pub fn encode(&self, signature: &[f32], group: &mut [u8], at: usize, finer: &mut [u8]) -> f32 {
         let code = self.code(signature);
-        let share = ((code.share - self.share_min) / self.share_step).round();
         let byte = byte_of(at);
         group[byte] = code.cell | code.gain << 6;
+        let share = ((code.share - self.share_min) / self.share_step).round();
         group[GROUP + byte] = share.clamp(0.0, 255.0) as u8;
+        self.finer.encode(&code.rest, finer);
         for (pair, codes) in group[2 * GROUP..].chunks_exact_mut(GROUP).zip(code.residuals.chunks_exact(2)) {
             pair[byte] = codes[0] | codes[1] << 4;
         }
@@ -223,21 +260,19 @@ impl Codec {
         let mut scratch = [0.0; CODES];
         let level = self.gains[gain];
         residual.iter_mut().for_each(|v| *v /= level);
-        let (mut codes, mut error) = (Vec::with_capacity(self.books.len()), 0.0);
-        let mut coded = 0.0;
+        let mut codes = Vec::with_capacity(self.books.len());
+        let mut coded = vec![0.0; residual.len()];
         for (sub, book) in self.books.iter().enumerate() {
             let part = self.part(sub);
             let code = book.nearest(&residual[part.clone()], &mut scratch);
-            for (at, d) in part.enumerate() {
-                let value = book.value(code, at);
-                error += (residual[d] - value).powi(2);
-                coded += value * self.cells.value(cell, d);
-            }
+            coded[part].copy_from_slice(book.row(code));
             codes.push(code as u8);
         }
+        residual.iter_mut().zip(&coded).for_each(|(v, coded)| *v -= coded);
         // The share of the centre makes good what the residual's code has added along it.
-        let share = self.cells.along(cell, signature) - level * coded * self.cells.inverse_length(cell);
-        Code { cell: cell as u8, gain: gain as u8, share, residuals: codes, error: error * level * level }
+        let share = self.cells.along(cell, signature) - level * self.cells.along(cell, &coded);
+        let error = dot(&residual, &residual) * level * level;
+        Code { cell: cell as u8, gain: gain as u8, share, residuals: codes, rest: residual, error }
     }
 
     /// The estimate of the squared distance of a vector to a coded signature, before it is lowered.
@@ -245,9 +280,8 @@ impl Codec {
         let cell = usize::from(code.cell);
         let mut product = code.share * self.cells.along(cell, vector);
         for (sub, (book, residual)) in self.books.iter().zip(&code.residuals).enumerate() {
-            let values =
-                self.part(sub).enumerate().map(|(at, d)| book.value(usize::from(*residual), at) * vector[d]);
-            product += self.gains[usize::from(code.gain)] * values.sum::<f32>();
+            let product_of_part = dot(book.row(usize::from(*residual)), &vector[self.part(sub)]);
+            product += self.gains[usize::from(code.gain)] * product_of_part;
         }
         2.0 - 2.0 * product
     }
@@ -259,6 +293,22 @@ impl Codec {
     /// What the kernels need to estimate distances of a unit `query` to coded signatures.
     #[must_use]
     pub fn tables(&self, query: &[f32], weight: f32, expected: f32) -> Tables {
+        self.products(query, self.twin).tables(weight, weight * expected)
+    }
+
+    /// What it takes to estimate distances of a unit `query` to signatures one by one, by both of their codes.
+    pub(crate) fn refiner<'a>(&'a self, query: &'a [f32]) -> Refiner<'a> {
+        Refiner::new(self, query, self.products(query, self.finer_twin))
+    }
+
+    /// What `query` has in common with the finer codes of a cell, along whose centre it is `along` long.
+    pub(super) fn finer_products(&self, query: &[f32], cell: usize, along: f32) -> FinerProducts {
+        let scale = self.cells.inverse_length(cell);
+        let centre = self.cells.row(cell).iter().map(|value| scale * value);
+        self.finer.products(query, centre, along)
+    }
+
+    fn products(&self, query: &[f32], twin: f32) -> Products {
         let mut centres = [0.0; CELLS];
         // The products with all centres are what the nearest is found by.
         let cell = self.cells.nearest(query, &mut centres);
@@ -267,7 +317,7 @@ impl Codec {
         for (sub, (book, out)) in self.books.iter().zip(&mut residuals).enumerate() {
             book.products(&query[self.part(sub)], out);
         }
-        let (near, near_slope) = self.lowering(query, cell);
+        let (near, near_slope) = self.lowering(query, cell, twin);
         let squared: f32 = query.iter().map(|v| v * v).sum();
         Products {
             half: (1.0 + squared) / 2.0,
@@ -278,7 +328,6 @@ impl Codec {
             near: near.map(|near| near / 2.0),
             near_slope,
         }
-        .tables(weight, weight * expected)
     }
 }
 

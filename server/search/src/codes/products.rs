@@ -17,6 +17,7 @@ const UPPER: f32 = 256.0;
 const ONE_MAX: f32 = 16_256.0;
 
 /// What a query has in common with the parts that signatures are made of.
+#[derive(Clone, Debug)]
 pub(super) struct Products {
     /// Half the sum of the squared lengths of the query and of a signature.
     pub(super) half: f32,
@@ -33,6 +34,21 @@ pub(super) struct Products {
 }
 
 impl Products {
+    /// The product of the query with the residual codes of a signature, two a byte, in gains.
+    pub(super) fn residual(&self, codes: impl Iterator<Item = u8>) -> f32 {
+        let pairs = self.residuals.as_chunks::<2>().0.iter().zip(codes);
+        pairs.map(|(pair, byte)| pair[0][usize::from(byte & 15)] + pair[1][usize::from(byte >> 4)]).sum()
+    }
+
+    /// Half the squared distance, at least 0, of the query to a signature of a cell and a gain, which share a byte, and a
+    /// share of the centre; `residual` is what the query has in common with the rest, in gains.
+    pub(super) fn half(&self, cell: u8, share: u8, residual: f32) -> f32 {
+        let (cell, gain) = (usize::from(cell) % CELLS, usize::from(cell) / CELLS);
+        let along = self.shares.0 + f32::from(share) * self.shares.1;
+        let half = (self.half - self.centres[cell] * along - self.gains[gain] * residual).max(0.0);
+        (half - self.near_slope * (self.near[gain] - half).max(0.0)).max(0.0)
+    }
+
     /// The same in integers, for a head of some weight; `missing` is what an item without a signature adds.
     pub(super) fn tables(&self, weight: f32, missing: f32) -> Tables {
         let Luts { luts, offset, step, reach } = self.luts();

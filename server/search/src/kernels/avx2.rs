@@ -50,6 +50,15 @@ fn nearest_inner(vector: &[f32], matrix: &[f32], halves: &[f32], out: &mut [f32]
     portable::nearest(vector, matrix, halves, out)
 }
 
+pub(super) fn product_of_quarters(vector: &[f32], bytes: &[u8]) -> f32 {
+    on_avx2!(product_of_quarters_inner(vector, bytes))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn product_of_quarters_inner(vector: &[f32], bytes: &[u8]) -> f32 {
+    portable::product_of_quarters(vector, bytes)
+}
+
 pub(super) fn finish(allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
     on_avx2!(finish_inner(allowed, sums))
 }
@@ -131,7 +140,7 @@ fn halves(tables: &Tables, (cells, shares, residuals): (&[u8; GROUP], &[u8; GROU
         let (cells, shares) = (load_bytes32(cells), load_bytes32(shares));
         let gain = _mm256_and_si256(_mm256_srli_epi16::<6>(cells), _mm256_set1_epi8(3));
         let centres = centres(&tables.centres, cells);
-        let gains = _mm256_shuffle_epi8(broadcast_four(tables.gains.map(i8::cast_unsigned)), gain);
+        let gains = _mm256_shuffle_epi8(broadcast_four(bytemuck::cast(tables.gains)), gain);
         let near = _mm256_shuffle_epi8(broadcast_four(tables.near), gain);
         let bytes = [centres, shares, gains, near];
         out[at] = half(tables, bytes.map(|bytes| _mm256_slli_epi16::<8>(bytes)), sums[at]);
@@ -164,7 +173,7 @@ fn centres(table: &[i8; CELLS], cells: __m256i) -> __m256i {
     let place = _mm256_and_si256(cells, _mm256_set1_epi8(15));
     let (parts, _) = table.as_chunks::<16>();
     let [a, b, c, d] =
-        [0, 1, 2, 3].map(|at| _mm256_shuffle_epi8(broadcast_bytes(&parts[at].map(i8::cast_unsigned)), place));
+        [0, 1, 2, 3].map(|at| _mm256_shuffle_epi8(broadcast_bytes(bytemuck::cast_ref(&parts[at])), place));
     // A byte is taken from the second where its highest bit is set.
     let (fourth, fifth) = (_mm256_slli_epi16::<3>(cells), _mm256_slli_epi16::<2>(cells));
     _mm256_blendv_epi8(_mm256_blendv_epi8(a, b, fourth), _mm256_blendv_epi8(c, d, fourth), fifth)

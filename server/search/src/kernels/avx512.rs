@@ -117,7 +117,7 @@ fn halves(tables: &Tables, (cells, shares, residuals): (&[u8; GROUP], &[u8; GROU
     let [first, second] = look_up(tables, residuals);
     let (cells, shares) = (load_bytes64(cells), load_bytes64(shares));
     let gain = _mm512_and_si512(_mm512_srli_epi16::<6>(cells), _mm512_set1_epi8(3));
-    let gains = _mm512_shuffle_epi8(broadcast_four(tables.gains.map(i8::cast_unsigned)), gain);
+    let gains = _mm512_shuffle_epi8(broadcast_four(bytemuck::cast(tables.gains)), gain);
     let near = _mm512_shuffle_epi8(broadcast_four(tables.near), gain);
     let bytes = [centres(&tables.centres, cells), shares, gains, near];
     let upper = _mm512_set1_epi16(-256);
@@ -150,7 +150,7 @@ fn centres(table: &[i8; CELLS], cells: __m512i) -> __m512i {
     let place = _mm512_and_si512(cells, _mm512_set1_epi8(15));
     let (parts, _) = table.as_chunks::<16>();
     let [a, b, c, d] =
-        [0, 1, 2, 3].map(|at| _mm512_shuffle_epi8(broadcast(&parts[at].map(i8::cast_unsigned)), place));
+        [0, 1, 2, 3].map(|at| _mm512_shuffle_epi8(broadcast(bytemuck::cast_ref(&parts[at])), place));
     let fourth = _mm512_test_epi8_mask(cells, _mm512_set1_epi8(16));
     let fifth = _mm512_test_epi8_mask(cells, _mm512_set1_epi8(32));
     let (lower, upper) = (_mm512_mask_blend_epi8(fourth, a, b), _mm512_mask_blend_epi8(fourth, c, d));

@@ -83,6 +83,25 @@ fn squared<T>(query: &[f32], row: &[T], value: impl Fn(&T) -> f32) -> f32 {
 
 /// Inlined into the other levels too, where the compiler makes it of their registers.
 #[inline(always)]
+pub(super) fn product_of_quarters(vector: &[f32], bytes: &[u8]) -> f32 {
+    const LANES: usize = 8;
+    let (mut sums, mut rest) = ([0.0f32; LANES], 0.0);
+    for (quarter, numbers) in vector.chunks(bytes.len().max(1)).enumerate() {
+        let value = |byte: &u8| f32::from(byte >> (2 * quarter) & 3);
+        let (whole, tail) = numbers.as_chunks::<LANES>();
+        for (bytes, numbers) in bytes.as_chunks::<LANES>().0.iter().zip(whole) {
+            for lane in 0..LANES {
+                sums[lane] += value(&bytes[lane]) * numbers[lane];
+            }
+        }
+        let tail = bytes[numbers.len() - tail.len()..].iter().zip(tail);
+        rest += tail.map(|(byte, number)| value(byte) * number).sum::<f32>();
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// Inlined into the other levels too, where the compiler makes it of their registers.
+#[inline(always)]
 pub(super) fn products(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
     match out.len() {
         CELLS => products_of::<CELLS>(vector, matrix, out),

@@ -132,6 +132,21 @@ proptest! {
     }
 
     #[test]
+    fn products_with_numbers_of_two_bits_agree(seed: u64, dim in 1usize..150) {
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let vector = floats(rng, dim, 1.0);
+        let numbers: Vec<u8> = (0..dim).map(|_| rng.random_range(0..4)).collect();
+        let mut bytes = vec![0u8; dim.div_ceil(4)];
+        for (at, number) in numbers.iter().enumerate() {
+            bytes[at % dim.div_ceil(4)] |= number << (2 * (at / dim.div_ceil(4)));
+        }
+        let by_hand: f32 = vector.iter().zip(&numbers).map(|(v, n)| v * f32::from(*n)).sum();
+        for level in Instructions::available() {
+            prop_assert!((product_of_quarters(level, &vector, &bytes) - by_hand).abs() < 1e-4, "{level:?}");
+        }
+    }
+
+    #[test]
     fn masks_and_minima_are_the_same(seed: u64) {
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let start = floats(rng, GROUP, 1.0);

@@ -194,6 +194,22 @@ fn codes_and_an_index_find_what_the_scan_does_with_the_same_distances() {
 }
 
 #[test]
+fn finer_codes_leave_few_to_be_scored() {
+    let mut local = catalogue(20_000, |_, h| h == 0);
+    code(&mut local);
+    let (mut scored, mut found) = (0, 0);
+    for seed in 0..20 {
+        let query = query(seed * 77, &[1.0], 10);
+        let answer = by_plan(&local, &query, PlanKind::CodeScan);
+        scored += answer.plan.rescored;
+        let exact = by_plan(&local, &query, PlanKind::ExactScan);
+        found += answer.hits.iter().filter(|hit| exact.hits.contains(hit)).count();
+    }
+    assert!(found >= 198, "{found} of 200");
+    assert!(scored < 20 * 600, "{scored} by 20 queries");
+}
+
+#[test]
 fn a_batch_answers_as_its_queries_do_alone_whatever_tile_and_thread() {
     let mut local = catalogue(11_000, |item, h| item % 11 != h);
     code(&mut local);

@@ -18,11 +18,23 @@ fn clustered(count: usize, dim: usize, seed: u64) -> Vec<f32> {
     all
 }
 
+/// Distances of a query to signatures by both of their codes.
+fn refined(codec: &Codec, signatures: &[f32], query: &[f32]) -> Vec<f32> {
+    let refiner = codec.refiner(query);
+    let (mut group, mut finer) = (vec![0; codec.group_bytes()], vec![0; codec.finer_bytes()]);
+    let one = |(at, signature)| {
+        codec.encode(signature, &mut group, at % GROUP, &mut finer);
+        refiner.distance(ItemCodes { group: &group, at: at % GROUP, finer: &finer })
+    };
+    signatures.chunks_exact(codec.dim()).enumerate().map(one).collect()
+}
+
 fn estimates(codec: &Codec, signatures: &[f32], query: &[f32]) -> Vec<f32> {
     let bytes = codec.group_bytes();
     let mut codes = vec![0; bytes * GROUPS];
     for (at, signature) in signatures.chunks_exact(codec.dim()).take(BLOCK).enumerate() {
-        codec.encode(signature, &mut codes[at / GROUP * bytes..][..bytes], at % GROUP);
+        let mut finer = vec![0; codec.finer_bytes()];
+        codec.encode(signature, &mut codes[at / GROUP * bytes..][..bytes], at % GROUP, &mut finer);
     }
     let tables = codec.tables(query, 1.0, 9.0);
     let term = CodedTerm { tables: &tables, codes: &codes, present: &[u64::MAX; GROUPS], next: &[] };
@@ -49,6 +61,37 @@ fn estimates_follow_true_distances() {
 }
 
 #[test]
+fn finer_codes_leave_less_than_half_of_the_error() {
+    for dim in [7, 16, 64, 100, 600] {
+        let signatures = clustered(BLOCK, dim, dim as u64);
+        let codec = Codec::train(&signatures, dim, BLOCK as u64);
+        // Signatures that it was not trained on.
+        let others = clustered(2 * BLOCK, dim, dim as u64).split_off(BLOCK * dim);
+        let query = clustered(7, dim, dim as u64 + 1).split_off(6 * dim);
+        let exact = |row| kernels::squared_distance(Instructions::Portable, &query, Rows::F32(row)).sqrt();
+        let error = |found: Vec<f32>| {
+            let pairs = others.chunks_exact(dim).zip(found);
+            pairs.map(|(row, found)| (exact(row) - found).powi(2)).sum::<f32>().sqrt()
+        };
+        let (coarse, fine) =
+            (error(estimates(&codec, &others, &query)), error(refined(&codec, &others, &query)));
+        assert!(fine < 0.5 * coarse, "dim {dim}: {fine} of {coarse}");
+    }
+}
+
+#[test]
+fn a_twin_is_refined_to_nearly_nothing() {
+    let signatures = clustered(BLOCK, 64, 3);
+    let codec = Codec::train(&signatures, 64, BLOCK as u64);
+    for at in [5, 100, 1000] {
+        let distances = refined(&codec, &signatures, &signatures[at * 64..][..64]);
+        let next = distances.iter().enumerate().filter(|(other, _)| *other != at);
+        let next = next.map(|(_, distance)| *distance).fold(f32::INFINITY, f32::min);
+        assert!(distances[at] < 0.5 * next, "{} {next}", distances[at]);
+    }
+}
+
+#[test]
 fn a_twin_is_estimated_near() {
     let signatures = clustered(BLOCK, 64, 3);
     let codec = Codec::train(&signatures, 64, BLOCK as u64);
@@ -65,8 +108,11 @@ fn odd_samples_train_a_codec() {
     for (sample, dim) in [(&[][..], 3), (&same, 2), (&same[..2], 2), (&[1.0], 1)] {
         let codec = Codec::train(sample, dim, 1);
         let mut group = vec![0; codec.group_bytes()];
-        let error = codec.encode(&vec![0.3; dim], &mut group, 63);
+        let mut finer = vec![0; codec.finer_bytes()];
+        let error = codec.encode(&vec![0.3; dim], &mut group, 63, &mut finer);
         assert!(error.is_finite() && codec.error().is_finite());
+        assert!(codec.is_sound(dim));
+        assert!(refined(&codec, &vec![0.3; 2 * dim], &vec![0.3; dim]).iter().all(|d| d.is_finite()));
         let tables = codec.tables(&vec![0.3; dim], 1.0, 1.0);
         assert!(tables.weight.is_finite() && tables.base > 0);
     }
@@ -79,9 +125,9 @@ fn the_same_sample_gives_the_same_codec() {
 }
 
 #[test]
-fn sixty_four_numbers_take_eleven_bytes() {
+fn sixty_four_numbers_take_eleven_bytes_and_sixteen() {
     let codec = Codec::train(&clustered(100, 64, 1), 64, 100);
-    assert_eq!(codec.group_bytes(), 11 * GROUP);
+    assert_eq!((codec.group_bytes(), codec.finer_bytes()), (11 * GROUP, 16));
 }
 
 #[test]
@@ -92,7 +138,7 @@ fn integers_lose_little_of_an_estimate() {
         let query = clustered(3, dim, 99).split_off(2 * dim);
         let estimates = estimates(&codec, &signatures, &query);
         let cell = codec.cells.nearest(&query, &mut [0.0; CELLS]);
-        let (near, _) = codec.lowering(&query, cell);
+        let (near, _) = codec.lowering(&query, cell, codec.twin);
         let (mut lost, mut error, mut range) = (0.0, 0.0, 0.0f32);
         for (row, estimate) in signatures.chunks_exact(dim).zip(&estimates) {
             let code = codec.code(row);
