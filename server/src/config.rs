@@ -171,7 +171,7 @@ pub struct SearchConfig {
     /// Memory for signatures and their codes, of all heads; 0: as much as they take. Beyond it exact signatures are read from
     /// files among the caches.
     pub memory_bytes: ByteSize,
-    /// Signatures of a head from which on its HNSW index is kept; below, a scan is faster.
+    /// Signatures of a head from which on its HNSW index is kept, where `memory_bytes` is 0; below, a scan is faster.
     pub hnsw_items_min: u64,
     /// Labelled catalogue items from which on a label's prototype is theirs and no longer the bundle's.
     pub prototype_items_min: u64,
@@ -246,6 +246,15 @@ impl Default for SearchConfig {
             hnsw_items_min: 1_000_000,
             prototype_items_min: 5,
         }
+    }
+}
+
+impl SearchConfig {
+    /// Signatures of a head from which on its HNSW index is kept; `None` where memory is bounded: an index holds copies of them
+    /// all, and the scan of codes needs none.
+    #[must_use]
+    pub fn indexed_from(&self) -> Option<u64> {
+        (self.memory_bytes.0 == 0).then_some(self.hnsw_items_min)
     }
 }
 
@@ -347,6 +356,7 @@ mod tests {
         assert!(load("[limits]\nimage_bytes_max = \"ten\"").unwrap_err().contains("no size"));
         let bounded = load("[search]\nmemory_bytes = \"2 GiB\"").expect("fine").search;
         assert_eq!(bounded, SearchConfig { memory_bytes: ByteSize(2 << 30), ..SearchConfig::default() });
+        assert_eq!((bounded.indexed_from(), SearchConfig::default().indexed_from()), (None, Some(1_000_000)));
         assert!(load("[search]\nmemory_bytes = \"2 GB\"").unwrap_err().contains("no size"));
         assert_eq!(
             load("[limits]\nimage_bytes_max = \"2 MiB\"").expect("fine").limits.image_bytes_max,

@@ -202,9 +202,8 @@ pub fn nearest(
 ) -> usize {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx512 => avx512::nearest(vector, matrix, halves, out),
-        #[cfg(target_arch = "x86_64")]
-        Instructions::Avx2 => avx2::nearest(vector, matrix, halves, out),
+        // Sixteen columns are two of its registers.
+        Instructions::Avx2 | Instructions::Avx512 => avx2::nearest(vector, matrix, halves, out),
         _ => portable::nearest(vector, matrix, halves, out),
     }
 }

@@ -26,7 +26,9 @@ pub(super) fn spawn(core: &Arc<Core>) {
     let (codes, indexes) = (core.changed.subscribe(), core.changed.subscribe());
     core.tasks.spawn(keep_compact(core.clone(), core.changed.subscribe()));
     core.tasks.spawn(keep_coded(core.clone(), codes));
-    core.tasks.spawn(keep_indexed(core.clone(), indexes));
+    if let Some(items_min) = core.config.search.indexed_from() {
+        core.tasks.spawn(keep_indexed(core.clone(), indexes, items_min));
+    }
     if core.config.search.memory_bytes.0 > 0 {
         core.tasks.spawn(keep_bounded(core.clone(), core.changed.subscribe()));
     }
@@ -106,10 +108,9 @@ async fn keep_coded(core: Arc<Core>, mut changes: watch::Receiver<()>) {
     }
 }
 
-async fn keep_indexed(core: Arc<Core>, mut changes: watch::Receiver<()>) {
+async fn keep_indexed(core: Arc<Core>, mut changes: watch::Receiver<()>, items_min: u64) {
     while !core.stopping.is_cancelled() {
         let snapshot = core.snapshot();
-        let items_min = core.config.search.hnsw_items_min;
         let is_behind = |c: &&SignatureColumn| c.count() >= items_min && !c.is_indexed();
         let active = snapshot.columns().iter().filter_map(|c| snapshot.signatures().column(c.key()));
         let behind: Vec<_> = active.filter(is_behind).cloned().collect();

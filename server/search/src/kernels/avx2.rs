@@ -47,7 +47,27 @@ pub(super) fn nearest(vector: &[f32], matrix: &[f32], halves: &[f32], out: &mut 
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn nearest_inner(vector: &[f32], matrix: &[f32], halves: &[f32], out: &mut [f32]) -> usize {
-    portable::nearest(vector, matrix, halves, out)
+    let (eights, rest) = halves.as_chunks::<8>();
+    if !rest.is_empty() || out.len() != halves.len() {
+        return portable::nearest(vector, matrix, halves, out);
+    }
+    portable::products(vector, matrix, out);
+    let (products, _) = out.as_chunks::<8>();
+    let mut most = _mm256_set1_ps(f32::NEG_INFINITY);
+    for (products, halves) in products.iter().zip(eights) {
+        most = _mm256_max_ps(most, _mm256_sub_ps(load8(products), load8(halves)));
+    }
+    most = _mm256_max_ps(most, _mm256_permute2f128_ps::<0x01>(most, most));
+    most = _mm256_max_ps(most, _mm256_permute_ps::<0b01_00_11_10>(most));
+    most = _mm256_max_ps(most, _mm256_permute_ps::<0b10_11_00_01>(most));
+    for (eight, (products, halves)) in products.iter().zip(eights).enumerate() {
+        let is_most = _mm256_cmp_ps::<_CMP_EQ_OQ>(most, _mm256_sub_ps(load8(products), load8(halves)));
+        let found = _mm256_movemask_ps(is_most);
+        if found != 0 {
+            return 8 * eight + found.trailing_zeros() as usize;
+        }
+    }
+    0
 }
 
 pub(super) fn product_of_quarters(vector: &[f32], bytes: &[u8]) -> f32 {

@@ -39,15 +39,6 @@ fn products_inner(vector: &[f32], matrix: &[f32], out: &mut [f32]) {
     portable::products(vector, matrix, out);
 }
 
-pub(super) fn nearest(vector: &[f32], matrix: &[f32], halves: &[f32], out: &mut [f32]) -> usize {
-    on_avx512!(nearest_inner(vector, matrix, halves, out))
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn nearest_inner(vector: &[f32], matrix: &[f32], halves: &[f32], out: &mut [f32]) -> usize {
-    portable::nearest(vector, matrix, halves, out)
-}
-
 pub(super) fn finish(allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
     on_avx512!(finish_inner(allowed, sums))
 }

@@ -127,35 +127,15 @@ fn products_of<const COLUMNS: usize>(vector: &[f32], matrix: &[f32], out: &mut [
     out.copy_from_slice(&sums);
 }
 
-/// Inlined into the other levels too.
-#[inline(always)]
 pub(super) fn nearest(vector: &[f32], matrix: &[f32], halves: &[f32], out: &mut [f32]) -> usize {
-    const LANES: usize = 8;
     products(vector, matrix, out);
-    // Lane by lane, so that a register compares several at once; of equal ones the first counts.
-    let (mut most, mut places) = ([f32::NEG_INFINITY; LANES], [0u32; LANES]);
-    let ((products, rest), (halves, rest_halves)) = (out.as_chunks::<LANES>(), halves.as_chunks::<LANES>());
-    for (chunk, (products, halves)) in products.iter().zip(halves).enumerate() {
-        for lane in 0..LANES {
-            let value = products[lane] - halves[lane];
-            let is_more = value > most[lane];
-            most[lane] = if is_more { value } else { most[lane] };
-            places[lane] = if is_more { (chunk * LANES + lane) as u32 } else { places[lane] };
+    let mut best = (0, f32::NEG_INFINITY);
+    for (at, (product, half)) in out.iter().zip(halves).enumerate() {
+        if product - half > best.1 {
+            best = (at, product - half);
         }
     }
-    let mut best = (f32::NEG_INFINITY, 0);
-    for (value, place) in most.into_iter().zip(places) {
-        if value > best.0 || (value == best.0 && place < best.1) {
-            best = (value, place);
-        }
-    }
-    let first = (products.len() * LANES) as u32;
-    for (place, (product, half)) in (first..).zip(rest.iter().zip(rest_halves)) {
-        if product - half > best.0 {
-            best = (product - half, place);
-        }
-    }
-    best.1 as usize
+    best.0
 }
 
 pub(super) fn finish(allowed: u64, sums: &mut [f32; GROUP]) -> f32 {
