@@ -26,11 +26,21 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flipped_bits_in_every_cached_file_are_healed() {
+    flip_every_file(0, &[("column", 2), ("index", 2), ("rows", 0)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flipped_bits_in_every_file_of_signatures_are_healed() {
+    // All of them are in files, and there is no index.
+    flip_every_file(1, &[("column", 2), ("index", 0), ("rows", 4)]).await;
+}
+
+/// Of a server that holds so many bytes of signatures in memory (0: all), and has so many files of each ending.
+async fn flip_every_file(memory_bytes: usize, wanted: &[(&str, usize)]) {
     let mut server = TestServer::start_with(|config| {
         config.model.heads.clear();
         config.search.hnsw_items_min = 500;
-        // So that all signatures are in files.
-        config.search.memory_bytes = ByteSize(1);
+        config.search.memory_bytes = ByteSize(memory_bytes);
     })
     .await;
     let mut client = server.client().await;
@@ -43,17 +53,18 @@ async fn flipped_bits_in_every_cached_file_are_healed() {
         op.send(&mut client, "").await.expect("stored");
         op.apply(&mut items);
     }
-    for (head, dim) in HEADS {
-        indexed(&mut client, head, dim).await;
+    if memory_bytes == 0 {
+        for (head, dim) in HEADS {
+            indexed(&mut client, head, dim).await;
+        }
     }
     server.restart().await;
     let caches = server.data().join("caches");
     let written = files(&caches);
     let endings =
         |ending: &str| written.iter().filter(|f| f.extension().is_some_and(|e| e == ending)).count();
-    assert_eq!(endings("column"), 2, "{written:?}");
-    assert_eq!(endings("index"), 2, "{written:?}");
-    assert_eq!(endings("rows"), 4, "{written:?}");
+    let found: Vec<(&str, usize)> = wanted.iter().map(|(ending, _)| (*ending, endings(ending))).collect();
+    assert_eq!(found, wanted, "{written:?}");
     assert!(!written.iter().any(|f| f.to_string_lossy().ends_with("unfinished")), "{written:?}");
     for (case, name) in written.iter().enumerate() {
         for part in [0.0, 0.01, 0.5, 1.0] {
