@@ -111,7 +111,7 @@ impl Group {
     }
 }
 
-/// A line of the cache. A group's codes are whole ones: a scan whose registers lie across two takes a tenth longer.
+/// A line of the cache. A group's codes are whole ones, so that no register of a scan lies across two.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 struct Line([u8; LINE]);

@@ -10,7 +10,7 @@ use crate::terms::BoundTerm;
 /// How far ahead codes are fetched.
 const AHEAD: usize = 8;
 /// One in so many candidates is scored, whatever its refined estimate, to keep both error bars honest.
-const SAMPLED: usize = 64;
+const SAMPLED: usize = 256;
 
 /// Refines the estimates of one query.
 pub(crate) struct Refinement<'a> {
@@ -18,15 +18,13 @@ pub(crate) struct Refinement<'a> {
     refiners: Vec<Option<Refiner<'a>>>,
     /// From the refined estimate to the distance.
     rule: StopRule,
-    /// Candidates that were refined, or scored before there were any.
-    looked_at: u64,
 }
 
 impl<'a> Refinement<'a> {
     /// Begins with what the rule of the scan's estimates has learned from.
     pub(crate) fn new(rescorer: &Rescorer<'_, 'a>, misses: f64) -> Self {
         let refiners = rescorer.estimated().iter().map(BoundTerm::refiner).collect();
-        let mut refinement = Self { refiners, rule: StopRule::new(misses), looked_at: rescorer.scored() };
+        let mut refinement = Self { refiners, rule: StopRule::new(misses) };
         for (at, (slot, distance)) in rescorer.taught().iter().enumerate() {
             prefetch(rescorer.estimated(), rescorer.taught().get(at + AHEAD).map(|(slot, _)| *slot));
             let estimate = refinement.estimate(rescorer.estimated(), *slot);
@@ -50,7 +48,8 @@ impl<'a> Refinement<'a> {
         rescorer: &mut Rescorer<'_, 'a>,
     ) {
         let terms = rescorer.estimated();
-        self.rule.update(rescorer.progress(rescorer.scored()));
+        rescorer.note_refined(candidates.len());
+        self.rule.update(rescorer.progress());
         // The limit gets no larger, so that few of the others could be worth a look later.
         let stop_at = self.rule.stop_at();
         let mut refined = Vec::new();
@@ -67,10 +66,9 @@ impl<'a> Refinement<'a> {
             }
         }
         sort(&mut refined);
-        self.rule.update(rescorer.progress(rescorer.scored()));
+        self.rule.update(rescorer.progress());
         rescorer.score_all(&refined, &mut self.rule);
-        self.looked_at += candidates.len() as u64;
-        rule.update(rescorer.progress(self.looked_at));
+        rule.update(rescorer.progress());
     }
 }
 

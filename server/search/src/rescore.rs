@@ -32,6 +32,7 @@ pub(crate) struct Rescorer<'q, 'a> {
     estimated: usize,
     best: Best<'a>,
     scored: u64,
+    refined: u64,
     /// Slots and distances that the rule began with.
     taught: Vec<(Slot, f64)>,
 }
@@ -47,13 +48,14 @@ impl<'q, 'a> Rescorer<'q, 'a> {
         &self.taught
     }
 
-    /// Candidates that were scored.
-    pub(crate) fn scored(&self) -> u64 {
-        self.scored
+    /// Counts candidates whose estimates are refined.
+    pub(crate) fn note_refined(&mut self, count: usize) {
+        self.refined += count as u64;
     }
 
-    /// How far the search has come after a look at so many candidates.
-    pub(crate) fn progress(&self, looked_at: u64) -> Progress {
+    /// How far the search has come.
+    pub(crate) fn progress(&self) -> Progress {
+        let looked_at = self.scored + self.refined;
         Progress { limit: self.best.limit(), found: self.best.count(), looked_at }
     }
 
@@ -90,7 +92,7 @@ impl<'q, 'a> Rescorer<'q, 'a> {
             {
                 self.taught.push((*slot, distance));
             }
-            rule.update(self.progress(self.scored));
+            rule.update(self.progress());
         }
         &[]
     }
@@ -110,7 +112,7 @@ impl<'q, 'a> Rescorer<'q, 'a> {
             let in_full = in_full(at);
             if let Some(distance) = self.score(*slot, in_full) {
                 rule.learn(Lesson { estimate: *estimate, distance });
-                rule.update(self.progress(self.scored));
+                rule.update(self.progress());
             }
         }
     }
@@ -125,7 +127,7 @@ pub(crate) fn rescore<'a>(
     tuning: &Tuning,
 ) -> (Vec<Hit<'a>>, u64) {
     let (terms, best) = (&query.terms, Best::of(query));
-    let mut rescorer = Rescorer { terms, estimated, best, scored: 0, taught: Vec::new() };
+    let mut rescorer = Rescorer { terms, estimated, best, scored: 0, refined: 0, taught: Vec::new() };
     let mut rule = StopRule::new(tuning.misses);
     let mut refinement: Option<Refinement<'_>> = None;
     let mut take = FIRST_MIN.max(2 * query.k);
