@@ -136,7 +136,7 @@ impl<'a> Picks<'a> {
     #[must_use]
     pub fn view(&self) -> QueryView {
         let vectors = self.means().map(|(head, mean)| (head.to_owned(), mean)).collect();
-        let labels = |item: &&Item| item.record().labels.into_iter().collect::<BTreeSet<_>>();
+        let labels = |item: &&Item| item.labels().into_iter().collect::<BTreeSet<_>>();
         let shared = self.items.iter().map(labels).reduce(|a, b| &a & &b);
         QueryView { vectors, labels: shared.unwrap_or_default().into_iter().collect() }
     }

@@ -9,6 +9,8 @@ use crate::terms::BoundTerm;
 
 /// How far ahead codes are fetched.
 const AHEAD: usize = 8;
+/// Heads of at least this share of the largest weight are heavy.
+const HEAVY_SHARE: f64 = 0.25;
 /// One in so many candidates is scored, whatever its refined estimate, to keep both error bars honest.
 const SAMPLED: usize = 256;
 
@@ -27,16 +29,23 @@ impl<'a> Refinement<'a> {
         let mut refinement = Self { refiners, rule: StopRule::new(misses) };
         for (at, (slot, distance)) in rescorer.taught().iter().enumerate() {
             prefetch(rescorer.estimated(), rescorer.taught().get(at + AHEAD).map(|(slot, _)| *slot));
-            let estimate = refinement.estimate(rescorer.estimated(), *slot);
-            refinement.rule.learn(Lesson { estimate, distance: *distance });
+            if let Some(estimate) = refinement.estimate(rescorer.estimated(), *slot, f32::INFINITY) {
+                refinement.rule.learn(Lesson { estimate, distance: *distance });
+            }
         }
         refinement
     }
 
-    /// The distance of an item by both of its codes.
-    fn estimate(&self, terms: &[BoundTerm<'_>], slot: Slot) -> f32 {
-        let terms = terms.iter().zip(&self.refiners);
-        terms.map(|(term, refiner)| term.weight as f32 * term.refined(refiner.as_ref(), slot)).sum()
+    /// The distance of an item by both of its codes; `None` once it exceeds `limit`.
+    fn estimate(&self, terms: &[BoundTerm<'_>], slot: Slot, limit: f32) -> Option<f32> {
+        let mut sum = 0.0;
+        for (term, refiner) in terms.iter().zip(&self.refiners) {
+            sum += term.weight as f32 * term.refined(refiner.as_ref(), slot);
+            if sum > limit {
+                return None;
+            }
+        }
+        Some(sum)
     }
 
     /// Refines candidates, and scores them in their new order up to where it is to be expected that none is better. `rule` is
@@ -52,17 +61,22 @@ impl<'a> Refinement<'a> {
         self.rule.update(rescorer.progress());
         // The limit gets no larger, so that few of the others could be worth a look later.
         let stop_at = self.rule.stop_at();
+        if stop_at == f32::INFINITY {
+            // It does not know of any that is not worth a look.
+            rescorer.score_all(candidates, rule);
+            return;
+        }
         let mut refined = Vec::new();
         for (at, (estimate, slot)) in candidates.iter().enumerate() {
             prefetch(terms, candidates.get(at + AHEAD).map(|(_, slot)| *slot));
-            let closer = self.estimate(terms, *slot);
-            if at.is_multiple_of(SAMPLED) {
-                if let Some(distance) = rescorer.score(*slot, true) {
-                    rule.learn(Lesson { estimate: *estimate, distance });
-                    self.rule.learn(Lesson { estimate: closer, distance });
-                }
-            } else if closer <= stop_at {
+            let is_sampled = at.is_multiple_of(SAMPLED);
+            let limit = if is_sampled { f32::INFINITY } else { stop_at };
+            let Some(closer) = self.estimate(terms, *slot, limit) else { continue };
+            if !is_sampled {
                 refined.push((closer, *slot));
+            } else if let Some(distance) = rescorer.score(*slot, true) {
+                rule.learn(Lesson { estimate: *estimate, distance });
+                self.rule.learn(Lesson { estimate: closer, distance });
             }
         }
         sort(&mut refined);
@@ -72,8 +86,10 @@ impl<'a> Refinement<'a> {
     }
 }
 
-/// Makes the read of an item's codes shorter that will be looked at soon.
+/// Makes the read of an item's codes shorter that will be looked at soon: those of the heavy heads, which most candidates are
+/// given up by.
 fn prefetch(terms: &[BoundTerm<'_>], slot: Option<Slot>) {
-    let Some(slot) = slot else { return };
-    terms.iter().for_each(|term| term.prefetch_codes(slot));
+    let (Some(slot), Some(heaviest)) = (slot, terms.first()) else { return };
+    let heavy = terms.iter().take_while(|term| term.weight >= HEAVY_SHARE * heaviest.weight);
+    heavy.for_each(|term| term.prefetch_codes(slot));
 }

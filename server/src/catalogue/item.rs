@@ -1,7 +1,7 @@
 //! An item in memory: what searches, backfills and filters look at for every item is there as it is, and the rest as the
 //! bytes of its record, which is decoded for the few that are written or shown.
 
-use crate::store::{ItemRecord, PackedRecord, StoredImage, StoredPartsCase};
+use crate::store::{FieldValue, ItemRecord, Labels, PackedRecord, StoredImage, StoredPartsCase};
 use lapel_values::ItemFacts;
 use std::sync::Arc;
 
@@ -35,10 +35,23 @@ impl Item {
         self.record.record()
     }
 
+    /// Its labels by attribute.
+    #[must_use]
+    pub fn labels(&self) -> Labels {
+        let owned = |(attribute, label): (&str, &str)| (attribute.to_owned(), label.to_owned());
+        self.record.labels().into_iter().map(owned).collect()
+    }
+
     /// Its label of an attribute.
     #[must_use]
     pub fn label(&self, attribute: &str) -> Option<&str> {
-        self.record.labels().into_iter().find(|(of, _)| *of == attribute).map(|(_, label)| label)
+        self.record.label(attribute)
+    }
+
+    /// Its value of a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<FieldValue> {
+        self.record.field(name)
     }
 
     /// Whether it has the same labels as another.

@@ -17,6 +17,7 @@ use lapel_proto::v1;
 use lapel_search::{FacetCounts, FacetOf};
 use prost::Message;
 use prost_types::Timestamp;
+use std::collections::BTreeMap;
 
 pub(super) fn signatures(given: Vec<v1::Signature>) -> Vec<(String, Vec<f32>)> {
     given.into_iter().map(|v1::Signature { head, values }| (head, values)).collect()
@@ -67,16 +68,17 @@ pub(super) fn results(
     let mut results = Vec::with_capacity(matches.len());
     for found in matches {
         let Some(item) = snapshot.items().get(found.slot) else { continue };
-        let record = item.record();
+        // Most searches show none.
+        let fields_shown = if show.is_empty() { BTreeMap::new() } else { item.record().fields };
         let result = v1::SearchResult {
             item_id: item.id.to_string(),
             distance: found.distance,
             explanation: found.explanation.map(explanation),
             matches_all: matches!(found.edits_met, EditsMet::All | EditsMet::AllPredicted),
             matches_predicted: found.edits_met == EditsMet::AllPredicted,
-            fields: fields::some(&record.fields, show),
+            fields: fields::some(&fields_shown, show),
             picture: found.picture,
-            labels: record.labels,
+            labels: item.labels(),
         };
         let bytes = result.encoded_len();
         results.push(result);

@@ -142,7 +142,7 @@ impl Services {
                 (values.collect::<Vec<_>>(), Some(parts), Some(parts.case))
             }
             Some(describe_request::Source::ItemId(id)) => {
-                labels = snapshot.item(&id)?.record().labels;
+                labels = snapshot.item(&id)?.labels();
                 self.describe_item(&snapshot, &id, picture).await?
             }
             None => return Err(Error::invalid("source", "set one of image and item_id")),

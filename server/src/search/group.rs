@@ -47,7 +47,7 @@ impl Grouping {
     /// The value by which an item is grouped; the outer `None` where the snapshot has no such item.
     fn value(&self, rounds: &Rounds<'_>, id: &str) -> Option<Option<FieldValue>> {
         let item = rounds.snapshot.items().of_id(id)?;
-        let value = item.record().fields.remove(&self.field);
+        let value = item.field(&self.field);
         Some(value.filter(|value| Self::takes(value.kind())))
     }
 

@@ -37,7 +37,7 @@ pub fn view_of_embedding(heads: &[Arc<Head>], embedding: &Embedding) -> QueryVie
 /// [`Error::NotFound`].
 pub fn view_of_item(snapshot: &Snapshot, id: &str) -> Result<QueryView, Error> {
     let item = snapshot.item(id)?;
-    let mut view = QueryView { labels: item.record().labels, ..QueryView::default() };
+    let mut view = QueryView { labels: item.labels(), ..QueryView::default() };
     let signatures = snapshot.active_signatures(&[id])?;
     for (column, signature) in snapshot.columns().iter().zip(signatures.into_iter().flatten()) {
         if let Some(signature) = signature {

@@ -45,8 +45,8 @@ struct Options {
     #[arg(long)]
     folder: Option<PathBuf>,
     /// Settings of the server, as environment variables: LAPEL__SEARCH__MEMORY_BYTES=1GiB.
-    #[arg(long)]
-    set: Vec<String>,
+    #[arg(long, value_parser = setting)]
+    set: Vec<(String, String)>,
 }
 
 #[tokio::main]
@@ -127,6 +127,11 @@ impl Drop for Killed {
     }
 }
 
+fn setting(given: &str) -> Result<(String, String), String> {
+    let (name, value) = given.split_once('=').ok_or("NAME=VALUE is wanted")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// What a server takes: memory of its own, pages of files that it maps, and its files.
 fn print_space(process: u32, data: &Path) {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
@@ -165,7 +170,7 @@ fn id(at: usize) -> String {
 }
 
 /// The server beside this program, on a free port; its address is in its log.
-fn start(folder: &Path, settings: &[String]) -> (Killed, String) {
+fn start(folder: &Path, settings: &[(String, String)]) -> (Killed, String) {
     let program = std::env::current_exe().expect("a path").with_file_name("lapel-server");
     let child = Command::new(&program)
         .args(["--listen", "127.0.0.1:0", "--data"])
@@ -173,7 +178,7 @@ fn start(folder: &Path, settings: &[String]) -> (Killed, String) {
         .arg("serve")
         .env("LAPEL__LIMITS__STREAM_ITEMS_MAX", "1000000")
         .env("RUST_LOG", "info")
-        .envs(settings.iter().filter_map(|setting| setting.split_once('=')))
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|e| panic!("{} does not start: {e}; build it first", program.display()));

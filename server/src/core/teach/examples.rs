@@ -228,13 +228,13 @@ impl Scope<'_> {
         }
         let passing = items.passing(self.filter);
         self.each(items.live().iter(), passing.as_ref(), |item| {
-            if let Some(FieldValue::Keyword(value)) = item.record().fields.get(field)
-                && (self.is_wanted)(value)
+            if let Some(FieldValue::Keyword(value)) = item.field(field)
+                && (self.is_wanted)(&value)
                 // Many values more are no more wrong than one.
                 && (gathered.by_label.len() <= limits.teach_labels_max
-                    || gathered.by_label.contains_key(value))
+                    || gathered.by_label.contains_key(&value))
             {
-                gathered.take(value, ExampleOf::Item(item.clone()));
+                gathered.take(&value, ExampleOf::Item(item.clone()));
             }
         })?;
         Ok(gathered)
