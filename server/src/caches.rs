@@ -126,11 +126,8 @@ impl Caches {
         for column in snapshot.signature_columns() {
             let files = [self.path(column.key(), "column"), self.path(column.key(), "index")];
             let index = self.save_index(column, &files[1])?;
-            let [of_column, of_index] = files;
-            // One that is not kept any more, as where memory is bounded, goes.
-            wanted.extend(index.is_some().then_some(of_index));
-            self.write(&of_column, &CachedColumn { codec: column.codec().map(|c| (**c).clone()), index })?;
-            wanted.push(of_column);
+            self.write(&files[0], &CachedColumn { codec: column.codec().map(|c| (**c).clone()), index })?;
+            wanted.extend(files);
             wanted.extend(ROWS.map(|ending| self.path(column.key(), ending)));
         }
         for entry in fs_err::read_dir(&self.folder)? {
