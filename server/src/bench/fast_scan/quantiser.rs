@@ -78,12 +78,8 @@ impl Codebook {
 
     /// The nearest centroid c of x, and x.c - c.c / 2, which it has the most of.
     fn nearest_with_gain(&self, part: &[f32; PART]) -> (usize, f32) {
-        let mut best = (0, f32::NEG_INFINITY);
-        for (code, (product, half)) in self.products(part).iter().zip(&self.halves).enumerate() {
-            if product - half > best.1 {
-                best = (code, product - half);
-            }
-        }
-        best
+        let mut products = [0.0; CODES];
+        let code = kernels::nearest(self.level, part, &self.values, &self.halves, &mut products);
+        (code, products[code] - self.halves[code])
     }
 }
