@@ -86,7 +86,9 @@ class Relay(grpc.GenericRpcHandler):
                 seen.has_ended = True
                 answers.cancel()
 
-            context.add_callback(end)
+            if not context.add_callback(end):
+                # The caller had left already; gRPC then calls nothing.
+                end()
             self.pass_on.wait()
             passed = 0
             try:
