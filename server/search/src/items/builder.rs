@@ -1,9 +1,9 @@
 //! The index of many items at once: one bitmap after the other is written, not one item after the other.
 
 use super::ItemIndex;
-use crate::Slot;
 use crate::fields::GatheredFields;
 use crate::labels::GatheredLabels;
+use crate::{PictureIndex, Slot};
 use lapel_values::ItemFacts;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -21,6 +21,13 @@ pub struct ItemIndexBuilder {
 }
 
 impl ItemIndexBuilder {
+    /// A builder of an index in which pictures keep the slots that they have here: those of items that come to their own slots with
+    /// several.
+    #[must_use]
+    pub fn with_pictures(pictures: PictureIndex) -> Self {
+        Self { index: ItemIndex { pictures, ..ItemIndex::default() }, ..Self::default() }
+    }
+
     /// Takes in the item of the next slot, or leaves the slot free.
     pub fn push(&mut self, item: Option<(Arc<str>, ItemFacts<'_>)>) {
         let slot = self.next;
@@ -41,8 +48,55 @@ impl ItemIndexBuilder {
     /// The index of all of them.
     #[must_use]
     pub fn build(self) -> ItemIndex {
-        let Self { index, next: _, live, free, labels, fields } = self;
+        let Self { mut index, next: _, live, free, labels, fields } = self;
+        // Of the pictures that were there before, those of items that did not come.
+        for item in index.pictures.several() - &live {
+            index.pictures.resize(item, 0);
+        }
         let (live, free) = (Arc::new(live), Arc::new(free));
         ItemIndex { live, free, labels: labels.into_index(), fields: fields.into_index(), ..index }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapel_values::{Fields, Labels};
+    use proptest::prelude::*;
+
+    /// The index of items by slot, by their numbers of pictures, that is built upon pictures.
+    fn built(pictures: PictureIndex, items: &[Option<u32>]) -> ItemIndex {
+        let (labels, fields) = (Labels::new(), Fields::new());
+        let mut builder = ItemIndexBuilder::with_pictures(pictures);
+        for (slot, count) in items.iter().enumerate() {
+            let facts = count.map(|pictures| ItemFacts { labels: &labels, fields: &fields, pictures });
+            builder.push(facts.map(|facts| (format!("i{slot}").as_str().into(), facts)));
+        }
+        builder.build()
+    }
+
+    fn items() -> impl Strategy<Value = Vec<Option<u32>>> {
+        proptest::collection::vec(proptest::option::of(0u32..6), 0..40)
+    }
+
+    proptest! {
+        /// Items that come again keep the slots of their pictures, as far as they have as many; nothing is left of others.
+        #[test]
+        fn pictures_keep_their_slots(before in items(), now in items()) {
+            let old = built(PictureIndex::default(), &before).pictures().clone();
+            let index = built(old.clone(), &now);
+            let several = |count: &Option<u32>| count.filter(|count| *count > 1).unwrap_or(0);
+            for slot in 0..before.len().max(now.len()) as Slot {
+                let (had, has) = (old.of_item(slot), index.pictures().of_item(slot));
+                prop_assert_eq!(has.len() as u32, now.get(slot as usize).map_or(0, several));
+                let kept = had.len().min(has.len());
+                prop_assert_eq!(&has[..kept], &had[..kept]);
+            }
+            let wanted: u32 = now.iter().map(several).sum();
+            prop_assert_eq!(index.pictures().len(), u64::from(wanted));
+            prop_assert_eq!(index.len(), now.iter().flatten().count());
+            let again = built(index.pictures().clone(), &now);
+            prop_assert_eq!(again.pictures().places(), index.pictures().places());
+        }
     }
 }
