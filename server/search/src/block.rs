@@ -1,5 +1,9 @@
 //! The signatures of one block of slots: exact ones by group, and their codes.
 
+mod state;
+
+pub(crate) use state::RestoredBlock;
+
 use crate::codes::{Codec, ItemCodes};
 use crate::kernels::{self, BLOCK, Bits, GROUP, GROUPS, Rows};
 use crate::row_file::{GroupRows, Place, RowFile, RowFileError};

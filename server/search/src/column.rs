@@ -3,9 +3,11 @@
 mod loading;
 mod pictures;
 mod spill;
+mod state;
 
 pub use loading::LoadingSignatures;
 pub use spill::ColumnBytes;
+pub use state::RestoreError;
 
 use crate::block::ColumnBlock;
 use crate::codes::{Codec, ItemCodes};
@@ -144,8 +146,8 @@ impl SignatureColumn {
         let (error, written) = self.drift;
         let worse = error / written.max(1) as f64 > f64::from(codec.error()) * DRIFT_MAX;
         // A sample of the largest size does not get better by growth alone.
-        let grown =
-            self.count >= codec.trained_on() * GROWTH && codec.trained_on() < SAMPLE_MAX as u64 * GROWTH;
+        let grown = self.count >= codec.trained_on().saturating_mul(GROWTH)
+            && codec.trained_on() < SAMPLE_MAX as u64 * GROWTH;
         grown || (written >= DRIFT_COUNT_MIN && worse)
     }
 

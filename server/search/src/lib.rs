@@ -37,12 +37,13 @@ mod scan;
 mod signatures;
 mod slots;
 mod stop;
+mod summed;
 mod terms;
 mod tuning;
 mod words;
 
 pub use block::{Precision, Slot};
-pub use column::{ColumnBytes, LoadingSignatures, SignatureColumn};
+pub use column::{ColumnBytes, LoadingSignatures, RestoreError, SignatureColumn};
 pub use cost::Costs;
 pub use facets::{FacetCounter, FacetCounts, FacetOf};
 pub use fields::FieldIndex;
@@ -56,7 +57,7 @@ pub use local::{DamagedSlot, LocalSignatures};
 pub use pictures::{PictureIndex, PicturePlace};
 pub use predictions::{Prediction, PredictionIndex, Predictions};
 pub use reach::Attained;
-pub use row_file::{BeforeWrite, FoundRows, OpenedRows, RowFile, RowFileError};
+pub use row_file::{BeforeWrite, FoundRows, OpenedRows, RowFile, RowFileError, RowFiles};
 pub use signatures::{
     Budget, Change, IsAbandoned, ItemRows, NewSignatures, PictureMode, Plan, PlanKind, Replaced, SearchTerm,
     SignatureAnswer, SignatureHit, SignatureQuery, Signatures, SignaturesError, TermDistance,

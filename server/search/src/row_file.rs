@@ -10,27 +10,29 @@
 
 mod bus_errors;
 mod found;
+mod known;
 mod layout;
 mod place;
 mod segment;
 
 pub use found::FoundRows;
-pub(crate) use place::{GroupRows, Place};
+pub(crate) use known::KnownPlace;
+pub(crate) use place::{GroupRows, Place, bytes_of};
 
 use crate::Precision;
 use crate::kernels::Rows;
 use found::Scan;
-use layout::{Layout, PlaceHeader, SEGMENTS_MAX};
-use place::bytes_of;
+use layout::{FILE_HEADER, Layout, PlaceHeader, SEGMENTS_MAX};
 use segment::Segment;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 /// Why rows are not in a file.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,9 @@ pub enum RowFileError {
     /// Rows of this dimension are too long, or are none.
     #[error("there is no row file for signatures of {0} numbers")]
     Dimension(usize),
+    /// It is not the file in which the places are that are known.
+    #[error("the file has not got the places that are known of it")]
+    UnknownPlaces,
     /// The system refuses.
     #[error("{0}")]
     Io(io::Error),
@@ -60,6 +65,17 @@ impl From<io::Error> for RowFileError {
 
 /// Asked before every write to a file, which is not made where it fails: tests let disks fail by it.
 pub type BeforeWrite = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
+/// The files of a column's exact signatures that have no room in memory.
+#[derive(Clone)]
+pub struct RowFiles {
+    /// Those of items.
+    pub items: PathBuf,
+    /// Those of pictures.
+    pub pictures: PathBuf,
+    /// Asked before every write to either.
+    pub before_write: BeforeWrite,
+}
 
 /// A file that was opened, and what it still holds.
 pub struct OpenedRows {
@@ -101,27 +117,27 @@ impl RowFile {
         let layout = Layout::new(dim, precision)?;
         let file = lock(path)?;
         let header = layout.file_header(key);
-        let mut found = [0; layout::FILE_HEADER];
-        let is_same = file.read_exact_at(&mut found, 0).is_ok() && found == header;
-        if !is_same {
-            before_write()?;
-            file.set_len(0)?;
-            file.write_all_at(&header, 0)?;
+        if !begins_with(&file, &header) {
+            begin(&file, &header, &before_write)?;
         }
-        // The first place is the header's.
-        let count = if is_same { layout.places(file.metadata()?.len()).max(1) } else { 1 };
+        let count = layout.place_count(&file)?;
         let scan = Scan::of(&file, layout, count);
         let mut free: BTreeSet<u32> = (1..count).collect();
         scan.used().for_each(|place| {
             free.remove(&place);
         });
-        let places = Mutex::new(Places { count, free, last_epoch: scan.last_epoch });
-        let segments = (0..SEGMENTS_MAX).map(|_| OnceLock::new()).collect();
-        let file = Arc::new(Self { layout, file, segments, places, faults: AtomicU64::new(0), before_write });
+        let places = Places { count, free, last_epoch: epoch_from(scan.last_epoch) };
+        let file = Self::new(layout, file, places, before_write);
         for place in scan.used() {
             file.map(layout.segment(place).0)?;
         }
         Ok(OpenedRows { found: scan.into_found(&file), file })
+    }
+
+    fn new(layout: Layout, file: File, places: Places, before_write: BeforeWrite) -> Arc<Self> {
+        let segments = (0..SEGMENTS_MAX).map(|_| OnceLock::new()).collect();
+        let (places, faults) = (Mutex::new(places), AtomicU64::new(0));
+        Arc::new(Self { layout, file, segments, places, faults, before_write })
     }
 
     /// Bytes of rows, with their seals, that are in use.
@@ -200,7 +216,7 @@ impl RowFile {
             };
             (number, header)
         };
-        let place = Place::new(self, number, header);
+        let place = Place::new(self, number, header.epoch);
         self.map(self.layout.segment(number).0)?;
         Ok((place, header))
     }
@@ -248,6 +264,26 @@ impl fmt::Debug for RowFile {
             .field("file", &self.file)
             .finish_non_exhaustive()
     }
+}
+
+/// What the epochs of new places are later than, where places up to the epoch `known` are known. They must be later than all
+/// that the file has ever had, or two groups could share one and a row of the other be believed; but places that are not read, or
+/// that were cut off, do not tell theirs. Hence the clock: far less than one place is written in a microsecond.
+fn epoch_from(known: u64) -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    known.max(u64::try_from(since_1970.as_micros()).unwrap_or_default())
+}
+
+fn begins_with(file: &File, header: &[u8; FILE_HEADER]) -> bool {
+    let mut found = [0; FILE_HEADER];
+    file.read_exact_at(&mut found, 0).is_ok() && found == *header
+}
+
+/// Empties a file and writes its header.
+fn begin(file: &File, header: &[u8; FILE_HEADER], before_write: &BeforeWrite) -> Result<(), RowFileError> {
+    before_write()?;
+    file.set_len(0)?;
+    Ok(file.write_all_at(header, 0)?)
 }
 
 /// Opens a file and locks it, or a new one in its place where another has it.

@@ -4,12 +4,22 @@
 //! in one picture, or a signature computed elsewhere that is of the whole item, does not make the picture a stranger.
 
 use super::SignatureColumn;
+use crate::bits::{bits, set};
 use crate::codes::Codec;
+use crate::kernels::{Bits, GROUPS};
 use crate::pictures::PictureSlots;
+use crate::row_file::KnownPlace;
+use crate::summed::{SummedReader, SummedWriter, check};
 use crate::{Precision, Slot};
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
+
+/// Whether all that are set in one are set in the other.
+fn is_among(some: &Bits, all: &Bits) -> bool {
+    some.iter().zip(all).all(|(some, all)| some & !all == 0)
+}
 
 /// Signatures by picture.
 #[derive(Clone)]
@@ -22,6 +32,30 @@ pub(super) struct PictureSignatures {
 impl PictureSignatures {
     pub(super) fn new(key: &Arc<str>, dim: usize, precision: Precision) -> Self {
         Self { column: SignatureColumn::of_slots(key, dim, precision), borrowed: Arc::default() }
+    }
+
+    /// Writes them as a part of their column's state.
+    pub(super) fn save(&self, out: &mut SummedWriter<'_>) -> io::Result<()> {
+        self.column.save_slots(out)?;
+        let borrowed = bits(&self.borrowed, self.column.block_count());
+        out.put(bytemuck::cast_slice(&borrowed))?;
+        out.end_section()
+    }
+
+    /// Reads those of a column that has its codec; tells where the groups are that they have not got.
+    pub(super) fn restore(
+        of: &SignatureColumn,
+        input: &mut SummedReader<'_>,
+    ) -> io::Result<(Self, Vec<KnownPlace>)> {
+        let empty = SignatureColumn::of_slots(&of.key, of.dim, of.precision);
+        let mut column = SignatureColumn { codec: of.codec.clone(), ..empty };
+        let filed = column.restore_slots(input)?;
+        let mut borrowed = vec![[0; GROUPS]; column.block_count()];
+        input.fill(bytemuck::cast_slice_mut(&mut borrowed))?;
+        input.end_section()?;
+        let mut blocks = borrowed.iter().zip(&column.blocks);
+        check(blocks.all(|(borrowed, block)| is_among(borrowed, block.present())))?;
+        Ok((Self { column, borrowed: Arc::new(set(&borrowed)) }, filed))
     }
 
     pub(super) fn column(&self) -> &SignatureColumn {

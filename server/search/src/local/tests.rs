@@ -1,6 +1,7 @@
 mod distance;
 mod pictures;
 mod rows;
+mod state;
 
 use super::*;
 use crate::{Filter, PlanKind, Precision, SearchTerm, Tuning};

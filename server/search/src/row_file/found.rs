@@ -93,8 +93,9 @@ impl Scan {
     }
 
     pub(super) fn into_found(self, file: &Arc<RowFile>) -> FoundRows {
-        let found =
-            |(group, (place, header, hashes))| (group, Place::new(file, place, header).with_found(hashes));
+        let found = |(group, (place, header, hashes)): (u32, (u32, PlaceHeader, RowHashes))| {
+            (group, Place::new(file, place, header.epoch).with_found(hashes))
+        };
         FoundRows(self.groups.into_iter().map(found).collect())
     }
 }

@@ -10,6 +10,8 @@
 use super::RowFileError;
 use crate::Precision;
 use crate::kernels::GROUP;
+use std::fs::File;
+use std::io;
 
 /// Bytes that are mapped at once.
 pub(super) const SEGMENT_BYTES: usize = 64 << 20;
@@ -19,6 +21,8 @@ pub(super) const SEGMENTS_MAX: usize = 1024;
 pub(super) const PLACE_HEADER: usize = 16;
 /// Bytes of the file's header.
 pub(super) const FILE_HEADER: usize = 28;
+/// The last epoch that is believed, so that there is always a next one.
+pub(super) const EPOCH_MAX: u64 = u64::MAX / 2;
 const SEAL: usize = size_of::<u32>();
 /// What the file is, and the version of its layout.
 const MAGIC: [u8; 8] = *b"LAPELRO1";
@@ -71,11 +75,19 @@ impl Layout {
     }
 
     /// Places that a file of so many bytes has in full.
-    pub(super) fn places(&self, file_bytes: u64) -> u32 {
+    fn places(&self, file_bytes: u64) -> u32 {
         let segments = file_bytes / SEGMENT_BYTES as u64;
         let rest = (file_bytes % SEGMENT_BYTES as u64) / self.place_bytes as u64;
         let places = segments * u64::from(self.places_per_segment) + rest.min(self.places_per_segment.into());
         places.min(self.places_max().into()) as u32
+    }
+
+    /// Places that a file has, the first of which is the header's.
+    ///
+    /// # Errors
+    /// When the system does not tell its length.
+    pub(super) fn place_count(&self, file: &File) -> io::Result<u32> {
+        Ok(self.places(file.metadata()?.len()).max(1))
     }
 
     /// Places that a file has at most.
@@ -121,7 +133,7 @@ impl PlaceHeader {
             group: u32::from_ne_bytes(*bytes[4..].first_chunk()?),
             epoch: u64::from_ne_bytes(*bytes[8..].first_chunk()?),
         };
-        (header.bytes() == *bytes).then_some(header)
+        (header.bytes() == *bytes && header.epoch <= EPOCH_MAX).then_some(header)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rows of one group in a row file.
 
 use super::found::RowHashes;
-use super::layout::{PlaceHeader, Sealer};
+use super::layout::Sealer;
 use super::{RowFile, RowFileError};
 use crate::Precision;
 use crate::kernels::{GROUP, Rows};
@@ -35,6 +35,7 @@ thread_local! {
 pub(crate) struct Place {
     file: Arc<RowFile>,
     number: u32,
+    epoch: u64,
     sealer: Sealer,
     /// What it held when the file was opened, until it is known which of that is wanted.
     found: Option<RowHashes>,
@@ -68,9 +69,9 @@ impl GroupRows<'_> {
 }
 
 impl Place {
-    pub(super) fn new(file: &Arc<RowFile>, number: u32, header: PlaceHeader) -> Self {
-        let (file, sealer) = (file.clone(), Sealer::new(header.epoch));
-        Self { file, number, sealer, found: None, is_damaged: AtomicBool::new(false) }
+    pub(super) fn new(file: &Arc<RowFile>, number: u32, epoch: u64) -> Self {
+        let (file, sealer) = (file.clone(), Sealer::new(epoch));
+        Self { file, number, epoch, sealer, found: None, is_damaged: AtomicBool::new(false) }
     }
 
     pub(super) fn with_found(self, found: RowHashes) -> Self {
@@ -89,8 +90,14 @@ impl Place {
         self.sealer
     }
 
-    pub(super) fn number(&self) -> u32 {
+    /// Its number in the file.
+    pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Since when it holds what it holds.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     #[cfg(test)]
@@ -234,7 +241,7 @@ impl Deref for RowBytes<'_> {
 }
 
 /// Rows as they lie in a file.
-pub(super) fn bytes_of(rows: Rows<'_>) -> &[u8] {
+pub(crate) fn bytes_of(rows: Rows<'_>) -> &[u8] {
     match rows {
         Rows::F32(rows) => bytemuck::cast_slice(rows),
         Rows::F16(rows) => bytemuck::cast_slice::<u16, u8>(rows.reinterpret_cast()),

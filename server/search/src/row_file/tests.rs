@@ -1,3 +1,5 @@
+mod known;
+
 use super::*;
 use crate::kernels::GROUP;
 use half::f16;
@@ -83,6 +85,8 @@ enum Step {
     Snapshot(usize),
     Trim,
     Reopen,
+    /// As it is known where everything lies.
+    ReopenKnown,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -93,6 +97,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0usize..4).prop_map(Step::Snapshot),
         1 => Just(Step::Trim),
         1 => Just(Step::Reopen),
+        1 => Just(Step::ReopenKnown),
     ];
     vec(step, 1..60)
 }
@@ -162,6 +167,19 @@ proptest! {
                     }
                     // What is left was given up before.
                     file = opened.file;
+                }
+                Step::ReopenKnown => {
+                    snapshots.clear();
+                    let wanted: Vec<_> = std::mem::take(&mut now).into_iter().collect();
+                    let known: Vec<_> = wanted.iter().map(|(group, (place, ..))| known::known(*group, place)).collect();
+                    let wanted: Vec<_> = wanted.into_iter().map(|(g, (_, rows, present))| (g, rows, present)).collect();
+                    drop(file);
+                    let (reopened, places) =
+                        RowFile::open_known(&path, "key", (DIM, precision), before_write.clone(), &known).expect("as it was");
+                    for ((group, rows, present), place) in wanted.into_iter().zip(places) {
+                        now.insert(group, (Arc::new(place), rows, present));
+                    }
+                    file = reopened;
                 }
             }
             check(&now);

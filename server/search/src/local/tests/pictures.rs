@@ -27,17 +27,17 @@ fn mean(pictures: &[Signed]) -> Signed {
 
 /// What is written, as a plain map.
 #[derive(Default)]
-struct Shop {
-    local: LocalSignatures,
+pub(super) struct Shop {
+    pub(super) local: LocalSignatures,
     pictures: BTreeMap<u64, Vec<Signed>>,
 }
 
 impl Shop {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { local: catalogue(0, |_, _| true), pictures: BTreeMap::new() }
     }
 
-    fn put(&mut self, item: u64, count: u64, seed: u64) {
+    pub(super) fn put(&mut self, item: u64, count: u64, seed: u64) {
         let pictures: Vec<_> = (0..count).map(|number| picture(item, number, seed)).collect();
         let (id, labels) = (id(item), labels(item));
         let before = self.pictures.get(&item).map(|had| pictured(&labels, had.len()));
@@ -54,7 +54,7 @@ impl Shop {
         rows::spill(&mut self.local, KEYS[item as usize % 3], 2000);
     }
 
-    fn remove(&mut self, item: u64) {
+    pub(super) fn remove(&mut self, item: u64) {
         let (id, labels) = (id(item), labels(item));
         let before = self.pictures.remove(&item).map(|had| pictured(&labels, had.len()));
         let signatures = NewSignatures::Only(&[]);
@@ -62,7 +62,7 @@ impl Shop {
         self.local.apply(&[change]).expect("memory does not fail");
     }
 
-    fn compact(&mut self) {
+    pub(super) fn compact(&mut self) {
         while let Some((from, to)) = self.local.items().gap() {
             let item = self.local.items().id(from).and_then(|id| id[1..].parse::<u64>().ok()).expect("live");
             let labels = labels(item);

@@ -4,13 +4,24 @@ use super::*;
 use crate::{LoadingSignatures, OpenedRows, RowFile, RowFileError};
 use proptest::collection::vec;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Where the signatures of items and of pictures go.
+pub(super) fn paths(folder: &Path, key: &str) -> [PathBuf; 2] {
+    ["items", "pictures"].map(|of| folder.join(format!("{key}.{of}")))
+}
 
 fn open(folder: &Path, key: &str, precision: Precision) -> [OpenedRows; 2] {
-    ["items", "pictures"].map(|of| {
-        let path = folder.join(format!("{key}.{of}"));
-        RowFile::open(&path, key, (DIM, precision), Arc::new(|| Ok(()))).expect("opens")
-    })
+    let open = |path: PathBuf| RowFile::open(&path, key, (DIM, precision), Arc::new(|| Ok(())));
+    paths(folder, key).map(|path| open(path).expect("opens"))
+}
+
+/// An empty column whose files are in a folder.
+pub(super) fn in_files(folder: &Path, key: &str, precision: Precision) -> SignatureColumn {
+    let mut column = SignatureColumn::new(&key.into(), DIM, precision);
+    let [items, pictures] = open(folder, key, precision).map(|opened| opened.file);
+    column.set_files(items, pictures);
+    column
 }
 
 /// Moves at least so many bytes of a column's signatures to files; those of a folder that nobody else can find.
@@ -40,6 +51,8 @@ enum Step {
     Snapshot,
     /// What is in the files is read anew, in this order, into so many kilobytes of memory a column.
     Restart(u64, usize),
+    /// Columns are saved and restored.
+    Resume,
 }
 
 const ITEMS: u64 = 1300;
@@ -55,6 +68,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..3usize, any::<bool>()).prop_map(|(column, moves)| Step::Code(column, moves)),
         2 => Just(Step::Snapshot),
         1 => (0u64..100, 0usize..60).prop_map(|(seed, kilobytes)| Step::Restart(seed, kilobytes)),
+        1 => Just(Step::Resume),
     ];
     vec(step, 1..40)
 }
@@ -71,12 +85,7 @@ impl Filed {
     fn new(precision: Precision) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let mut local = LocalSignatures::default();
-        for key in KEYS {
-            let mut column = SignatureColumn::new(&key.into(), DIM, precision);
-            let [items, pictures] = open(folder.path(), key, precision).map(|opened| opened.file);
-            column.set_files(items, pictures);
-            local.add_column(column);
-        }
+        KEYS.iter().for_each(|key| local.add_column(in_files(folder.path(), key, precision)));
         let mut filed = Self { folder, precision, local, items: BTreeMap::new() };
         (0..ITEMS).for_each(|item| filed.put(item, 0));
         filed
@@ -139,6 +148,11 @@ impl Filed {
             }
             Step::Snapshot => {}
             Step::Restart(seed, kilobytes) => self.restart(seed, kilobytes << 10),
+            Step::Resume => {
+                for key in KEYS {
+                    state::resume(&mut self.local, key, self.precision, Some(self.folder.path()));
+                }
+            }
         }
     }
 
@@ -200,7 +214,7 @@ proptest! {
             match step {
                 Step::Snapshot => snapshots.push((filed.local.clone(), filed.items.clone())),
                 // A file is used by one: those who read it are gone.
-                Step::Restart(..) => snapshots.clear(),
+                Step::Restart(..) | Step::Resume => snapshots.clear(),
                 _ => {}
             }
             filed.take(step);
