@@ -231,6 +231,7 @@ fn what_cannot_be_is_refused_though_its_sums_are_right() {
         ("present without rows", block + 24, 1),
         ("kind of a group", block + 136, 3),
         ("rows that are nowhere", block + 136, 0),
+        ("a loan to no picture", state.len() - 12, 1 << 63),
     ] {
         assert!(is_refused(&put(at, value), Precision::F32), "{what}: {value}");
     }
