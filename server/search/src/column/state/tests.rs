@@ -135,6 +135,7 @@ fn signatures_in_files_need_the_files() {
     assert!(matches!(restore(Some(swapped)), Err(RestoreError::Files(RowFileError::UnknownPlaces))));
     let there = restore(Some(files.clone())).expect("the files are as they were");
     assert!((0..SLOTS).all(|slot| there.get(slot).is_some() == (slot != 9)));
+    assert!(saved(&there) == state && there.drift.1 > 0);
     drop(there);
     std::fs::remove_file(&files.items).expect("there");
     assert!(matches!(restore(Some(files)), Err(RestoreError::Files(RowFileError::UnknownPlaces))));
