@@ -2,13 +2,14 @@
 
 use crate::manifest::{Manifest, SignatureKind};
 use crate::signature::{Signature, probabilities};
+use serde::{Deserialize, Serialize};
 
 /// What one stands for in a sum: 2^36 leaves room for a hundred million unit signatures in 64 bits.
 const ONE: f64 = (1u64 << 36) as f64;
 
 /// The sum of signatures that come and go, in fixed point: what is taken away leaves no rounding behind, so the sum
 /// depends on its members alone and on no order. A number is off by at most 2^-37 a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignatureSum {
     sum: Vec<i64>,
     count: u64,
@@ -19,6 +20,12 @@ impl SignatureSum {
     #[must_use]
     pub fn new(dim: usize) -> Self {
         Self { sum: vec![0; dim], count: 0 }
+    }
+
+    /// Dimension of its signatures.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.sum.len()
     }
 
     /// Adds one signature.

@@ -4,7 +4,12 @@
 //! Every file is written under a temporary name, synced and renamed, and carries a version and a checksum; one that is
 //! damaged, of another version or of another catalogue is passed over and written anew. Nothing has to be in step with
 //! the store: slots say where an item lay, and an index says of every slot which signature it holds, so that an index that
-//! is behind is found and built anew. Files of exact signatures (`lapel_search::RowFile`) see to themselves.
+//! is behind is found and built anew. Files of exact signatures (`lapel_search::RowFile`) see to themselves. States of whole
+//! columns (`states.rs`) are of one state of the store, and say which.
+
+mod states;
+
+pub use states::SavedStates;
 
 use crate::catalogue::{BLOCK, Slot, Snapshot};
 use crate::store::Disk;
@@ -111,11 +116,12 @@ impl Caches {
         ROWS.iter().for_each(|ending| drop(std::fs::remove_file(self.path(key, ending))));
     }
 
-    /// Writes everything that a snapshot has, and deletes what it has no more.
+    /// Writes everything that a snapshot has but states, and deletes what it has no more. `has_indexes`: whether columns have HNSW
+    /// indexes, be they not taken over yet.
     ///
     /// # Errors
     /// Those of the file system; what was written before stays usable.
-    pub fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
+    pub fn save(&self, snapshot: &Snapshot, has_indexes: bool) -> io::Result<()> {
         fs_err::create_dir_all(&self.folder)?;
         let items = snapshot.items();
         let slots = 0..(items.blocks() * BLOCK) as Slot;
@@ -125,9 +131,14 @@ impl Caches {
         let mut wanted = vec![self.folder.join("slots")];
         for column in snapshot.signature_columns() {
             let files = [self.path(column.key(), "column"), self.path(column.key(), "index")];
-            let index = self.save_index(column, &files[1])?;
+            let index = match column.is_index_empty() {
+                // The one of before may still be taken over.
+                true => read(&files[0]).and_then(|cached: CachedColumn| cached.index).filter(|_| has_indexes),
+                false => self.save_index(column, &files[1])?,
+            };
+            wanted.extend(index.is_some().then(|| files[1].clone()));
             self.write(&files[0], &CachedColumn { codec: column.codec().map(|c| (**c).clone()), index })?;
-            wanted.extend(files);
+            wanted.extend(files.into_iter().take(1));
             wanted.extend(ROWS.map(|ending| self.path(column.key(), ending)));
         }
         for entry in fs_err::read_dir(&self.folder)? {
@@ -140,9 +151,6 @@ impl Caches {
     }
 
     fn save_index(&self, column: &SignatureColumn, path: &Path) -> io::Result<Option<CachedIndex>> {
-        if column.is_index_empty() {
-            return Ok(None);
-        }
         let mut saved = None;
         self.disk.write_through(path, |unfinished| {
             saved = column.save_index(unfinished)?;

@@ -11,7 +11,7 @@ mod prototypes;
 mod seen;
 mod snapshot;
 
-pub use column::{Column, LoadingColumn};
+pub use column::{Column, LoadingColumn, Statistics};
 pub use item::Item;
 pub use items::Items;
 pub use lapel_search::{BLOCK, Precision, Slot};

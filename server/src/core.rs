@@ -20,9 +20,11 @@ mod open;
 mod open_error;
 mod predict;
 pub(crate) mod relabel;
+mod stop;
 mod stored;
 pub(crate) mod teach;
 mod turns;
+mod verify;
 mod versions;
 mod warm;
 mod write;
@@ -95,6 +97,8 @@ pub struct Core {
     /// Held while the caches are written.
     saving: Mutex<()>,
     features: Option<Arc<FeatureCache>>,
+    /// Heads whose columns the start took over as the last stop left them.
+    pub(crate) restored: usize,
     snapshot: ArcSwap<Snapshot>,
     /// Held from reading the snapshot that a write starts from until the next is published.
     writer: Mutex<()>,
@@ -187,25 +191,6 @@ impl Core {
         let (store, request) = (self.store.clone(), request.clone());
         let found = move || store.outcomes(&[(&request.id, request.request)]);
         Ok(tokio::task::spawn_blocking(found).await??.pop().transpose()?.flatten())
-    }
-
-    /// Ends background work and waits for it, and writes the caches; an unfinished backfill goes on at the next start.
-    pub async fn stop(&self) {
-        self.stopping.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.save_caches().await;
-    }
-
-    /// Writes the caches of the present state. Without them the next start takes longer, and no more than that.
-    async fn save_caches(&self) {
-        let _saving = self.saving.lock().await;
-        let (caches, snapshot) = (self.caches.clone(), self.snapshot());
-        match tokio::task::spawn_blocking(move || caches.save(&snapshot)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the caches cannot be written"),
-            Err(error) => tracing::error!(%error, "the caches cannot be written"),
-        }
     }
 
     fn publish(&self, snapshot: Snapshot) {

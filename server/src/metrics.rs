@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     items: Gauge,
     generation: Gauge,
     heads: Family<Labels, Gauge>,
+    restored: Gauge,
     waiting: Family<Labels, Gauge>,
     features: Gauge,
     healthy: Gauge,
@@ -67,6 +68,7 @@ impl Default for Metrics {
             items: Gauge::default(),
             generation: Gauge::default(),
             heads: Family::default(),
+            restored: Gauge::default(),
             waiting: Family::default(),
             features: Gauge::default(),
             healthy: Gauge::default(),
@@ -91,6 +93,11 @@ impl Default for Metrics {
             metrics.generation.clone(),
         );
         registry.register("heads", "Versions of heads, by state", metrics.heads.clone());
+        registry.register(
+            "heads_restored",
+            "Heads whose signatures this start took over from the last stop",
+            metrics.restored.clone(),
+        );
         registry.register(
             "pictures_waiting",
             "Pictures that have a place in the model's queues",
@@ -164,6 +171,7 @@ impl Metrics {
         for (state, count) in by_state {
             self.heads.get_or_create(&Labels(vec![("state", state)])).set(count);
         }
+        self.restored.set(core.restored as i64);
         for (queue, count) in core.engine.waiting() {
             self.waiting.get_or_create(&Labels(vec![("queue", queue)])).set(count as i64);
         }

@@ -109,6 +109,11 @@ impl TestServer {
         }));
     }
 
+    /// Changes the configuration that the next start has.
+    pub fn change(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+    }
+
     /// When it was started.
     #[must_use]
     pub fn started(&self) -> Instant {

@@ -31,6 +31,11 @@ pub async fn searches_begun(address: SocketAddr) -> u64 {
     ended + in_flight(address).await
 }
 
+/// Heads whose signatures the last start took over from the stop before.
+pub async fn heads_restored(address: SocketAddr) -> u64 {
+    metric(&get(address, "/metrics").await.1, "lapel_heads_restored")
+}
+
 /// The value of a metric; 0 where it is not told yet.
 fn metric(text: &str, name: &str) -> u64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -51,9 +51,9 @@ struct Gathered {
 
 impl GatheredFields {
     /// Takes in an item, whose slot is behind those of the items before it.
-    pub(crate) fn add(&mut self, slot: Slot, fields: &Fields) {
+    pub(crate) fn add(&mut self, slot: Slot, fields: &[(&str, FieldValue)]) {
         for (field, value) in fields {
-            let of_field = self.by_field.entry_ref(field.as_str());
+            let of_field = self.by_field.entry_ref(*field);
             of_field.or_insert_with(|| Gathered::new(value.kind())).add(slot, value);
         }
     }

@@ -188,7 +188,12 @@ impl ItemIndex {
     #[must_use]
     pub fn of<'a>(items: impl Iterator<Item = Option<(Arc<str>, ItemFacts<'a>)>>) -> Self {
         let mut builder = ItemIndexBuilder::default();
-        items.for_each(|item| builder.push(item));
+        for item in items {
+            match item {
+                Some((id, facts)) => builder.push(Some((id, &facts.into()))),
+                None => builder.push(None),
+            }
+        }
         builder.build()
     }
 

@@ -9,6 +9,9 @@ use roaring::RoaringBitmap;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// Slots that are gathered before they are added to a bitmap.
+const AT_ONCE: usize = 4096;
+
 /// Labels of one attribute and the slots that carry them.
 pub type LabelSlots = OrdMap<String, Arc<RoaringBitmap>>;
 
@@ -23,31 +26,71 @@ pub struct LabelIndex {
 /// What many items carry, by ascending slot: one bitmap after the other is written, not one item after the other.
 #[derive(Default)]
 pub(crate) struct GatheredLabels {
-    by_attribute: HashMap<String, HashMap<String, RoaringBitmap>>,
+    attributes: Vec<(String, HashMap<String, GatheredSlots>)>,
+    places: HashMap<String, usize>,
+}
+
+/// Ascending slots; the last of them are not in the bitmap yet, to which many are added for the price of a few.
+#[derive(Default)]
+struct GatheredSlots {
+    bitmap: RoaringBitmap,
+    last: Vec<Slot>,
 }
 
 impl GatheredLabels {
     /// Takes in an item, whose slot is behind those of the items before it.
-    pub(crate) fn add(&mut self, slot: Slot, labels: &Labels) {
+    pub(crate) fn add(&mut self, slot: Slot, labels: &[(&str, &str)]) {
+        let mut next = 0;
         for (attribute, label) in labels {
-            let of_attribute = self.by_attribute.entry_ref(attribute.as_str()).or_default();
-            of_attribute.entry_ref(label.as_str()).or_default().insert(slot);
+            // Most items have the same attributes, in the same order.
+            let is_next = self.attributes.get(next).is_some_and(|(known, _)| known == attribute);
+            let at = if is_next { next } else { self.place(attribute) };
+            self.attributes[at].1.entry_ref(*label).or_default().push(slot);
+            next = at + 1;
         }
+    }
+
+    fn place(&mut self, attribute: &str) -> usize {
+        if let Some(at) = self.places.get(attribute) {
+            return *at;
+        }
+        self.attributes.push((attribute.to_owned(), HashMap::new()));
+        self.places.insert(attribute.to_owned(), self.attributes.len() - 1);
+        self.attributes.len() - 1
     }
 
     /// The index of all of them.
     pub(crate) fn into_index(self) -> LabelIndex {
-        let shared = |(label, slots): (String, RoaringBitmap)| (label, Arc::new(slots));
-        let of_attribute = |(attribute, by_label): (String, HashMap<String, RoaringBitmap>)| {
+        let shared = |(label, slots): (String, GatheredSlots)| (label, Arc::new(slots.into_bitmap()));
+        let of_attribute = |(attribute, by_label): (String, HashMap<String, GatheredSlots>)| {
             (attribute, by_label.into_iter().map(shared).collect::<LabelSlots>())
         };
         let by_attribute: OrdMap<String, LabelSlots> =
-            self.by_attribute.into_iter().map(of_attribute).collect();
+            self.attributes.into_iter().map(of_attribute).collect();
         let ordinals = |(attribute, labels): (&String, &LabelSlots)| {
             let entries = labels.values().map(|slots| slots.len()).sum();
             (attribute.clone(), made(labels, entries))
         };
         LabelIndex { ordinals: by_attribute.iter().map(ordinals).collect(), by_attribute }
+    }
+}
+
+impl GatheredSlots {
+    fn push(&mut self, slot: Slot) {
+        self.last.push(slot);
+        if self.last.len() == AT_ONCE {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        // They ascend, so that none is refused.
+        let _ = self.bitmap.append(self.last.drain(..));
+    }
+
+    fn into_bitmap(mut self) -> RoaringBitmap {
+        self.flush();
+        self.bitmap
     }
 }
 

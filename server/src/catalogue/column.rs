@@ -7,6 +7,7 @@ use super::prototypes::Prototypes;
 use crate::store::{SignatureChange, of_key};
 use lapel_heads::{Head, SignatureSum};
 use lapel_search::{LoadingSignatures, OpenedRows, Precision, SignatureColumn, SlotLookup};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A head's statistics over its signatures. Cloning is cheap.
@@ -19,6 +20,13 @@ pub struct Column {
     sum: SignatureSum,
     prototypes: Prototypes,
     precision: Precision,
+}
+
+/// What a column knows of its signatures, to be kept beside them.
+#[derive(Serialize, Deserialize)]
+pub struct Statistics {
+    sum: SignatureSum,
+    prototypes: Vec<Vec<SignatureSum>>,
 }
 
 /// A column that is filled before anybody reads it.
@@ -80,8 +88,23 @@ impl Column {
         &self.prototypes
     }
 
+    /// What it knows of its signatures.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        Statistics { sum: self.sum.clone(), prototypes: self.prototypes.sums() }
+    }
+
+    /// The same column with what was known of its signatures; `None` where that is not of such a head.
+    #[must_use]
+    pub fn with_statistics(self, Statistics { sum, prototypes }: Statistics) -> Option<Self> {
+        let is_fit = sum.dim() == self.head.dim();
+        let prototypes = self.prototypes.with_sums(prototypes).filter(|_| is_fit)?;
+        Some(Self { sum, prototypes, ..self })
+    }
+
     /// The empty column that its signatures go to.
-    pub(super) fn signatures(&self) -> SignatureColumn {
+    #[must_use]
+    pub fn signatures(&self) -> SignatureColumn {
         SignatureColumn::new(&self.key, self.head.dim(), self.precision)
     }
 
@@ -153,6 +176,12 @@ impl LoadingColumn {
     #[must_use]
     pub fn with_files(column: Column, files: [OpenedRows; 2], memory_bytes: usize) -> Self {
         Self { signatures: LoadingSignatures::with_files(column.signatures(), files, memory_bytes), column }
+    }
+
+    /// One that is there as it was, with its signatures.
+    #[must_use]
+    pub fn restored(column: Column, signatures: SignatureColumn) -> Self {
+        Self { signatures: LoadingSignatures::new(signatures), column }
     }
 
     /// Takes in a stored signature, by its key, of an item or a picture that is there, whose slot `lookup` of the items has.

@@ -1,8 +1,8 @@
 //! An item in memory: what searches, backfills and filters look at for every item is there as it is, and the rest as the
 //! bytes of its record, which is decoded for the few that are written or shown.
 
-use crate::store::{FieldValue, ItemRecord, Labels, PackedRecord, StoredImage, StoredPartsCase};
-use lapel_values::ItemFacts;
+use crate::store::{FieldValue, ItemRecord, Labels, PackedRecord, StoredImage, StoredItem, StoredPartsCase};
+use lapel_values::{ItemEntries, ItemFacts};
 use std::sync::Arc;
 
 /// An item in memory.
@@ -27,6 +27,18 @@ impl Item {
             pictures: record.pictures(),
             record: PackedRecord::of(record),
         }
+    }
+
+    /// An item as a start reads it.
+    #[must_use]
+    pub fn of_stored(id: &str, StoredItem { image, pictures, record }: StoredItem) -> Self {
+        Self { id: id.into(), image, pictures, record }
+    }
+
+    /// What it is found by beside its signatures.
+    #[must_use]
+    pub fn entries(&self) -> ItemEntries<'_> {
+        self.record.entries()
     }
 
     /// What the store holds of it, decoded.

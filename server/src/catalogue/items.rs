@@ -6,7 +6,8 @@ use lapel_search::{
     Attained, BLOCK, FacetCounter, FieldIndex, Filter, IsAbandoned, ItemIndex, ItemIndexBuilder, LabelIndex,
     LabelSlots, PictureIndex, Slot, SlotLookup,
 };
-use lapel_values::ItemFacts;
+use lapel_values::{ItemEntries, ItemFacts};
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -121,7 +122,7 @@ impl<'a> Items<'a> {
         let mut index = ItemIndexBuilder::default();
         for item in slots.iter().filter_map(|slot| self.get(slot)) {
             // Facets look at no picture.
-            index.push(Some((item.id.clone(), ItemFacts { pictures: 0, ..facts(&item.record()) })));
+            index.push(Some((item.id.clone(), &ItemEntries { pictures: 0, ..item.entries() })));
         }
         index.build()
     }
@@ -233,28 +234,48 @@ fn renewed(old: Option<&Arc<Item>>, id: &str, record: &ItemRecord) -> Arc<Item> 
     Arc::new(Item::new(&id, record))
 }
 
-/// Items by slot: in the slots that they had where those are known, the others in the gaps and behind, by id.
-pub(super) fn placed(mut items: Vec<Arc<Item>>, slots: &[Option<String>]) -> Vec<Option<Arc<Item>>> {
-    // Both are nearly in order as a rule, which makes this one walk over each.
-    items.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    let mut known: Vec<(&str, usize)> =
-        slots.iter().enumerate().filter_map(|(slot, id)| Some((id.as_deref()?, slot))).collect();
-    known.sort_unstable();
-    let mut known = known.into_iter().peekable();
-    let (mut placed, mut rest) = (vec![None; slots.len()], Vec::new());
-    for item in items {
-        while known.next_if(|(id, _)| **id < *item.id).is_some() {}
-        match known.next_if(|(id, _)| **id == *item.id) {
-            Some((_, slot)) => placed[slot] = Some(item),
-            None => rest.push(item),
+/// Items in their slots.
+pub(super) struct Placed {
+    /// By slot.
+    pub(super) items: Vec<Option<Arc<Item>>>,
+    /// Slots by id, ascending.
+    pub(super) slots: Vec<(Arc<str>, Slot)>,
+}
+
+impl Placed {
+    /// In the slots that they had where those are known, the others in the gaps and behind, by id.
+    pub(super) fn of(mut items: Vec<Arc<Item>>, slots: &[Option<String>]) -> Self {
+        // As the store has them, as a rule.
+        items.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let lay = slots.iter().enumerate().filter_map(|(slot, id)| Some((id.as_deref()?, slot)));
+        let mut lay: Vec<(&str, usize)> = lay.collect();
+        lay.par_sort_unstable();
+        let mut lay = lay.into_iter().peekable();
+        let mut placed: Vec<Option<Arc<Item>>> = vec![None; slots.len()];
+        let mut known = Vec::with_capacity(items.len());
+        for item in &items {
+            while lay.next_if(|(id, _)| **id < *item.id).is_some() {}
+            let slot = lay.next_if(|(id, _)| **id == *item.id).map(|(_, slot)| slot);
+            if let Some(slot) = slot {
+                placed[slot] = Some(item.clone());
+            }
+            known.push(slot);
         }
+        let mut gaps = 0;
+        let mut slots = Vec::with_capacity(items.len());
+        for (item, known) in items.into_iter().zip(known) {
+            let slot = known.unwrap_or_else(|| {
+                gaps += placed[gaps..].iter().take_while(|item| item.is_some()).count();
+                if gaps == placed.len() {
+                    placed.push(None);
+                }
+                placed[gaps] = Some(item.clone());
+                gaps
+            });
+            slots.push((item.id.clone(), slot as Slot));
+        }
+        Self { items: placed, slots }
     }
-    let mut rest = rest.into_iter();
-    for slot in placed.iter_mut().filter(|slot| slot.is_none()) {
-        *slot = rest.next();
-    }
-    placed.extend(rest.map(Some));
-    placed
 }
 
 #[cfg(test)]
@@ -275,7 +296,9 @@ mod tests {
                 .map(|id| Arc::new(Item::new(&format!("i{id:02}").as_str().into(), &ItemRecord::default())))
                 .collect();
             let slots: Vec<Option<String>> = slots.iter().map(|id| Some(format!("i{:02}", (*id)?))).collect();
-            let placed = placed(items, &slots);
+            let Placed { items: placed, slots: by_id } = Placed::of(items, &slots);
+            prop_assert!(by_id.is_sorted());
+            prop_assert!(by_id.iter().all(|(id, slot)| placed[*slot as usize].as_ref().is_some_and(|item| item.id == *id)));
             let found: Vec<Option<&str>> = placed.iter().map(|item| item.as_ref().map(|item| &*item.id)).collect();
             let mut all: Vec<&str> = found.iter().flatten().copied().collect();
             all.sort_unstable();

@@ -44,6 +44,19 @@ impl Prototypes {
         });
     }
 
+    /// The sums, in the order of the head's attributes and labels.
+    pub(super) fn sums(&self) -> Vec<Vec<SignatureSum>> {
+        self.sums.iter().map(|sums| sums.to_vec()).collect()
+    }
+
+    /// The same with other sums; `None` where these are not of such a head.
+    pub(super) fn with_sums(self, sums: Vec<Vec<SignatureSum>>) -> Option<Self> {
+        let shape = |sums: &[SignatureSum]| sums.iter().map(SignatureSum::dim).collect::<Vec<_>>();
+        let is_fit = sums.len() == self.sums.len()
+            && sums.iter().zip(&self.sums).all(|(sums, empty)| shape(sums) == shape(empty));
+        is_fit.then(|| Self { sums: sums.into_iter().map(Arc::new).collect(), ..self })
+    }
+
     fn change(&mut self, item: &Item, change: impl Fn(&mut SignatureSum, usize)) {
         for (attribute, sums) in self.manifest.attributes.iter().zip(&mut self.sums) {
             let label = item.label(&attribute.name);

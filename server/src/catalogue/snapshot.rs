@@ -1,5 +1,6 @@
 //! One consistent state of the catalogue.
 
+mod lacking;
 mod predictions;
 mod service;
 mod vocabulary;
@@ -8,14 +9,14 @@ pub use vocabulary::Unknown;
 
 use super::column::Column;
 use super::item::{Item, facts};
-use super::items::{Items, Records, Write, placed};
+use super::items::{Items, Placed, Records, Write};
 use crate::model::Model;
 use crate::store::{ItemChange, SignatureChange, picture_key};
 use imbl::OrdSet;
-use lapel_heads::{Head, HeadKind};
+use lapel_heads::Head;
 use lapel_search::{
-    Change, DamagedSlot, ItemIndexBuilder, ItemRows, LocalSignatures, NewSignatures, SignatureColumn,
-    Signatures, SignaturesError, Slot,
+    Change, DamagedSlot, ItemIndexBuilder, ItemRows, LocalSignatures, NewSignatures, PictureIndex,
+    PicturePlace, SignatureColumn, Signatures, SignaturesError, Slot,
 };
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -138,24 +139,6 @@ impl Snapshot {
         self.signatures.column(column.key())?.picture(*picture)
     }
 
-    /// Slots whose item, or one of whose pictures, lacks a signature that the server could compute: it has an image.
-    #[must_use]
-    pub fn computable(&self, column: &Column) -> Vec<Slot> {
-        if column.head().manifest().kind == HeadKind::External {
-            return Vec::new();
-        }
-        let (items, signatures) = (self.items(), self.signatures.column(column.key()));
-        let is_whole = |signatures: &SignatureColumn, slot: Slot| {
-            let mut pictures = items.pictures().of_item(slot).iter();
-            signatures.has(slot) && pictures.all(|picture| signatures.has_picture(*picture))
-        };
-        let lacks = |slot: &Slot| {
-            signatures.is_none_or(|signatures| !is_whole(signatures, *slot))
-                && items.get(*slot).is_some_and(|item| item.has_image())
-        };
-        items.live().iter().filter(lacks).collect()
-    }
-
     /// Ids of items whose record is damaged, and records on damaged pages.
     #[must_use]
     pub fn damage(&self) -> (&OrdSet<String>, u64) {
@@ -226,18 +209,36 @@ impl Snapshot {
         &self.computing
     }
 
-    /// Puts items in before there is any column, into the slots that they had where those are known.
-    pub fn load_items(&mut self, items: Vec<Arc<Item>>, slots: &[Option<String>]) {
-        let items = placed(items, slots);
-        let mut index = ItemIndexBuilder::default();
+    /// Puts items in before there is any column, into the slots that they had where those are known, and their pictures likewise.
+    pub fn load_items(
+        &mut self,
+        items: Vec<Arc<Item>>,
+        slots: &[Option<String>],
+        pictures: &[Option<PicturePlace>],
+    ) {
+        let Placed { items, slots } = Placed::of(items, slots);
+        let pictures = PictureIndex::of_places(pictures).unwrap_or_default();
+        let mut index = ItemIndexBuilder::with_slots(slots, pictures);
         for item in &items {
             match item {
-                Some(item) => index.push(Some((item.id.clone(), facts(&item.record())))),
+                Some(item) => index.push(Some((item.id.clone(), &item.entries()))),
                 None => index.push(None),
             }
         }
         self.signatures.load_items(index.build());
         self.records = Records::of(items);
+    }
+
+    /// Whether items and pictures lie in these slots, and no others are there.
+    #[must_use]
+    pub fn lies_as(&self, slots: &[Option<String>], pictures: &[Option<PicturePlace>]) -> bool {
+        let items = self.items();
+        let lies = |(slot, id): (usize, &Option<String>)| {
+            items.get(slot as Slot).map(|item| &*item.id) == id.as_deref()
+        };
+        items.len() == slots.iter().flatten().count()
+            && slots.iter().enumerate().all(lies)
+            && items.pictures().places() == pictures
     }
 
     /// Applies changes in their order; an item that is put has the signatures given, and no other.

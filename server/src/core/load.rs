@@ -1,13 +1,16 @@
 //! Reading everything that is kept in memory from the store: at the start, and after a failure.
 
+mod columns;
+
 use super::OpenError;
 use super::stored::load_models;
-use crate::caches::Caches;
-use crate::catalogue::{Column, Item, LoadingColumn, Precision, Snapshot};
+use crate::caches::{Caches, SavedStates};
+use crate::catalogue::{Item, Snapshot};
 use crate::config::Config;
 use crate::life::{HeadState, HeadStatus, Life, ModelStatus, Models, file_keys};
 use crate::model::Model;
 use crate::store::{Damage, HeadRecord, Store, StoreError};
+use columns::Columns;
 use lapel_heads::{Bundle, BundleError, Head};
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -17,77 +20,60 @@ use std::sync::Arc;
 pub(super) struct Loaded {
     pub(super) snapshot: Snapshot,
     pub(super) life: Life,
+    /// Keys and dimensions of the columns that are as the last stop left them; the store was not asked for their signatures.
+    pub(super) restored: Vec<(String, usize)>,
     /// Keys of heads that serve or stand by and lack signatures.
     pub(super) lacking: Vec<String>,
 }
 
-/// Reads everything that is kept in memory. One broken head becomes FAILED; the others serve.
-pub(super) fn load(store: &Store, config: &Config) -> Result<Loaded, OpenError> {
+/// Reads everything that is kept in memory: columns as the last stop `left` them, where it has and the store is what it was.
+/// One broken head becomes FAILED; the others serve.
+pub(super) fn load(store: &Store, config: &Config, left: Option<&SavedStates>) -> Result<Loaded, OpenError> {
     let (loaded_models, models) = load_models(store, config)?;
     let (mut records, mut damage) = store.heads()?;
     records.sort_by_key(|(_, record)| (record.name.clone(), record.version));
     let heads = records.into_par_iter().map(|(key, record)| load_head(store, &loaded_models, key, record));
     let heads = heads.collect::<Result<Vec<_>, StoreError>>()?;
     drop_leftovers(store, &heads, &models)?;
-    let mut items = Vec::new();
-    let lost = store.read_items(|id, record| items.push(Arc::new(Item::new(&id.into(), &record))))?;
     let mut snapshot = Snapshot::new(loaded_models);
-    snapshot.set_damage(lost.records.iter().map(|(_, id)| id.clone()), lost.lost);
-    damage.add(lost);
     let caches = Caches::new(store.folder(), store.disk().clone());
-    snapshot.load_items(items, &caches.slots().unwrap_or_default());
-    let columns = ColumnsTo {
-        caches: &caches,
-        precision: config.search.signatures,
-        memory_bytes: config.search.memory_bytes.0,
-    };
-    let lacking = load_columns(store, &mut snapshot, &heads, (&columns, &mut damage))?;
+    let columns = Columns::new(&caches, &config.search, &heads);
+    let (items, mut restored) = rayon::join(
+        || load_items(store, &mut snapshot, &caches, left),
+        || left.map(|left| columns.restore(left)).unwrap_or_default(),
+    );
+    let (lost, is_left) = items?;
+    damage.add(lost);
+    if !is_left {
+        // Before their files are opened again.
+        restored.clear();
+    }
+    let (lacking, restored) = columns.load(store, &mut snapshot, restored, &mut damage)?;
+    caches.drop_states();
     snapshot.generation = store.generation()?;
     if !damage.is_none() {
         let Damage { records, lost } = &damage;
         tracing::error!(?records, lost, "parts of the store are damaged; the rest is served");
     }
-    tracing::info!(items = snapshot.items().len(), heads = snapshot.columns().len(), "catalogue loaded");
-    Ok(Loaded { snapshot, life: Life::new(heads, models), lacking })
+    let (items, heads_served) = (snapshot.items().len(), snapshot.columns().len());
+    tracing::info!(items, heads = heads_served, restored = restored.len(), "catalogue loaded");
+    Ok(Loaded { snapshot, life: Life::new(heads, models), restored, lacking })
 }
 
-/// Where columns are loaded to.
-struct ColumnsTo<'a> {
-    caches: &'a Caches,
-    precision: Precision,
-    /// For exact signatures; 0: as much as they take.
-    memory_bytes: usize,
-}
-
-/// Adds the columns of all heads that are alive, those that serve as active ones. Returns the keys of heads that lack
-/// signatures although their backfill is over.
-fn load_columns(
+/// Reads the items. Returns what could not be read, and whether all lie as the last stop `left` them.
+fn load_items(
     store: &Store,
     snapshot: &mut Snapshot,
-    heads: &[HeadStatus],
-    (to, damage): (&ColumnsTo<'_>, &mut Damage),
-) -> Result<Vec<String>, StoreError> {
-    let alive: Vec<&HeadStatus> = heads.iter().filter(|s| s.is_alive()).collect();
-    // The same for each; what one leaves another may have later.
-    let memory_bytes = to.memory_bytes.div_ceil(alive.len().max(1));
-    let to = ColumnsTo { memory_bytes, ..*to };
-    let columns = alive.par_iter().map(|status| load_column(store, snapshot, status, &to));
-    let columns: Vec<_> = columns.collect::<Result<Vec<_>, StoreError>>()?;
-    let mut lacking = Vec::new();
-    for (status, loaded) in alive.iter().zip(columns) {
-        let Some((column, lost)) = loaded else { continue };
-        damage.add(lost);
-        snapshot.add_loaded(column);
-        let column = snapshot.column_of_key(&status.key);
-        let is_lacking = column.is_some_and(|column| !snapshot.computable(column).is_empty());
-        if status.state != HeadState::Backfilling && is_lacking {
-            lacking.push(status.key.clone());
-        }
-        if status.state == HeadState::Active {
-            snapshot.activate(&status.key);
-        }
-    }
-    Ok(lacking)
+    caches: &Caches,
+    left: Option<&SavedStates>,
+) -> Result<(Damage, bool), StoreError> {
+    let mut items = Vec::new();
+    let lost = store.read_items(|id, record| items.push(Arc::new(Item::of_stored(id, record))))?;
+    snapshot.set_damage(lost.records.iter().map(|(_, id)| id.clone()), lost.lost);
+    let slots = caches.slots().unwrap_or_default();
+    let pictures = left.map(|left| left.pictures().collect::<Vec<_>>());
+    snapshot.load_items(items, &slots, pictures.as_deref().unwrap_or_default());
+    Ok((lost, pictures.is_some_and(|pictures| snapshot.lies_as(&slots, &pictures))))
 }
 
 /// A retirement that was cut off leaves data that nothing reads any more. That of failed heads stays until they are
@@ -101,41 +87,6 @@ fn drop_leftovers(store: &Store, heads: &[HeadStatus], models: &Models) -> Resul
     let is_left = |key: &String| tables.contains(key) || !matches!(store.bundle(key), Ok(None));
     let left: Vec<String> = heads.chain(files).filter(is_left).collect();
     if left.is_empty() { Ok(()) } else { store.drop_data(&left) }
-}
-
-fn load_column(
-    store: &Store,
-    snapshot: &Snapshot,
-    status: &HeadStatus,
-    to: &ColumnsTo<'_>,
-) -> Result<Option<(LoadingColumn, Damage)>, StoreError> {
-    let Some(head) = &status.head else { return Ok(None) };
-    let (key, dim) = (&status.key, head.dim());
-    let empty = || Column::new(key, head.clone(), to.precision).of_version(status.version);
-    let items = snapshot.items();
-    let fill = |mut column: LoadingColumn| {
-        let mut lookup = items.lookup();
-        let damage =
-            store.signatures(key, dim, |id, values| column.load((items, &mut lookup), id, &values))?;
-        Ok::<_, StoreError>((column, damage))
-    };
-    if to.memory_bytes == 0 {
-        to.caches.drop_rows(key);
-        return fill(LoadingColumn::new(empty())).map(Some);
-    }
-    match to.caches.open_rows(key, (dim, to.precision)) {
-        Ok(files) => {
-            let (column, damage) = fill(LoadingColumn::with_files(empty(), files, to.memory_bytes))?;
-            if column.faults() == 0 {
-                return Ok(Some((column, damage)));
-            }
-            tracing::error!(head = status.name, "its file of signatures cannot be read; all are in memory");
-        }
-        Err(error) => {
-            tracing::error!(head = status.name, %error, "there is no file for its signatures; all are in memory");
-        }
-    }
-    fill(LoadingColumn::new(empty())).map(Some)
 }
 
 fn load_head(

@@ -20,7 +20,8 @@ impl Core {
         let core = self.clone();
         let loaded = tokio::task::spawn_blocking(move || {
             core.store.reopen()?;
-            load(&core.store, &core.config)
+            // This process has the files of signatures open, and memory is not what was left.
+            load(&core.store, &core.config, None)
         });
         let loaded = loaded.await.map_err(|e| super::OpenError::Thread(std::io::Error::other(e)))??;
         self.publish(loaded.snapshot);

@@ -3,7 +3,7 @@
 use super::kinds::contradictions;
 use super::load::load;
 use super::stored::{check_configured, read_model};
-use super::{Core, OpenError, Registration, SEARCHES_MAX, mend};
+use super::{Core, OpenError, Registration, SEARCHES_MAX, mend, verify};
 use crate::caches::Caches;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
@@ -29,13 +29,15 @@ impl Core {
     pub async fn open(config: Config, disk: Disk) -> Result<Arc<Self>, OpenError> {
         let bundle_key = config.access.bundle_key.as_deref().map(read_bundle_key).transpose()?;
         let (store, config, loaded) = tokio::task::spawn_blocking(move || {
+            // Opening the catalogue changes its file.
+            let left = Caches::new(&config.data, disk.clone()).sealed();
             let store = Store::open(StoreConfig {
                 folder: config.data.clone(),
                 cache_bytes: config.store.cache_bytes.0,
                 receipts_max: config.store.request_ids_max,
                 disk,
             })?;
-            let loaded = load(&store, &config)?;
+            let loaded = load(&store, &config, left.as_ref())?;
             check_configured(&store, &config, &loaded.life)?;
             let contradicted = contradictions(&config.catalog.fields, loaded.snapshot.items().fields());
             if !contradicted.is_empty() {
@@ -64,6 +66,7 @@ impl Core {
             engine,
             registry,
             bundle_key,
+            restored: loaded.restored.len(),
             snapshot: ArcSwap::from_pointee(loaded.snapshot),
             writer: Mutex::new(()),
             predictor: Arc::default(),
@@ -81,6 +84,7 @@ impl Core {
         core.tasks.spawn(mend::keep_mended(core.clone()));
         core.tasks.spawn(mend::keep_sound(core.clone(), failures));
         mend::resume(&core, loaded.lacking);
+        core.tasks.spawn(verify::verify(core.clone(), loaded.restored));
         core.register_configured().await?;
         Ok(core)
     }

@@ -76,12 +76,39 @@ impl Disk {
         path: &Path,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.write_through(path, |unfinished| {
-            let file = WatchedFile { file: File::create(unfinished)?, disk: self };
-            let mut file = io::BufWriter::with_capacity(1 << 20, file);
-            fill(&mut file)?;
-            file.flush()
+        self.write_through(path, |unfinished| self.fill_file(unfinished, fill))
+    }
+
+    /// As [`Disk::write_file`], but nothing is synced: for large files that carry checksums and may be lost.
+    ///
+    /// # Errors
+    /// As [`Disk::write_file`].
+    pub fn write_unsynced(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        named_when_whole(path, |unfinished| {
+            self.fill_file(unfinished, fill)?;
+            self.step(Step::Rename)?;
+            fs_err::rename(unfinished, path)
         })
+    }
+
+    /// Has the disk take what was written to a file.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.step(Step::Sync)?;
+        fs_err::File::open(path)?.sync_all()
+    }
+
+    fn fill_file(&self, path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        let file = WatchedFile { file: File::create(path)?, disk: self };
+        let mut file = io::BufWriter::with_capacity(1 << 20, file);
+        fill(&mut file)?;
+        file.flush()
     }
 
     /// As [`Disk::write_file`], for a library that wants to write the file itself, under the name it is told.
@@ -89,19 +116,11 @@ impl Disk {
     /// # Errors
     /// As [`Disk::write_file`].
     pub fn write_through(&self, path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".unfinished");
-        let unfinished = Path::new(&unfinished);
-        let written = fill(unfinished).and_then(|()| {
-            self.step(Step::Sync)?;
-            fs_err::File::open(unfinished)?.sync_all()?;
+        named_when_whole(path, |unfinished| {
+            fill(unfinished)?;
+            self.sync_file(unfinished)?;
             self.publish(unfinished, path)
-        });
-        if written.is_err() {
-            // It is only waste: the next attempt writes it anew.
-            let _ = fs_err::remove_file(unfinished);
-        }
-        written
+        })
     }
 
     /// Gives a finished file its name, in the place of the file that has it.
@@ -133,6 +152,19 @@ impl Disk {
         self.step(Step::Sync)?;
         fs_err::File::open(folder)?.sync_all()
     }
+}
+
+/// Has a file written under the name that it has until it is whole.
+fn named_when_whole(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = Path::new(&unfinished);
+    let written = write(unfinished);
+    if written.is_err() {
+        // It is only waste: the next attempt writes it anew.
+        let _ = fs_err::remove_file(unfinished);
+    }
+    written
 }
 
 struct WatchedFile<'a> {

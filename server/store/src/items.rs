@@ -3,7 +3,10 @@
 use super::pictures::{keyed, picture_key};
 use super::receipts::keep;
 use super::sealed::{decode, encode, seal, unseal};
-use super::{Damage, IMAGES, ITEMS, ItemRecord, Receipt, SIGNATURES, Store, StoreError, walk};
+use super::{
+    Damage, IMAGES, ITEMS, ItemRecord, PackedRecord, Receipt, SIGNATURES, Store, StoreError, StoredImage,
+    walk,
+};
 use redb::{ReadTransaction, TableDefinition, TableHandle, WriteTransaction};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -43,6 +46,17 @@ pub enum ItemChange {
         /// How many pictures it may have had.
         pictures: u32,
     },
+}
+
+/// An item as a start reads it.
+#[derive(Clone, Debug)]
+pub struct StoredItem {
+    /// The first of its images.
+    pub image: Option<StoredImage>,
+    /// How many images it has.
+    pub pictures: u32,
+    /// Its record.
+    pub record: PackedRecord,
 }
 
 /// By head key: keys of items and of pictures, with signatures.
@@ -202,12 +216,20 @@ impl Store {
         })
     }
 
-    /// Calls `take` with every item's id and record that can be read.
+    /// Calls `take` with every item that can be read, by id.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn read_items(&self, mut take: impl FnMut(&str, ItemRecord)) -> Result<Damage, StoreError> {
-        self.each(ITEMS, |id, record| take(id, record))
+    pub fn read_items(&self, mut take: impl FnMut(&str, StoredItem)) -> Result<Damage, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(ITEMS)?;
+            walk(&table, ITEMS.name(), |id, sealed| {
+                let found = PackedRecord::of_stored(unseal(ITEMS.name(), id, sealed)?);
+                let (record, view) = found.ok_or_else(|| StoreError::damaged(ITEMS.name(), id))?;
+                take(id, StoredItem { image: view.image(), pictures: view.pictures(), record });
+                Ok(ControlFlow::Continue(()))
+            })
+        })
     }
 
     /// The bytes of an item's image, the first of several.
@@ -235,7 +257,7 @@ impl Store {
         &self,
         head_key: &str,
         dim: usize,
-        mut use_signature: impl FnMut(&str, Vec<f32>),
+        mut use_signature: impl FnMut(&str, &[f32]),
     ) -> Result<Damage, StoreError> {
         let name = format!("{SIGNATURES}{head_key}");
         self.read(|transaction| {
@@ -244,10 +266,44 @@ impl Store {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Damage::default()),
                 Err(error) => return Err(error.into()),
             };
+            let mut values = Vec::with_capacity(dim);
             walk(&table, &name, |id, sealed| {
-                use_signature(id, unseal_signature(&name, id, sealed, dim)?);
+                unseal_signature(&name, id, sealed, dim, &mut values)?;
+                use_signature(id, &values);
                 Ok(ControlFlow::Continue(()))
             })
+        })
+    }
+
+    /// Reads up to `count` stored signatures of a head from the key `from` on, and returns which of them cannot be read, and the
+    /// key behind them, where there are more.
+    ///
+    /// # Errors
+    /// When the database fails, or a page cannot be read.
+    pub fn check_signatures(
+        &self,
+        head_key: &str,
+        dim: usize,
+        (from, count): (&str, usize),
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let name = format!("{SIGNATURES}{head_key}");
+        self.read(|transaction| {
+            let table = match transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name)) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Default::default()),
+                Err(error) => return Err(error.into()),
+            };
+            let (mut damaged, mut values) = (Vec::new(), Vec::with_capacity(dim));
+            for (at, entry) in table.range(from..)?.enumerate() {
+                let (key, sealed) = entry?;
+                if at == count {
+                    return Ok((damaged, Some(key.value().to_owned())));
+                }
+                if unseal_signature(&name, key.value(), sealed.value(), dim, &mut values).is_err() {
+                    damaged.push(key.value().to_owned());
+                }
+            }
+            Ok((damaged, None))
         })
     }
 
@@ -263,8 +319,10 @@ impl Store {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let found = table.get(key)?;
-            found.map(|sealed| unseal_signature(&name, key, sealed.value(), dim)).transpose()
+            let Some(sealed) = table.get(key)? else { return Ok(None) };
+            let mut values = Vec::with_capacity(dim);
+            unseal_signature(&name, key, sealed.value(), dim, &mut values)?;
+            Ok(Some(values))
         })
     }
 
@@ -429,12 +487,18 @@ pub(super) fn to_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
-/// The numbers of a stored signature.
-fn unseal_signature(table: &str, key: &str, sealed: &[u8], dim: usize) -> Result<Vec<f32>, StoreError> {
+/// The numbers of a stored signature, to `values`.
+fn unseal_signature(
+    table: &str,
+    key: &str,
+    sealed: &[u8],
+    dim: usize,
+    values: &mut Vec<f32>,
+) -> Result<(), StoreError> {
     let bytes = unseal(table, key, sealed)?;
-    let values: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-    if values.len() != dim || values.iter().any(|v| !v.is_finite()) {
-        return Err(StoreError::damaged(table, key));
-    }
-    Ok(values)
+    values.clear();
+    values.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)));
+    // Without an early end, so that several are looked at at once.
+    let is_finite = values.iter().fold(true, |all, value| all & value.is_finite());
+    if values.len() == dim && is_finite { Ok(()) } else { Err(StoreError::damaged(table, key)) }
 }

@@ -5,6 +5,7 @@
 
 mod backup;
 mod disk;
+mod fingerprint;
 mod formats;
 mod heads;
 mod health;
@@ -22,9 +23,10 @@ mod walk;
 
 pub use backup::{BackupError, BackupSummary, restore};
 pub use disk::{Disk, Step, StepHook};
+pub use fingerprint::Fingerprint;
 pub use heads::HeadChange;
 pub use health::StoreHealth;
-pub use items::{ItemChange, SignatureChange, SignaturesByHead};
+pub use items::{ItemChange, SignatureChange, SignaturesByHead, StoredItem};
 pub use moment::Moment;
 pub use opening::compact;
 pub use packed::PackedRecord;
@@ -261,6 +263,18 @@ impl Store {
     #[must_use]
     pub fn opened(&self) -> bool {
         self.health.opened()
+    }
+
+    /// Closes the database for good, and returns the fingerprint that its file is left with; `None` where the store had failed, or
+    /// somebody still uses it. Whoever asks for something afterwards is told that it is not open.
+    #[must_use]
+    pub fn close(&self) -> Option<Fingerprint> {
+        let mut database = self.database.try_write().ok()?;
+        let is_sound = self.health() == StoreHealth::Open;
+        drop(database.take());
+        // Closing writes, and may fail, too.
+        let is_sound = is_sound && self.health() == StoreHealth::Open;
+        Fingerprint::of(&self.config.folder).ok().filter(|_| is_sound)
     }
 
     /// The database of this moment. Nobody waits for one that is being opened anew, least of all a thread that serves

@@ -1,7 +1,8 @@
 //! Item records as their bytes.
 
-use crate::records::ItemRecord;
+use crate::records::{ItemRecord, StoredImage};
 use crate::{ContentId, FieldValue, StoredPartsCase};
+use lapel_values::ItemEntries;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use std::fmt;
@@ -17,6 +18,17 @@ impl PackedRecord {
     pub fn of(record: &ItemRecord) -> Self {
         // Records are plain structs of strings, numbers and maps, which always encode.
         Self(postcard::to_stdvec(record).unwrap_or_default().into_boxed_slice())
+    }
+
+    /// What the store has of a record, with what is looked at for every item; `None` where it is no record.
+    pub(crate) fn of_stored(bytes: &[u8]) -> Option<(Self, RecordView<'_>)> {
+        Some((Self(bytes.into()), RecordView::of(bytes)?))
+    }
+
+    /// What the item is found by beside its signatures.
+    #[must_use]
+    pub fn entries(&self) -> ItemEntries<'_> {
+        RecordView::of(&self.0).map(RecordView::into_entries).unwrap_or_default()
     }
 
     /// The record.
@@ -40,7 +52,7 @@ impl PackedRecord {
     #[must_use]
     pub fn label(&self, attribute: &str) -> Option<&str> {
         let mut bytes = postcard::Deserializer::from_bytes(&self.0);
-        EntryOf::<&str>::new(attribute).deserialize(&mut bytes).ok()?
+        LabelOf::new(attribute).deserialize(&mut bytes).ok()?
     }
 
     /// Its value of a field; what stands before it is passed over.
@@ -48,27 +60,66 @@ impl PackedRecord {
     pub fn field(&self, name: &str) -> Option<FieldValue> {
         let mut bytes = postcard::Deserializer::from_bytes(&self.0);
         // What an `ItemRecord` has before its fields. No attribute has an empty name.
-        EntryOf::<&str>::new("").deserialize(&mut bytes).ok()?;
+        LabelOf::new("").deserialize(&mut bytes).ok()?;
         Option::<ContentId>::deserialize(&mut bytes).ok()?;
         Option::<StoredPartsCase>::deserialize(&mut bytes).ok()?;
         u64::deserialize(&mut bytes).ok()?;
-        EntryOf::<FieldValue>::new(name).deserialize(&mut bytes).ok()?
+        EntryOf::<FieldValue, FieldValue>::new(name).deserialize(&mut bytes).ok()?
     }
 }
 
-/// Looks for the entry of a key in an encoded map.
-struct EntryOf<'k, V> {
-    key: &'k str,
-    value: PhantomData<V>,
+/// A record whose texts are still where they were encoded. An encoded map is its length and its entries, as a list is.
+#[derive(Deserialize)]
+pub(crate) struct RecordView<'a> {
+    #[serde(borrow)]
+    labels: Vec<(&'a str, &'a str)>,
+    image: Option<ContentId>,
+    parts_case: Option<StoredPartsCase>,
+    _updated_ms: u64,
+    #[serde(borrow)]
+    fields: Vec<(&'a str, FieldValue)>,
+    more_images: Vec<StoredImage>,
 }
 
-impl<'k, V> EntryOf<'k, V> {
+impl<'a> RecordView<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+
+    /// The first of its images.
+    pub(crate) fn image(&self) -> Option<StoredImage> {
+        let first = self.image.map(|content| StoredImage { content, parts_case: self.parts_case });
+        first.or(self.more_images.first().copied())
+    }
+
+    /// How many images are stored.
+    pub(crate) fn pictures(&self) -> u32 {
+        u32::from(self.image.is_some()) + self.more_images.len() as u32
+    }
+
+    fn into_entries(self) -> ItemEntries<'a> {
+        let pictures = self.pictures();
+        ItemEntries { labels: self.labels, fields: self.fields, pictures }
+    }
+}
+
+/// Looks for the entry of a key in an encoded map, whose other values are passed over as `S`.
+struct EntryOf<'k, V, S> {
+    key: &'k str,
+    value: PhantomData<(V, S)>,
+}
+
+/// Looks for an attribute's label. A text that is not asked for is passed over as bytes: at a start every head looks for its own
+/// label in every item, and checking the others would take longer than what is done with it.
+type LabelOf<'k, 'de> = EntryOf<'k, &'de str, &'de [u8]>;
+
+impl<'k, V, S> EntryOf<'k, V, S> {
     fn new(key: &'k str) -> Self {
         Self { key, value: PhantomData }
     }
 }
 
-impl<'de, V: Deserialize<'de>> DeserializeSeed<'de> for EntryOf<'_, V> {
+impl<'de, V: Deserialize<'de>, S: Deserialize<'de>> DeserializeSeed<'de> for EntryOf<'_, V, S> {
     type Value = Option<V>;
 
     fn deserialize<D: Deserializer<'de>>(self, map: D) -> Result<Self::Value, D::Error> {
@@ -76,7 +127,7 @@ impl<'de, V: Deserialize<'de>> DeserializeSeed<'de> for EntryOf<'_, V> {
     }
 }
 
-impl<'de, V: Deserialize<'de>> Visitor<'de> for EntryOf<'_, V> {
+impl<'de, V: Deserialize<'de>, S: Deserialize<'de>> Visitor<'de> for EntryOf<'_, V, S> {
     type Value = Option<V>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,10 +135,11 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for EntryOf<'_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while let Some((key, value)) = map.next_entry::<&str, V>()? {
-            if key == self.key {
-                return Ok(Some(value));
+        while let Some(key) = map.next_key::<&[u8]>()? {
+            if key == self.key.as_bytes() {
+                return map.next_value().map(Some);
             }
+            map.next_value::<S>()?;
         }
         Ok(None)
     }
@@ -97,7 +149,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for EntryOf<'_, V> {
 mod tests {
     use super::*;
     use crate::StoredImage;
-    use lapel_values::Labels;
+    use lapel_values::{ItemFacts, Labels};
     use proptest::prelude::*;
 
     proptest! {
@@ -123,6 +175,10 @@ mod tests {
             };
             let packed = PackedRecord::of(&record);
             prop_assert_eq!(&packed.record(), &record);
+            let facts = ItemFacts { labels: &labels, fields: &record.fields, pictures: record.pictures() };
+            prop_assert_eq!(packed.entries(), ItemEntries::from(facts));
+            let (same, view) = PackedRecord::of_stored(&packed.0).expect("a record");
+            prop_assert_eq!((&same, view.image(), view.pictures()), (&packed, record.images().next(), record.pictures()));
             let owned = |(attribute, label): (&str, &str)| (attribute.to_owned(), label.to_owned());
             prop_assert_eq!(packed.labels().into_iter().map(owned).collect::<Labels>(), labels);
             for (attribute, label) in &record.labels {

@@ -1,4 +1,5 @@
 mod damage;
+mod fingerprint;
 mod fixture;
 mod formats;
 mod pictures;
@@ -84,7 +85,7 @@ fn apply(store: &Store, changes: &[ItemChange]) {
 
 fn signatures(store: &Store, dim: usize) -> (Vec<(String, Vec<f32>)>, Damage) {
     let mut found = Vec::new();
-    let damage = store.signatures("h", dim, |id, v| found.push((id.to_owned(), v))).expect("read");
+    let damage = store.signatures("h", dim, |id, v| found.push((id.to_owned(), v.to_vec()))).expect("read");
     (found, damage)
 }
 

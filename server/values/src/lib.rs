@@ -23,6 +23,31 @@ pub struct ItemFacts<'a> {
     pub pictures: u32,
 }
 
+/// The same as lists of entries in the order of their keys, which an encoded record is read to without a map of texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ItemEntries<'a> {
+    /// Attributes and their labels.
+    pub labels: Vec<(&'a str, &'a str)>,
+    /// Fields and their values.
+    pub fields: Vec<(&'a str, FieldValue)>,
+    /// How many pictures it has.
+    pub pictures: u32,
+}
+
+impl<'a> From<ItemFacts<'a>> for ItemEntries<'a> {
+    fn from(facts: ItemFacts<'a>) -> Self {
+        Self {
+            labels: facts
+                .labels
+                .iter()
+                .map(|(attribute, label)| (attribute.as_str(), label.as_str()))
+                .collect(),
+            fields: facts.fields.iter().map(|(field, value)| (field.as_str(), value.clone())).collect(),
+            pictures: facts.pictures,
+        }
+    }
+}
+
 /// A number that is neither infinite nor NaN. The two zeros are one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]

@@ -26,13 +26,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flipped_bits_in_every_cached_file_are_healed() {
-    flip_every_file(0, &[("column", 2), ("index", 2), ("rows", 0)]).await;
+    flip_every_file(0, &[("column", 2), ("index", 2), ("rows", 0), ("state", 2)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flipped_bits_in_every_file_of_signatures_are_healed() {
     // All of them are in files, and there is no index.
-    flip_every_file(1, &[("column", 2), ("index", 0), ("rows", 4)]).await;
+    flip_every_file(1, &[("column", 2), ("index", 0), ("rows", 4), ("state", 2)]).await;
 }
 
 /// Of a server that holds so many bytes of signatures in memory (0: all), and has so many files of each ending.
@@ -54,13 +54,12 @@ async fn flip_every_file(memory_bytes: usize, wanted: &[(&str, usize)]) {
         op.apply(&mut items);
     }
     if memory_bytes == 0 {
-        for (head, dim) in HEADS {
-            indexed(&mut client, head, dim).await;
-        }
+        all_indexed(&mut client).await;
     }
-    server.restart().await;
+    server.stop().await;
     let caches = server.data().join("caches");
     let written = files(&caches);
+    server.run().await;
     let endings =
         |ending: &str| written.iter().filter(|f| f.extension().is_some_and(|e| e == ending)).count();
     let found: Vec<(&str, usize)> = wanted.iter().map(|(ending, _)| (*ending, endings(ending))).collect();
@@ -69,11 +68,16 @@ async fn flip_every_file(memory_bytes: usize, wanted: &[(&str, usize)]) {
     for (case, name) in written.iter().enumerate() {
         for part in [0.0, 0.01, 0.5, 1.0] {
             let context = format!("{} flipped at {part}", name.display());
+            if name.extension().is_some_and(|ending| ending == "index") {
+                all_indexed(&mut server.client().await).await;
+            }
             server.stop().await;
             assert!(name.exists(), "{context}: it was written anew");
             flip(name, part);
             server.run().await;
             let mut client = server.client().await;
+            // What is in files is verified as it is read, and taken from the store then.
+            all_readable(&mut client).await;
             check_answers(&mut client, &items, &mut random, &context).await;
             if part == 0.5 && case % 2 == 0 {
                 let op = changes.next(&mut random, &items);
@@ -122,14 +126,7 @@ async fn signatures_whose_files_are_cut_under_a_server_are_taken_from_the_store(
             let file = std::fs::File::options().write(true).open(path).expect("the file");
             file.set_len(file.metadata().expect("there").len() / part).expect("cut");
         }
-        for (head, dim) in HEADS {
-            let request = v1::SearchRequest { exact: true, ..by_signature(head, dim) };
-            while let Err(status) = client.search.search(request.clone()).await {
-                assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
-                refused += 1;
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        }
+        refused += all_readable(&mut client).await;
         check_answers(&mut client, &items, &mut random, "after its files were cut").await;
     }
     assert!(refused > 0, "what was cut off is missed");
@@ -147,6 +144,27 @@ fn by_signature(head: &str, dim: usize) -> v1::SearchRequest {
         }),
         k: 1,
         ..Default::default()
+    }
+}
+
+/// Searches all signatures until they can be read, and returns how often they could not.
+async fn all_readable(client: &mut Client) -> u64 {
+    let mut refused = 0;
+    for (head, dim) in HEADS {
+        let request = v1::SearchRequest { exact: true, ..by_signature(head, dim) };
+        while let Err(status) = client.search.search(request.clone()).await {
+            assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+            refused += 1;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+    refused
+}
+
+/// Waits until the indexes of all heads answer.
+async fn all_indexed(client: &mut Client) {
+    for (head, dim) in HEADS {
+        indexed(client, head, dim).await;
     }
 }
 

@@ -33,6 +33,7 @@ mod security;
 mod shares;
 mod shop;
 mod standby;
+mod stops;
 mod strangers;
 mod taught;
 mod teach;

@@ -4,7 +4,7 @@ use super::ItemIndex;
 use crate::fields::GatheredFields;
 use crate::labels::GatheredLabels;
 use crate::{PictureIndex, Slot};
-use lapel_values::ItemFacts;
+use lapel_values::ItemEntries;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -18,37 +18,42 @@ pub struct ItemIndexBuilder {
     free: RoaringBitmap,
     labels: GatheredLabels,
     fields: GatheredFields,
+    /// Whether the slots of all ids are known from the beginning.
+    has_slots: bool,
 }
 
 impl ItemIndexBuilder {
-    /// A builder of an index in which pictures keep the slots that they have here: those of items that come to their own slots with
-    /// several.
+    /// A builder for items whose slots are known, by id: those of many are indexed sooner in the order of their ids than of their slots.
+    /// Pictures keep the slots that they have here: those of items that come to their own slots with several.
     #[must_use]
-    pub fn with_pictures(pictures: PictureIndex) -> Self {
-        Self { index: ItemIndex { pictures, ..ItemIndex::default() }, ..Self::default() }
+    pub fn with_slots(slots: Vec<(Arc<str>, Slot)>, pictures: PictureIndex) -> Self {
+        let index = ItemIndex { by_id: slots.into_iter().collect(), pictures, ..ItemIndex::default() };
+        Self { index, has_slots: true, ..Self::default() }
     }
 
     /// Takes in the item of the next slot, or leaves the slot free.
-    pub fn push(&mut self, item: Option<(Arc<str>, ItemFacts<'_>)>) {
+    pub fn push(&mut self, item: Option<(Arc<str>, &ItemEntries<'_>)>) {
         let slot = self.next;
         self.next += 1;
         self.index.make_room(slot);
-        let Some((id, facts)) = item else {
+        let Some((id, entries)) = item else {
             self.free.insert(slot);
             return;
         };
         self.live.insert(slot);
-        self.labels.add(slot, facts.labels);
-        self.fields.add(slot, facts.fields);
-        self.index.pictures.resize(slot, facts.pictures);
-        self.index.by_id.insert(id.clone(), slot);
+        self.labels.add(slot, &entries.labels);
+        self.fields.add(slot, &entries.fields);
+        self.index.pictures.resize(slot, entries.pictures);
+        if !self.has_slots {
+            self.index.by_id.insert(id.clone(), slot);
+        }
         self.index.set(slot, Some(id));
     }
 
     /// The index of all of them.
     #[must_use]
     pub fn build(self) -> ItemIndex {
-        let Self { mut index, next: _, live, free, labels, fields } = self;
+        let Self { mut index, next: _, live, free, labels, fields, has_slots: _ } = self;
         // Of the pictures that were there before, those of items that did not come.
         for item in index.pictures.several() - &live {
             index.pictures.resize(item, 0);
@@ -61,16 +66,17 @@ impl ItemIndexBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapel_values::{Fields, Labels};
     use proptest::prelude::*;
 
     /// The index of items by slot, by their numbers of pictures, that is built upon pictures.
     fn built(pictures: PictureIndex, items: &[Option<u32>]) -> ItemIndex {
-        let (labels, fields) = (Labels::new(), Fields::new());
-        let mut builder = ItemIndexBuilder::with_pictures(pictures);
+        let id = |slot: usize| Arc::<str>::from(format!("i{slot}"));
+        let there = items.iter().enumerate().filter(|(_, count)| count.is_some());
+        let slots = there.map(|(slot, _)| (id(slot), slot as Slot)).collect();
+        let mut builder = ItemIndexBuilder::with_slots(slots, pictures);
         for (slot, count) in items.iter().enumerate() {
-            let facts = count.map(|pictures| ItemFacts { labels: &labels, fields: &fields, pictures });
-            builder.push(facts.map(|facts| (format!("i{slot}").as_str().into(), facts)));
+            let entries = count.map(|pictures| ItemEntries { pictures, ..ItemEntries::default() });
+            builder.push(entries.as_ref().map(|entries| (id(slot), entries)));
         }
         builder.build()
     }
@@ -95,6 +101,8 @@ mod tests {
             let wanted: u32 = now.iter().map(several).sum();
             prop_assert_eq!(index.pictures().len(), u64::from(wanted));
             prop_assert_eq!(index.len(), now.iter().flatten().count());
+            let is_found = |slot: Slot| index.slot(&format!("i{slot}")) == Some(slot);
+            prop_assert!(index.live().iter().all(is_found));
             let again = built(index.pictures().clone(), &now);
             prop_assert_eq!(again.pictures().places(), index.pictures().places());
         }

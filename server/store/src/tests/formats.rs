@@ -40,7 +40,7 @@ fn a_catalogue_of_format_1_opens() {
         let style = heads.iter().find(|(_, h)| h.name == "style").expect("there").0.clone();
         assert!(store.bundle(&style).expect("read").is_some());
         let mut found = Vec::new();
-        store.signatures(&style, 3, |id, v| found.push((id.to_owned(), v))).expect("read");
+        store.signatures(&style, 3, |id, v| found.push((id.to_owned(), v.to_vec()))).expect("read");
         assert_eq!(found, [("bare".into(), vec![1.0, 0.0, 0.0]), ("red".into(), vec![0.0, 1.0, 0.0])]);
         let ann = store.profile("ann").expect("read").expect("there");
         assert_eq!((ann.version, ann.current.weights["mood"], ann.undo_steps), (2, 3.0, 1));

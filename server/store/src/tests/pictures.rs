@@ -39,7 +39,7 @@ fn put_several(item: u8, count: u32, seed: u8, replaces: Option<u32>) -> ItemCha
 /// Every row of a head, by key.
 fn rows(store: &Store, head: &str) -> Vec<(String, Vec<f32>)> {
     let mut found = Vec::new();
-    store.signatures(head, 2, |key, values| found.push((key.to_owned(), values))).expect("read");
+    store.signatures(head, 2, |key, values| found.push((key.to_owned(), values.to_vec()))).expect("read");
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found
 }

@@ -9,7 +9,7 @@ fn revise(id: &str, fields: Fields, signatures: &[(&str, f32)]) -> ItemChange {
 
 fn of_head(store: &Store, key: &str) -> Vec<(String, Vec<f32>)> {
     let mut found = Vec::new();
-    store.signatures(key, 2, |id, values| found.push((id.to_owned(), values))).expect("read");
+    store.signatures(key, 2, |id, values| found.push((id.to_owned(), values.to_vec()))).expect("read");
     found
 }
 

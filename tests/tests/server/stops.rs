@@ -1,0 +1,143 @@
+//! What a clean stop leaves to the next start, and what a start does not take over.
+
+use lapel_client::{Client, v1};
+use lapel_server::ByteSize;
+use lapel_tests::TestServer;
+use lapel_tests::model::{Changes, HEADS, ModelItems, check_answers, exported, register_heads};
+use lapel_tests::probes::heads_restored;
+use rand::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use std::path::Path;
+use std::time::Duration;
+
+/// A server that holds so many bytes of signatures in memory (0: all), with its probes.
+async fn server_of(memory_bytes: usize) -> TestServer {
+    let server = TestServer::start_with(|config| {
+        config.model.heads.clear();
+        config.operation.probes = Some(([127, 0, 0, 1], 0).into());
+        config.search.memory_bytes = ByteSize(memory_bytes);
+    })
+    .await;
+    register_heads(&mut server.client().await).await.expect("registered");
+    server
+}
+
+/// Changes items at random, so many times.
+async fn change(client: &mut Client, items: &mut ModelItems, random: &mut ChaCha8Rng, times: usize) {
+    let changes = Changes { prefix: "i", ids: 2000, items_max: 300, images: &[] };
+    for _ in 0..times {
+        let op = changes.next(random, items);
+        op.send(client, "").await.expect("stored");
+        op.apply(items);
+    }
+}
+
+async fn check_all(server: &TestServer, items: &ModelItems, random: &mut ChaCha8Rng, context: &str) {
+    let mut client = server.client().await;
+    check_answers(&mut client, items, random, context).await;
+    assert_eq!(exported(&mut client).await.expect("exported"), *items, "{context}");
+}
+
+async fn restored(server: &TestServer) -> u64 {
+    heads_restored(server.probes.expect("configured")).await
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for file in std::fs::read_dir(from).expect("a folder") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("copied");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_takes_over_what_a_stop_left_and_nothing_once_somebody_else_has_opened_the_catalogue() {
+    for memory_bytes in [0, 1] {
+        let mut server = server_of(memory_bytes).await;
+        let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(11));
+        assert_eq!(restored(&server).await, 0, "there was no stop");
+        for _ in 0..3 {
+            change(&mut server.client().await, &mut items, &mut random, 12).await;
+            server.restart().await;
+            assert_eq!(restored(&server).await, HEADS.len() as u64);
+            check_all(&server, &items, &mut random, "taken over").await;
+        }
+        // Nothing has changed since.
+        server.restart().await;
+        assert_eq!(restored(&server).await, HEADS.len() as u64);
+        server.stop().await;
+        let (caches, old) = (server.data().join("caches"), tempfile::tempdir().expect("a folder"));
+        copy(&caches, old.path());
+        server.run().await;
+        change(&mut server.client().await, &mut items, &mut random, 6).await;
+        server.stop().await;
+        std::fs::remove_dir_all(&caches).expect("removed");
+        copy(old.path(), &caches);
+        server.run().await;
+        assert_eq!(restored(&server).await, 0, "the catalogue is not what it was at that stop");
+        check_all(&server, &items, &mut random, "with states of an earlier stop").await;
+        server.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_of_another_bound_of_memory_or_precision_are_taken_over_or_left() {
+    let mut server = server_of(1).await;
+    let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(12));
+    change(&mut server.client().await, &mut items, &mut random, 20).await;
+    // Until they are in files.
+    while std::fs::read_dir(server.data().join("caches")).expect("a folder").count() < 4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for memory_bytes in [0, 1 << 20, 1, 0] {
+        server.stop().await;
+        server.change(|config| config.search.memory_bytes = ByteSize(memory_bytes));
+        server.run().await;
+        check_all(&server, &items, &mut random, &format!("with a bound of {memory_bytes} bytes")).await;
+        change(&mut server.client().await, &mut items, &mut random, 3).await;
+    }
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_a_start_did_not_read_and_that_is_damaged_is_written_again() {
+    let mut server = server_of(0).await;
+    let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(13));
+    change(&mut server.client().await, &mut items, &mut random, 20).await;
+    server.stop().await;
+    // Bits of the store's file are flipped as a disk would, which leaves no time behind.
+    let path = server.data().join("catalogue.redb");
+    let mut bytes = std::fs::read(&path).expect("the file");
+    let signature = items.values().find_map(|item| item.signatures.get("mood")).expect("one has it");
+    let wanted: Vec<u8> = signature.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let places: Vec<usize> =
+        (0..bytes.len() - wanted.len()).filter(|at| bytes[*at..].starts_with(&wanted)).collect();
+    assert!(!places.is_empty(), "it is stored");
+    places.iter().for_each(|at| bytes[*at] ^= 1);
+    let modified = std::fs::metadata(&path).expect("there").modified().expect("told");
+    std::fs::write(&path, &bytes).expect("written");
+    std::fs::File::options().write(true).open(&path).expect("opened").set_modified(modified).expect("set");
+    server.run().await;
+    assert_eq!(restored(&server).await, HEADS.len() as u64, "the file looks as it was left");
+    check_all(&server, &items, &mut random, "with a damaged signature").await;
+    let mut client = server.client().await;
+    while damaged_records(&mut client).await > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.stop().await;
+    std::fs::remove_dir_all(server.data().join("caches")).expect("removed");
+    server.run().await;
+    assert_eq!(restored(&server).await, 0);
+    check_all(&server, &items, &mut random, "read from the store").await;
+    server.finish().await;
+}
+
+/// Records that a backup of this moment lacks.
+async fn damaged_records(client: &mut Client) -> u64 {
+    let mut backup = client.admin.backup(v1::BackupRequest {}).await.expect("begun").into_inner();
+    let mut damaged = 0;
+    while let Some(piece) = backup.message().await.expect("a piece") {
+        damaged += piece.damaged_records;
+    }
+    damaged
+}
