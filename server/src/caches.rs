@@ -34,6 +34,12 @@ pub struct Caches {
     disk: Disk,
 }
 
+/// The file of slots as it was written of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedSlots {
+    crc32: u32,
+}
+
 /// What is kept of a column.
 #[derive(Serialize, Deserialize)]
 pub struct CachedColumn {
@@ -121,13 +127,14 @@ impl Caches {
     ///
     /// # Errors
     /// Those of the file system; what was written before stays usable.
-    pub fn save(&self, snapshot: &Snapshot, has_indexes: bool) -> io::Result<()> {
+    pub fn save(&self, snapshot: &Snapshot, has_indexes: bool) -> io::Result<SavedSlots> {
         fs_err::create_dir_all(&self.folder)?;
         let items = snapshot.items();
         let slots = 0..(items.blocks() * BLOCK) as Slot;
         let mut ids: Vec<Option<String>> = slots.map(|slot| Some(items.get(slot)?.id.to_string())).collect();
         ids.truncate(items.live().max().map_or(0, |last| last as usize + 1));
         self.write(&self.folder.join("slots"), &ids)?;
+        let slots = SavedSlots { crc32: checksum(&self.folder.join("slots"))?.1 };
         let mut wanted = vec![self.folder.join("slots")];
         for column in snapshot.signature_columns() {
             let files = [self.path(column.key(), "column"), self.path(column.key(), "index")];
@@ -147,7 +154,7 @@ impl Caches {
                 fs_err::remove_file(path)?;
             }
         }
-        Ok(())
+        Ok(slots)
     }
 
     fn save_index(&self, column: &SignatureColumn, path: &Path) -> io::Result<Option<CachedIndex>> {

@@ -38,5 +38,6 @@ pub use core::{
 };
 pub use error::{Choices, Error, Fault, Faults, Violation};
 pub use front::{NewToken, Role, TokensError, TracesError};
+pub use lapel_search::Precision;
 pub use serve::{Reload, ServeError, Server};
 pub use store::{BackupError, BackupSummary, Disk, Step, StepHook, StoreError, compact, restore};

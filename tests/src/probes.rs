@@ -36,6 +36,12 @@ pub async fn heads_restored(address: SocketAddr) -> u64 {
     metric(&get(address, "/metrics").await.1, "lapel_heads_restored")
 }
 
+/// Bytes of signatures in a place.
+pub async fn signature_bytes(address: SocketAddr, place: &str) -> u64 {
+    let name = format!("lapel_signature_bytes{{place=\"{place}\"}}");
+    metric(&get(address, "/metrics").await.1, &name)
+}
+
 /// The value of a metric; 0 where it is not told yet.
 fn metric(text: &str, name: &str) -> u64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

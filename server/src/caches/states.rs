@@ -1,26 +1,29 @@
 //! What memory held of every column at a clean stop, so that the next start reads, counts and codes no signature.
 //!
 //! States say nothing of the store by themselves. The seal does, which is written last, once the catalogue's file is closed: it
-//! names the file's fingerprint, the slots, and the stop that states must be of. Whoever opens the catalogue changes the file, this
-//! server and every other version of it, so a seal serves the next start and no later one.
+//! names the file's fingerprint, the slots, and the stop that states must be of. Whoever writes to the catalogue changes the file, this
+//! server and every other version of it. A state names the files of its rows likewise: a place of one is written anew in the same epoch
+//! while a start fills its column, so that seals alone would let an older file pass.
 
-use super::{Caches, checksum, read};
+use super::{Caches, SavedSlots, checksum, read};
 use crate::catalogue::{Column, LoadingColumn, Snapshot, Statistics};
 use crate::store::Fingerprint;
 use lapel_search::{PicturePlace, RestoreError, RowFiles, Slot};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 /// Ending of the file of a column's state.
 pub(super) const STATE: &str = "state";
 
 /// Begins every state: what it is and the version of its layout.
-const MAGIC: [u8; 8] = *b"LAPELST1";
-/// Bytes of a column's statistics that are believed: a head has thousands of labels at most.
-const STATISTICS_MAX: u64 = 1 << 30;
+const MAGIC: [u8; 8] = *b"LAPELHS1";
+/// Bytes of a head that are believed: a column has thousands of labels at most.
+const HEAD_MAX: u64 = 1 << 30;
 
 /// Tells one stop from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +33,7 @@ struct Stop([u8; 16]);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SavedStates {
     stop: Stop,
-    /// Of the file of slots.
-    slots_crc32: u32,
+    slots: SavedSlots,
     /// The item's slot and the number of each picture, by the picture's slot.
     pictures: Vec<Option<(Slot, u32)>>,
 }
@@ -39,8 +41,35 @@ pub struct SavedStates {
 /// Binds what a stop has written to the catalogue's file as it was left.
 #[derive(Serialize, Deserialize)]
 struct Seal {
+    program: Program,
     catalogue: Fingerprint,
     saved: SavedStates,
+}
+
+/// The program that wrote a seal. Another one may add up or code otherwise, so it reads the store once.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Program {
+    version: String,
+    file: Option<FileStamp>,
+}
+
+/// Length and time of a file, one of which changes when the file does.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct FileStamp {
+    bytes: u64,
+    /// Seconds since 1970 and nanoseconds.
+    modified: (u64, u32),
+}
+
+/// What a state begins with.
+#[derive(Serialize, Deserialize)]
+struct StateHead {
+    stop: Stop,
+    statistics: Statistics,
+    /// Bytes of exact signatures that were in memory.
+    held: u64,
+    /// The files of the others.
+    rows: [Option<FileStamp>; 2],
 }
 
 /// Why a column's state is not used.
@@ -52,9 +81,31 @@ pub enum StateError {
     /// It is damaged, of another stop, or of another head.
     #[error("it is damaged, or not of this stop")]
     Unfit,
+    /// It holds more in memory than there is room for.
+    #[error("there is no room in memory for its {0} bytes of signatures")]
+    Room(u64),
+    /// The files of its signatures are not those that were left.
+    #[error("the files of its signatures are not as they were left")]
+    Rows,
     /// What it says of the signatures is not so.
     #[error("{0}")]
     Signatures(#[from] RestoreError),
+}
+
+impl Program {
+    fn this() -> Self {
+        let file = std::env::current_exe().ok().and_then(|path| FileStamp::of(&path));
+        Self { version: env!("CARGO_PKG_VERSION").to_owned(), file }
+    }
+}
+
+impl FileStamp {
+    /// `None` where there is no such file.
+    fn of(path: &Path) -> Option<Self> {
+        let about = std::fs::metadata(path).ok()?;
+        let modified = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Self { bytes: about.len(), modified: (modified.as_secs(), modified.subsec_nanos()) })
+    }
 }
 
 impl SavedStates {
@@ -69,22 +120,26 @@ impl Caches {
         self.folder.join("seal")
     }
 
-    /// Writes the state of every column of a snapshot whose slots have been saved.
+    /// Writes the state of every column of the snapshot that the slots were written of.
     ///
     /// # Errors
     /// Those of the file system; what was written is of no use then, and overwritten by the next stop.
-    pub fn save_states(&self, snapshot: &Snapshot) -> io::Result<SavedStates> {
+    pub fn save_states(&self, snapshot: &Snapshot, slots: SavedSlots) -> io::Result<SavedStates> {
         let mut stop = [0; 16];
         getrandom::fill(&mut stop).map_err(io::Error::other)?;
-        let place = |place: Option<PicturePlace>| place.map(|PicturePlace { item, number }| (item, number));
-        let saved = SavedStates {
-            stop: Stop(stop),
-            slots_crc32: checksum(&self.folder.join("slots"))?.1,
-            pictures: snapshot.items().pictures().places().into_iter().map(place).collect(),
-        };
+        let stop = Stop(stop);
         for column in snapshot.all_columns() {
             let Some(signatures) = snapshot.signature_column(column) else { continue };
-            let head = postcard::to_stdvec(&(stop, column.statistics())).map_err(io::Error::other)?;
+            // A state that the disk has lost part of is noticed as it is read. Rows would be, too, but by whoever searches then.
+            let rows = self.row_paths(column.key());
+            rows.iter().filter(|path| path.exists()).try_for_each(|path| self.disk.sync_file(path))?;
+            let head = StateHead {
+                stop,
+                statistics: column.statistics(),
+                held: signatures.bytes().rows as u64,
+                rows: rows.each_ref().map(|path| FileStamp::of(path)),
+            };
+            let head = postcard::to_stdvec(&head).map_err(io::Error::other)?;
             self.disk.write_unsynced(&self.path(column.key(), STATE), |mut file| {
                 file.write_all(&MAGIC)?;
                 file.write_all(&(head.len() as u64).to_le_bytes())?;
@@ -92,11 +147,14 @@ impl Caches {
                 file.write_all(&head)?;
                 signatures.save(&mut file)
             })?;
-            // A state that the disk has lost part of is noticed as it is read. Rows would be, too, but by whoever searches then.
-            let rows = super::ROWS.map(|ending| self.path(column.key(), ending));
-            rows.iter().filter(|path| path.exists()).try_for_each(|path| self.disk.sync_file(path))?;
         }
-        Ok(saved)
+        let place = |place: Option<PicturePlace>| place.map(|PicturePlace { item, number }| (item, number));
+        let pictures = snapshot.items().pictures().places().into_iter().map(place).collect();
+        Ok(SavedStates { stop, slots, pictures })
+    }
+
+    fn row_paths(&self, key: &str) -> [PathBuf; 2] {
+        super::ROWS.map(|ending| self.path(key, ending))
     }
 
     /// Says that what was saved is of the catalogue's file with a fingerprint.
@@ -104,21 +162,33 @@ impl Caches {
     /// # Errors
     /// Those of the file system.
     pub fn seal(&self, saved: SavedStates, catalogue: Fingerprint) -> io::Result<()> {
-        self.write(&self.seal_path(), &Seal { catalogue, saved })
+        self.write(&self.seal_path(), &Seal { program: Program::this(), catalogue, saved })
     }
 
-    /// What the last stop has saved of the catalogue's file, which nobody has opened since; `None` where there is nothing, or
+    /// What the last stop has saved of the catalogue's file, which nobody has changed since; `None` where there is nothing, or
     /// where somebody has.
     #[must_use]
     pub fn sealed(&self) -> Option<SavedStates> {
-        let seal: Seal = read(&self.seal_path())?;
-        let is_left = Fingerprint::of(self.folder.parent()?).is_ok_and(|now| now == seal.catalogue);
+        let Seal { program, catalogue, saved } = read(&self.seal_path())?;
         let slots = checksum(&self.folder.join("slots"));
-        let is_whole = slots.is_ok_and(|(_, crc32)| crc32 == seal.saved.slots_crc32);
-        (is_left && is_whole).then_some(seal.saved)
+        let reason = if program != Program::this() {
+            "another program wrote it"
+        } else if Fingerprint::of(self.folder.parent()?).ok() != Some(catalogue) {
+            "the catalogue has been changed since"
+        } else if slots.ok().map(|(_, crc32)| SavedSlots { crc32 }) != Some(saved.slots) {
+            "the slots are not those of that stop"
+        } else {
+            return Some(saved);
+        };
+        tracing::info!(
+            reason,
+            "what the last stop left is not taken over; signatures are read from the store"
+        );
+        None
     }
 
-    /// An empty column as it was at a stop. `with_files`: whether signatures may be out of memory.
+    /// An empty column as it was at a stop, with its exact signatures in memory, for as many bytes as there is `room`, and in files,
+    /// where it is said that there may be such.
     ///
     /// # Errors
     /// [`StateError`]; the column is then to be filled from the store.
@@ -126,35 +196,31 @@ impl Caches {
         &self,
         empty: Column,
         saved: &SavedStates,
-        with_files: bool,
+        (with_files, room): (bool, &AtomicU64),
     ) -> Result<LoadingColumn, StateError> {
-        let key = empty.key().clone();
+        let (key, rows) = (empty.key().clone(), self.row_paths(empty.key()));
         let mut file = BufReader::with_capacity(1 << 20, File::open(self.path(&key, STATE))?);
-        let (mut magic, mut length, mut crc32) = ([0; 8], [0; 8], [0; 4]);
-        file.read_exact(&mut magic)?;
-        file.read_exact(&mut length)?;
-        file.read_exact(&mut crc32)?;
-        let length = u64::from_le_bytes(length);
-        if magic != MAGIC || length > STATISTICS_MAX {
+        let head = read_head(&mut file)?;
+        if head.stop != saved.stop {
             return Err(StateError::Unfit);
         }
-        let mut head = Vec::new();
-        file.by_ref().take(length).read_to_end(&mut head)?;
-        if crc32fast::hash(&head).to_le_bytes() != crc32 {
-            return Err(StateError::Unfit);
+        if with_files && head.rows != rows.each_ref().map(|path| FileStamp::of(path)) {
+            return Err(StateError::Rows);
         }
-        let (stop, statistics): (Stop, Statistics) =
-            postcard::from_bytes(&head).map_err(|_| StateError::Unfit)?;
-        let column = empty.with_statistics(statistics).filter(|_| stop == saved.stop);
-        let column = column.ok_or(StateError::Unfit)?;
-        let files = with_files.then(|| RowFiles {
-            items: self.path(&key, super::ROWS[0]),
-            pictures: self.path(&key, super::ROWS[1]),
-            before_write: Arc::new(self.disk.before_write()),
-        });
-        let signatures = lapel_search::SignatureColumn::restore(column.signatures(), &mut file, files)?;
+        let take = |room: u64| room.checked_sub(head.held);
+        if room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+            return Err(StateError::Room(head.held));
+        }
+        let column = empty.with_statistics(head.statistics).ok_or(StateError::Unfit)?;
+        let [items, pictures] = rows;
+        let before_write = Arc::new(self.disk.before_write());
+        let files = with_files.then(|| RowFiles { items, pictures, before_write });
+        let signatures = column.signatures().restore(&mut file, files)?;
         if signatures.count() != column.count() {
             return Err(StateError::Unfit);
+        }
+        if !with_files {
+            self.drop_rows(&key);
         }
         Ok(LoadingColumn::restored(column, signatures))
     }
@@ -169,4 +235,21 @@ impl Caches {
             }
         }
     }
+}
+
+fn read_head(file: &mut impl Read) -> Result<StateHead, StateError> {
+    let (mut magic, mut length, mut crc32) = ([0; 8], [0; 8], [0; 4]);
+    file.read_exact(&mut magic)?;
+    file.read_exact(&mut length)?;
+    file.read_exact(&mut crc32)?;
+    let length = u64::from_le_bytes(length);
+    if magic != MAGIC || length > HEAD_MAX {
+        return Err(StateError::Unfit);
+    }
+    let mut head = Vec::new();
+    file.take(length).read_to_end(&mut head)?;
+    if crc32fast::hash(&head).to_le_bytes() != crc32 {
+        return Err(StateError::Unfit);
+    }
+    postcard::from_bytes(&head).map_err(|_| StateError::Unfit)
 }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::life::{HeadState, HeadStatus, Life, ModelStatus, Models, file_keys};
 use crate::model::Model;
 use crate::store::{Damage, HeadRecord, Store, StoreError};
-use columns::Columns;
+use columns::{Columns, Origins};
 use lapel_heads::{Bundle, BundleError, Head};
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -45,10 +45,13 @@ pub(super) fn load(store: &Store, config: &Config, left: Option<&SavedStates>) -
     let (lost, is_left) = items?;
     damage.add(lost);
     if !is_left {
+        if left.is_some() {
+            tracing::warn!("items do not lie as the last stop left them; signatures are read from the store");
+        }
         // Before their files are opened again.
         restored.clear();
     }
-    let (lacking, restored) = columns.load(store, &mut snapshot, restored, &mut damage)?;
+    let Origins { lacking, restored } = columns.load(store, &mut snapshot, restored, &mut damage)?;
     caches.drop_states();
     snapshot.generation = store.generation()?;
     if !damage.is_none() {

@@ -42,19 +42,24 @@ impl Core {
         let _writer = self.writer.lock().await;
         self.check_open()?;
         let (store, snapshot, key) = (self.store.clone(), self.snapshot(), key.to_owned());
+        let precision = self.config.search.signatures;
         let written = tokio::task::spawn_blocking(move || {
             let is_damaged =
                 |id: &String| store.signature(&key, dim, id).is_err_and(|error| error.is_damage());
             let damaged: Vec<String> = damaged.into_iter().filter(is_damaged).collect();
             let held = |id: String| held(&snapshot, &key, &id).map(|values| (id, values));
             let count = damaged.len();
+            if count == 0 {
+                return Ok(());
+            }
             let held: Vec<_> = snapshot.reading(|| damaged.into_iter().filter_map(held).collect())?;
             let lost = count - held.len();
             tracing::error!(
                 head = key,
                 written = held.len(),
+                ?precision,
                 lost,
-                "stored signatures were damaged; those that memory has are written again"
+                "stored signatures were damaged; those that memory has are written again as it has them"
             );
             Ok::<_, Error>(store.add_signatures(&SignaturesByHead::from([(key, held)]))?)
         });

@@ -7,7 +7,7 @@ use super::check::check_item;
 use super::delete::DeletedWhere;
 use super::item::NewItem;
 use crate::catalogue::{Computing, Snapshot};
-use crate::engine::Priority;
+use crate::engine::{EngineError, Priority};
 use crate::error::Error;
 use crate::request::RequestId;
 use crate::stages::{Stage, timed};
@@ -133,6 +133,10 @@ impl Core {
             loop {
                 match answer.try_recv() {
                     Ok(done) => return done,
+                    // The time that running requests have to end is over.
+                    Err(TryRecvError::Empty) if core.cut_off.is_cancelled() => {
+                        return Err(EngineError::Stopped.into());
+                    }
                     Err(TryRecvError::Empty) => core.commit_group(core.next_group()).await,
                     Err(TryRecvError::Closed) => {
                         return Err(Error::Internal("a write was not answered".into()));

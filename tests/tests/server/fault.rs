@@ -3,7 +3,7 @@
 use lapel_client::{Client, v1};
 use lapel_server::{Disk, Server, Step, StepHook};
 use lapel_tests::chance::{seed, so_many};
-use lapel_tests::model::{Changes, ModelItems, check_answers, exported, register_heads};
+use lapel_tests::model::{Changes, ModelItems, check_answers, exported, message, register_heads};
 use lapel_tests::{config_in, external_bundle};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -44,6 +44,20 @@ impl StepHook for FailAt {
             return Err(io::Error::new(self.kind, format!("{step:?} {} was made to fail", self.at)));
         }
         Ok(())
+    }
+}
+
+/// Lets one step fail, so many steps after it was told to; 0: none.
+#[derive(Debug, Default)]
+struct FailAfter(AtomicU64);
+
+impl StepHook for FailAfter {
+    fn before(&self, step: Step) -> io::Result<()> {
+        let less = |left: u64| left.checked_sub(1);
+        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) {
+            Ok(1) => Err(io::Error::other(format!("{step:?} was made to fail"))),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -324,4 +338,45 @@ async fn a_store_that_cannot_be_opened_anew_says_so_until_it_can() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_catalogue_that_is_gone_for_a_moment_is_not_replaced() {
     take_away(false).await;
+}
+
+/// Two items change places, and then a step of the stop fails, each in turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_whose_steps_fail_costs_the_next_start_time_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut random = ChaCha8Rng::seed_from_u64(9);
+    let mut items = ModelItems::new();
+    for fails_at in 1.. {
+        let hook = Arc::new(FailAfter::default());
+        let mut running = start(folder.path(), hook.clone()).await.expect("starts");
+        if fails_at == 1 {
+            register_heads(&mut running.client).await.expect("registered");
+            let changes = Changes { prefix: "i", ids: 40, items_max: 30, images: &[] };
+            while items.len() < 20 {
+                let op = changes.next(&mut random, &items);
+                op.send(&mut running.client, "").await.expect("stored");
+                op.apply(&mut items);
+            }
+        }
+        check_answers(&mut running.client, &items, &mut random, &format!("after step {fails_at} - 1 failed"))
+            .await;
+        let ids: Vec<String> = items.keys().take(2).cloned().collect();
+        let request = v1::DeleteItemsRequest { ids: ids.clone(), ..Default::default() };
+        running.client.catalog.delete_items(request).await.expect("deleted");
+        // Into the first free slot, which the other had.
+        let order = if fails_at % 2 == 0 { [&ids[0], &ids[1]] } else { [&ids[1], &ids[0]] };
+        for id in order {
+            let stored = running.client.upsert(vec![message(id, &items[id])]).await.expect("stored");
+            assert!(stored.iter().all(|one| one.error.is_none()), "{stored:?}");
+        }
+        hook.0.store(fails_at, Ordering::SeqCst);
+        running.stop().await;
+        if hook.0.load(Ordering::SeqCst) > 0 {
+            assert!(fails_at > 15, "a stop has more steps");
+            break;
+        }
+    }
+    let again = start(folder.path(), Arc::new(FailAfter::default())).await.expect("starts");
+    assert_eq!(exported(&mut again.client.clone()).await.expect("exported"), items);
+    again.stop().await;
 }

@@ -1,13 +1,14 @@
 //! What a clean stop leaves to the next start, and what a start does not take over.
 
 use lapel_client::{Client, v1};
-use lapel_server::ByteSize;
-use lapel_tests::TestServer;
+use lapel_render::render;
+use lapel_server::{ByteSize, Precision};
 use lapel_tests::model::{Changes, HEADS, ModelItems, check_answers, exported, register_heads};
-use lapel_tests::probes::heads_restored;
+use lapel_tests::probes::{heads_restored, signature_bytes};
+use lapel_tests::{TestServer, item};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A server that holds so many bytes of signatures in memory (0: all), with its probes.
@@ -24,7 +25,9 @@ async fn server_of(memory_bytes: usize) -> TestServer {
 
 /// Changes items at random, so many times.
 async fn change(client: &mut Client, items: &mut ModelItems, random: &mut ChaCha8Rng, times: usize) {
-    let changes = Changes { prefix: "i", ids: 2000, items_max: 300, images: &[] };
+    // Some have several pictures.
+    let images: Vec<Vec<u8>> = (0..3).map(|i| item("", &render(45, i)).image).collect();
+    let changes = Changes { prefix: "i", ids: 400, items_max: 20, images: &images };
     for _ in 0..times {
         let op = changes.next(random, items);
         op.send(client, "").await.expect("stored");
@@ -81,21 +84,71 @@ async fn a_start_takes_over_what_a_stop_left_and_nothing_once_somebody_else_has_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn states_of_another_bound_of_memory_or_precision_are_taken_over_or_left() {
+async fn states_of_another_bound_of_memory_are_taken_over_where_they_fit_and_of_another_precision_never() {
     let mut server = server_of(1).await;
     let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(12));
     change(&mut server.client().await, &mut items, &mut random, 20).await;
-    // Until they are in files.
-    while std::fs::read_dir(server.data().join("caches")).expect("a folder").count() < 4 {
+    // Until all are in files.
+    while signature_bytes(server.probes.expect("configured"), "memory").await > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for memory_bytes in [0, 1 << 20, 1, 0] {
+    let all = HEADS.len() as u64;
+    for (memory_bytes, precision, wanted) in [
+        (1, Precision::F32, all),
+        // What is in files cannot be had without them.
+        (0, Precision::F32, 0),
+        (1 << 20, Precision::F32, all),
+        (0, Precision::F32, all),
+        (0, Precision::F16, 0),
+        (0, Precision::F32, 0),
+        (0, Precision::F32, all),
+    ] {
         server.stop().await;
-        server.change(|config| config.search.memory_bytes = ByteSize(memory_bytes));
+        server.change(|config| {
+            config.search.memory_bytes = ByteSize(memory_bytes);
+            config.search.signatures = precision;
+        });
         server.run().await;
-        check_all(&server, &items, &mut random, &format!("with a bound of {memory_bytes} bytes")).await;
-        change(&mut server.client().await, &mut items, &mut random, 3).await;
+        let context = format!("with a bound of {memory_bytes} bytes and {precision:?}");
+        assert_eq!(restored(&server).await, wanted, "{context}");
+        if precision == Precision::F32 {
+            check_all(&server, &items, &mut random, &context).await;
+            change(&mut server.client().await, &mut items, &mut random, 2).await;
+        }
     }
+    let rows = |path: PathBuf| path.extension().is_some_and(|ending| ending == "rows");
+    let files = std::fs::read_dir(server.data().join("caches")).expect("a folder");
+    assert!(!files.map(|file| file.expect("a file").path()).any(rows), "nobody needs them");
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_signatures_of_an_earlier_stop_are_not_taken_for_those_of_the_last() {
+    let mut server = server_of(1).await;
+    let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(14));
+    change(&mut server.client().await, &mut items, &mut random, 10).await;
+    server.stop().await;
+    let (caches, old) = (server.data().join("caches"), tempfile::tempdir().expect("a folder"));
+    copy(&caches, old.path());
+    // A start that reads the store writes other rows to the places that it finds.
+    std::fs::remove_file(caches.join("seal")).expect("removed");
+    server.change(|config| config.search.memory_bytes = ByteSize(100 << 20));
+    server.run().await;
+    change(&mut server.client().await, &mut items, &mut random, 10).await;
+    server.stop().await;
+    std::fs::remove_file(caches.join("seal")).expect("removed");
+    server.change(|config| config.search.memory_bytes = ByteSize(1));
+    server.run().await;
+    server.stop().await;
+    for file in std::fs::read_dir(old.path()).expect("a folder") {
+        let path = file.expect("a file").path();
+        if path.extension().is_some_and(|ending| ending == "rows") {
+            std::fs::copy(&path, caches.join(path.file_name().expect("a name"))).expect("copied");
+        }
+    }
+    server.run().await;
+    assert_eq!(restored(&server).await, 0);
+    check_all(&server, &items, &mut random, "with files of an earlier stop").await;
     server.finish().await;
 }
 

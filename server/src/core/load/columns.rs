@@ -7,6 +7,10 @@ use crate::life::{HeadState, HeadStatus};
 use crate::store::{Damage, Store, StoreError};
 use rayon::prelude::*;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+
+/// Bytes of signatures beyond the bound that a stop may leave in memory: those that were to be moved next.
+const MOVED_LATER: usize = 64 << 20;
 
 /// Columns as the last stop left them, by key.
 pub(super) type Restored = HashMap<String, LoadingColumn>;
@@ -19,6 +23,14 @@ pub(super) struct Columns<'a> {
     precision: Precision,
     /// For the exact signatures of each; 0: as much as they take.
     memory_bytes: usize,
+}
+
+/// How the columns came to be.
+pub(super) struct Origins {
+    /// Keys of heads that lack signatures although their backfill is over.
+    pub(super) lacking: Vec<String>,
+    /// Keys and dimensions of the columns that were restored.
+    pub(super) restored: Vec<(String, usize)>,
 }
 
 impl<'a> Columns<'a> {
@@ -36,8 +48,11 @@ impl<'a> Columns<'a> {
 
     /// Those that are there as the last stop left them.
     pub(super) fn restore(&self, left: &SavedStates) -> Restored {
+        let with_files = self.memory_bytes > 0;
+        let bound = self.memory_bytes * self.empty.len();
+        let room = AtomicU64::new(if with_files { (bound + MOVED_LATER) as u64 } else { u64::MAX });
         let restore = |(status, empty): &(&HeadStatus, Column)| {
-            let restored = self.caches.restore(empty.clone(), left, self.memory_bytes > 0);
+            let restored = self.caches.restore(empty.clone(), left, (with_files, &room));
             let told = restored.inspect_err(|error| {
                 tracing::warn!(head = status.name, %error, "its signatures are read from the store");
             });
@@ -46,15 +61,14 @@ impl<'a> Columns<'a> {
         self.empty.par_iter().filter_map(restore).collect()
     }
 
-    /// Adds all columns, those of heads that serve as active ones; what is not restored is read from the store. Returns the keys of heads
-    /// that lack signatures although their backfill is over, and the keys and dimensions of the columns that were restored.
+    /// Adds all columns, those of heads that serve as active ones; what is not restored is read from the store.
     pub(super) fn load(
         &self,
         store: &Store,
         snapshot: &mut Snapshot,
         mut restored: Restored,
         damage: &mut Damage,
-    ) -> Result<(Vec<String>, Vec<(String, usize)>), StoreError> {
+    ) -> Result<Origins, StoreError> {
         let known: Vec<_> = self.empty.iter().map(|(status, _)| restored.remove(&status.key)).collect();
         let filled = &*snapshot;
         let columns = self.empty.par_iter().zip(known).map(|((status, empty), known)| match known {
@@ -62,24 +76,25 @@ impl<'a> Columns<'a> {
             None => self.read(store, filled, (status, empty)).map(|(column, lost)| (column, Some(lost))),
         });
         let columns: Vec<_> = columns.collect::<Result<Vec<_>, StoreError>>()?;
-        let (mut lacking, mut taken_over, pictured) = (Vec::new(), Vec::new(), snapshot.pictured());
+        let pictured = snapshot.pictured();
+        let mut origins = Origins { lacking: Vec::new(), restored: Vec::new() };
         for ((status, empty), (column, read)) in self.empty.iter().zip(columns) {
             match read {
                 Some(lost) => damage.add(lost),
-                None => taken_over.push((status.key.clone(), empty.head().dim())),
+                None => origins.restored.push((status.key.clone(), empty.head().dim())),
             }
             snapshot.add_loaded(column);
             let column = snapshot.column_of_key(&status.key);
             let is_lacking =
                 column.is_some_and(|column| !snapshot.computable_of(column, &pictured).is_empty());
             if status.state != HeadState::Backfilling && is_lacking {
-                lacking.push(status.key.clone());
+                origins.lacking.push(status.key.clone());
             }
             if status.state == HeadState::Active {
                 snapshot.activate(&status.key);
             }
         }
-        Ok((lacking, taken_over))
+        Ok(origins)
     }
 
     /// Fills the column of a head from the store, and tells what could not be read there.
