@@ -7,7 +7,7 @@ use super::{
     Damage, IMAGES, ITEMS, ItemRecord, PackedRecord, Receipt, SIGNATURES, Store, StoreError, StoredImage,
     walk,
 };
-use redb::{ReadTransaction, TableDefinition, TableHandle, WriteTransaction};
+use redb::{ReadOnlyTable, ReadTransaction, TableDefinition, TableHandle, WriteTransaction};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -261,11 +261,7 @@ impl Store {
     ) -> Result<Damage, StoreError> {
         let name = format!("{SIGNATURES}{head_key}");
         self.read(|transaction| {
-            let table = match transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name)) {
-                Ok(table) => table,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Damage::default()),
-                Err(error) => return Err(error.into()),
-            };
+            let Some(table) = signature_table(transaction, &name)? else { return Ok(Damage::default()) };
             let mut values = Vec::with_capacity(dim);
             walk(&table, &name, |id, sealed| {
                 unseal_signature(&name, id, sealed, dim, &mut values)?;
@@ -288,11 +284,7 @@ impl Store {
     ) -> Result<(Vec<String>, Option<String>), StoreError> {
         let name = format!("{SIGNATURES}{head_key}");
         self.read(|transaction| {
-            let table = match transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name)) {
-                Ok(table) => table,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Default::default()),
-                Err(error) => return Err(error.into()),
-            };
+            let Some(table) = signature_table(transaction, &name)? else { return Ok(Default::default()) };
             let (mut damaged, mut values) = (Vec::new(), Vec::with_capacity(dim));
             for (at, entry) in table.range(from..)?.enumerate() {
                 let (key, sealed) = entry?;
@@ -314,11 +306,7 @@ impl Store {
     pub fn signature(&self, head_key: &str, dim: usize, key: &str) -> Result<Option<Vec<f32>>, StoreError> {
         let name = format!("{SIGNATURES}{head_key}");
         self.read(|transaction| {
-            let table = match transaction.open_table(TableDefinition::<&str, &[u8]>::new(&name)) {
-                Ok(table) => table,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
+            let Some(table) = signature_table(transaction, &name)? else { return Ok(None) };
             let Some(sealed) = table.get(key)? else { return Ok(None) };
             let mut values = Vec::with_capacity(dim);
             unseal_signature(&name, key, sealed.value(), dim, &mut values)?;
@@ -485,6 +473,18 @@ pub(super) fn stored_image(
 
 pub(super) fn to_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// The table of a head's signatures; `None` where it has none yet.
+fn signature_table(
+    transaction: &ReadTransaction,
+    name: &str,
+) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, StoreError> {
+    match transaction.open_table(TableDefinition::new(name)) {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The numbers of a stored signature, to `values`.
