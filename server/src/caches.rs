@@ -7,9 +7,11 @@
 //! is behind is found and built anew. Files of exact signatures (`lapel_search::RowFile`) see to themselves. States of whole
 //! columns (`states.rs`) are of one state of the store, and say which.
 
+mod items;
 mod states;
 
-pub use states::SavedStates;
+pub use items::SavedItems;
+pub use states::Stop;
 
 use crate::catalogue::{BLOCK, Slot, Snapshot};
 use crate::store::Disk;
@@ -32,12 +34,6 @@ const MAGIC: [u8; 8] = *b"LAPELCA3";
 pub struct Caches {
     folder: PathBuf,
     disk: Disk,
-}
-
-/// The file of slots as it was written of a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SavedSlots {
-    crc32: u32,
 }
 
 /// What is kept of a column.
@@ -127,14 +123,13 @@ impl Caches {
     ///
     /// # Errors
     /// Those of the file system; what was written before stays usable.
-    pub fn save(&self, snapshot: &Snapshot, has_indexes: bool) -> io::Result<SavedSlots> {
+    pub fn save(&self, snapshot: &Snapshot, has_indexes: bool) -> io::Result<()> {
         fs_err::create_dir_all(&self.folder)?;
         let items = snapshot.items();
         let slots = 0..(items.blocks() * BLOCK) as Slot;
         let mut ids: Vec<Option<String>> = slots.map(|slot| Some(items.get(slot)?.id.to_string())).collect();
         ids.truncate(items.live().max().map_or(0, |last| last as usize + 1));
         self.write(&self.folder.join("slots"), &ids)?;
-        let slots = SavedSlots { crc32: checksum(&self.folder.join("slots"))?.1 };
         let mut wanted = vec![self.folder.join("slots")];
         for column in snapshot.signature_columns() {
             let files = [self.path(column.key(), "column"), self.path(column.key(), "index")];
@@ -154,7 +149,7 @@ impl Caches {
                 fs_err::remove_file(path)?;
             }
         }
-        Ok(slots)
+        Ok(())
     }
 
     fn save_index(&self, column: &SignatureColumn, path: &Path) -> io::Result<Option<CachedIndex>> {

@@ -2,9 +2,11 @@
 
 mod builder;
 mod lookup;
+mod state;
 
 pub use builder::ItemIndexBuilder;
 pub use lookup::SlotLookup;
+pub use state::ItemIndexState;
 
 use crate::kernels::{Bits, GROUP, GROUPS};
 use crate::passing::{self, passing};

@@ -5,9 +5,13 @@ use crate::ordinals::Ordinals;
 use hashbrown::HashMap;
 use imbl::OrdMap;
 use lapel_values::Labels;
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// Attributes, their labels, and the slots that carry each, as a server leaves them when it stops.
+pub(crate) type LabelState<'a> = Vec<(Cow<'a, str>, Vec<(Cow<'a, str>, Cow<'a, RoaringBitmap>)>)>;
 
 /// Slots that are gathered before they are added to a bitmap.
 const AT_ONCE: usize = 4096;
@@ -65,13 +69,7 @@ impl GatheredLabels {
         let of_attribute = |(attribute, by_label): (String, HashMap<String, GatheredSlots>)| {
             (attribute, by_label.into_iter().map(shared).collect::<LabelSlots>())
         };
-        let by_attribute: OrdMap<String, LabelSlots> =
-            self.attributes.into_iter().map(of_attribute).collect();
-        let ordinals = |(attribute, labels): (&String, &LabelSlots)| {
-            let entries = labels.values().map(|slots| slots.len()).sum();
-            (attribute.clone(), made(labels, entries))
-        };
-        LabelIndex { ordinals: by_attribute.iter().map(ordinals).collect(), by_attribute }
+        LabelIndex::of(self.attributes.into_iter().map(of_attribute).collect())
     }
 }
 
@@ -95,6 +93,42 @@ impl GatheredSlots {
 }
 
 impl LabelIndex {
+    fn of(by_attribute: OrdMap<String, LabelSlots>) -> Self {
+        let ordinals = |(attribute, labels): (&String, &LabelSlots)| {
+            let entries = labels.values().map(|slots| slots.len()).sum();
+            (attribute.clone(), made(labels, entries))
+        };
+        let attributes: Vec<_> = by_attribute.iter().collect();
+        let ordinals: Vec<_> = attributes.into_par_iter().map(ordinals).collect();
+        Self { ordinals: ordinals.into_iter().collect(), by_attribute }
+    }
+
+    /// See [`LabelIndex::restore`].
+    pub(crate) fn state(&self) -> LabelState<'_> {
+        let mut state = LabelState::new();
+        for (attribute, labels) in &self.by_attribute {
+            let labels = labels.iter().map(|(label, slots)| (label.into(), Cow::Borrowed(&**slots)));
+            state.push((attribute.into(), labels.collect()));
+        }
+        state
+    }
+
+    /// The index that had a state; `None` where it has a label that nothing carries, or a slot that is not `live`.
+    pub(crate) fn restore(state: LabelState<'_>, live: &RoaringBitmap) -> Option<Self> {
+        let mut by_attribute = OrdMap::new();
+        for (attribute, labels) in state {
+            let is_sound = |slots: &RoaringBitmap| !slots.is_empty() && slots.is_subset(live);
+            if labels.is_empty() || !labels.iter().all(|(_, slots)| is_sound(slots)) {
+                return None;
+            }
+            let shared = |(label, slots): (Cow<'_, str>, Cow<'_, RoaringBitmap>)| {
+                (label.into_owned(), Arc::new(slots.into_owned()))
+            };
+            by_attribute.insert(attribute.into_owned(), labels.into_iter().map(shared).collect());
+        }
+        Some(Self::of(by_attribute))
+    }
+
     /// The one place that changes the index: the item in a slot had the labels `before` and has those of `after`.
     pub(crate) fn replace(&mut self, slot: Slot, before: Option<&Labels>, after: Option<&Labels>) {
         let differs = |other: Option<&Labels>, (attribute, label): (&String, &String)| {

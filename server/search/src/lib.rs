@@ -50,7 +50,7 @@ pub use fields::FieldIndex;
 pub use filter::Filter;
 pub use hnsw::FollowError;
 pub use instructions::Instructions;
-pub use items::{ItemIndex, ItemIndexBuilder, SlotLookup};
+pub use items::{ItemIndex, ItemIndexBuilder, ItemIndexState, SlotLookup};
 pub use kernels::BLOCK;
 pub use labels::{LabelIndex, LabelSlots};
 pub use local::{DamagedSlot, LocalSignatures};

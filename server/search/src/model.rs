@@ -1,6 +1,6 @@
 //! For tests: a catalogue as a plain map has it, beside its index.
 
-use crate::{Filter, ItemIndex, Slot};
+use crate::{BLOCK, Filter, ItemIndex, Slot};
 use lapel_values::{FieldValue, Fields, Finite, ItemFacts, Labels};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -82,6 +82,20 @@ impl Model {
             Some((id, facts))
         };
         ItemIndex::of((0..slots).map(item))
+    }
+
+    /// The index as a stop leaves it and a start restores it.
+    pub(crate) fn restored(&self) -> ItemIndex {
+        let state = postcard::to_stdvec(&self.index.state()).expect("memory");
+        let slots = self.index.live().max().map_or(0, |last| last + 1);
+        let ids: Vec<Option<Arc<str>>> = (0..slots).map(|slot| self.index.id(slot).cloned()).collect();
+        let fields = (0..slots).filter_map(|slot| {
+            let stored = &self.items[&**self.index.id(slot)?];
+            Some((slot, stored.fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()))
+        });
+        let blocks = ids.chunks(BLOCK).map(<[_]>::to_vec).collect();
+        ItemIndex::restore(postcard::from_bytes(&state).expect("a state"), blocks, fields)
+            .expect("the same items")
     }
 
     /// Items that pass, by id.

@@ -10,13 +10,14 @@ use crate::bits::{bits, is_set};
 use crate::kernels::{BLOCK, Bits, GROUP, GROUPS};
 use imbl::OrdMap;
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Where no more than one in so many of the items with several pictures passes, those are walked over and not all slots.
 const SPARSE: u64 = 16;
 
 /// Which picture a slot holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PicturePlace {
     /// The slot of its item.
     pub item: Slot,

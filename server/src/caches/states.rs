@@ -1,21 +1,21 @@
-//! What memory held of every column at a clean stop, so that the next start reads, counts and codes no signature.
+//! What memory held of the items and of every column at a clean stop, so that the next start reads, counts and codes neither records nor
+//! signatures.
 //!
 //! States say nothing of the store by themselves. The seal does, which is written last, once the catalogue's file is closed: it
-//! names the file's fingerprint, the slots, and the stop that states must be of. Whoever writes to the catalogue changes the file, this
-//! server and every other version of it. A state names the files of its rows likewise: a place of one is written anew in the same epoch
-//! while a start fills its column, so that seals alone would let an older file pass.
+//! names the file's fingerprint and the stop that states must be of. Whoever writes to the catalogue changes the file, this
+//! server and every other version of it. A column's state names the files of its rows likewise: a place of one is written anew in the
+//! same epoch while a start fills its column, so that seals alone would let an older file pass.
 
-use super::{Caches, SavedSlots, checksum, read};
+use super::{Caches, read};
 use crate::catalogue::{Column, LoadingColumn, Snapshot, Statistics};
-use crate::store::Fingerprint;
-use lapel_search::{PicturePlace, RestoreError, RowFiles, Slot};
+use crate::store::{FileStamp, Fingerprint};
+use lapel_search::{RestoreError, RowFiles};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::UNIX_EPOCH;
 
 /// Ending of the file of a column's state.
 pub(super) const STATE: &str = "state";
@@ -25,17 +25,15 @@ const MAGIC: [u8; 8] = *b"LAPELHS1";
 /// Bytes of a head that are believed: a column has thousands of labels at most.
 const HEAD_MAX: u64 = 1 << 30;
 
-/// Tells one stop from all others.
+/// Tells what one stop has written from what all others have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stop([u8; 16]);
+pub struct Stop([u8; 16]);
 
-/// What a stop has written.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SavedStates {
-    stop: Stop,
-    slots: SavedSlots,
-    /// The item's slot and the number of each picture, by the picture's slot.
-    pictures: Vec<Option<(Slot, u32)>>,
+impl Stop {
+    #[cfg(test)]
+    pub(super) const fn of(number: u8) -> Self {
+        Self([number; 16])
+    }
 }
 
 /// Binds what a stop has written to the catalogue's file as it was left.
@@ -43,7 +41,7 @@ pub struct SavedStates {
 struct Seal {
     program: Program,
     catalogue: Fingerprint,
-    saved: SavedStates,
+    stop: Stop,
 }
 
 /// The program that wrote a seal. Another one may add up or code otherwise, so it reads the store once.
@@ -51,14 +49,6 @@ struct Seal {
 struct Program {
     version: String,
     file: Option<FileStamp>,
-}
-
-/// Length and time of a file, one of which changes when the file does.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct FileStamp {
-    bytes: u64,
-    /// Seconds since 1970 and nanoseconds.
-    modified: (u64, u32),
 }
 
 /// What a state begins with.
@@ -78,7 +68,7 @@ pub enum StateError {
     /// It cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It is damaged, of another stop, or of another head.
+    /// It is damaged, or of another stop or head.
     #[error("it is damaged, or not of this stop")]
     Unfit,
     /// It holds more in memory than there is room for.
@@ -94,24 +84,8 @@ pub enum StateError {
 
 impl Program {
     fn this() -> Self {
-        let file = std::env::current_exe().ok().and_then(|path| FileStamp::of(&path));
+        let file = std::env::current_exe().ok().and_then(|path| FileStamp::of(&path).ok());
         Self { version: env!("CARGO_PKG_VERSION").to_owned(), file }
-    }
-}
-
-impl FileStamp {
-    /// `None` where there is no such file.
-    fn of(path: &Path) -> Option<Self> {
-        let about = std::fs::metadata(path).ok()?;
-        let modified = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        Some(Self { bytes: about.len(), modified: (modified.as_secs(), modified.subsec_nanos()) })
-    }
-}
-
-impl SavedStates {
-    /// The places of pictures, by their slots.
-    pub fn pictures(&self) -> impl Iterator<Item = Option<PicturePlace>> {
-        self.pictures.iter().map(|place| place.map(|(item, number)| PicturePlace { item, number }))
     }
 }
 
@@ -120,14 +94,15 @@ impl Caches {
         self.folder.join("seal")
     }
 
-    /// Writes the state of every column of the snapshot that the slots were written of.
+    /// Writes the states of the items and of every column of a snapshot.
     ///
     /// # Errors
     /// Those of the file system; what was written is of no use then, and overwritten by the next stop.
-    pub fn save_states(&self, snapshot: &Snapshot, slots: SavedSlots) -> io::Result<SavedStates> {
+    pub fn save_states(&self, snapshot: &Snapshot) -> io::Result<Stop> {
         let mut stop = [0; 16];
         getrandom::fill(&mut stop).map_err(io::Error::other)?;
         let stop = Stop(stop);
+        self.save_items(snapshot, stop)?;
         for column in snapshot.all_columns() {
             let Some(signatures) = snapshot.signature_column(column) else { continue };
             // A state that the disk has lost part of is noticed as it is read. Rows would be, too, but by whoever searches then.
@@ -137,7 +112,7 @@ impl Caches {
                 stop,
                 statistics: column.statistics(),
                 held: signatures.bytes().rows as u64,
-                rows: rows.each_ref().map(|path| FileStamp::of(path)),
+                rows: rows.each_ref().map(|path| FileStamp::of(path).ok()),
             };
             let head = postcard::to_stdvec(&head).map_err(io::Error::other)?;
             self.disk.write_unsynced(&self.path(column.key(), STATE), |mut file| {
@@ -148,9 +123,7 @@ impl Caches {
                 signatures.save(&mut file)
             })?;
         }
-        let place = |place: Option<PicturePlace>| place.map(|PicturePlace { item, number }| (item, number));
-        let pictures = snapshot.items().pictures().places().into_iter().map(place).collect();
-        Ok(SavedStates { stop, slots, pictures })
+        Ok(stop)
     }
 
     fn row_paths(&self, key: &str) -> [PathBuf; 2] {
@@ -161,29 +134,23 @@ impl Caches {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn seal(&self, saved: SavedStates, catalogue: Fingerprint) -> io::Result<()> {
-        self.write(&self.seal_path(), &Seal { program: Program::this(), catalogue, saved })
+    pub fn seal(&self, stop: Stop, catalogue: Fingerprint) -> io::Result<()> {
+        self.write(&self.seal_path(), &Seal { program: Program::this(), catalogue, stop })
     }
 
-    /// What the last stop has saved of the catalogue's file, which nobody has changed since; `None` where there is nothing, or
+    /// The stop that left states of the catalogue's file, which nobody has changed since; `None` where there is none, or
     /// where somebody has.
     #[must_use]
-    pub fn sealed(&self) -> Option<SavedStates> {
-        let Seal { program, catalogue, saved } = read(&self.seal_path())?;
-        let slots = checksum(&self.folder.join("slots"));
+    pub fn sealed(&self) -> Option<Stop> {
+        let Seal { program, catalogue, stop } = read(&self.seal_path())?;
         let reason = if program != Program::this() {
             "another program wrote it"
         } else if Fingerprint::of(self.folder.parent()?).ok() != Some(catalogue) {
             "the catalogue has been changed since"
-        } else if slots.ok().map(|(_, crc32)| SavedSlots { crc32 }) != Some(saved.slots) {
-            "the slots are not those of that stop"
         } else {
-            return Some(saved);
+            return Some(stop);
         };
-        tracing::info!(
-            reason,
-            "what the last stop left is not taken over; signatures are read from the store"
-        );
+        tracing::info!(reason, "what the last stop left is not taken over; the store is read");
         None
     }
 
@@ -195,16 +162,16 @@ impl Caches {
     pub fn restore(
         &self,
         empty: Column,
-        saved: &SavedStates,
+        stop: Stop,
         (with_files, room): (bool, &AtomicU64),
     ) -> Result<LoadingColumn, StateError> {
         let (key, rows) = (empty.key().clone(), self.row_paths(empty.key()));
         let mut file = BufReader::with_capacity(1 << 20, File::open(self.path(&key, STATE))?);
         let head = read_head(&mut file)?;
-        if head.stop != saved.stop {
+        if head.stop != stop {
             return Err(StateError::Unfit);
         }
-        if with_files && head.rows != rows.each_ref().map(|path| FileStamp::of(path)) {
+        if with_files && head.rows != rows.each_ref().map(|path| FileStamp::of(path).ok()) {
             return Err(StateError::Rows);
         }
         let take = |room: u64| room.checked_sub(head.held);

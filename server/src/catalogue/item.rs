@@ -41,7 +41,13 @@ impl Item {
         self.record.entries()
     }
 
-    /// What the store holds of it, decoded.
+    /// What the store holds of it.
+    #[must_use]
+    pub fn packed(&self) -> &PackedRecord {
+        &self.record
+    }
+
+    /// The same, decoded.
     #[must_use]
     pub fn record(&self) -> ItemRecord {
         self.record.record()
@@ -69,6 +75,18 @@ impl Item {
     /// Whether it has the same labels as another.
     pub(super) fn has_labels_of(&self, other: &Self) -> bool {
         self.record.labels() == other.record.labels()
+    }
+
+    /// Its values by field.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(&str, FieldValue)> {
+        self.record.fields()
+    }
+
+    /// The first of its images.
+    #[must_use]
+    pub fn image(&self) -> Option<StoredImage> {
+        self.image
     }
 
     /// Whether an image is stored.

@@ -3,8 +3,8 @@
 use super::item::{Item, facts};
 use crate::store::{ItemChange, ItemRecord};
 use lapel_search::{
-    Attained, BLOCK, FacetCounter, FieldIndex, Filter, IsAbandoned, ItemIndex, ItemIndexBuilder, LabelIndex,
-    LabelSlots, PictureIndex, Slot, SlotLookup,
+    Attained, BLOCK, FacetCounter, FieldIndex, Filter, IsAbandoned, ItemIndex, ItemIndexBuilder,
+    ItemIndexState, LabelIndex, LabelSlots, PictureIndex, Slot, SlotLookup,
 };
 use lapel_values::{ItemEntries, ItemFacts};
 use rayon::prelude::*;
@@ -24,6 +24,15 @@ impl Records {
             records.set(slot as Slot, item);
         }
         records
+    }
+
+    /// Of items by slot, [`BLOCK`] a block and fewer in the last.
+    pub(super) fn of_blocks(blocks: Vec<Vec<Option<Arc<Item>>>>) -> Self {
+        let whole = |mut block: Vec<_>| {
+            block.resize(BLOCK, None);
+            Arc::new(block)
+        };
+        Self { blocks: blocks.into_iter().map(whole).collect() }
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<&Arc<Item>> {
@@ -125,6 +134,12 @@ impl<'a> Items<'a> {
             index.push(Some((item.id.clone(), &ItemEntries { pictures: 0, ..item.entries() })));
         }
         index.build()
+    }
+
+    /// What a start can make the index of again, beside ids and fields.
+    #[must_use]
+    pub fn index_state(self) -> ItemIndexState<'a> {
+        self.index.state()
     }
 
     /// Looks up slots of ids that mostly come in their order.

@@ -15,8 +15,8 @@ use crate::store::{ItemChange, SignatureChange, picture_key};
 use imbl::OrdSet;
 use lapel_heads::Head;
 use lapel_search::{
-    Change, DamagedSlot, ItemIndexBuilder, ItemRows, LocalSignatures, NewSignatures, PictureIndex,
-    PicturePlace, SignatureColumn, Signatures, SignaturesError, Slot,
+    Change, DamagedSlot, ItemIndex, ItemIndexBuilder, ItemIndexState, ItemRows, LocalSignatures,
+    NewSignatures, SignatureColumn, Signatures, SignaturesError, Slot,
 };
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -209,16 +209,10 @@ impl Snapshot {
         &self.computing
     }
 
-    /// Puts items in before there is any column, into the slots that they had where those are known, and their pictures likewise.
-    pub fn load_items(
-        &mut self,
-        items: Vec<Arc<Item>>,
-        slots: &[Option<String>],
-        pictures: &[Option<PicturePlace>],
-    ) {
+    /// Puts items in before there is any column, into the slots that they had where those are known.
+    pub fn load_items(&mut self, items: Vec<Arc<Item>>, slots: &[Option<String>]) {
         let Placed { items, slots } = Placed::of(items, slots);
-        let pictures = PictureIndex::of_places(pictures).unwrap_or_default();
-        let mut index = ItemIndexBuilder::with_slots(slots, pictures);
+        let mut index = ItemIndexBuilder::with_slots(slots);
         for item in &items {
             match item {
                 Some(item) => index.push(Some((item.id.clone(), &item.entries()))),
@@ -229,16 +223,18 @@ impl Snapshot {
         self.records = Records::of(items);
     }
 
-    /// Whether items and pictures lie in these slots, and no others are there.
+    /// Puts items in by slot, [`BLOCK`] a block and fewer in the last, before there is any column. Returns whether they are those that
+    /// the state is of; otherwise there is nothing.
     #[must_use]
-    pub fn lies_as(&self, slots: &[Option<String>], pictures: &[Option<PicturePlace>]) -> bool {
-        let items = self.items();
-        let lies = |(slot, id): (usize, &Option<String>)| {
-            items.get(slot as Slot).map(|item| &*item.id) == id.as_deref()
-        };
-        items.len() == slots.iter().flatten().count()
-            && slots.iter().enumerate().all(lies)
-            && items.pictures().places() == pictures
+    pub fn restore_items(&mut self, blocks: Vec<Vec<Option<Arc<Item>>>>, index: ItemIndexState<'_>) -> bool {
+        let id = |item: &Option<Arc<Item>>| item.as_ref().map(|item| item.id.clone());
+        let ids = blocks.par_iter().map(|items| items.iter().map(id).collect()).collect();
+        let by_slot = (0..).zip(blocks.iter().flatten());
+        let fields = by_slot.filter_map(|(slot, item)| Some((slot, item.as_ref()?.fields())));
+        let Some(index) = ItemIndex::restore(index, ids, fields) else { return false };
+        self.signatures.load_items(index);
+        self.records = Records::of_blocks(blocks);
+        true
     }
 
     /// Applies changes in their order; an item that is put has the signatures given, and no other.

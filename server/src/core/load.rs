@@ -4,13 +4,13 @@ mod columns;
 
 use super::OpenError;
 use super::stored::load_models;
-use crate::caches::{Caches, SavedStates};
+use crate::caches::{Caches, SavedItems, Stop};
 use crate::catalogue::{Item, Snapshot};
 use crate::config::Config;
 use crate::life::{HeadState, HeadStatus, Life, ModelStatus, Models, file_keys};
 use crate::model::Model;
 use crate::store::{Damage, HeadRecord, Store, StoreError};
-use columns::{Columns, Origins};
+use columns::{Columns, LeftColumns, Origins};
 use lapel_heads::{Bundle, BundleError, Head};
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -20,15 +20,23 @@ use std::sync::Arc;
 pub(super) struct Loaded {
     pub(super) snapshot: Snapshot,
     pub(super) life: Life,
-    /// Keys and dimensions of the columns that are as the last stop left them; the store was not asked for their signatures.
-    pub(super) restored: Vec<(String, usize)>,
+    pub(super) restored: Restored,
     /// Keys of heads that serve or stand by and lack signatures.
     pub(super) lacking: Vec<String>,
 }
 
-/// Reads everything that is kept in memory: columns as the last stop `left` them, where it has and the store is what it was.
+/// What is as the last stop left it; the store was not asked for it.
+#[derive(Default)]
+pub(super) struct Restored {
+    /// Whether the items are.
+    pub(super) items: bool,
+    /// Keys and dimensions of the columns that are.
+    pub(super) columns: Vec<(String, usize)>,
+}
+
+/// Reads everything that is kept in memory: items and columns as the last stop `left` them, where it has and the store is what it was.
 /// One broken head becomes FAILED; the others serve.
-pub(super) fn load(store: &Store, config: &Config, left: Option<&SavedStates>) -> Result<Loaded, OpenError> {
+pub(super) fn load(store: &Store, config: &Config, left: Option<Stop>) -> Result<Loaded, OpenError> {
     let (loaded_models, models) = load_models(store, config)?;
     let (mut records, mut damage) = store.heads()?;
     records.sort_by_key(|(_, record)| (record.name.clone(), record.version));
@@ -38,45 +46,49 @@ pub(super) fn load(store: &Store, config: &Config, left: Option<&SavedStates>) -
     let mut snapshot = Snapshot::new(loaded_models);
     let caches = Caches::new(store.folder(), store.disk().clone());
     let columns = Columns::new(&caches, &config.search, &heads);
-    let (items, mut restored) = rayon::join(
-        || load_items(store, &mut snapshot, &caches, left),
-        || left.map(|left| columns.restore(left)).unwrap_or_default(),
-    );
-    let (lost, is_left) = items?;
-    damage.add(lost);
-    if !is_left {
-        if left.is_some() {
-            tracing::warn!("items do not lie as the last stop left them; signatures are read from the store");
-        }
-        // Before their files are opened again.
-        restored.clear();
+    let left = left.and_then(|stop| restore(&caches, &columns, &mut snapshot, stop));
+    let (items, left) = (left.is_some(), left.unwrap_or_default());
+    if !items {
+        damage.add(read_items(store, &mut snapshot, &caches)?);
     }
-    let Origins { lacking, restored } = columns.load(store, &mut snapshot, restored, &mut damage)?;
+    let Origins { lacking, restored } = columns.load(store, &mut snapshot, left, &mut damage)?;
     caches.drop_states();
     snapshot.generation = store.generation()?;
     if !damage.is_none() {
         let Damage { records, lost } = &damage;
         tracing::error!(?records, lost, "parts of the store are damaged; the rest is served");
     }
-    let (items, heads_served) = (snapshot.items().len(), snapshot.columns().len());
-    tracing::info!(items, heads = heads_served, restored = restored.len(), "catalogue loaded");
+    let (count, heads_served) = (snapshot.items().len(), snapshot.columns().len());
+    tracing::info!(items = count, heads = heads_served, restored = restored.len(), "catalogue loaded");
+    let restored = Restored { items, columns: restored };
     Ok(Loaded { snapshot, life: Life::new(heads, models), restored, lacking })
 }
 
-/// Reads the items. Returns what could not be read, and whether all lie as the last stop `left` them.
-fn load_items(
-    store: &Store,
-    snapshot: &mut Snapshot,
+/// Puts the items that a stop has left into a snapshot, and returns the columns that it has left. `None`, and a snapshot without items,
+/// where it has not left the items: columns go by their slots.
+fn restore(
     caches: &Caches,
-    left: Option<&SavedStates>,
-) -> Result<(Damage, bool), StoreError> {
+    columns: &Columns<'_>,
+    snapshot: &mut Snapshot,
+    stop: Stop,
+) -> Option<LeftColumns> {
+    let (items, columns) = rayon::join(|| caches.restore_items(stop), || columns.restore(stop));
+    let told = items.inspect_err(|error| tracing::warn!(%error, "the catalogue is read from the store"));
+    let SavedItems { blocks, index } = told.ok()?;
+    if snapshot.restore_items(blocks, index) {
+        return Some(columns);
+    }
+    tracing::warn!("items are not those that their index was of; the catalogue is read from the store");
+    None
+}
+
+/// Reads the items from the store, and returns what could not be read.
+fn read_items(store: &Store, snapshot: &mut Snapshot, caches: &Caches) -> Result<Damage, StoreError> {
     let mut items = Vec::new();
     let lost = store.read_items(|id, record| items.push(Arc::new(Item::of_stored(id, record))))?;
     snapshot.set_damage(lost.records.iter().map(|(_, id)| id.clone()), lost.lost);
-    let slots = caches.slots().unwrap_or_default();
-    let pictures = left.map(|left| left.pictures().collect::<Vec<_>>());
-    snapshot.load_items(items, &slots, pictures.as_deref().unwrap_or_default());
-    Ok((lost, pictures.is_some_and(|pictures| snapshot.lies_as(&slots, &pictures))))
+    snapshot.load_items(items, &caches.slots().unwrap_or_default());
+    Ok(lost)
 }
 
 /// A retirement that was cut off leaves data that nothing reads any more. That of failed heads stays until they are

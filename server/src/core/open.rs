@@ -37,7 +37,7 @@ impl Core {
                 receipts_max: config.store.request_ids_max,
                 disk,
             })?;
-            let loaded = load(&store, &config, left.as_ref())?;
+            let loaded = load(&store, &config, left)?;
             check_configured(&store, &config, &loaded.life)?;
             let contradicted = contradictions(&config.catalog.fields, loaded.snapshot.items().fields());
             if !contradicted.is_empty() {
@@ -66,7 +66,7 @@ impl Core {
             engine,
             registry,
             bundle_key,
-            restored: loaded.restored.len(),
+            restored: loaded.restored.columns.len(),
             snapshot: ArcSwap::from_pointee(loaded.snapshot),
             writer: Mutex::new(()),
             predictor: Arc::default(),

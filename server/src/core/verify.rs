@@ -1,69 +1,109 @@
-//! The stored signatures of columns that a start took from its caches. They are read behind all other work, so that one that is
+//! What a start took over without a look at the store: it is read there behind all other work, so that a record or a signature that is
 //! damaged is noticed, and written again from memory while that still has it.
 
 use super::Core;
+use super::load::Restored;
 use crate::catalogue::Snapshot;
 use crate::error::Error;
-use crate::store::{SignaturesByHead, StoreHealth, of_key};
+use crate::store::{Checked, PackedRecord, SignaturesByHead, Store, StoreError, StoreHealth, of_key};
 use std::sync::Arc;
 
-/// Signatures that are read at once.
+/// Values that are read at once.
 const AT_ONCE: usize = 2048;
 
-/// Reads the stored signatures of columns, given by key and dimension, until all are read or the server stops.
-pub(super) async fn verify(core: Arc<Core>, columns: Vec<(String, usize)>) {
-    for (key, dim) in columns {
-        if let Err(error) = core.verify_column(&key, dim).await {
-            tracing::error!(head = key, %error, "its stored signatures cannot be checked; they are served from memory");
+/// A part of the store.
+#[derive(Clone, Debug)]
+enum Part {
+    Items,
+    /// A head's.
+    Signatures {
+        key: String,
+        dim: usize,
+    },
+}
+
+/// Reads what was restored, until all is read or the server stops.
+pub(super) async fn verify(core: Arc<Core>, Restored { items, columns }: Restored) {
+    let of_heads = columns.into_iter().map(|(key, dim)| Part::Signatures { key, dim });
+    for part in items.then_some(Part::Items).into_iter().chain(of_heads) {
+        if let Err(error) = core.verify_part(&part).await {
+            tracing::error!(?part, %error, "this part of the store cannot be checked; it is served from memory");
         }
     }
 }
 
 impl Core {
-    async fn verify_column(&self, key: &str, dim: usize) -> Result<(), Error> {
+    async fn verify_part(&self, part: &Part) -> Result<(), Error> {
         let mut from = Some(String::new());
         while let Some(first) = from.take() {
             if self.stopping.is_cancelled() || self.store.health() != StoreHealth::Open {
                 return Ok(());
             }
-            let (store, name) = (self.store.clone(), key.to_owned());
-            let check = move || store.check_signatures(&name, dim, (&first, AT_ONCE));
-            let (damaged, next) = self.engine.bulk(check).await??;
+            let (store, of) = (self.store.clone(), part.clone());
+            let check = move || of.check(&store, (&first, AT_ONCE));
+            let Checked { damaged, next } = self.engine.bulk(check).await??;
             if !damaged.is_empty() {
-                self.write_again(key, dim, damaged).await?;
+                self.write_again(part, damaged).await?;
             }
             from = next;
         }
         Ok(())
     }
 
-    /// Writes those of the signatures of a head that are still damaged in the store as memory has them.
-    async fn write_again(&self, key: &str, dim: usize, damaged: Vec<String>) -> Result<(), Error> {
+    /// Writes those that are still damaged in the store as memory has them.
+    async fn write_again(&self, part: &Part, damaged: Vec<String>) -> Result<(), Error> {
         let _writer = self.writer.lock().await;
         self.check_open()?;
-        let (store, snapshot, key) = (self.store.clone(), self.snapshot(), key.to_owned());
+        let (store, snapshot, part) = (self.store.clone(), self.snapshot(), part.clone());
         let precision = self.config.search.signatures;
         let written = tokio::task::spawn_blocking(move || {
             let is_damaged =
-                |id: &String| store.signature(&key, dim, id).is_err_and(|error| error.is_damage());
+                |key: &String| part.check(&store, (key, 1)).is_ok_and(|found| found.damaged.contains(key));
             let damaged: Vec<String> = damaged.into_iter().filter(is_damaged).collect();
-            let held = |id: String| held(&snapshot, &key, &id).map(|values| (id, values));
             let count = damaged.len();
             if count == 0 {
                 return Ok(());
             }
-            let held: Vec<_> = snapshot.reading(|| damaged.into_iter().filter_map(held).collect())?;
-            let lost = count - held.len();
+            let written = part.write_again(&store, &snapshot, damaged)?;
+            let lost = count - written;
             tracing::error!(
-                head = key,
-                written = held.len(),
+                ?part,
+                written,
                 ?precision,
                 lost,
-                "stored signatures were damaged; those that memory has are written again as it has them"
+                "a part of the store was damaged; what memory has of it was written again as it has it"
             );
-            Ok::<_, Error>(store.add_signatures(&SignaturesByHead::from([(key, held)]))?)
+            Ok::<_, Error>(())
         });
         written.await?
+    }
+}
+
+impl Part {
+    fn check(&self, store: &Store, range: (&str, usize)) -> Result<Checked, StoreError> {
+        match self {
+            Self::Items => store.check_items(range),
+            Self::Signatures { key, dim } => store.check_signatures((key, *dim), range),
+        }
+    }
+
+    /// Writes values by their keys as memory has them, and returns how many it has.
+    fn write_again(&self, store: &Store, snapshot: &Snapshot, damaged: Vec<String>) -> Result<usize, Error> {
+        match self {
+            Self::Items => {
+                let packed = |id: String| Some((id.clone(), snapshot.items().of_id(&id)?.packed().clone()));
+                let records: Vec<(String, PackedRecord)> = damaged.into_iter().filter_map(packed).collect();
+                store.write_records(&records)?;
+                Ok(records.len())
+            }
+            Self::Signatures { key, .. } => {
+                let held = |of: String| held(snapshot, key, &of).map(|values| (of, values));
+                let held: Vec<_> = snapshot.reading(|| damaged.into_iter().filter_map(held).collect())?;
+                let written = held.len();
+                store.add_signatures(&SignaturesByHead::from([(key.clone(), held)]))?;
+                Ok(written)
+            }
+        }
     }
 }
 

@@ -271,34 +271,6 @@ impl Store {
         })
     }
 
-    /// Reads up to `count` stored signatures of a head from the key `from` on, and returns which of them cannot be read, and the
-    /// key behind them, where there are more.
-    ///
-    /// # Errors
-    /// When the database fails, or a page cannot be read.
-    pub fn check_signatures(
-        &self,
-        head_key: &str,
-        dim: usize,
-        (from, count): (&str, usize),
-    ) -> Result<(Vec<String>, Option<String>), StoreError> {
-        let name = format!("{SIGNATURES}{head_key}");
-        self.read(|transaction| {
-            let Some(table) = signature_table(transaction, &name)? else { return Ok(Default::default()) };
-            let (mut damaged, mut values) = (Vec::new(), Vec::with_capacity(dim));
-            for (at, entry) in table.range(from..)?.enumerate() {
-                let (key, sealed) = entry?;
-                if at == count {
-                    return Ok((damaged, Some(key.value().to_owned())));
-                }
-                if unseal_signature(&name, key.value(), sealed.value(), dim, &mut values).is_err() {
-                    damaged.push(key.value().to_owned());
-                }
-            }
-            Ok((damaged, None))
-        })
-    }
-
     /// A stored signature of a head by its key: an item's id, or that of one of its pictures (`picture_key`).
     ///
     /// # Errors
@@ -476,7 +448,7 @@ pub(super) fn to_bytes(values: &[f32]) -> Vec<u8> {
 }
 
 /// The table of a head's signatures; `None` where it has none yet.
-fn signature_table(
+pub(super) fn signature_table(
     transaction: &ReadTransaction,
     name: &str,
 ) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, StoreError> {
@@ -488,7 +460,7 @@ fn signature_table(
 }
 
 /// The numbers of a stored signature, to `values`.
-fn unseal_signature(
+pub(super) fn unseal_signature(
     table: &str,
     key: &str,
     sealed: &[u8],

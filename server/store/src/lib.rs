@@ -4,6 +4,7 @@
 //! what belongs together is one transaction, so a crash leaves all of it or nothing. Every value carries a checksum.
 
 mod backup;
+mod check;
 mod disk;
 mod fingerprint;
 mod formats;
@@ -22,8 +23,9 @@ mod values;
 mod walk;
 
 pub use backup::{BackupError, BackupSummary, restore};
+pub use check::Checked;
 pub use disk::{Disk, Step, StepHook};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{FileStamp, Fingerprint};
 pub use heads::HeadChange;
 pub use health::StoreHealth;
 pub use items::{ItemChange, SignatureChange, SignaturesByHead, StoredItem};

@@ -3,6 +3,7 @@
 use crate::records::{ItemRecord, StoredImage};
 use crate::{ContentId, FieldValue, StoredPartsCase};
 use lapel_values::ItemEntries;
+use postcard::de_flavors::Slice;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use std::fmt;
@@ -23,6 +24,23 @@ impl PackedRecord {
     /// What the store has of a record, with what is looked at for every item; `None` where it is no record.
     pub(crate) fn of_stored(bytes: &[u8]) -> Option<(Self, RecordView<'_>)> {
         Some((Self(bytes.into()), RecordView::of(bytes)?))
+    }
+
+    /// The bytes that are [`PackedRecord::as_bytes`] of a record.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether bytes are a record.
+    pub(crate) fn is_record(bytes: &[u8]) -> bool {
+        RecordView::of(bytes).is_some()
     }
 
     /// What the item is found by beside its signatures.
@@ -58,13 +76,25 @@ impl PackedRecord {
     /// Its value of a field; what stands before it is passed over.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<FieldValue> {
+        let mut bytes = self.from_fields_on()?;
+        EntryOf::<FieldValue, FieldValue>::new(name).deserialize(&mut bytes).ok()?
+    }
+
+    /// Its fields and their values; what stands before them is passed over.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(&str, FieldValue)> {
+        let fields = self.from_fields_on().and_then(|mut bytes| Vec::deserialize(&mut bytes).ok());
+        fields.unwrap_or_default()
+    }
+
+    fn from_fields_on(&self) -> Option<postcard::Deserializer<'_, Slice<'_>>> {
         let mut bytes = postcard::Deserializer::from_bytes(&self.0);
         // What an `ItemRecord` has before its fields. No attribute has an empty name.
         LabelOf::new("").deserialize(&mut bytes).ok()?;
         Option::<ContentId>::deserialize(&mut bytes).ok()?;
         Option::<StoredPartsCase>::deserialize(&mut bytes).ok()?;
         u64::deserialize(&mut bytes).ok()?;
-        EntryOf::<FieldValue, FieldValue>::new(name).deserialize(&mut bytes).ok()?
+        Some(bytes)
     }
 }
 
@@ -188,6 +218,9 @@ mod tests {
                 prop_assert_eq!(packed.field(name), Some(value.clone()));
             }
             prop_assert_eq!((packed.label("A"), packed.field("A"), packed.field("")), (None, None, None));
+            let fields = record.fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
+            prop_assert_eq!(packed.fields(), fields.collect::<Vec<_>>());
+            prop_assert_eq!(&PackedRecord::of_bytes(packed.as_bytes()), &packed);
             let other = ItemRecord { updated_ms: updated_ms ^ 1, ..record };
             prop_assert_ne!(PackedRecord::of(&other), packed);
         }

@@ -1,3 +1,4 @@
+mod check;
 mod damage;
 mod fingerprint;
 mod fixture;

@@ -18,8 +18,6 @@ use tokio::task::JoinSet;
 
 /// Labels of an attribute.
 const LABELS: usize = 16;
-/// Searches of a throughput measurement.
-const SEARCHES: usize = 20_000;
 
 #[derive(Parser)]
 struct Options {
@@ -38,12 +36,18 @@ struct Options {
     /// Queries compared with the exact scan, a kind of weights.
     #[arg(long, default_value_t = 100)]
     queries: usize,
+    /// Searches of each measurement of throughput.
+    #[arg(long, default_value_t = 20_000)]
+    searches: usize,
     /// Everything random follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where the catalogue is made, on a disk with room for it; a temporary folder otherwise.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Leave the catalogue behind, and say where.
+    #[arg(long)]
+    keep: bool,
     /// Settings of the server, as environment variables: LAPEL__SEARCH__MEMORY_BYTES=1GiB.
     #[arg(long, value_parser = setting)]
     set: Vec<(String, String)>,
@@ -53,7 +57,11 @@ struct Options {
 async fn main() {
     let options = Options::parse();
     let above = options.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let folder = tempfile::tempdir_in(above).expect("a temporary folder");
+    let mut folder = tempfile::tempdir_in(above).expect("a temporary folder");
+    if options.keep {
+        folder.disable_cleanup(true);
+        println!("catalogue: {}", folder.path().join("data").display());
+    }
     let (mut server, address) = start(folder.path(), &options.set);
     let mut client = Client::connect(&address).await.expect("connects");
     let labels: Vec<String> = (0..LABELS).map(label).collect();
@@ -363,10 +371,11 @@ async fn throughput(
         let client = Client::connect(address).await.expect("connects");
         for lane in 0..in_flight / connections {
             let (mut client, items, heads) = (client.clone(), options.items, options.heads);
+            let searches = options.searches;
             let mut rng = ChaCha8Rng::seed_from_u64((at * 1000 + lane) as u64);
             running.spawn(async move {
                 let mut times = Vec::new();
-                for _ in 0..SEARCHES / in_flight {
+                for _ in 0..searches / in_flight {
                     let start = Instant::now();
                     let ask = request(rng.random_range(0..items), 10, &vec![1.0; heads]);
                     client.search.search(ask).await.expect("answers");

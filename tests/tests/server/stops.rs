@@ -3,7 +3,9 @@
 use lapel_client::{Client, v1};
 use lapel_render::render;
 use lapel_server::{ByteSize, Precision};
-use lapel_tests::model::{Changes, HEADS, ModelItems, check_answers, exported, register_heads};
+use lapel_tests::model::{
+    Changes, HEADS, ModelItem, ModelItems, check_answers, exported, message, register_heads,
+};
 use lapel_tests::probes::{heads_restored, signature_bytes};
 use lapel_tests::{TestServer, item};
 use rand::prelude::*;
@@ -153,23 +155,20 @@ async fn files_of_signatures_of_an_earlier_stop_are_not_taken_for_those_of_the_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signature_that_a_start_did_not_read_and_that_is_damaged_is_written_again() {
+async fn what_is_damaged_and_a_start_did_not_read_is_written_again() {
     let mut server = server_of(0).await;
     let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(13));
     change(&mut server.client().await, &mut items, &mut random, 20).await;
+    let label = "a label that nothing else has";
+    let labelled = ModelItem { labels: [("note".into(), label.into())].into(), ..ModelItem::default() };
+    server.client().await.upsert(vec![message("labelled", &labelled)]).await.expect("stored");
+    items.insert("labelled".into(), labelled);
     server.stop().await;
-    // Bits of the store's file are flipped as a disk would, which leaves no time behind.
-    let path = server.data().join("catalogue.redb");
-    let mut bytes = std::fs::read(&path).expect("the file");
     let signature = items.values().find_map(|item| item.signatures.get("mood")).expect("one has it");
-    let wanted: Vec<u8> = signature.iter().flat_map(|v| v.to_le_bytes()).collect();
-    let places: Vec<usize> =
-        (0..bytes.len() - wanted.len()).filter(|at| bytes[*at..].starts_with(&wanted)).collect();
-    assert!(!places.is_empty(), "it is stored");
-    places.iter().for_each(|at| bytes[*at] ^= 1);
-    let modified = std::fs::metadata(&path).expect("there").modified().expect("told");
-    std::fs::write(&path, &bytes).expect("written");
-    std::fs::File::options().write(true).open(&path).expect("opened").set_modified(modified).expect("set");
+    let signature: Vec<u8> = signature.iter().flat_map(|v| v.to_le_bytes()).collect();
+    for wanted in [&signature[..], label.as_bytes()] {
+        assert!(flip(&server.data().join("catalogue.redb"), wanted) > 0, "it is stored");
+    }
     server.run().await;
     assert_eq!(restored(&server).await, HEADS.len() as u64, "the file looks as it was left");
     check_all(&server, &items, &mut random, "with a damaged signature").await;
@@ -183,6 +182,54 @@ async fn a_signature_that_a_start_did_not_read_and_that_is_damaged_is_written_ag
     assert_eq!(restored(&server).await, 0);
     check_all(&server, &items, &mut random, "read from the store").await;
     server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_that_are_not_as_they_were_left_are_read_from_the_store_with_all_signatures() {
+    let mut server = server_of(0).await;
+    let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(15));
+    let old = tempfile::tempdir().expect("a folder");
+    for what in ["flipped", "cut", "gone", "of an earlier stop"] {
+        change(&mut server.client().await, &mut items, &mut random, 6).await;
+        server.stop().await;
+        let state = server.data().join("caches").join("items.state");
+        let bytes = std::fs::read(&state).expect("left");
+        let changed = match what {
+            "flipped" => {
+                let mut bytes = bytes.clone();
+                let at = random.random_range(0..bytes.len());
+                bytes[at] ^= 1 << random.random_range(0..8);
+                Some(bytes)
+            }
+            "cut" => Some(bytes[..random.random_range(0..bytes.len())].to_vec()),
+            "gone" => None,
+            _ => Some(std::fs::read(old.path().join("items.state")).expect("kept")),
+        };
+        std::fs::write(old.path().join("items.state"), &bytes).expect("kept");
+        match changed {
+            Some(changed) => std::fs::write(&state, changed).expect("written"),
+            None => std::fs::remove_file(&state).expect("removed"),
+        }
+        server.run().await;
+        assert_eq!(restored(&server).await, 0, "{what}");
+        check_all(&server, &items, &mut random, what).await;
+        assert!(!state.exists(), "it is of no use any more");
+    }
+    server.restart().await;
+    assert_eq!(restored(&server).await, HEADS.len() as u64);
+    server.finish().await;
+}
+
+/// Flips a bit of these bytes wherever they are in a file, as a disk would, which leaves no time behind. Returns how often they were there.
+fn flip(path: &Path, wanted: &[u8]) -> usize {
+    let mut bytes = std::fs::read(path).expect("the file");
+    let starts = |at: &usize| bytes[*at..].starts_with(wanted);
+    let places: Vec<usize> = (0..bytes.len() - wanted.len()).filter(starts).collect();
+    places.iter().for_each(|at| bytes[*at] ^= 1);
+    let modified = std::fs::metadata(path).expect("there").modified().expect("told");
+    std::fs::write(path, &bytes).expect("written");
+    std::fs::File::options().write(true).open(path).expect("opened").set_modified(modified).expect("set");
+    places.len()
 }
 
 /// Records that a backup of this moment lacks.

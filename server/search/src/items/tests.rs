@@ -23,7 +23,7 @@ proptest! {
     ) {
         let model = Model::of(writes);
         let after = format!("i{after:02}");
-        for index in [&model.index, &model.rebuilt()] {
+        for index in [&model.index, &model.rebuilt(), &model.restored()] {
             prop_assert_eq!(index.len(), model.items.len());
             for filter in &filters {
                 let wanted: Vec<String> = model.passing(filter).map(|(id, _)| id.clone()).collect();
@@ -55,7 +55,7 @@ proptest! {
         for (field, value) in model.items.values().flat_map(|stored| &stored.fields) {
             fields.entry(field).or_insert((value.kind(), 0)).1 += 1;
         }
-        for index in [&model.index, &model.rebuilt()] {
+        for index in [&model.index, &model.rebuilt(), &model.restored()] {
             let of_attribute = index.labels().iter();
             let indexed = of_attribute.flat_map(|(a, of)| of.keys().map(|label| (a.as_str(), label.as_str())));
             prop_assert_eq!(indexed.collect::<BTreeSet<_>>(), labels.clone());

@@ -1,6 +1,6 @@
 //! The columns of a start: as the last stop left them, or filled from the store.
 
-use crate::caches::{Caches, SavedStates};
+use crate::caches::{Caches, Stop};
 use crate::catalogue::{Column, LoadingColumn, Precision, Snapshot};
 use crate::config::SearchConfig;
 use crate::life::{HeadState, HeadStatus};
@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 const MOVED_LATER: usize = 64 << 20;
 
 /// Columns as the last stop left them, by key.
-pub(super) type Restored = HashMap<String, LoadingColumn>;
+pub(super) type LeftColumns = HashMap<String, LoadingColumn>;
 
 /// The columns of the heads that are alive, and where they are loaded to.
 pub(super) struct Columns<'a> {
@@ -47,12 +47,12 @@ impl<'a> Columns<'a> {
     }
 
     /// Those that are there as the last stop left them.
-    pub(super) fn restore(&self, left: &SavedStates) -> Restored {
+    pub(super) fn restore(&self, stop: Stop) -> LeftColumns {
         let with_files = self.memory_bytes > 0;
         let bound = self.memory_bytes * self.empty.len();
         let room = AtomicU64::new(if with_files { (bound + MOVED_LATER) as u64 } else { u64::MAX });
         let restore = |(status, empty): &(&HeadStatus, Column)| {
-            let restored = self.caches.restore(empty.clone(), left, (with_files, &room));
+            let restored = self.caches.restore(empty.clone(), stop, (with_files, &room));
             let told = restored.inspect_err(|error| {
                 tracing::warn!(head = status.name, %error, "its signatures are read from the store");
             });
@@ -61,15 +61,15 @@ impl<'a> Columns<'a> {
         self.empty.par_iter().filter_map(restore).collect()
     }
 
-    /// Adds all columns, those of heads that serve as active ones; what is not restored is read from the store.
+    /// Adds all columns, those of heads that serve as active ones; what was not left is read from the store.
     pub(super) fn load(
         &self,
         store: &Store,
         snapshot: &mut Snapshot,
-        mut restored: Restored,
+        mut left: LeftColumns,
         damage: &mut Damage,
     ) -> Result<Origins, StoreError> {
-        let known: Vec<_> = self.empty.iter().map(|(status, _)| restored.remove(&status.key)).collect();
+        let known: Vec<_> = self.empty.iter().map(|(status, _)| left.remove(&status.key)).collect();
         let filled = &*snapshot;
         let columns = self.empty.par_iter().zip(known).map(|((status, empty), known)| match known {
             Some(column) => Ok((column, None)),

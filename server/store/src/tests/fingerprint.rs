@@ -42,28 +42,3 @@ fn a_store_that_failed_is_left_without_a_fingerprint() {
     store.health.set(StoreHealth::Failed);
     assert!(store.close().is_none());
 }
-
-#[test]
-fn a_check_reads_all_signatures_piece_by_piece_and_tells_the_damaged_ones() {
-    let folder = tempfile::tempdir().expect("folder");
-    let ids: Vec<String> = (0..7).map(|at| format!("i{at}")).collect();
-    {
-        let store = Store::open(store_in(folder.path())).expect("opens");
-        apply(&store, &ids.iter().map(|id| put(id, 1.0)).collect::<Vec<_>>());
-    }
-    overwrite(folder.path(), "signatures/h", "i2", &[1; 12]);
-    overwrite(folder.path(), "signatures/h", "i6", b"");
-    let store = Store::open(store_in(folder.path())).expect("opens");
-    for count in 1..9 {
-        let (mut damaged, mut from, mut pieces) = (Vec::new(), Some(String::new()), 0);
-        while let Some(first) = from {
-            let (found, next) = store.check_signatures("h", 2, (&first, count)).expect("read");
-            damaged.extend(found);
-            (from, pieces) = (next, pieces + 1);
-        }
-        assert_eq!((damaged, pieces), (vec!["i2".to_owned(), "i6".to_owned()], ids.len().div_ceil(count)));
-    }
-    let (damaged, _) = store.check_signatures("h", 3, ("", 9)).expect("read");
-    assert_eq!(damaged, ids, "of another dimension");
-    assert_eq!(store.check_signatures("other", 2, ("", 9)).expect("read"), (vec![], None));
-}

@@ -80,7 +80,7 @@ fn loaded(model: &Model, is_reversed: bool) -> Snapshot {
     let item = |(id, angles): (&String, &Vec<Option<f32>>)| {
         Arc::new(Item::new(&id.as_str().into(), &record_of(id, angles)))
     };
-    snapshot.load_items(model.iter().map(item).collect(), &[], &[]);
+    snapshot.load_items(model.iter().map(item).collect(), &[]);
     let mut rows = vec![("nobody".to_owned(), values(1.0)), (picture_key("nobody", 0), values(1.0))];
     for (id, angles) in model {
         rows.extend(own(angles).map(|values| (id.clone(), values)));
