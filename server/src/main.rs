@@ -65,6 +65,8 @@ async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let arguments = Arguments::parse();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where nobody reads the log any more, saying so there would panic, and end what wanted to log.
+    let log = log.log_internal_errors(false);
     if arguments.log_json {
         log.json().init();
     } else {
