@@ -46,6 +46,15 @@ pub(crate) fn common(a: &Bits, b: &Bits) -> u64 {
     a.iter().zip(b).map(|(a, b)| u64::from((a & b).count_ones())).sum()
 }
 
+/// Positions of the bits that are set in a word, ascending.
+pub(crate) fn positions(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = word.trailing_zeros() as usize;
+        word &= word.wrapping_sub(1);
+        (at < GROUP).then_some(at)
+    })
+}
+
 /// Whether the bit of a slot is set.
 pub(crate) fn is_set(words: &[u64], slot: Slot) -> bool {
     words.get(slot as usize / GROUP).is_some_and(|word| word >> (slot as usize % GROUP) & 1 == 1)

@@ -3,6 +3,7 @@
 //! [`Signatures`] is what a search needs of an engine, [`LocalSignatures`] the engine in this process: a
 //! [`SignatureColumn`] a head over an [`ItemIndex`] of ids, labels and fields.
 
+mod ahead;
 mod allowed;
 mod best;
 mod bits;

@@ -93,20 +93,24 @@ impl Made {
     /// Those of values and their slots, and how many slots there are up to the last one; `None` where a slot has several
     /// values.
     fn of<'a, S: Iterator<Item = Slot>>(sets: impl Iterator<Item = (&'a str, S)>) -> Option<(Self, u64)> {
-        let mut made = Self { values: Vector::new(), spans: Vector::new() };
+        let (mut values, mut ordinals) = (Vector::new(), Vec::new());
         let mut all = 0;
         for (value, slots) in sets {
-            made.values.push_back(Arc::from(value));
-            let ordinal = u8::try_from(made.values.len()).ok()?;
+            values.push_back(Arc::from(value));
+            let ordinal = u8::try_from(values.len()).ok()?;
             for slot in slots {
-                if made.get(slot) != 0 {
+                let at = slot as usize;
+                if at >= ordinals.len() {
+                    ordinals.resize((at + 1).next_multiple_of(SPAN), 0);
+                }
+                if std::mem::replace(&mut ordinals[at], ordinal) != 0 {
                     return None;
                 }
-                made.set(slot, ordinal);
                 all = all.max(u64::from(slot) + 1);
             }
         }
-        Some((made, all))
+        let spans = ordinals.as_chunks::<SPAN>().0.iter().map(|span| Arc::new(*span)).collect();
+        Some((Self { values, spans }, all))
     }
 
     fn get(&self, slot: Slot) -> u8 {

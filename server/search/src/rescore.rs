@@ -1,13 +1,16 @@
 //! From estimates to exact answers: candidates are scored in the order of their estimates, until the rule that learns
 //! from them says that no better one is to be expected. Where many are left by then, their estimates are refined first.
 
+use crate::ahead::{Ahead, distance, fetch};
 use crate::best::{Best, Hit};
+use crate::bits::positions;
 use crate::cost::FIRST_MIN;
 use crate::refinement::Refinement;
 use crate::scan::{Estimates, score};
 use crate::stop::{Lesson, Progress, StopRule};
 use crate::terms::{BoundTerm, Query};
 use crate::{Instructions, Slot, Tuning, kernels};
+use std::collections::VecDeque;
 
 /// Share of the weight that an item's signatures must carry for the error bar to learn from it.
 const COMPLETE_SHARE: f64 = 0.7;
@@ -19,8 +22,6 @@ const SAMPLED: usize = 16;
 const REFINED_MIN: usize = 512;
 /// How many times more candidates each further round looks at.
 const GROWTH: usize = 4;
-/// How far ahead rows are fetched.
-const AHEAD: usize = 4;
 
 /// An estimated distance, and the slot that it is of.
 pub(crate) type Candidate = (f32, Slot);
@@ -73,20 +74,14 @@ impl<'q, 'a> Rescorer<'q, 'a> {
         (in_full && (self.scored > COMPLETE_MAX || is_complete())).then_some(distance)
     }
 
-    fn prefetch(&self, slot: Slot, in_full: bool) {
-        let terms = if in_full { self.terms } else { self.estimated() };
-        terms.iter().for_each(|term| term.column.prefetch(slot));
-    }
-
     /// Scores candidates until the rule has learned enough from them, and returns the others.
     fn teach<'c>(&mut self, candidates: &'c [Candidate], rule: &mut StopRule) -> &'c [Candidate] {
+        let mut ahead = Ahead::default();
         for (at, (estimate, slot)) in candidates.iter().enumerate() {
             if !rule.is_learning() {
                 return &candidates[at..];
             }
-            if let Some((_, ahead)) = candidates.get(at + AHEAD) {
-                self.prefetch(*ahead, true);
-            }
+            ahead.go_on(at, (candidates.len(), self.terms.len()), |at| fetch(self.terms, candidates[at].1));
             if let Some(distance) = self.score(*slot, true)
                 && rule.learn(Lesson { estimate: *estimate, distance })
             {
@@ -99,21 +94,43 @@ impl<'q, 'a> Rescorer<'q, 'a> {
 
     /// Scores candidates up to where the rule says stop; some of them keep it honest.
     pub(crate) fn score_all(&mut self, candidates: &[Candidate], rule: &mut StopRule) {
+        let (mut ahead, mut halfway) = (Ahead::default(), VecDeque::new());
+        let (heavy, light) = self.terms.split_at(self.estimated);
         for (at, (estimate, slot)) in candidates.iter().enumerate() {
-            let in_full = |at: usize| rule.is_learning() || at.is_multiple_of(SAMPLED);
-            if let Some((estimate, ahead)) = candidates.get(at + AHEAD)
-                && *estimate <= rule.stop_at()
-            {
-                self.prefetch(*ahead, in_full(at + AHEAD));
-            }
+            let is_learning = rule.is_learning();
+            let in_full = |at: usize| is_learning || at.is_multiple_of(SAMPLED);
+            ahead.go_on(at, (candidates.len(), heavy.len()), |at| {
+                let (estimate, slot) = candidates[at];
+                if estimate <= rule.stop_at() {
+                    fetch(if in_full(at) { self.terms } else { heavy }, slot);
+                }
+            });
             if *estimate > rule.stop_at() {
                 continue;
             }
-            let in_full = in_full(at);
-            if let Some(distance) = self.score(*slot, in_full) {
-                rule.learn(Lesson { estimate: *estimate, distance });
-                rule.update(self.progress());
+            if in_full(at) {
+                if let Some(distance) = self.score(*slot, true) {
+                    rule.learn(Lesson { estimate: *estimate, distance });
+                    rule.update(self.progress());
+                }
+                continue;
             }
+            // Most are given up for the heavy heads; while others wait for their light ones, more are looked at.
+            self.scored += 1;
+            let Some(sum) = score(heavy, *slot, 0.0, self.best.limit()) else { continue };
+            fetch(light, *slot);
+            halfway.push_back((*slot, sum));
+            if light.is_empty() || halfway.len() > distance(light.len()) {
+                halfway.pop_front().into_iter().for_each(|from| self.finish(light, from));
+            }
+        }
+        halfway.into_iter().for_each(|from| self.finish(light, from));
+    }
+
+    /// Scores the light heads of an item whose heavy ones sum up to `from`.
+    fn finish(&mut self, light: &[BoundTerm<'_>], (slot, from): (Slot, f64)) {
+        if let Some(distance) = score(light, slot, from, self.best.limit()) {
+            self.best.push(slot, distance);
         }
     }
 }
@@ -172,12 +189,8 @@ fn collect(level: Instructions, estimates: &Estimates, range: (f32, f32)) -> Vec
     let bounds = (range.0, range.1.min(f32::MAX));
     let sums = estimates.sums.as_flattened().as_chunks::<{ kernels::GROUP }>().0;
     for (group, (least, sums)) in estimates.minima.as_flattened().iter().zip(sums).enumerate() {
-        let mut left = if *least <= bounds.1 { kernels::between(level, sums, bounds) } else { 0 };
-        while left != 0 {
-            let at = left.trailing_zeros() as usize;
-            left &= left - 1;
-            found.push((sums[at], (group * kernels::GROUP + at) as Slot));
-        }
+        let there = if *least <= bounds.1 { kernels::between(level, sums, bounds) } else { 0 };
+        found.extend(positions(there).map(|at| (sums[at], (group * kernels::GROUP + at) as Slot)));
     }
     found
 }

@@ -17,7 +17,7 @@ mod segment;
 
 pub use found::FoundRows;
 pub(crate) use known::KnownPlace;
-pub(crate) use place::{GroupRows, Place, bytes_of};
+pub(crate) use place::{GroupRows, Place, bytes_of, is_cold};
 
 use crate::Precision;
 use crate::kernels::Rows;

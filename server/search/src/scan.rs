@@ -1,7 +1,9 @@
 //! One pass over the blocks: D = sum of w_v * |q_v - r_v| of every item that passes, from codes or in full.
 
+use crate::ahead::{Ahead, fetch};
 use crate::allowed::Allowed;
 use crate::best::{Best, Hit};
+use crate::bits::positions;
 use crate::kernels::{self, Bits, CodedTerm, ExactTerm, GROUP, GROUPS, Sums, Tables};
 use crate::terms::BoundTerm;
 use crate::{BLOCK, Instructions, IsAbandoned, Slot};
@@ -23,6 +25,8 @@ pub(crate) fn score(terms: &[BoundTerm<'_>], slot: Slot, from: f64, limit: f64) 
 const ROUNDING: f32 = 1e-5;
 /// Items of a group from which on scoring the whole group is cheaper than looking for the wanted ones.
 const DENSE_MIN: u32 = 16;
+/// Items of sparse groups that are scored one after the other, at least, where there are as many.
+const TOGETHER: usize = 256;
 
 /// Fills `best` from the blocks in `range`, by the exact formula; from those looked at, once the search is abandoned.
 pub(crate) fn exact<'a>(
@@ -33,32 +37,48 @@ pub(crate) fn exact<'a>(
     mut best: Best<'a>,
     is_abandoned: IsAbandoned<'_>,
 ) -> Vec<Hit<'a>> {
+    let mut sparse: Vec<Slot> = Vec::with_capacity(TOGETHER + BLOCK);
     for number in range {
         if is_abandoned() {
             break;
         }
         let bits = allowed.block(number);
         for (group, wanted) in bits.iter().enumerate().filter(|(_, wanted)| **wanted != 0) {
-            let mut left = *wanted;
-            let mut sums = [0.0; GROUP];
-            if wanted.count_ones() >= DENSE_MIN {
-                terms.iter().for_each(|term| add_exact(term, number, group, level, &mut sums));
+            let first = (number * BLOCK + group * GROUP) as Slot;
+            let slots = positions(*wanted).map(|at| (at, first + at as Slot));
+            if wanted.count_ones() < DENSE_MIN {
+                sparse.extend(slots.map(|(_, slot)| slot));
+                continue;
             }
-            while left != 0 {
-                let at = left.trailing_zeros() as usize;
-                left &= left - 1;
+            let mut sums = [0.0; GROUP];
+            terms.iter().for_each(|term| add_exact(term, number, group, level, &mut sums));
+            for (at, slot) in slots {
                 let limit = best.limit();
-                if f64::from(sums[at] * (1.0 - ROUNDING)) > limit {
-                    continue;
-                }
-                let slot = (number * BLOCK + group * GROUP + at) as Slot;
-                if let Some(distance) = score(terms, slot, 0.0, limit) {
+                if f64::from(sums[at] * (1.0 - ROUNDING)) <= limit
+                    && let Some(distance) = score(terms, slot, 0.0, limit)
+                {
                     best.push(slot, distance);
                 }
             }
         }
+        if sparse.len() >= TOGETHER {
+            score_sparse(terms, &sparse, &mut best);
+            sparse.clear();
+        }
     }
+    score_sparse(terms, &sparse, &mut best);
     best.into_hits()
+}
+
+/// Scores items that are far from each other.
+fn score_sparse(terms: &[BoundTerm<'_>], slots: &[Slot], best: &mut Best<'_>) {
+    let mut ahead = Ahead::default();
+    for (at, slot) in slots.iter().enumerate() {
+        ahead.go_on(at, (slots.len(), terms.len()), |at| fetch(terms, slots[at]));
+        if let Some(distance) = score(terms, *slot, 0.0, best.limit()) {
+            best.push(*slot, distance);
+        }
+    }
 }
 
 /// Adds a head's exact terms to the sums of one group.

@@ -42,6 +42,11 @@ pub(crate) struct Place {
     is_damaged: AtomicBool,
 }
 
+/// Whether this thread has lately had to wait for a disk.
+pub(crate) fn is_cold() -> bool {
+    COLD.get() > 0
+}
+
 fn is_timed() -> bool {
     let reads = READS.get().wrapping_add(1);
     READS.set(reads);
