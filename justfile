@@ -157,6 +157,12 @@ bench-updates *ARGS:
     cargo build --release -p lapel-tests --features measure --bins
     target/release/lapel-bench-updates {{ARGS}}
 
+# Pass the searches' tests for 64-bit ARM in an emulator: needs that target of rustup's, and Debian's g++-aarch64-linux-gnu and qemu-user.
+arm *ARGS:
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+      CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+      cargo test --release -p lapel-search --target aarch64-unknown-linux-gnu {{ARGS}}
+
 # A mixed load for half an hour, with the server's memory and open files watched.
 soak *ARGS:
     cargo build --release -p lapel-tests --features measure --bins

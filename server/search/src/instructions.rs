@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 pub enum Instructions {
     /// Plain Rust.
     Portable,
+    /// NEON, of aarch64.
+    Neon,
     /// AVX2, FMA and F16C.
     Avx2,
     /// AVX-512 F, BW, CD, DQ and VL.
@@ -39,6 +41,10 @@ impl Instructions {
                     sets.push(Self::Avx512);
                 }
             }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            sets.push(Self::Neon);
         }
         sets
     }

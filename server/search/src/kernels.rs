@@ -7,6 +7,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -43,7 +45,7 @@ pub type Bits = [u64; GROUPS];
 pub struct Tables {
     /// Half the squared lengths of the query and of a signature.
     pub base: i16,
-    /// By cell: the query along its centre.
+    /// By cell: the query along its centre, at least -127.
     pub centres: [i8; CELLS],
     /// Least share of a centre.
     pub share_min: i16,
@@ -103,6 +105,7 @@ pub struct ExactTerm<'a> {
 }
 
 /// Groups whose codes are fetched before they are read.
+#[cfg(target_arch = "x86_64")]
 const AHEAD: usize = 4;
 
 /// Adds the estimated terms of several heads to the sums of one group.
@@ -112,6 +115,8 @@ pub fn add_estimates(level: Instructions, terms: &[CodedTerm<'_>], group: usize,
         Instructions::Avx512 => avx512::estimates(terms, group, sums),
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => avx2::estimates(terms, group, sums),
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => neon::estimates(terms, group, sums),
         _ => portable::estimates(terms, group, sums),
     }
 }
@@ -164,6 +169,8 @@ pub fn add_distances(
         Instructions::Avx512 => avx512::distances(term, rows, present, sums),
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => avx2::distances(term, rows, present, sums),
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => neon::distances(term, rows, present, sums),
         _ => portable::distances(term, rows, present, sums),
     }
 }
@@ -176,6 +183,8 @@ pub fn squared_distance(level: Instructions, query: &[f32], row: Rows<'_>) -> f3
         Instructions::Avx512 => avx512::squared_distance(query, row),
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => avx2::squared_distance(query, row),
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => neon::squared_distance(query, row),
         _ => portable::squared_distance(query, row),
     }
 }
@@ -204,6 +213,8 @@ pub fn nearest(
         #[cfg(target_arch = "x86_64")]
         // Sixteen columns are two of its registers.
         Instructions::Avx2 | Instructions::Avx512 => avx2::nearest(vector, matrix, halves, out),
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => neon::nearest(vector, matrix, halves, out),
         _ => portable::nearest(vector, matrix, halves, out),
     }
 }
@@ -226,6 +237,8 @@ pub fn finish(level: Instructions, allowed: u64, sums: &mut [f32; GROUP]) -> f32
         Instructions::Avx512 => avx512::finish(allowed, sums),
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => avx2::finish(allowed, sums),
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => neon::finish(allowed, sums),
         _ => portable::finish(allowed, sums),
     }
 }
@@ -238,6 +251,8 @@ pub fn between(level: Instructions, sums: &[f32; GROUP], bounds: (f32, f32)) -> 
         Instructions::Avx512 => avx512::between(sums, bounds),
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => avx2::between(sums, bounds),
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => neon::between(sums, bounds),
         _ => portable::between(sums, bounds),
     }
 }

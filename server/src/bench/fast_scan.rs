@@ -4,7 +4,7 @@
 //! A query is the concatenation of its vectors times their weights, so that the scan ranks by the inner product, which is
 //! the weighted sum of squared distances turned round; a missing signature is a vector of zeros. Rows lie as a whole, one item
 //! after the other, since rescoring reads all of an item.
-//! The kernel is AVX2's also where there is AVX-512, which the searches then use.
+//! The kernel is AVX2's also where there is AVX-512, which the searches then use; where they use NEON, it is plain Rust's.
 
 mod compare;
 mod kernel;

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io;
 
 /// Lines that the processor fetches.
+#[cfg(target_arch = "x86_64")]
 const LINE: usize = 64;
 
 /// One segment of a file. It may reach beyond the file's end.
