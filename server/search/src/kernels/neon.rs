@@ -141,7 +141,7 @@ fn halves(
 #[inline]
 fn half(tables: &Tables, [centre, share, gain, near]: [uint16x8_t; 4], sum: uint16x8_t) -> uint16x8_t {
     let share = vaddq_s16(signed(high_product(share, tables.share_step)), vdupq_n_s16(tables.share_min));
-    // Where both factors are the least word, this product is the largest and the plain kernel's the least; no centre or gain is.
+    // Unlike the plain kernel's, this product saturates where both factors are -2^15: centres and gains are not.
     let centre = vqrdmulhq_s16(signed(centre), share);
     let sum = vmulq_s16(signed(sum), vdupq_n_s16(tables.lut_scale));
     let residual = vqrdmulhq_s16(signed(gain), sum);
