@@ -76,18 +76,18 @@ impl PackedRecord {
     /// Its value of a field; what stands before it is passed over.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<FieldValue> {
-        let mut bytes = self.from_fields_on()?;
+        let mut bytes = self.at_fields()?;
         EntryOf::<FieldValue, FieldValue>::new(name).deserialize(&mut bytes).ok()?
     }
 
     /// Its fields and their values; what stands before them is passed over.
     #[must_use]
     pub fn fields(&self) -> Vec<(&str, FieldValue)> {
-        let fields = self.from_fields_on().and_then(|mut bytes| Vec::deserialize(&mut bytes).ok());
+        let fields = self.at_fields().and_then(|mut bytes| Vec::deserialize(&mut bytes).ok());
         fields.unwrap_or_default()
     }
 
-    fn from_fields_on(&self) -> Option<postcard::Deserializer<'_, Slice<'_>>> {
+    fn at_fields(&self) -> Option<postcard::Deserializer<'_, Slice<'_>>> {
         let mut bytes = postcard::Deserializer::from_bytes(&self.0);
         // What an `ItemRecord` has before its fields. No attribute has an empty name.
         LabelOf::new("").deserialize(&mut bytes).ok()?;
