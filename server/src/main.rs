@@ -116,8 +116,10 @@ async fn main() -> anyhow::Result<()> {
             if let Some(address) = server.console() {
                 tracing::info!(%address, "console");
             }
+            // Whoever reads the next line may tell it to stop.
+            let stop = stop_signal();
             tracing::info!(address = %server.address(), "serving");
-            server.serve(stop_signal()).await.context("serving")
+            server.serve(stop).await.context("serving")
         }
         Verb::Demo(options) => {
             config.data = arguments.data.unwrap_or_else(|| "data/demo".into());
@@ -145,27 +147,57 @@ fn reload_on_hangup(reload: Reload) {
     drop(reload);
 }
 
-/// Ends at the first interrupt or termination; a second one exits at once.
-async fn stop_signal() {
-    interrupted().await;
-    tokio::spawn(async {
-        interrupted().await;
-        std::process::exit(130);
-    });
+/// Ends at the first interrupt or termination from this call on; a second one exits at once.
+fn stop_signal() -> impl Future<Output = ()> {
+    let mut signals = StopSignals::listen();
+    async move {
+        signals.next().await;
+        tokio::spawn(async move {
+            signals.next().await;
+            std::process::exit(130);
+        });
+    }
 }
 
-async fn interrupted() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Interrupts and terminations.
+struct StopSignals {
     #[cfg(unix)]
-    {
+    terminations: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    interrupts: Option<tokio::signal::unix::Signal>,
+}
+
+impl StopSignals {
+    #[cfg(unix)]
+    fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+        Self {
+            terminations: signal(SignalKind::terminate()).ok(),
+            interrupts: signal(SignalKind::interrupt()).ok(),
         }
     }
-    let _ = interrupt.await;
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        async fn of(signal: &mut Option<tokio::signal::unix::Signal>) {
+            match signal {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        }
+        tokio::select! {
+            () = of(&mut self.terminations) => {}
+            () = of(&mut self.interrupts) => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> Self {
+        Self {}
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

@@ -26,13 +26,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flipped_bits_in_every_cached_file_are_healed() {
-    flip_every_file(0, &[("column", 2), ("index", 2), ("rows", 0), ("state", 2)]).await;
+    flip_every_file(0, &[("column", 2), ("index", 2), ("rows", 0), ("state", 3)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flipped_bits_in_every_file_of_signatures_are_healed() {
-    // All of them are in files, and there is no index.
-    flip_every_file(1, &[("column", 2), ("index", 0), ("rows", 4), ("state", 2)]).await;
+    // All of them are in files, and there is no index. The items have a state, too.
+    flip_every_file(1, &[("column", 2), ("index", 0), ("rows", 4), ("state", 3)]).await;
 }
 
 /// Of a server that holds so many bytes of signatures in memory (0: all), and has so many files of each ending.

@@ -3,9 +3,7 @@
 use lapel_client::{Client, v1};
 use lapel_render::render;
 use lapel_server::{ByteSize, Precision};
-use lapel_tests::model::{
-    Changes, HEADS, ModelItem, ModelItems, check_answers, exported, message, register_heads,
-};
+use lapel_tests::model::{Changes, HEADS, ModelItems, check_answers, exported, message, register_heads};
 use lapel_tests::probes::{heads_restored, signature_bytes};
 use lapel_tests::{TestServer, item};
 use rand::prelude::*;
@@ -160,9 +158,11 @@ async fn what_is_damaged_and_a_start_did_not_read_is_written_again() {
     let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(13));
     change(&mut server.client().await, &mut items, &mut random, 20).await;
     let label = "a label that nothing else has";
-    let labelled = ModelItem { labels: [("note".into(), label.into())].into(), ..ModelItem::default() };
-    server.client().await.upsert(vec![message("labelled", &labelled)]).await.expect("stored");
-    items.insert("labelled".into(), labelled);
+    let (id, labelled) =
+        items.iter_mut().find(|(_, item)| !item.signatures.is_empty()).expect("one has some");
+    labelled.labels.insert("note".into(), label.into());
+    let stored = server.client().await.upsert(vec![message(id, labelled)]).await.expect("stored");
+    assert!(stored.iter().all(|one| one.error.is_none()), "{stored:?}");
     server.stop().await;
     let signature = items.values().find_map(|item| item.signatures.get("mood")).expect("one has it");
     let signature: Vec<u8> = signature.iter().flat_map(|v| v.to_le_bytes()).collect();
