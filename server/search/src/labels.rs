@@ -69,7 +69,9 @@ impl GatheredLabels {
         let of_attribute = |(attribute, by_label): (String, HashMap<String, GatheredSlots>)| {
             (attribute, by_label.into_iter().map(shared).collect::<LabelSlots>())
         };
-        LabelIndex::of(self.attributes.into_iter().map(of_attribute).collect())
+        let by_attribute: OrdMap<String, LabelSlots> =
+            self.attributes.into_iter().map(of_attribute).collect();
+        LabelIndex { ordinals: by_attribute.iter().map(ordinals_of).collect(), by_attribute }
     }
 }
 
@@ -93,16 +95,6 @@ impl GatheredSlots {
 }
 
 impl LabelIndex {
-    fn of(by_attribute: OrdMap<String, LabelSlots>) -> Self {
-        let ordinals = |(attribute, labels): (&String, &LabelSlots)| {
-            let entries = labels.values().map(|slots| slots.len()).sum();
-            (attribute.clone(), made(labels, entries))
-        };
-        let attributes: Vec<_> = by_attribute.iter().collect();
-        let ordinals: Vec<_> = attributes.into_par_iter().map(ordinals).collect();
-        Self { ordinals: ordinals.into_iter().collect(), by_attribute }
-    }
-
     /// See [`LabelIndex::restore`].
     pub(crate) fn state(&self) -> LabelState<'_> {
         let mut state = LabelState::new();
@@ -126,7 +118,9 @@ impl LabelIndex {
             };
             by_attribute.insert(attribute.into_owned(), labels.into_iter().map(shared).collect());
         }
-        Some(Self::of(by_attribute))
+        let attributes: Vec<_> = by_attribute.iter().collect();
+        let ordinals: Vec<_> = attributes.into_par_iter().map(ordinals_of).collect();
+        Some(Self { ordinals: ordinals.into_iter().collect(), by_attribute })
     }
 
     /// The one place that changes the index: the item in a slot had the labels `before` and has those of `after`.
@@ -200,6 +194,12 @@ impl LabelIndex {
         let carrying = self.of_attribute(attribute).into_iter().flat_map(LabelSlots::values);
         carrying.fold(RoaringBitmap::new(), |any, slots| any | &**slots)
     }
+}
+
+/// The ordinals of an attribute's labels and the slots that carry them.
+fn ordinals_of((attribute, labels): (&String, &LabelSlots)) -> (String, Ordinals) {
+    let entries = labels.values().map(|slots| slots.len()).sum();
+    (attribute.clone(), made(labels, entries))
 }
 
 /// The ordinals of labels and the slots that carry them.

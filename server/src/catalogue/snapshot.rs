@@ -151,6 +151,12 @@ impl Snapshot {
         self.lost = lost;
     }
 
+    /// Adds to what could not be read of the store.
+    pub fn add_damage(&mut self, damaged: impl IntoIterator<Item = String>, lost: u64) {
+        self.damaged.extend(damaged);
+        self.lost += lost;
+    }
+
     /// The model that serves; `None` only before a catalogue is opened.
     #[must_use]
     pub fn model(&self) -> Option<&Arc<Model>> {

@@ -1,11 +1,12 @@
-//! What a start took over without a look at the store: it is read there behind all other work, so that a record or a signature that is
-//! damaged is noticed, and written again from memory while that still has it.
+//! What a start took over without a look at the store: it is read there behind all other work, so that damage is noticed. A damaged
+//! signature is written again from memory; damaged records are told, as by a start that reads them, and items are served from memory
+//! until the next start, which then reads the store.
 
 use super::Core;
 use super::load::Restored;
 use crate::catalogue::Snapshot;
 use crate::error::Error;
-use crate::store::{Checked, PackedRecord, SignaturesByHead, Store, StoreError, StoreHealth, of_key};
+use crate::store::{Checked, SignaturesByHead, Store, StoreError, StoreHealth, of_key};
 use std::sync::Arc;
 
 /// Values that are read at once.
@@ -28,6 +29,9 @@ pub(super) async fn verify(core: Arc<Core>, Restored { items, columns }: Restore
     for part in items.then_some(Part::Items).into_iter().chain(of_heads) {
         if let Err(error) = core.verify_part(&part).await {
             tracing::error!(?part, %error, "this part of the store cannot be checked; it is served from memory");
+            if matches!(part, Part::Items) {
+                core.tell_damage(Vec::new(), 1).await;
+            }
         }
     }
 }
@@ -43,35 +47,53 @@ impl Core {
             let check = move || of.check(&store, (&first, AT_ONCE));
             let Checked { damaged, next } = self.engine.bulk(check).await??;
             if !damaged.is_empty() {
-                self.write_again(part, damaged).await?;
+                match part {
+                    Part::Items => self.tell_damage(damaged, 0).await,
+                    Part::Signatures { key, dim } => self.write_again(key, *dim, damaged).await?,
+                }
             }
             from = next;
         }
         Ok(())
     }
 
-    /// Writes those that are still damaged in the store as memory has them.
-    async fn write_again(&self, part: &Part, damaged: Vec<String>) -> Result<(), Error> {
+    /// Adds to what is known to be damaged: ids of items whose record is, and so many others.
+    async fn tell_damage(&self, ids: Vec<String>, others: u64) {
+        let _writer = self.writer.lock().await;
+        let mut next = Snapshot::clone(&self.snapshot());
+        tracing::error!(
+            ?ids,
+            others,
+            "records of the store are damaged; their items are served from memory until the next start"
+        );
+        next.add_damage(ids, others);
+        self.publish(next);
+    }
+
+    /// Writes those of the signatures of a head that are still damaged in the store as memory has them.
+    async fn write_again(&self, key: &str, dim: usize, damaged: Vec<String>) -> Result<(), Error> {
         let _writer = self.writer.lock().await;
         self.check_open()?;
-        let (store, snapshot, part) = (self.store.clone(), self.snapshot(), part.clone());
+        let (store, snapshot, key) = (self.store.clone(), self.snapshot(), key.to_owned());
         let precision = self.config.search.signatures;
         let written = tokio::task::spawn_blocking(move || {
             let is_damaged =
-                |key: &String| part.check(&store, (key, 1)).is_ok_and(|found| found.damaged.contains(key));
+                |id: &String| store.signature(&key, dim, id).is_err_and(|error| error.is_damage());
             let damaged: Vec<String> = damaged.into_iter().filter(is_damaged).collect();
+            let held = |id: String| held(&snapshot, &key, &id).map(|values| (id, values));
             let count = damaged.len();
             if count == 0 {
                 return Ok(());
             }
-            let written = part.write_again(&store, &snapshot, damaged)?;
-            let lost = count - written;
+            let held: Vec<_> = snapshot.reading(|| damaged.into_iter().filter_map(held).collect())?;
+            let (written, lost) = (held.len(), count - held.len());
+            store.add_signatures(&SignaturesByHead::from([(key.clone(), held)]))?;
             tracing::error!(
-                ?part,
+                head = key,
                 written,
                 ?precision,
                 lost,
-                "a part of the store was damaged; what memory has of it was written again as it has it"
+                "stored signatures were damaged; those that memory has were written again as it has them"
             );
             Ok::<_, Error>(())
         });
@@ -84,25 +106,6 @@ impl Part {
         match self {
             Self::Items => store.check_items(range),
             Self::Signatures { key, dim } => store.check_signatures((key, *dim), range),
-        }
-    }
-
-    /// Writes values by their keys as memory has them, and returns how many it has.
-    fn write_again(&self, store: &Store, snapshot: &Snapshot, damaged: Vec<String>) -> Result<usize, Error> {
-        match self {
-            Self::Items => {
-                let packed = |id: String| Some((id.clone(), snapshot.items().of_id(&id)?.packed().clone()));
-                let records: Vec<(String, PackedRecord)> = damaged.into_iter().filter_map(packed).collect();
-                store.write_records(&records)?;
-                Ok(records.len())
-            }
-            Self::Signatures { key, .. } => {
-                let held = |of: String| held(snapshot, key, &of).map(|values| (of, values));
-                let held: Vec<_> = snapshot.reading(|| damaged.into_iter().filter_map(held).collect())?;
-                let written = held.len();
-                store.add_signatures(&SignaturesByHead::from([(key.clone(), held)]))?;
-                Ok(written)
-            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reading what a start did not read, piece by piece, for whether it can be.
 
 use crate::items::{signature_table, unseal_signature};
-use crate::sealed::{seal, unseal};
+use crate::sealed::unseal;
 use crate::{ITEMS, PackedRecord, SIGNATURES, Store, StoreError};
 use redb::{ReadableTable, TableHandle};
 
@@ -43,20 +43,6 @@ impl Store {
             None => Ok(Checked::default()),
         })
     }
-
-    /// Writes records of items that are there.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing was changed then.
-    pub fn write_records(&self, records: &[(String, PackedRecord)]) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            let mut items = transaction.open_table(ITEMS)?;
-            for (id, record) in records {
-                items.insert(id.as_str(), seal(ITEMS.name(), id, record.as_bytes().to_vec()).as_slice())?;
-            }
-            Ok(())
-        })
-    }
 }
 
 fn check(
@@ -68,7 +54,12 @@ fn check(
     for (at, entry) in table.range(from..)?.enumerate() {
         let (key, value) = entry?;
         if at == count {
-            checked.next = Some(key.value().to_owned());
+            let next = key.value();
+            // What is out of order is damaged, and would be met again and again.
+            if next <= from {
+                return Err(StoreError::Unreadable("keys of a table are out of order".into()));
+            }
+            checked.next = Some(next.to_owned());
             break;
         }
         if !is_sound(key.value(), value.value()) {

@@ -305,23 +305,25 @@ impl Store {
         // While it is being opened anew, whoever reads it into the memory writes, too.
         let is_usable = self.health() != StoreHealth::Failed;
         let database = database.as_ref().filter(|_| is_usable).ok_or(StoreError::Reopening)?;
-        let mut refused = None;
+        let (mut refused, mut is_whole) = (None, false);
         let written = guarded(|| {
             let mut transaction = database.begin_write()?;
             // Opening after a crash does not then walk the whole file.
             transaction.set_quick_repair(true);
-            match write(&transaction) {
-                Ok(value) => {
-                    transaction.commit()?;
-                    Ok(Some(value))
-                }
+            let done = match write(&transaction) {
+                Ok(value) => transaction.commit().map(|()| Some(value)).map_err(StoreError::from),
                 Err(error) => {
                     refused = Some(error);
-                    transaction.abort()?;
-                    Ok(None)
+                    transaction.abort().map(|()| None).map_err(StoreError::from)
                 }
-            }
+            };
+            is_whole = true;
+            done
         });
+        if !is_whole {
+            // The library has given up in the middle of it. A commit after that would leave a file that it could not open again.
+            self.health.set(StoreHealth::Failed);
+        }
         match (written?, refused) {
             (Some(value), _) => Ok(value),
             (None, Some(error)) => Err(error),

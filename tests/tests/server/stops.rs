@@ -153,22 +153,14 @@ async fn files_of_signatures_of_an_earlier_stop_are_not_taken_for_those_of_the_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_damaged_and_a_start_did_not_read_is_written_again() {
+async fn a_signature_that_a_start_did_not_read_and_that_is_damaged_is_written_again() {
     let mut server = server_of(0).await;
     let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(13));
     change(&mut server.client().await, &mut items, &mut random, 20).await;
-    let label = "a label that nothing else has";
-    let (id, labelled) =
-        items.iter_mut().find(|(_, item)| !item.signatures.is_empty()).expect("one has some");
-    labelled.labels.insert("note".into(), label.into());
-    let stored = server.client().await.upsert(vec![message(id, labelled)]).await.expect("stored");
-    assert!(stored.iter().all(|one| one.error.is_none()), "{stored:?}");
     server.stop().await;
     let signature = items.values().find_map(|item| item.signatures.get("mood")).expect("one has it");
-    let signature: Vec<u8> = signature.iter().flat_map(|v| v.to_le_bytes()).collect();
-    for wanted in [&signature[..], label.as_bytes()] {
-        assert!(flip(&server.data().join("catalogue.redb"), wanted) > 0, "it is stored");
-    }
+    let wanted: Vec<u8> = signature.iter().flat_map(|v| v.to_le_bytes()).collect();
+    assert!(flip(&server.data().join("catalogue.redb"), &wanted) > 0, "it is stored");
     server.run().await;
     assert_eq!(restored(&server).await, HEADS.len() as u64, "the file looks as it was left");
     check_all(&server, &items, &mut random, "with a damaged signature").await;
@@ -182,6 +174,48 @@ async fn what_is_damaged_and_a_start_did_not_read_is_written_again() {
     assert_eq!(restored(&server).await, 0);
     check_all(&server, &items, &mut random, "read from the store").await;
     server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_a_start_did_not_read_and_that_is_damaged_is_told_and_nothing_is_taken_over_after_that()
+{
+    let mut server = server_of(0).await;
+    let (mut items, mut random) = (ModelItems::new(), ChaCha8Rng::seed_from_u64(16));
+    change(&mut server.client().await, &mut items, &mut random, 20).await;
+    let label = "a label that nothing else has";
+    let (id, labelled) =
+        items.iter_mut().find(|(_, item)| !item.signatures.is_empty()).expect("one has some");
+    labelled.labels.insert("note".into(), label.into());
+    let id = id.clone();
+    let stored = server.client().await.upsert(vec![message(&id, labelled)]).await.expect("stored");
+    assert!(stored.iter().all(|one| one.error.is_none()), "{stored:?}");
+    server.stop().await;
+    assert!(flip(&server.data().join("catalogue.redb"), label.as_bytes()) > 0, "it is stored");
+    server.run().await;
+    assert_eq!(restored(&server).await, HEADS.len() as u64, "the file looks as it was left");
+    check_all(&server, &items, &mut random, "with a damaged record").await;
+    let mut client = server.client().await;
+    let told = |stats: v1::CatalogStatsResponse| (stats.items, stats.damaged_items);
+    let of_memory = (items.len() as u64, vec![id.clone()]);
+    while told(stats(&mut client).await) != of_memory {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.restart().await;
+    assert_eq!(restored(&server).await, 0, "the store is read");
+    let mut client = server.client().await;
+    assert_eq!(told(stats(&mut client).await), (items.len() as u64 - 1, vec![id.clone()]));
+    // Written again, it is sound.
+    let stored = client.upsert(vec![message(&id, &items[&id])]).await.expect("stored");
+    assert!(stored.iter().all(|one| one.error.is_none()), "{stored:?}");
+    server.restart().await;
+    assert_eq!(restored(&server).await, HEADS.len() as u64);
+    check_all(&server, &items, &mut random, "written again").await;
+    server.finish().await;
+}
+
+async fn stats(client: &mut Client) -> v1::CatalogStatsResponse {
+    let request = v1::CatalogStatsRequest::default();
+    client.catalog.catalog_stats(request).await.expect("told").into_inner()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,26 +37,3 @@ fn a_check_reads_everything_piece_by_piece_and_tells_what_is_damaged() {
     assert_eq!(damaged, ids, "of another dimension");
     assert_eq!(store.check_signatures(("other", 2), ("", 9)).expect("read"), Checked::default());
 }
-
-#[test]
-fn a_damaged_record_is_sound_once_it_is_written_again() {
-    let folder = tempfile::tempdir().expect("folder");
-    {
-        let store = Store::open(store_in(folder.path())).expect("opens");
-        apply(&store, &[put("a", 1.0), put("b", 2.0)]);
-    }
-    let before = items_of(folder.path());
-    overwrite(folder.path(), "items", "a", &[7; 3]);
-    let store = Store::open(store_in(folder.path())).expect("opens");
-    let packed = PackedRecord::of(&before[0].1);
-    store.write_records(&[("a".into(), packed)]).expect("written");
-    assert_eq!(store.check_items(("", 9)).expect("read"), Checked::default());
-    drop(store);
-    assert_eq!(items_of(folder.path()), before);
-}
-
-fn items_of(folder: &Path) -> Vec<(String, ItemRecord)> {
-    let (items, damage) = Store::open(store_in(folder)).expect("opens").items().expect("read");
-    assert!(damage.is_none());
-    items
-}

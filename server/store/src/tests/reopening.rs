@@ -24,6 +24,24 @@ fn a_reopened_store_is_open_once_the_memory_follows_and_never_after_another_fail
 }
 
 #[test]
+fn after_a_write_in_which_the_library_gave_up_there_is_none_until_the_store_is_opened_anew() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(store_in(folder.path())).expect("opens");
+    apply(&store, &[put("a", 1.0)]);
+    let given_up: Result<(), StoreError> = store.write(|_| std::panic::resume_unwind(Box::new(())));
+    assert!(matches!(given_up, Err(StoreError::Unreadable(_))), "{given_up:?}");
+    assert_eq!(store.health(), StoreHealth::Failed);
+    let refused = store.prepare(&[put("b", 1.0)], &["h".to_owned()], &[]).commit(|| true);
+    assert!(matches!(refused, Err(StoreError::Reopening)));
+    store.reopen().expect("opened anew");
+    assert!(store.opened());
+    apply(&store, &[put("b", 1.0)]);
+    drop(store);
+    let (items, damage) = Store::open(store_in(folder.path())).expect("opens").items().expect("read");
+    assert_eq!((items.len(), damage), (2, Damage::default()));
+}
+
+#[test]
 fn a_file_that_is_gone_is_not_replaced_by_an_empty_one() {
     let folder = tempfile::tempdir().expect("folder");
     let store = Store::open(store_in(folder.path())).expect("opens");
