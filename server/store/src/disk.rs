@@ -183,7 +183,9 @@ impl Write for WatchedFile<'_> {
     }
 }
 
-/// The file behind redb. Once the disk has refused a step, the database refuses everything until it is opened anew.
+/// The file behind redb. Once the disk has refused a step, or a write has failed, nothing is written until it is opened anew: the
+/// file is then what it was after the last commit. redb would leave another one as it closes after a panic, made without the state
+/// of its allocator, so that the next opening reads and checks every page and refuses all of them for one that is damaged.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     file: FileBackend,
@@ -200,6 +202,9 @@ impl DatabaseFile {
     }
 
     fn stepped(&self, step: Step, take: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        if self.health.now() == StoreHealth::Failed {
+            return Err(io::Error::other("the catalogue's file has to be opened anew after a failure"));
+        }
         self.noted(self.disk.step(step).and_then(|()| take()))
     }
 }

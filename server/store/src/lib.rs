@@ -252,7 +252,7 @@ impl Store {
     pub fn reopen(&self) -> Result<(), StoreError> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // The old one gives up its locks first, and closing it may fail, too.
-        drop(database.take());
+        close(&mut database);
         // Before the new one is opened, so that a step that fails from now on is not forgotten.
         self.health.set(StoreHealth::Reopening);
         let opened = open_database(&self.config, &self.health);
@@ -273,7 +273,7 @@ impl Store {
     pub fn close(&self) -> Option<Fingerprint> {
         let mut database = self.database.try_write().ok()?;
         let is_sound = self.health() == StoreHealth::Open;
-        drop(database.take());
+        close(&mut database);
         // Closing writes, and may fail, too.
         let is_sound = is_sound && self.health() == StoreHealth::Open;
         Fingerprint::of(&self.config.folder).ok().filter(|_| is_sound)
@@ -305,23 +305,22 @@ impl Store {
         // While it is being opened anew, whoever reads it into the memory writes, too.
         let is_usable = self.health() != StoreHealth::Failed;
         let database = database.as_ref().filter(|_| is_usable).ok_or(StoreError::Reopening)?;
-        let (mut refused, mut is_whole) = (None, false);
+        let mut refused = None;
         let written = guarded(|| {
             let mut transaction = database.begin_write()?;
             // Opening after a crash does not then walk the whole file.
             transaction.set_quick_repair(true);
-            let done = match write(&transaction) {
+            match write(&transaction) {
                 Ok(value) => transaction.commit().map(|()| Some(value)).map_err(StoreError::from),
                 Err(error) => {
                     refused = Some(error);
                     transaction.abort().map(|()| None).map_err(StoreError::from)
                 }
-            };
-            is_whole = true;
-            done
+            }
         });
-        if !is_whole {
-            // The library has given up in the middle of it. A commit after that would leave a file that it could not open again.
+        if written.is_err() {
+            // The library has given up in the middle of it, and what it would write from now on, at its closing, too, could not be
+            // opened again: nothing reaches the file until it is opened anew.
             self.health.set(StoreHealth::Failed);
         }
         match (written?, refused) {
@@ -356,6 +355,17 @@ impl Store {
             found.map(|value| decode(table.name(), key, value.value())).transpose()
         })
     }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        close(self.database.get_mut().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Closes a database. The library may panic as it writes what it leaves: the file is then what it was after the last commit.
+fn close(database: &mut Option<Database>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(database.take())));
 }
 
 /// A panic of the library on a damaged page is a damaged page.

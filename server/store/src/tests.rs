@@ -2,6 +2,7 @@ mod check;
 mod damage;
 mod fingerprint;
 mod fixture;
+mod flipped;
 mod formats;
 mod pictures;
 mod profiles;
