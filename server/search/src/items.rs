@@ -30,6 +30,13 @@ struct IdBlock {
 }
 
 impl IdBlock {
+    /// Of the ids of its first slots.
+    fn of(ids: Vec<Option<Arc<str>>>) -> Self {
+        let mut block = Self { ids: vec![None; BLOCK], live: [0; GROUPS] };
+        ids.into_iter().take(BLOCK).enumerate().for_each(|(at, id)| block.set(at, id));
+        block
+    }
+
     fn set(&mut self, at: usize, id: Option<Arc<str>>) {
         let bit = 1 << (at % GROUP);
         if id.is_some() {
@@ -41,11 +48,21 @@ impl IdBlock {
     }
 }
 
+/// Slots by id.
+type ById = OrdMap<Arc<str>, Slot>;
+
+/// The slots of ids that come in their order. Leaves that are filled in order end half full, so every second id comes first, and
+/// the others fill them.
+fn by_id(ordered: &[(Arc<str>, Slot)]) -> ById {
+    let second = |skipped| ordered.iter().skip(skipped).step_by(2).cloned();
+    second(0).chain(second(1)).collect()
+}
+
 /// Ids by slot, slots by id, by label and by value. Cloning is cheap: blocks, maps and bitmaps are shared until they are written.
 #[derive(Clone, Default)]
 pub struct ItemIndex {
     blocks: Vec<Arc<IdBlock>>,
-    by_id: OrdMap<Arc<str>, Slot>,
+    by_id: ById,
     live: Arc<RoaringBitmap>,
     free: Arc<RoaringBitmap>,
     labels: LabelIndex,
@@ -280,7 +297,7 @@ impl ItemIndex {
 
     fn make_room(&mut self, slot: Slot) {
         while self.blocks.len() <= slot as usize / BLOCK {
-            self.blocks.push(Arc::new(IdBlock { ids: vec![None; BLOCK], live: [0; GROUPS] }));
+            self.blocks.push(Arc::new(IdBlock::of(Vec::new())));
         }
     }
 

@@ -218,7 +218,7 @@ impl Snapshot {
     /// Puts items in before there is any column, into the slots that they had where those are known.
     pub fn load_items(&mut self, items: Vec<Arc<Item>>, slots: &[Option<String>]) {
         let Placed { items, slots } = Placed::of(items, slots);
-        let mut index = ItemIndexBuilder::with_slots(slots);
+        let mut index = ItemIndexBuilder::with_slots(&slots);
         for item in &items {
             match item {
                 Some(item) => index.push(Some((item.id.clone(), &item.entries()))),

@@ -1,6 +1,6 @@
 //! The index of many items at once: one bitmap after the other is written, not one item after the other.
 
-use super::ItemIndex;
+use super::{ItemIndex, by_id};
 use crate::Slot;
 use crate::fields::GatheredFields;
 use crate::labels::GatheredLabels;
@@ -23,10 +23,11 @@ pub struct ItemIndexBuilder {
 }
 
 impl ItemIndexBuilder {
-    /// A builder for items whose slots are known, by id: those of many are indexed sooner in the order of their ids than of their slots.
+    /// A builder for items whose slots are known, in the order of their ids: those of many are indexed sooner so than in the order of
+    /// their slots.
     #[must_use]
-    pub fn with_slots(slots: Vec<(Arc<str>, Slot)>) -> Self {
-        let index = ItemIndex { by_id: slots.into_iter().collect(), ..ItemIndex::default() };
+    pub fn with_slots(slots: &[(Arc<str>, Slot)]) -> Self {
+        let index = ItemIndex { by_id: by_id(slots), ..ItemIndex::default() };
         Self { index, has_slots: true, ..Self::default() }
     }
 

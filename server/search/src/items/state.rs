@@ -1,11 +1,10 @@
 //! The index of items as a server leaves it when it stops: what takes longer to gather from all items than to read.
 
-use super::{IdBlock, ItemIndex};
+use super::{ById, IdBlock, ItemIndex, by_id};
 use crate::fields::GatheredFields;
-use crate::kernels::{Bits, GROUP, GROUPS};
+use crate::kernels::Bits;
 use crate::labels::{LabelIndex, LabelState};
 use crate::{BLOCK, PictureIndex, PicturePlace, Slot, bits};
-use imbl::OrdMap;
 use lapel_values::FieldValue;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
@@ -67,26 +66,16 @@ impl ItemIndex {
     }
 
     /// Slots by id, in the order of the ids; `None` where that is not their order, or one is missing.
-    fn by_id_in(&self, order: &[Slot]) -> Option<OrdMap<Arc<str>, Slot>> {
+    fn by_id_in(&self, order: &[Slot]) -> Option<ById> {
         let mut last = None;
         let ascending = order.iter().map_while(|slot| {
             let id = self.id(*slot)?;
             let is_next = last.replace(id).is_none_or(|last: &Arc<str>| last < id);
             is_next.then(|| (id.clone(), *slot))
         });
-        let by_id: OrdMap<_, _> = ascending.collect();
-        (by_id.len() == order.len() && order.len() as u64 == self.live.len()).then_some(by_id)
-    }
-}
-
-impl IdBlock {
-    fn of(mut ids: Vec<Option<Arc<str>>>) -> Self {
-        ids.resize(BLOCK, None);
-        let mut live = [0; GROUPS];
-        for (at, _) in ids.iter().enumerate().filter(|(_, id)| id.is_some()) {
-            live[at / GROUP] |= 1 << (at % GROUP);
-        }
-        Self { ids, live }
+        let ascending: Vec<_> = ascending.collect();
+        let is_whole = ascending.len() == order.len() && order.len() as u64 == self.live.len();
+        is_whole.then(|| by_id(&ascending))
     }
 }
 
