@@ -9,10 +9,11 @@
 use super::Caches;
 use super::states::{STATE, StateError, Stop};
 use crate::catalogue::{Item, Slot, Snapshot};
-use crate::store::{PackedRecord, StoredImage, StoredItem};
+use crate::store::{LabelTable, SavedLabels};
 use lapel_search::{BLOCK, ItemIndexState};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Begins the file: what it is and the version of its layout.
-const MAGIC: [u8; 8] = *b"LAPELIS1";
+const MAGIC: [u8; 8] = *b"LAPELIS2";
 /// Bytes of the tail's length and of its sum.
 const END: usize = 12;
 
@@ -36,10 +37,8 @@ pub struct SavedItems {
 #[derive(Serialize, Deserialize)]
 struct SavedItem<'a> {
     id: &'a str,
-    image: Option<StoredImage>,
-    pictures: u32,
-    #[serde(serialize_with = "at_once")]
-    record: &'a [u8],
+    #[serde(serialize_with = "at_once", borrow)]
+    record: Cow<'a, [u8]>,
 }
 
 /// What is written behind the blocks.
@@ -47,6 +46,8 @@ struct SavedItem<'a> {
 struct Tail<'a> {
     stop: Stop,
     blocks: Vec<Written>,
+    /// The attributes and labels that records name by their places.
+    labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     index: ItemIndexState<'a>,
 }
 
@@ -89,18 +90,26 @@ fn write(out: &mut dyn Write, snapshot: &Snapshot, stop: Stop) -> io::Result<()>
     let items = snapshot.items();
     let slots = items.live().max().map_or(0, |last| last as usize + 1);
     let (mut blocks, mut from) = (Vec::new(), MAGIC.len() as u64);
+    let labels = LabelTable::of(items.labels().flat_map(|(attribute, labels)| {
+        labels.keys().map(move |label| (attribute.as_str(), label.as_str()))
+    }));
     out.write_all(&MAGIC)?;
     for first in (0..slots).step_by(BLOCK) {
         let slots = first..(first + BLOCK).min(slots);
         let block: Vec<_> =
-            slots.map(|slot| items.get(slot as Slot).map(|item| SavedItem::of(item))).collect();
+            slots.map(|slot| items.get(slot as Slot).map(|item| SavedItem::of(item, &labels))).collect();
         let block = postcard::to_stdvec(&block).map_err(io::Error::other)?;
         out.write_all(&block)?;
         let bytes = u32::try_from(block.len()).map_err(io::Error::other)?;
         blocks.push(Written { from, bytes, crc32: crc32fast::hash(&block) });
         from += u64::from(bytes);
     }
-    let tail = Tail { stop, blocks, index: items.index_state() };
+    let tail = Tail {
+        stop,
+        blocks,
+        labels: labels.pairs().map(|(attribute, label)| (attribute.into(), label.into())).collect(),
+        index: items.index_state(),
+    };
     let tail = postcard::to_stdvec(&tail).map_err(io::Error::other)?;
     out.write_all(&tail)?;
     out.write_all(&(tail.len() as u64).to_le_bytes())?;
@@ -109,18 +118,22 @@ fn write(out: &mut dyn Write, snapshot: &Snapshot, stop: Stop) -> io::Result<()>
 
 fn read(file: &File, stop: Stop) -> Result<SavedItems, StateError> {
     let tail = read_tail(file)?;
-    let Tail { stop: of, blocks, index } = postcard::from_bytes(&tail).map_err(|_| StateError::Unfit)?;
+    let Tail { stop: of, blocks, labels, index } =
+        postcard::from_bytes(&tail).map_err(|_| StateError::Unfit)?;
     drop(tail);
     if of != stop {
         return Err(StateError::Unfit);
     }
+    let labels = SavedLabels::of(labels.iter().map(|(attribute, label)| (&**attribute, &**label)));
     let blocks = blocks.into_par_iter().map(|block| {
         let bytes = block.read(file)?;
         let items: Vec<Option<SavedItem<'_>>> =
             postcard::from_bytes(&bytes).map_err(|_| StateError::Unfit)?;
-        Ok(items.into_iter().map(|item| item.map(|item| Arc::new(item.into_item()))).collect())
+        let item = |saved: SavedItem<'_>| saved.into_item(&labels).map(Arc::new).ok_or(StateError::Unfit);
+        items.into_iter().map(|saved| saved.map(item).transpose()).collect()
     });
-    Ok(SavedItems { blocks: blocks.collect::<Result<_, StateError>>()?, index })
+    let blocks = blocks.collect::<Result<_, StateError>>()?;
+    Ok(SavedItems { blocks, index })
 }
 
 /// The bytes of the tail, where they are as they were written.
@@ -150,14 +163,13 @@ impl Written {
 }
 
 impl<'a> SavedItem<'a> {
-    fn of(item: &'a Item) -> Self {
-        let (image, pictures, record) = (item.image(), item.pictures(), item.packed().as_bytes());
-        Self { id: &item.id, image, pictures, record }
+    fn of(item: &'a Item, labels: &LabelTable<'_>) -> Self {
+        Self { id: &item.id, record: labels.saved(item.packed()).into() }
     }
 
-    fn into_item(self) -> Item {
-        let Self { id, image, pictures, record } = self;
-        Item::of_stored(id, StoredItem { image, pictures, record: PackedRecord::of_bytes(record) })
+    /// `None` where it names a label that there is none of.
+    fn into_item(self, labels: &SavedLabels<'_>) -> Option<Item> {
+        Some(Item::of_packed(self.id.into(), labels.record(&self.record)?))
     }
 }
 

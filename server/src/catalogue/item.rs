@@ -1,7 +1,6 @@
-//! An item in memory: what searches, backfills and filters look at for every item is there as it is, and the rest as the
-//! bytes of its record, which is decoded for the few that are written or shown.
+//! An item in memory: its id and the bytes of its record, of which no more is decoded than is asked for.
 
-use crate::store::{FieldValue, ItemRecord, Labels, PackedRecord, StoredImage, StoredItem, StoredPartsCase};
+use crate::store::{FieldValue, ItemRecord, Labels, PackedRecord, StoredImage, StoredPartsCase};
 use lapel_values::{ItemEntries, ItemFacts};
 use std::sync::Arc;
 
@@ -10,29 +9,20 @@ use std::sync::Arc;
 pub struct Item {
     /// Its id.
     pub id: Arc<str>,
-    /// The first of its images.
-    image: Option<StoredImage>,
-    /// How many images it has.
-    pictures: u32,
     record: PackedRecord,
 }
 
 impl Item {
-    /// An item as the store holds it.
+    /// An item with a record.
     #[must_use]
     pub fn new(id: &Arc<str>, record: &ItemRecord) -> Self {
-        Self {
-            id: id.clone(),
-            image: record.images().next(),
-            pictures: record.pictures(),
-            record: PackedRecord::of(record),
-        }
+        Self::of_packed(id.clone(), PackedRecord::of(record))
     }
 
     /// An item as a start reads it.
     #[must_use]
-    pub fn of_stored(id: &str, StoredItem { image, pictures, record }: StoredItem) -> Self {
-        Self { id: id.into(), image, pictures, record }
+    pub fn of_packed(id: Arc<str>, record: PackedRecord) -> Self {
+        Self { id, record }
     }
 
     /// What it is found by beside its signatures.
@@ -41,7 +31,7 @@ impl Item {
         self.record.entries()
     }
 
-    /// What the store holds of it.
+    /// What is stored of it, as its bytes.
     #[must_use]
     pub fn packed(&self) -> &PackedRecord {
         &self.record
@@ -86,37 +76,37 @@ impl Item {
     /// The first of its images.
     #[must_use]
     pub fn image(&self) -> Option<StoredImage> {
-        self.image
+        self.record.image()
     }
 
     /// Whether an image is stored.
     #[must_use]
     pub fn has_image(&self) -> bool {
-        self.image.is_some()
+        self.image().is_some()
     }
 
     /// How many images are stored.
     #[must_use]
     pub fn pictures(&self) -> u32 {
-        self.pictures
+        self.record.pictures()
     }
 
     /// The case of "Extract Parts?" seen in its first image.
     #[must_use]
     pub fn parts_case(&self) -> Option<StoredPartsCase> {
-        self.image?.parts_case
+        self.image()?.parts_case
     }
 
     /// The stored images, in their order.
     #[must_use]
     pub fn images(&self) -> Vec<StoredImage> {
-        if self.pictures > 1 { self.record().images().collect() } else { self.image.into_iter().collect() }
+        self.record.images()
     }
 
     /// Whether it has the same pictures as another.
     pub(crate) fn has_pictures_of(&self, other: &Self) -> bool {
         let contents = |item: &Self| item.images().into_iter().map(|image| image.content).collect::<Vec<_>>();
-        self.pictures == other.pictures && contents(self) == contents(other)
+        contents(self) == contents(other)
     }
 }
 

@@ -85,7 +85,7 @@ fn restore(
 /// Reads the items from the store, and returns what could not be read.
 fn read_items(store: &Store, snapshot: &mut Snapshot, caches: &Caches) -> Result<Damage, StoreError> {
     let mut items = Vec::new();
-    let lost = store.read_items(|id, record| items.push(Arc::new(Item::of_stored(id, record))))?;
+    let lost = store.read_items(|id, record| items.push(Arc::new(Item::of_packed(id.into(), record))))?;
     snapshot.set_damage(lost.records.iter().map(|(_, id)| id.clone()), lost.lost);
     snapshot.load_items(items, &caches.slots().unwrap_or_default());
     Ok(lost)

@@ -3,10 +3,7 @@
 use super::pictures::{keyed, picture_key};
 use super::receipts::keep;
 use super::sealed::{decode, encode, seal, unseal};
-use super::{
-    Damage, IMAGES, ITEMS, ItemRecord, PackedRecord, Receipt, SIGNATURES, Store, StoreError, StoredImage,
-    walk,
-};
+use super::{Damage, IMAGES, ITEMS, ItemRecord, PackedRecord, Receipt, SIGNATURES, Store, StoreError, walk};
 use redb::{ReadOnlyTable, ReadTransaction, TableDefinition, TableHandle, WriteTransaction};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -46,17 +43,6 @@ pub enum ItemChange {
         /// How many pictures it may have had.
         pictures: u32,
     },
-}
-
-/// An item as a start reads it.
-#[derive(Clone, Debug)]
-pub struct StoredItem {
-    /// The first of its images.
-    pub image: Option<StoredImage>,
-    /// How many images it has.
-    pub pictures: u32,
-    /// Its record.
-    pub record: PackedRecord,
 }
 
 /// By head key: keys of items and of pictures, with signatures.
@@ -220,13 +206,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn read_items(&self, mut take: impl FnMut(&str, StoredItem)) -> Result<Damage, StoreError> {
+    pub fn read_items(&self, mut take: impl FnMut(&str, PackedRecord)) -> Result<Damage, StoreError> {
         self.read(|transaction| {
             let table = transaction.open_table(ITEMS)?;
             walk(&table, ITEMS.name(), |id, sealed| {
                 let found = PackedRecord::of_stored(unseal(ITEMS.name(), id, sealed)?);
-                let (record, view) = found.ok_or_else(|| StoreError::damaged(ITEMS.name(), id))?;
-                take(id, StoredItem { image: view.image(), pictures: view.pictures(), record });
+                take(id, found.ok_or_else(|| StoreError::damaged(ITEMS.name(), id))?);
                 Ok(ControlFlow::Continue(()))
             })
         })

@@ -28,10 +28,10 @@ pub use disk::{Disk, Step, StepHook};
 pub use fingerprint::{FileStamp, Fingerprint};
 pub use heads::HeadChange;
 pub use health::StoreHealth;
-pub use items::{ItemChange, SignatureChange, SignaturesByHead, StoredItem};
+pub use items::{ItemChange, SignatureChange, SignaturesByHead};
 pub use moment::Moment;
 pub use opening::compact;
-pub use packed::PackedRecord;
+pub use packed::{LabelTable, PackedRecord, SavedLabels};
 pub use pictures::{PICTURES_MAX, of_key, picture_key};
 pub use profiles::{ProfileChange, ProfileKeys, RequestKey};
 pub use records::{
