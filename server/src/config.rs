@@ -166,8 +166,8 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchConfig {
-    /// How exact signatures are kept.
-    pub signatures: Precision,
+    /// How exact signatures are kept; see [`SearchConfig::precision`] for where it is not given.
+    pub signatures: Option<Precision>,
     /// Memory for signatures and their codes, of all heads; 0: as much as they take. Beyond it exact signatures are read from
     /// files among the caches.
     pub memory_bytes: ByteSize,
@@ -241,7 +241,7 @@ impl Default for FeatureConfig {
 impl Default for SearchConfig {
     fn default() -> Self {
         Self {
-            signatures: Precision::F32,
+            signatures: None,
             memory_bytes: ByteSize(0),
             hnsw_items_min: 1_000_000,
             prototype_items_min: 5,
@@ -250,6 +250,14 @@ impl Default for SearchConfig {
 }
 
 impl SearchConfig {
+    /// How exact signatures are kept: as configured, or else in half precision where memory is bounded, since what does not fit is read
+    /// from files then, and as they are where all are in memory.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        let is_bounded = self.memory_bytes.0 > 0;
+        self.signatures.unwrap_or(if is_bounded { Precision::F16 } else { Precision::F32 })
+    }
+
     /// Signatures of a head from which on its HNSW index is kept; `None` where memory is bounded: an index holds copies of them
     /// all, and the scan of codes needs none.
     #[must_use]
@@ -357,6 +365,12 @@ mod tests {
         let bounded = load("[search]\nmemory_bytes = \"2 GiB\"").expect("fine").search;
         assert_eq!(bounded, SearchConfig { memory_bytes: ByteSize(2 << 30), ..SearchConfig::default() });
         assert_eq!((bounded.indexed_from(), SearchConfig::default().indexed_from()), (None, Some(1_000_000)));
+        assert_eq!(
+            (bounded.precision(), SearchConfig::default().precision()),
+            (Precision::F16, Precision::F32)
+        );
+        let told = load("[search]\nmemory_bytes = 1\nsignatures = \"f32\"").expect("fine").search;
+        assert_eq!(told.precision(), Precision::F32);
         assert!(load("[search]\nmemory_bytes = \"2 GB\"").unwrap_err().contains("no size"));
         assert_eq!(
             load("[limits]\nimage_bytes_max = \"2 MiB\"").expect("fine").limits.image_bytes_max,

@@ -139,7 +139,7 @@ impl Core {
             return Ok((outcome, effects.backfills));
         }
         let next =
-            next_snapshot(&self.snapshot(), &life, &effects, model.as_ref(), self.config.search.signatures)?;
+            next_snapshot(&self.snapshot(), &life, &effects, model.as_ref(), self.config.search.precision())?;
         let stored = HeadChange {
             heads: effects.heads,
             models: effects.models,

@@ -60,7 +60,7 @@ impl Core {
     /// Moves some signatures out of memory if there are too many.
     async fn spill(&self) -> Spilled {
         let (snapshot, caches) = (self.snapshot(), self.caches.clone());
-        let (bound, precision) = (self.config.search.memory_bytes.0, self.config.search.signatures);
+        let (bound, precision) = (self.config.search.memory_bytes.0, self.config.search.precision());
         let spilled = tokio::task::spawn_blocking(move || {
             let Some((before, over)) = largest(&snapshot, bound) else { return Ok(None) };
             let mut column = before.clone();

@@ -75,7 +75,7 @@ impl Core {
         let _writer = self.writer.lock().await;
         self.check_open()?;
         let (store, snapshot, key) = (self.store.clone(), self.snapshot(), key.to_owned());
-        let precision = self.config.search.signatures;
+        let precision = self.config.search.precision();
         let written = tokio::task::spawn_blocking(move || {
             let is_damaged =
                 |id: &String| store.signature(&key, dim, id).is_err_and(|error| error.is_damage());

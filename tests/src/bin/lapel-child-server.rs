@@ -80,6 +80,8 @@ async fn main() {
     }
     if let Some(bytes) = options.signature_bytes {
         config.search.memory_bytes = lapel_server::ByteSize(bytes);
+        // What is read back is compared with what was written.
+        config.search.signatures = Some(lapel_server::Precision::F32);
     }
     if let Some(mib) = options.page_cache_mib {
         config.store.cache_bytes = lapel_server::ByteSize(mib << 20);

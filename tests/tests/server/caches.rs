@@ -2,7 +2,7 @@
 
 use lapel_client::{Client, v1};
 use lapel_render::render;
-use lapel_server::ByteSize;
+use lapel_server::{ByteSize, Precision};
 use lapel_tests::model::{Changes, HEADS, ModelItems, check_answers, exported, register_heads};
 use lapel_tests::{TestServer, ingest, item, settled, sport_bundle};
 use rand::prelude::*;
@@ -41,6 +41,7 @@ async fn flip_every_file(memory_bytes: usize, wanted: &[(&str, usize)]) {
         config.model.heads.clear();
         config.search.hnsw_items_min = 500;
         config.search.memory_bytes = ByteSize(memory_bytes);
+        config.search.signatures = Some(Precision::F32);
     })
     .await;
     let mut client = server.client().await;
@@ -101,6 +102,7 @@ async fn signatures_whose_files_are_cut_under_a_server_are_taken_from_the_store(
     let mut server = TestServer::start_with(|config| {
         config.model.heads.clear();
         config.search.memory_bytes = ByteSize(1);
+        config.search.signatures = Some(Precision::F32);
     })
     .await;
     let mut client = server.client().await;

@@ -17,6 +17,7 @@ async fn server_of(memory_bytes: usize) -> TestServer {
         config.model.heads.clear();
         config.operation.probes = Some(([127, 0, 0, 1], 0).into());
         config.search.memory_bytes = ByteSize(memory_bytes);
+        config.search.signatures = Some(Precision::F32);
     })
     .await;
     register_heads(&mut server.client().await).await.expect("registered");
@@ -106,7 +107,7 @@ async fn states_of_another_bound_of_memory_are_taken_over_where_they_fit_and_of_
         server.stop().await;
         server.change(|config| {
             config.search.memory_bytes = ByteSize(memory_bytes);
-            config.search.signatures = precision;
+            config.search.signatures = Some(precision);
         });
         server.run().await;
         let context = format!("with a bound of {memory_bytes} bytes and {precision:?}");

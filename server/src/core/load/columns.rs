@@ -37,13 +37,13 @@ impl<'a> Columns<'a> {
     pub(super) fn new(caches: &'a Caches, search: &SearchConfig, heads: &'a [HeadStatus]) -> Self {
         let alive = heads.iter().filter(|status| status.is_alive());
         let empty = |status: &'a HeadStatus| {
-            let column = Column::new(&status.key, status.head.clone()?, search.signatures);
+            let column = Column::new(&status.key, status.head.clone()?, search.precision());
             Some((status, column.of_version(status.version)))
         };
         let empty: Vec<_> = alive.filter_map(empty).collect();
         // The same for each; what one leaves another may have later.
         let memory_bytes = search.memory_bytes.0.div_ceil(empty.len().max(1));
-        Self { caches, empty, precision: search.signatures, memory_bytes }
+        Self { caches, empty, precision: search.precision(), memory_bytes }
     }
 
     /// Those that are there as the last stop left them.
