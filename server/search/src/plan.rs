@@ -199,7 +199,7 @@ fn by_codes<'a>(queries: &[&Query<'a>], budget: &Budget<'_>) -> Vec<(Vec<Hit<'a>
         let rescored = queries.iter().zip(pool.iter()).map(|(query, estimates)| match is_abandoned() {
             // A pass that was cut off leaves estimates of another search.
             true => (Vec::new(), 0),
-            false => rescore(query, estimated(&query.terms), estimates, tuning),
+            false => rescore(query, estimated(&query.terms), estimates, tuning, is_abandoned),
         });
         let answers = rescored.collect();
         let mut kept = 0;

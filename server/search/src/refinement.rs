@@ -68,6 +68,9 @@ impl<'a> Refinement<'a> {
         }
         let mut refined = Vec::new();
         for (at, (estimate, slot)) in candidates.iter().enumerate() {
+            if rescorer.stops_at(at) {
+                break;
+            }
             prefetch(terms, candidates.get(at + AHEAD).map(|(_, slot)| *slot));
             let is_sampled = at.is_multiple_of(SAMPLED);
             let limit = if is_sampled { f32::INFINITY } else { stop_at };

@@ -9,7 +9,7 @@ use crate::refinement::Refinement;
 use crate::scan::{Estimates, score};
 use crate::stop::{Lesson, Progress, StopRule};
 use crate::terms::{BoundTerm, Query};
-use crate::{Instructions, Slot, Tuning, kernels};
+use crate::{Instructions, IsAbandoned, Slot, Tuning, kernels};
 use std::collections::VecDeque;
 
 /// Share of the weight that an item's signatures must carry for the error bar to learn from it.
@@ -22,6 +22,8 @@ const SAMPLED: usize = 16;
 const REFINED_MIN: usize = 512;
 /// How many times more candidates each further round looks at.
 const GROWTH: usize = 4;
+/// Candidates after which it is asked again whether anybody still waits: their rows may have to come from a disk.
+const ASKED_EVERY: usize = 64;
 
 /// An estimated distance, and the slot that it is of.
 pub(crate) type Candidate = (f32, Slot);
@@ -36,6 +38,7 @@ pub(crate) struct Rescorer<'q, 'a> {
     refined: u64,
     /// Slots and distances that the rule began with.
     taught: Vec<(Slot, f64)>,
+    is_abandoned: IsAbandoned<'q>,
 }
 
 impl<'q, 'a> Rescorer<'q, 'a> {
@@ -47,6 +50,11 @@ impl<'q, 'a> Rescorer<'q, 'a> {
     /// Slots and distances that the rule began with.
     pub(crate) fn taught(&self) -> &[(Slot, f64)] {
         &self.taught
+    }
+
+    /// Whether to stop before this candidate of a list, since nobody waits any more.
+    pub(crate) fn stops_at(&self, at: usize) -> bool {
+        at.is_multiple_of(ASKED_EVERY) && (self.is_abandoned)()
     }
 
     /// Counts candidates whose estimates are refined.
@@ -78,7 +86,7 @@ impl<'q, 'a> Rescorer<'q, 'a> {
     fn teach<'c>(&mut self, candidates: &'c [Candidate], rule: &mut StopRule) -> &'c [Candidate] {
         let mut ahead = Ahead::default();
         for (at, (estimate, slot)) in candidates.iter().enumerate() {
-            if !rule.is_learning() {
+            if !rule.is_learning() || self.stops_at(at) {
                 return &candidates[at..];
             }
             ahead.go_on(at, (candidates.len(), self.terms.len()), |at| fetch(self.terms, candidates[at].1));
@@ -97,6 +105,9 @@ impl<'q, 'a> Rescorer<'q, 'a> {
         let (mut ahead, mut halfway) = (Ahead::default(), VecDeque::new());
         let (heavy, light) = self.terms.split_at(self.estimated);
         for (at, (estimate, slot)) in candidates.iter().enumerate() {
+            if self.stops_at(at) {
+                break;
+            }
             let is_learning = rule.is_learning();
             let in_full = |at: usize| is_learning || at.is_multiple_of(SAMPLED);
             ahead.go_on(at, (candidates.len(), heavy.len()), |at| {
@@ -136,20 +147,21 @@ impl<'q, 'a> Rescorer<'q, 'a> {
 }
 
 /// The best of a query, whose first `estimated` terms have `estimates`, by the exact formula, and how many items were
-/// scored for it.
+/// scored for it; of those scored so far, once the search is abandoned.
 pub(crate) fn rescore<'a>(
     query: &Query<'a>,
     estimated: usize,
     estimates: &Estimates,
     tuning: &Tuning,
+    is_abandoned: IsAbandoned<'_>,
 ) -> (Vec<Hit<'a>>, u64) {
     let (terms, best) = (&query.terms, Best::of(query));
-    let mut rescorer = Rescorer { terms, estimated, best, scored: 0, refined: 0, taught: Vec::new() };
+    let mut rescorer =
+        Rescorer { terms, estimated, best, scored: 0, refined: 0, taught: Vec::new(), is_abandoned };
     let mut rule = StopRule::new(tuning.misses);
     let mut refinement: Option<Refinement<'_>> = None;
-    let mut take = FIRST_MIN.max(2 * query.k);
-    let mut range = (f32::NEG_INFINITY, bound(estimates, take));
-    loop {
+    let mut rounds = Rounds::new(estimates, FIRST_MIN.max(2 * query.k));
+    while let Some(range) = rounds.next(rule.stop_at()).filter(|_| !is_abandoned()) {
         let mut candidates = collect(tuning.instructions, estimates, range);
         if rule.is_learning() {
             // What is learned from should come from where the answer is.
@@ -164,11 +176,34 @@ pub(crate) fn rescore<'a>(
             let refinement = refinement.get_or_insert_with(|| Refinement::new(&rescorer, tuning.misses));
             refinement.score_all(&candidates, &mut rule, &mut rescorer);
         }
-        if rule.stop_at() <= range.1 || range.1 == f32::INFINITY {
-            return (rescorer.best.into_hits(), rescorer.scored);
+    }
+    (rescorer.best.into_hits(), rescorer.scored)
+}
+
+/// The ranges of estimates that are looked at one after the other, each above its start and up to its end: from the least on, to
+/// where the rule says stop. What a round learns may move that by a little, time after time, so there may be any number of them.
+struct Rounds<'e> {
+    estimates: &'e Estimates,
+    /// Candidates that the next one looks at, at least, with all before.
+    take: usize,
+    /// Where the last one ended.
+    end: f32,
+}
+
+impl<'e> Rounds<'e> {
+    fn new(estimates: &'e Estimates, take: usize) -> Self {
+        Self { estimates, take, end: f32::NEG_INFINITY }
+    }
+
+    /// The next range; `None` where all up to `stop_at` have been looked at.
+    fn next(&mut self, stop_at: f32) -> Option<(f32, f32)> {
+        if stop_at <= self.end {
+            return None;
         }
-        take *= GROWTH;
-        range = (range.1, bound(estimates, take).min(rule.stop_at()));
+        let range = (self.end, bound(self.estimates, self.take).min(stop_at));
+        self.take = self.take.saturating_mul(GROWTH);
+        self.end = range.1;
+        Some(range)
     }
 }
 
@@ -179,8 +214,11 @@ pub(crate) fn sort(candidates: &mut [Candidate]) {
 
 /// An estimate up to which there are at least `count` items, or infinity: so many groups have one.
 fn bound(estimates: &Estimates, count: usize) -> f32 {
-    let mut minima: Vec<f32> = estimates.minima.as_flattened().to_vec();
-    if count < minima.len() { *minima.select_nth_unstable_by(count, f32::total_cmp).1 } else { f32::INFINITY }
+    let minima = estimates.minima.as_flattened();
+    if count >= minima.len() {
+        return f32::INFINITY;
+    }
+    *minima.to_vec().select_nth_unstable_by(count, f32::total_cmp).1
 }
 
 /// Slots whose finite estimate lies above the range's start and up to its end, by slot.
@@ -193,4 +231,30 @@ fn collect(level: Instructions, estimates: &Estimates, range: (f32, f32)) -> Vec
         found.extend(positions(there).map(|at| (sums[at], (group * kernels::GROUP + at) as Slot)));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_follow_each_other_however_often_the_end_moves() {
+        let mut estimates = Estimates::default();
+        estimates.prepare(4);
+        let minima = estimates.minima.as_flattened_mut();
+        minima.iter_mut().enumerate().for_each(|(at, least)| *least = at as f32);
+        let mut rounds = Rounds::new(&estimates, 4);
+        let first: Vec<_> = (0..4).map_while(|_| rounds.next(f32::INFINITY)).collect();
+        let (none, all) = (f32::NEG_INFINITY, f32::INFINITY);
+        assert_eq!(first, [(none, 4.0), (4.0, 16.0), (16.0, all)]);
+        // Far more often than candidates can become four times as many.
+        let mut rounds = Rounds::new(&estimates, 4);
+        for round in 0..200 {
+            let stop_at = 5.0 + round as f32 / 1000.0;
+            let from = rounds.end;
+            let (start, end) = rounds.next(stop_at).expect("more to look at");
+            assert!(start == from && end > start && end <= stop_at, "{round}: {start} to {end}");
+        }
+        assert_eq!(rounds.next(rounds.end), None);
+    }
 }
