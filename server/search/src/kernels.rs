@@ -65,10 +65,36 @@ pub struct Tables {
     pub near_scale: u16,
     /// See `near`.
     pub near_slope: u16,
+    /// For processors that look words up.
+    pub words: WordTables,
     /// The head's weight, for the root of `h`.
     pub weight: f32,
     /// What an item without a signature adds: weight times expected distance.
     pub missing: f32,
+}
+
+/// What of a query's tables is looked up by cell or gain, as words.
+#[derive(Clone, Debug)]
+pub struct WordTables {
+    /// The centres as upper halves of words, in two registers.
+    pub centres: [[i16; CELLS / 2]; 2],
+    /// The gains as upper halves of words.
+    pub gains: [i16; GAINS],
+    /// The products of `near` and `near_scale`.
+    pub near: [u16; GAINS],
+}
+
+impl WordTables {
+    /// Those of a query.
+    #[must_use]
+    pub fn of(centres: [i8; CELLS], gains: [i8; GAINS], near: [u8; GAINS], near_scale: u16) -> Self {
+        let near = near.map(|near| portable::high_product(u16::from(near) << 8, near_scale));
+        Self {
+            centres: bytemuck::cast(centres.map(portable::upper)),
+            gains: gains.map(portable::upper),
+            near,
+        }
+    }
 }
 
 /// One head of a query over one block.

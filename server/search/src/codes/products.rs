@@ -1,6 +1,6 @@
 //! From the products of a query with a codec's parts to the integers that the kernels add up.
 
-use crate::kernels::{CELLS, CODES, GAINS, Tables};
+use crate::kernels::{CELLS, CODES, GAINS, Tables, WordTables};
 
 /// Entries that are added in a byte, and what their largest sum leaves for rounding them up.
 const LUTS_A_BYTE: usize = 4;
@@ -67,18 +67,23 @@ impl Products {
         let one = if wanted > 1.0 { one * lut_scale / wanted } else { one };
         let of_share = one * centre * ROUNDING / (BYTE * UPPER);
         let of_gain = step * one * ROUNDING / UPPER / lut_scale;
+        let centres = self.centres.map(|c| (c / centre * BYTE).round() as i8);
+        let gains = self.gains.map(|g| (g * of_gain).round() as i8);
+        let near_scale = (near * one / 255.0 * UPPER).min(WORD).round() as u16;
+        let near = self.near.map(|n| (n / near * 255.0).round() as u8);
         Tables {
             base: (self.half * one).round() as i16,
-            centres: self.centres.map(|c| (c / centre * BYTE).round() as i8),
+            centres,
             share_min: (share_min * of_share).round() as i16,
             share_step: (share_step * of_share * UPPER).round() as u16,
             luts,
             lut_offset: offset,
             lut_scale: lut_scale as i16,
-            gains: self.gains.map(|g| (g * of_gain).round() as i8),
-            near: self.near.map(|n| (n / near * 255.0).round() as u8),
-            near_scale: (near * one / 255.0 * UPPER).min(WORD).round() as u16,
+            gains,
+            near,
+            near_scale,
             near_slope: (self.near_slope * ROUNDING).round() as u16,
+            words: WordTables::of(centres, gains, near, near_scale),
             weight: weight * (2.0 / one).sqrt(),
             missing,
         }

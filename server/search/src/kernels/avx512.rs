@@ -5,7 +5,7 @@
 )]
 
 use super::avx2::prefetch;
-use super::{CELLS, CodedTerm, ExactTerm, GROUP, Rows, Tables, portable};
+use super::{CodedTerm, ExactTerm, GROUP, Rows, Tables, portable};
 use half::f16;
 use std::arch::x86_64::*;
 
@@ -61,67 +61,60 @@ fn between_inner(sums: &[f32; GROUP], (above, up_to): (f32, f32)) -> u64 {
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn estimates_inner(terms: &[CodedTerm<'_>], group: usize, sums: &mut [f32; GROUP]) {
-    // By half of the group, as words are unpacked: of each eight items the first four, then the others.
-    let mut all = [[_mm512_setzero_ps(); 2]; 2];
+    let mut all = [_mm512_setzero_ps(); 4];
     for term in terms {
         let (tables, present) = (term.tables, term.present[group]);
-        let missing = _mm512_set1_ps(tables.missing);
+        let (weight, missing) = (_mm512_set1_ps(tables.weight), _mm512_set1_ps(tables.missing));
         if present == 0 {
-            all.as_flattened_mut().iter_mut().for_each(|sum| *sum = _mm512_add_ps(*sum, missing));
+            all.iter_mut().for_each(|sum| *sum = _mm512_add_ps(*sum, missing));
             continue;
         }
         prefetch(term.ahead(group));
-        let weight = _mm512_set1_ps(tables.weight);
-        for (at, (half, sums)) in halves(tables, term.group(group)).into_iter().zip(&mut all).enumerate() {
-            let zero = _mm512_setzero_si512();
-            let words = [_mm512_unpacklo_epi16(half, zero), _mm512_unpackhi_epi16(half, zero)];
-            let bits = (present >> (32 * at)) as u32;
-            for (part, (words, sum)) in words.into_iter().zip(sums).enumerate() {
-                // The root as x * (1 / root x), to 14 bits: plenty for an estimate and a fifth of the time. No half
-                // is 0.
-                let half = _mm512_cvtepi32_ps(words);
-                let root = _mm512_mul_ps(half, _mm512_rsqrt14_ps(half));
-                let there = of_each_eight(bits >> (4 * part));
-                *sum = _mm512_add_ps(*sum, _mm512_mask_mul_ps(missing, there, weight, root));
-            }
+        let [first, second] = halves(tables, term.group(group));
+        let words = [lower(first), upper(first), lower(second), upper(second)];
+        // The root as x * (1 / root x), to 14 bits: plenty for an estimate and a fifth of the time. No half is 0.
+        let roots = words.map(|words| {
+            let half = _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(words));
+            _mm512_mul_ps(half, _mm512_rsqrt14_ps(half))
+        });
+        if present == u64::MAX {
+            all.iter_mut().zip(roots).for_each(|(sum, root)| *sum = _mm512_fmadd_ps(weight, root, *sum));
+            continue;
+        }
+        for (quarter, (sum, root)) in all.iter_mut().zip(roots).enumerate() {
+            let there = (present >> (16 * quarter)) as __mmask16;
+            *sum = _mm512_add_ps(*sum, _mm512_mask_mul_ps(missing, there, weight, root));
         }
     }
-    for ([a, b], out) in all.into_iter().zip(sums.as_chunks_mut::<32>().0) {
-        let (quarters, _) = out.as_chunks_mut::<16>();
-        let first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-        let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
-        add_to(&mut quarters[0], _mm512_permutex2var_ps(a, first, b));
-        add_to(&mut quarters[1], _mm512_permutex2var_ps(a, second, b));
-    }
+    all.into_iter().zip(sums.as_chunks_mut::<16>().0).for_each(|(sum, out)| add_to(out, sum));
 }
 
-/// The lowest four bits of each byte.
-fn of_each_eight(bits: u32) -> u16 {
-    let [a, b, c, d] = bits.to_le_bytes().map(|byte| u16::from(byte & 15));
-    a | b << 4 | c << 8 | d << 12
-}
-
-/// Halves of squared distances, in words: items 0 to 31, 32 to 63.
+/// Halves of squared distances, in words: items 0 to 31, 32 to 63. Of a word of codes the lower byte is of the first half.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 fn halves(tables: &Tables, (cells, shares, residuals): (&[u8; GROUP], &[u8; GROUP], &[u8])) -> [__m512i; 2] {
     let [first, second] = look_up(tables, residuals);
     let (cells, shares) = (load_bytes64(cells), load_bytes64(shares));
-    let gain = _mm512_and_si512(_mm512_srli_epi16::<6>(cells), _mm512_set1_epi8(3));
-    let gains = _mm512_shuffle_epi8(broadcast_four(bytemuck::cast(tables.gains)), gain);
-    let near = _mm512_shuffle_epi8(broadcast_four(tables.near), gain);
-    let bytes = [centres(&tables.centres, cells), shares, gains, near];
-    let upper = _mm512_set1_epi16(-256);
+    let gains = [_mm512_srli_epi16::<6>(cells), _mm512_srli_epi16::<14>(cells)];
+    let upper = _mm512_and_si512(shares, _mm512_set1_epi16(-256));
     [
-        half(tables, bytes.map(|bytes| _mm512_slli_epi16::<8>(bytes)), first),
-        half(tables, bytes.map(|bytes| _mm512_and_si512(bytes, upper)), second),
+        half(tables, cells, gains[0], _mm512_slli_epi16::<8>(shares), first),
+        half(tables, _mm512_srli_epi16::<8>(cells), gains[1], upper, second),
     ]
 }
 
-/// Halves of the squared distances of 32 items, from the upper halves of words and the sums of look-ups.
+/// Halves of the squared distances of 32 items, by words: cells in the lowest six bits, gains in the lowest two, shares in the upper
+/// byte, sums of look-ups.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-fn half(tables: &Tables, [centre, share, gain, near]: [__m512i; 4], sum: __m512i) -> __m512i {
+fn half(tables: &Tables, cell: __m512i, gain: __m512i, share: __m512i, sum: __m512i) -> __m512i {
+    let words = &tables.words;
+    let [first, second] = words.centres.each_ref().map(|words| load_words(words));
+    // A permutation looks at no more bits of a place than the table has entries, so that nothing need be masked away: the
+    // entries of a gain, four words, lie in theirs eight times.
+    let centre = _mm512_permutex2var_epi16(first, cell, second);
+    let near = _mm512_permutexvar_epi16(gain, _mm512_set1_epi64(bytemuck::cast(words.near)));
+    let gain = _mm512_permutexvar_epi16(gain, _mm512_set1_epi64(bytemuck::cast(words.gains)));
     let share = _mm512_mulhi_epu16(share, set_word(tables.share_step));
     let share = _mm512_add_epi16(share, _mm512_set1_epi16(tables.share_min));
     let centre = _mm512_mulhrs_epi16(centre, share);
@@ -129,23 +122,9 @@ fn half(tables: &Tables, [centre, share, gain, near]: [__m512i; 4], sum: __m512i
     let residual = _mm512_mulhrs_epi16(gain, sum);
     let half = _mm512_subs_epi16(_mm512_set1_epi16(tables.base), centre);
     let half = _mm512_max_epi16(_mm512_subs_epi16(half, residual), _mm512_setzero_si512());
-    let lack = _mm512_subs_epu16(_mm512_mulhi_epu16(near, set_word(tables.near_scale)), half);
+    let lack = _mm512_subs_epu16(near, half);
     let lowered = _mm512_mulhi_epu16(_mm512_add_epi16(lack, lack), set_word(tables.near_slope));
     _mm512_max_epu16(_mm512_subs_epu16(half, lowered), _mm512_set1_epi16(1))
-}
-
-/// By item, the entry of its cell: bits 4 and 5 of the byte choose among four tables.
-#[target_feature(enable = "avx512f,avx512bw")]
-#[inline]
-fn centres(table: &[i8; CELLS], cells: __m512i) -> __m512i {
-    let place = _mm512_and_si512(cells, _mm512_set1_epi8(15));
-    let (parts, _) = table.as_chunks::<16>();
-    let [a, b, c, d] =
-        [0, 1, 2, 3].map(|at| _mm512_shuffle_epi8(broadcast(bytemuck::cast_ref(&parts[at])), place));
-    let fourth = _mm512_test_epi8_mask(cells, _mm512_set1_epi8(16));
-    let fifth = _mm512_test_epi8_mask(cells, _mm512_set1_epi8(32));
-    let (lower, upper) = (_mm512_mask_blend_epi8(fourth, a, b), _mm512_mask_blend_epi8(fourth, c, d));
-    _mm512_mask_blend_epi8(fifth, lower, upper)
 }
 
 /// Shifted sums of the look-ups of all residual codes, in words: items 0 to 31, 32 to 63.
@@ -259,6 +238,22 @@ fn load_bytes64(bytes: &[u8; 64]) -> __m512i {
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
+fn load_words(words: &[i16; 32]) -> __m512i {
+    // SAFETY: the array is 64 readable bytes; the load needs no alignment.
+    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn lower(words: __m512i) -> __m256i {
+    _mm512_castsi512_si256(words)
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn upper(words: __m512i) -> __m256i {
+    _mm512_extracti64x4_epi64::<1>(words)
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
 fn load_bytes16(bytes: &[u8; 16]) -> __m128i {
     // SAFETY: the array is 16 readable bytes; the load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
@@ -273,11 +268,6 @@ fn load_halves(values: &[f16; 16]) -> __m256i {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn broadcast(lut: &[u8; 16]) -> __m512i {
     _mm512_broadcast_i32x4(load_bytes16(lut))
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn broadcast_four(bytes: [u8; 4]) -> __m512i {
-    _mm512_set1_epi32(i32::from_le_bytes(bytes))
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]

@@ -34,7 +34,7 @@ fn half(tables: &Tables, cell: u8, share: u8, residuals: impl Iterator<Item = u8
 }
 
 /// A signed byte as the upper half of a word.
-fn upper(byte: i8) -> i16 {
+pub(super) fn upper(byte: i8) -> i16 {
     i16::from(byte) << 8
 }
 
@@ -44,7 +44,7 @@ fn rounded_product(a: i16, b: i16) -> i16 {
 }
 
 /// The upper half of a product.
-fn high_product(a: u16, b: u16) -> u16 {
+pub(super) fn high_product(a: u16, b: u16) -> u16 {
     ((u32::from(a) * u32::from(b)) >> 16) as u16
 }
 

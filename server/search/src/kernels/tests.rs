@@ -12,18 +12,22 @@ fn floats(rng: &mut ChaCha8Rng, count: usize, scale: f32) -> Vec<f32> {
 }
 
 fn tables(rng: &mut ChaCha8Rng, subs: usize) -> Tables {
+    let centres = std::array::from_fn(|_| rng.random_range(-127..=127));
+    let gains = std::array::from_fn(|_| rng.random_range(0..=127));
+    let (near, near_scale) = (rng.random(), rng.random_range(0..=32_767));
     Tables {
         base: rng.random_range(8_000..=16_256),
-        centres: std::array::from_fn(|_| rng.random_range(-127..=127)),
+        centres,
         share_min: rng.random_range(-16_000..=16_000),
         share_step: rng.random(),
         luts: (0..subs).map(|_| std::array::from_fn(|_| rng.random_range(0..=63))).collect(),
         lut_offset: rng.random_range(-4096..=4096),
         lut_scale: rng.random_range(1..=60),
-        gains: std::array::from_fn(|_| rng.random_range(0..=127)),
-        near: rng.random(),
-        near_scale: rng.random_range(0..=32_767),
+        gains,
+        near,
+        near_scale,
         near_slope: rng.random(),
+        words: WordTables::of(centres, gains, near, near_scale),
         weight: rng.random(),
         missing: 90.0,
     }
