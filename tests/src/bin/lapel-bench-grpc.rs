@@ -57,6 +57,7 @@ struct Options {
 async fn main() {
     let options = Options::parse();
     let above = options.folder.clone().unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&above).expect("a folder that can be made");
     let mut folder = tempfile::tempdir_in(above).expect("a temporary folder");
     if options.keep {
         folder.disable_cleanup(true);
