@@ -197,7 +197,8 @@ impl<'e> Rounds<'e> {
 
     /// The next range; `None` where all up to `stop_at` have been looked at.
     fn next(&mut self, stop_at: f32) -> Option<(f32, f32)> {
-        if stop_at <= self.end {
+        // Where the last one had no end, nothing is left, whatever the rule says.
+        if stop_at <= self.end || self.end == f32::INFINITY {
             return None;
         }
         let range = (self.end, bound(self.estimates, self.take).min(stop_at));
@@ -256,5 +257,7 @@ mod tests {
             assert!(start == from && end > start && end <= stop_at, "{round}: {start} to {end}");
         }
         assert_eq!(rounds.next(rounds.end), None);
+        let mut rounds = Rounds::new(&estimates, usize::MAX);
+        assert_eq!([rounds.next(f32::NAN), rounds.next(f32::NAN)], [Some((none, all)), None]);
     }
 }

@@ -71,7 +71,8 @@ impl StopRule {
         let is_known = !self.is_learning() && progress.limit.is_finite();
         let line = if is_known { self.bar.line() } else { None };
         let reach = |line: Line| line.reach(progress.limit, self.deviations(progress)) as f32;
-        self.stop_at = line.map_or(f32::INFINITY, reach);
+        // A limit whose square is none takes a line without variance to 0 times infinity.
+        self.stop_at = line.map(reach).filter(|reach| !reach.is_nan()).unwrap_or(f32::INFINITY);
     }
 
     /// The estimate behind which nothing better is to be expected; never NaN.
@@ -214,6 +215,17 @@ mod tests {
         let exact: Vec<(f32, f64)> = (0..512).map(|at| (at as f32 / 512.0, f64::from(at) / 512.0)).collect();
         assert_eq!(after(&exact, 0.25).stop_at(), 0.25);
         assert_eq!(after(&exact, f64::INFINITY).stop_at(), f32::INFINITY, "and not NaN");
+    }
+
+    #[test]
+    fn a_limit_beyond_all_distances_stops_nowhere() {
+        let exact: Vec<(f32, f64)> = (0..512).map(|at| (at as f32 / 512.0, f64::from(at) / 512.0)).collect();
+        for limit in [1e100, 1e154, 1e200, 1e300, f64::MAX] {
+            for pairs in [&exact, &noisy(SEEN_MIN)] {
+                let stop_at = after(pairs, limit).stop_at();
+                assert!(stop_at > 1e30, "{limit}: {stop_at}");
+            }
+        }
     }
 
     #[test]
