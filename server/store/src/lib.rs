@@ -167,6 +167,10 @@ macro_rules! from_redb {
             fn from(error: $kind) -> Self {
                 match redb::Error::from(error) {
                     redb::Error::Corrupted(reason) => Self::Unreadable(reason),
+                    // A page that lies behind the end of the file, as a damaged one tells of it.
+                    redb::Error::Io(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+                        Self::Unreadable(source.to_string())
+                    }
                     other => Self::Database(other),
                 }
             }

@@ -7,7 +7,7 @@ use redb::Database;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// Takes a folder for this process.
 pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
@@ -90,20 +90,37 @@ fn open_file(
 }
 
 /// Gives the space of deleted records in a folder's catalogue back to the disk, and returns the file's size in bytes
-/// before and after.
+/// before and after. It is a copy that is compacted, and takes the file's place when it is whole: a damaged page that is met
+/// on the way leaves a database that can no longer be opened.
 ///
 /// # Errors
-/// [`StoreError`]; nothing is lost then.
+/// [`StoreError`]; the file is as it was then.
 pub fn compact(folder: &Path) -> Result<(u64, u64), StoreError> {
     let fault = |source| StoreError::Folder { folder: folder.to_owned(), source };
-    let size = || Ok::<_, StoreError>(std::fs::metadata(folder.join(FILE)).map_err(fault)?.len());
+    let path = folder.join(FILE);
+    let size = || Ok::<_, StoreError>(std::fs::metadata(&path).map_err(fault)?.len());
     let before = size()?;
     let disk = Disk::default();
     let config = StoreConfig { folder: folder.to_owned(), cache_bytes: 64 << 20, receipts_max: 1, disk };
-    let store = Store::open(config)?;
-    if let Some(database) = store.database.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
-        while database.compact()? {}
-    }
-    drop(store);
+    // What cannot be opened is told as at any start.
+    drop(Store::open(config.clone())?);
+    let _held = lock(folder)?;
+    let mut outcome = Ok(());
+    let written = config.disk.write_through(&path, |copy| {
+        fs_err::copy(&path, copy)?;
+        outcome = compact_file(&config, copy);
+        // The error itself is told below.
+        if outcome.is_ok() { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
+    });
+    outcome?;
+    written.map_err(fault)?;
     Ok((before, size()?))
+}
+
+fn compact_file(config: &StoreConfig, path: &Path) -> Result<(), StoreError> {
+    let mut database = open_file(config, path, false, &Arc::default())?;
+    guarded(|| {
+        while database.compact()? {}
+        Ok(())
+    })
 }
