@@ -112,7 +112,7 @@ impl<'a> Batch<'a> {
         let stored = store.outcomes(&requests)?;
         let mut outcomes = Vec::with_capacity(items.len());
         for ((item, embedded), stored) in items.into_iter().zip(stored) {
-            outcomes.push(self.upsert_one(item, embedded, stored));
+            outcomes.push(self.upsert_one(item, embedded, stored, store));
         }
         Ok(outcomes)
     }
@@ -122,6 +122,7 @@ impl<'a> Batch<'a> {
         item: NewItem,
         embedded: Result<Embedded, Error>,
         stored: Result<Option<Outcome>, StoreError>,
+        store: &Store,
     ) -> Result<Upserted, Error> {
         if let Some(Outcome::Upserted(replaced)) = self.outcome(&item.request, stored)? {
             return Ok(Upserted { replaced });
@@ -129,7 +130,7 @@ impl<'a> Batch<'a> {
         let Embedded { pictures, features } = embedded?;
         let request = item.request.clone();
         let replaced = self.is_there(&item.id);
-        let change = self.resolve(item, &pictures)?;
+        let change = self.resolve(item, &pictures, store)?;
         if let Some(record) = change.record() {
             self.kinds.note(&record.fields);
         }
@@ -195,7 +196,12 @@ impl<'a> Batch<'a> {
     }
 
     /// What a write does to its item.
-    fn resolve(&self, mut item: NewItem, pictures: &[EmbeddedPicture]) -> Result<ItemChange, Error> {
+    fn resolve(
+        &self,
+        mut item: NewItem,
+        pictures: &[EmbeddedPicture],
+        store: &Store,
+    ) -> Result<ItemChange, Error> {
         let mut faults = Faults::default();
         self.kinds.check(&item.fields, &mut faults);
         self.check_labels(&item, &mut faults);
@@ -204,7 +210,7 @@ impl<'a> Batch<'a> {
                 faults.end()?;
                 self.put(item, pictures)
             }
-            Scope::Merged => self.merge(item, pictures, faults),
+            Scope::Merged => self.merge(item, pictures, store, faults),
             Scope::Part(parts) => self.revise(item, &parts, faults),
         }
     }

@@ -2,7 +2,7 @@
 
 use lapel_client::{Client, v1};
 use lapel_render::render;
-use lapel_server::UnknownLabels;
+use lapel_server::{Precision, UnknownLabels};
 use lapel_tests::model::exported;
 use lapel_tests::{TestServer, external_bundle, item};
 use tonic::Code;
@@ -31,6 +31,31 @@ async fn refused(client: &mut Client, item: v1::UpsertItemsRequest) -> v1::ItemE
 
 async fn stats(client: &mut Client) -> v1::CatalogStatsResponse {
     client.stats().await.expect("counted")
+}
+
+#[tokio::test]
+async fn a_signature_that_is_kept_is_not_rounded_in_the_store() {
+    let mut server = TestServer::start_with(|config| config.model.heads.truncate(1)).await;
+    let mut client = server.client().await;
+    client.register_bundle(&external_bundle("mood", 4, &["calm", "loud"])).await.expect("registered");
+    let first = v1::UpsertItemsRequest { signatures: mood([0.1, 0.2, 0.3, 0.4]), ..item("a", &render(2, 3)) };
+    store(&mut client, first).await;
+    let given = exported(&mut client).await.expect("exported")["a"].signatures["mood"].clone();
+    server.change(|config| config.search.signatures = Some(Precision::F16));
+    server.restart().await;
+    client = server.client().await;
+    assert_ne!(
+        exported(&mut client).await.expect("exported")["a"].signatures["mood"],
+        given,
+        "rounded in memory"
+    );
+    let keeping = v1::UpsertItemsRequest { keep_others: true, ..item("a", &render(2, 4)) };
+    assert!(store(&mut client, keeping).await);
+    server.change(|config| config.search.signatures = Some(Precision::F32));
+    server.restart().await;
+    client = server.client().await;
+    assert_eq!(exported(&mut client).await.expect("exported")["a"].signatures["mood"], given);
+    server.finish().await;
 }
 
 #[tokio::test]

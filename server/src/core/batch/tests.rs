@@ -54,7 +54,14 @@ fn set(id: &str, field: &str, value: Option<FieldValue>) -> NewItem {
 }
 
 fn upsert(batch: &mut Batch<'_>, item: NewItem) -> Result<Upserted, Error> {
-    batch.upsert_one(item, Ok(Embedded::default()), Ok(None))
+    upsert_embedded(batch, item, Embedded::default())
+}
+
+/// As with a store that nothing has been written to.
+fn upsert_embedded(batch: &mut Batch<'_>, item: NewItem, embedded: Embedded) -> Result<Upserted, Error> {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(crate::testing::store_in(folder.path())).expect("opened");
+    batch.upsert_one(item, Ok(embedded), Ok(None), &store)
 }
 
 #[test]
@@ -71,7 +78,7 @@ fn an_item_with_several_pictures_is_stored_with_each_and_found_by_their_mean() {
     let more_images = vec![vec![2], vec![3]];
     let item = NewItem { image: Some(vec![1]), more_images, ..NewItem::new("a".into()) };
     let embedded = Embedded { pictures, features: Vec::new() };
-    assert!(batch.upsert_one(item, Ok(embedded), Ok(None)).expect("put").replaced);
+    assert!(upsert_embedded(&mut batch, item, embedded).expect("put").replaced);
     let Some(ItemChange::Put { record, images, signatures, pictures, replaces, .. }) = batch.changes.last()
     else {
         panic!("{:?}", batch.changes)
@@ -86,7 +93,7 @@ fn an_item_with_several_pictures_is_stored_with_each_and_found_by_their_mean() {
     // One of them alone has no row beside the item's own.
     let item = NewItem { image: Some(vec![1]), ..NewItem::new("a".into()) };
     let embedded = Embedded { pictures: vec![picture(1, Some([1.0, 0.0]))], features: Vec::new() };
-    batch.upsert_one(item, Ok(embedded), Ok(None)).expect("put");
+    upsert_embedded(&mut batch, item, embedded).expect("put");
     let last = batch.changes.last();
     assert!(matches!(last, Some(ItemChange::Put { pictures, replaces: Some(3), .. }) if pictures.is_empty()));
 }
@@ -211,7 +218,7 @@ fn merged(id: &str, labels: &[(&str, &str)], fields: &[(&str, FieldValue)]) -> N
 /// Upserts an item whose picture has no signatures of its own.
 fn upsert_pictured(batch: &mut Batch<'_>, item: NewItem) -> Result<Upserted, Error> {
     let picture = EmbeddedPicture { content: ContentId::of(&[1]), computed: Vec::new(), parts_case: None };
-    batch.upsert_one(item, Ok(Embedded { pictures: vec![picture], features: Vec::new() }), Ok(None))
+    upsert_embedded(batch, item, Embedded { pictures: vec![picture], features: Vec::new() })
 }
 
 #[test]
