@@ -1,6 +1,6 @@
 //! What a start took over without a look at the store: it is read there behind all other work, so that damage is noticed. A damaged
 //! signature is written again from memory; damaged records are told, as by a start that reads them, and items are served from memory
-//! until the next start, which then reads the store.
+//! until the store is opened anew, by a start or after a refused write, and is then read.
 
 use super::Core;
 use super::load::Restored;
@@ -64,7 +64,7 @@ impl Core {
         tracing::error!(
             ?ids,
             others,
-            "records of the store are damaged; their items are served from memory until the next start"
+            "records of the store are damaged; their items are served from memory until the catalogue is opened anew"
         );
         next.add_damage(ids, others);
         self.publish(next);
