@@ -214,8 +214,11 @@ impl BehindLabels<'_> {
     }
 }
 
-/// The labels of a stored record and what is behind them; `None` where it is no record.
-fn parts(stored: &[u8]) -> Option<(Vec<(&str, &str)>, &[u8])> {
+/// Attributes and labels of a stored record, and what is behind them.
+type Parts<'a> = (Vec<(&'a str, &'a str)>, &'a [u8]);
+
+/// `None` where it is no record.
+fn parts(stored: &[u8]) -> Option<Parts<'_>> {
     let (labels, behind) = postcard::take_from_bytes(stored).ok()?;
     postcard::from_bytes::<BehindLabels<'_>>(behind).is_ok().then_some((labels, behind))
 }

@@ -254,12 +254,14 @@ fn few_are_scored_after_a_search_is_abandoned() {
     let mut local = catalogue(11_000, |_, _| true);
     code(&mut local);
     let query = SignatureQuery { plan: Some(PlanKind::CodeScan), ..query(1, &[1.0; 3], 1000) };
-    let whole = search(&local, &[query.clone()], 1, &|| false);
+    let whole = search(&local, std::slice::from_ref(&query), 1, &|| false);
     let most = whole[0].as_ref().expect("answered").plan.rescored;
     assert!(most >= 1000);
     for waits in 0.. {
         let asked = AtomicUsize::new(0);
-        let answers = search(&local, &[query.clone()], 1, &|| asked.fetch_add(1, Ordering::Relaxed) >= waits);
+        let answers = search(&local, std::slice::from_ref(&query), 1, &|| {
+            asked.fetch_add(1, Ordering::Relaxed) >= waits
+        });
         let rescored = answers[0].as_ref().expect("answered").plan.rescored;
         assert!(rescored <= 64 * waits as u64, "{rescored} after {waits}");
         if asked.into_inner() <= waits {

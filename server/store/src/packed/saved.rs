@@ -30,7 +30,6 @@ impl<'a> LabelTable<'a> {
     }
 
     /// The pairs, by place.
-    #[must_use]
     pub fn pairs(&self) -> impl Iterator<Item = Pair<'a>> {
         self.pairs.iter().copied()
     }
