@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A step that changes what is on the disk.
@@ -156,15 +156,20 @@ impl Disk {
 
 /// Has a file written under the name that it has until it is whole.
 fn named_when_whole(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let unfinished = Path::new(&unfinished);
-    let written = write(unfinished);
+    let unfinished = unfinished(path);
+    let written = write(&unfinished);
     if written.is_err() {
         // It is only waste: the next attempt writes it anew.
         let _ = fs_err::remove_file(unfinished);
     }
     written
+}
+
+/// The name that a file has until it is whole.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    unfinished.into()
 }
 
 struct WatchedFile<'a> {

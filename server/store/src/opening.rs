@@ -1,6 +1,7 @@
 //! Opening the database's file. A catalogue is made in one place, when a server starts on a folder without one; whatever
 //! opens it later takes the file that is there.
 
+use super::disk::unfinished;
 use super::health::Health;
 use super::{Disk, FILE, Store, StoreConfig, StoreError, formats, guarded};
 use redb::Database;
@@ -26,8 +27,9 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
 pub(super) fn create_if_absent(config: &StoreConfig, health: &Arc<Health>) -> Result<(), StoreError> {
     let folder = &config.folder;
     let fault = |source| StoreError::Folder { folder: folder.clone(), source };
-    let (path, unfinished) = (folder.join(FILE), folder.join("catalogue.unfinished"));
-    // Of a start that was cut off.
+    let path = folder.join(FILE);
+    let unfinished = unfinished(&path);
+    // Of a start that was cut off, or of a file that was being compacted.
     match std::fs::remove_file(&unfinished) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(fault(error)),
         Ok(()) | Err(_) => {}

@@ -337,3 +337,15 @@ fn a_backup_with_bytes_behind_its_end_is_refused() {
     }
     restore(backup.as_slice(), &restored, &Disk::default()).expect("restored");
 }
+
+#[test]
+fn a_start_removes_what_a_compaction_that_was_cut_off_has_left() {
+    let folder = tempfile::tempdir().expect("folder");
+    drop(Store::open(store_in(folder.path())).expect("opens"));
+    let left = folder.path().join(format!("{FILE}.unfinished"));
+    std::fs::copy(folder.path().join(FILE), &left).expect("copied");
+    drop(Store::open(store_in(folder.path())).expect("opens"));
+    assert!(!left.exists());
+    compact(folder.path()).expect("compacted");
+    assert!(!left.exists());
+}
